@@ -1,0 +1,33 @@
+"""The errors that cropnb raises on purpose. Each message says what was wrong and what to do about it."""
+
+
+class CropnbError(Exception):
+    """The root of every error below: `except CropnbError` catches what cropnb refuses and nothing else."""
+
+
+class ImageError(CropnbError, ValueError):
+    """A photo that can't be read, or that can't be used as it is."""
+
+
+class BoxError(CropnbError, ValueError):
+    """Boxes of the wrong shape, inverted, empty, not finite, or outside of their image."""
+
+
+class DatasetMissing(CropnbError, FileNotFoundError):
+    """A dataset, or the photo of a sample, that isn't on this disk."""
+
+
+class DownloadError(CropnbError, OSError):
+    """A download that failed, or that `CROPNB_OFFLINE=1` forbids."""
+
+
+class WeightsUnavailable(CropnbError, FileNotFoundError):
+    """Trained weights that can't be had here. Never answered with a random start."""
+
+
+class CheckpointError(CropnbError, ValueError):
+    """A checkpoint that is damaged, or that belongs to another method or recipe."""
+
+
+class LedgerError(CropnbError, ValueError):
+    """A ledger file that can't be read, or a row that breaks the ledger's rules."""
