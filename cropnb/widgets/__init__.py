@@ -1,0 +1,8 @@
+"""The book's interactive figures. They compute in the page, so they answer without a kernel and without a network."""
+
+from cropnb.widgets.candidate_scores import CandidateScores
+from cropnb.widgets.composition_rules import CompositionRules
+from cropnb.widgets.crop_explorer import CropExplorer
+from cropnb.widgets.score_terms import ScoreTerms
+
+__all__ = ["CandidateScores", "CompositionRules", "CropExplorer", "ScoreTerms"]
