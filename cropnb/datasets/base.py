@@ -1,0 +1,199 @@
+"""What every dataset gives: samples of a photo with its boxes, in one form for all of them."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from cropnb.errors import BoxError, DatasetMissing
+from cropnb.images import photo_size, read_photo, to_tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One photo and what people said about its crops.
+
+    Attributes:
+        name: the photo's name in the dataset.
+        width, height: of the photo in pixels; None where the annotations don't tell and the photo isn't there.
+        boxes: (N, 4) in pixels: candidates with `scores`, or true boxes without.
+        scores: (N,) mean opinion score of each candidate; None where the boxes are true boxes.
+        raters: (R, N) the score that each rater gave to each candidate, where the dataset tells.
+        aspects: (N,) the aspect ratio (width / height) that was asked for when each true box was drawn (FAT).
+        load_photo: reads the photo; None where only the annotations are there.
+    """
+
+    name: str
+    width: int | None
+    height: int | None
+    boxes: Tensor
+    scores: Tensor | None = None
+    raters: Tensor | None = None
+    aspects: Tensor | None = None
+    load_photo: Callable[[], Image.Image] | None = None
+
+    @property
+    def has_photo(self) -> bool:
+        return self.load_photo is not None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels.
+
+        Raises:
+            DatasetMissing: when only the photo would tell them and it isn't there.
+        """
+        if self.width is None or self.height is None:
+            raise DatasetMissing(f"the size of {self.name} is known only from its photo, which isn't on this disk")
+        return self.width, self.height
+
+    def photo(self) -> Image.Image:
+        """The photo as an RGB image.
+
+        Raises:
+            DatasetMissing: when only the annotations are there; `CropDataset.with_photos` leaves such samples out.
+            ImageError: when the photo is damaged.
+        """
+        if self.load_photo is None:
+            raise DatasetMissing(
+                f"the photo of {self.name} isn't on this disk, only its annotations; "
+                "fetch the photos, or use dataset.with_photos()"
+            )
+        return self.load_photo()
+
+    def image(self) -> Tensor:
+        """The photo as a (3, H, W) float tensor in 0…1. Raises as `photo`."""
+        return to_tensor(self.photo())
+
+
+class CropDataset(torch.utils.data.Dataset):
+    """Samples of one split of one dataset.
+
+    Attributes:
+        name: of the dataset, for instance "gaicd".
+        split: "train", "val" or "test".
+        form: the name of the real dataset whose form the samples have; the same as `name` but for scenes.
+        root: the folder it was read from; None where the photos are drawn.
+        samples: the samples, in the dataset's order.
+    """
+
+    def __init__(self, name: str, split: str, form: str, root: Path | None, samples: Sequence[Sample]):
+        self.name, self.split, self.form, self.root, self.samples = name, split, form, root, samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.samples[index]
+
+    @property
+    def photo_count(self) -> int:
+        """How many of the samples have their photo on this disk. Print it beside every number measured on them."""
+        return sum(sample.has_photo for sample in self.samples)
+
+    def with_photos(self) -> "CropDataset":
+        """The samples whose photo is there, as a dataset of its own.
+
+        Raises:
+            DatasetMissing: when there is none.
+        """
+        samples = [sample for sample in self.samples if sample.has_photo]
+        if not samples:
+            raise DatasetMissing(
+                f"{self.name} ({self.split}): none of the {len(self)} photos is below {self.root}, only the annotations; "
+                "see data_scripts/README.md for where they come from"
+            )
+        return CropDataset(self.name, self.split, self.form, self.root, samples)
+
+    def __repr__(self) -> str:
+        return f"CropDataset({self.name!r}, {self.split!r}, {len(self)} samples, {self.photo_count} with photos)"
+
+
+def dataset_root(name: str, root: str | os.PathLike | None = None) -> Path:
+    """The folder of a dataset: `root`, else `$CROPNB_DATA/name`, else `name` in the user's cache folder."""
+    if root is not None:
+        return Path(root).expanduser()
+    if os.environ.get("CROPNB_DATA"):
+        return Path(os.environ["CROPNB_DATA"]).expanduser() / name
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cropnb" / name
+
+
+def require(root: Path, *relative: str) -> Path:
+    """The first of some paths below `root` that exists.
+
+    Raises:
+        DatasetMissing: when none does, naming them.
+    """
+    for path in relative:
+        if (root / path).exists():
+            return root / path
+    raise DatasetMissing(
+        f"{root / relative[0]} isn't there. `python data_scripts/status.py` shows which datasets are on this disk, and "
+        "data_scripts/README.md where each comes from; set CROPNB_DATA to the folder that holds them, or give root="
+    )
+
+
+def check_split(name: str, split: str, splits: Sequence[str]) -> str:
+    """`split` if the dataset has it; ValueError naming those it has otherwise."""
+    if split not in splits:
+        raise ValueError(f"{name} has the splits {', '.join(splits)}, not {split!r}")
+    return split
+
+
+def broken(path: Path, what: str, line: int | None = None) -> DatasetMissing:
+    """The error for a file that is there but can't be used: half copied, or of another form."""
+    place = f"{path}, line {line}" if line else f"{path}"
+    return DatasetMissing(f"{place}: {what}. The file is incomplete or has another form; fetch the dataset again")
+
+
+def find_photo(folders: Sequence[Path], name: str) -> Path | None:
+    """The first `folder / name` that is a file."""
+    return next((folder / name for folder in folders if (folder / name).is_file()), None)
+
+
+def read_size(path: Path | None) -> tuple[int | None, int | None]:
+    """Width and height of the photo at `path`; two Nones without one. ImageError when it is damaged."""
+    return photo_size(path) if path else (None, None)
+
+
+def photo_loader(path: Path | None) -> Callable[[], Image.Image] | None:
+    """A function that reads the photo and that can be sent to the workers of a `DataLoader`."""
+    return partial(read_photo, path) if path else None
+
+
+def true_boxes(
+    boxes: Sequence[Sequence[float]] | Tensor, place: str, width: int | None = None, height: int | None = None
+) -> Tensor:
+    """Annotated boxes as an (N, 4) float tensor, clipped to the photo where its size is known.
+
+    People draw up to and across the border, so an overhang of up to 2 % of a side is cut off. More means that the
+    photo isn't the one that was annotated, for instance another size of it.
+
+    Raises:
+        BoxError: naming `place` (a file, with a line or a photo), when a box is inverted, empty, or outside.
+    """
+    boxes = torch.as_tensor(boxes, dtype=torch.float32).reshape(-1, 4)
+    if not torch.isfinite(boxes).all():
+        raise BoxError(f"{place}: a box holds NaN or infinity; fetch the dataset again")
+    sides = boxes[:, 2:] - boxes[:, :2]
+    if (sides <= 0).any():
+        raise BoxError(f"{place}: the box {_first(boxes, (sides <= 0).any(dim=1))} is inverted or empty (x1 y1 x2 y2)")
+    if width is None or height is None:
+        return boxes
+    limit = torch.tensor([width, height, width, height], dtype=torch.float32)
+    over = torch.maximum(-boxes, boxes - limit) / limit
+    if (over > 0.02).any():
+        raise BoxError(
+            f"{place}: the box {_first(boxes, (over > 0.02).any(dim=1))} (x1 y1 x2 y2) lies outside of its photo of "
+            f"{width} × {height}; the photo may be another size than the one that was annotated"
+        )
+    return boxes.clamp(min=torch.zeros(4), max=limit)
+
+
+def _first(boxes: Tensor, mask: Tensor) -> list[float]:
+    return boxes[mask][0].tolist()
