@@ -1,10 +1,13 @@
 """What every dataset gives: samples of a photo with its boxes, in one form for all of them."""
 
+import hashlib
+import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -36,6 +39,11 @@ class Sample:
     raters: Tensor | None = None
     aspects: Tensor | None = None
     load_photo: Callable[[], Image.Image] | None = None
+
+    def __repr__(self) -> str:
+        kind = "true boxes" if self.scores is None else "scored boxes"
+        size = f"{self.width or '?'} × {self.height or '?'}"
+        return f"Sample({self.name!r}, {size}, {len(self.boxes)} {kind}, {'' if self.has_photo else 'no '}photo)"
 
     @property
     def has_photo(self) -> bool:
@@ -105,7 +113,7 @@ class CropDataset(torch.utils.data.Dataset):
         samples = [sample for sample in self.samples if sample.has_photo]
         if not samples:
             raise DatasetMissing(
-                f"{self.name} ({self.split}): none of the {len(self)} photos is below {self.root}, only the annotations; "
+                f"{self.name} ({self.split}): none of the {len(self)} photos is below {self.root}, only annotations; "
                 "see data_scripts/README.md for where they come from"
             )
         return CropDataset(self.name, self.split, self.form, self.root, samples)
@@ -149,6 +157,30 @@ def broken(path: Path, what: str, line: int | None = None) -> DatasetMissing:
     """The error for a file that is there but can't be used: half copied, or of another form."""
     place = f"{path}, line {line}" if line else f"{path}"
     return DatasetMissing(f"{place}: {what}. The file is incomplete or has another form; fetch the dataset again")
+
+
+def read_text(path: Path) -> str:
+    """The text of an annotation file. DatasetMissing when it is no UTF-8 text."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise broken(path, f"no UTF-8 text ({error.reason})") from error
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds. DatasetMissing naming the line where it stops being JSON."""
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise broken(path, f"no JSON from here on ({error.msg})", error.lineno) from error
+
+
+def held_out(names: Iterable[str], count: int) -> set[str]:
+    """`count` of the names, the same on every machine and whatever the order: those of the smallest SHA-256.
+
+    For splits whose authors give a number of photos and no list.
+    """
+    return set(sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())[:count])
 
 
 def find_photo(folders: Sequence[Path], name: str) -> Path | None:

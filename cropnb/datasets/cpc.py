@@ -1,0 +1,71 @@
+"""CPC: 10 797 photos, each with 24 crops in four aspect ratios that six people scored.
+
+Layout: `images/NAME.jpg`, `CollectedAnnotationsRaw/NAME.jpg.txt`. A text file holds a JSON string that holds JSON once
+more: `scores`, a row for each rater (raters × 24), and `bboxes`, 24 times `x1 y1 x2 y2`.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import torch
+
+from cropnb.datasets import base
+from cropnb.datasets.base import CropDataset, Sample
+
+SPLITS = ("train", "val", "all")
+VALIDATION = 2000, 10797  # ASM-Net keeps 2 000 of the 10 797 for validation, without saying which
+
+
+def load(split: str = "train", root: str | os.PathLike | None = None) -> CropDataset:
+    """Load CPC. Scores are the mean over raters; the raters' own are in `Sample.raters`.
+
+    There is no official split. "val" are 2 000 of the 10 797 photos (of fewer photos, that share), chosen by a hash of
+    the name, as nobody published a list; "train" are the others, "all" are both.
+
+    Raises:
+        DatasetMissing: when the annotations aren't there, or a file isn't of this form.
+        BoxError: when a box is inverted, or lies outside of its photo.
+        ImageError: when a photo's header is damaged.
+    """
+    base.check_split("cpc", split, SPLITS)
+    folder = base.dataset_root("cpc", root)
+    texts = base.require(folder, "CollectedAnnotationsRaw", "annotations")
+    photos = [folder / "images", folder / "photos"]
+    names = sorted(path.name.removesuffix(".txt") for path in texts.glob("*.txt"))
+    if not names:
+        raise base.broken(texts, "the folder holds no annotations (NAME.jpg.txt)")
+    lost = {photo.name for place in photos for photo in place.glob("*.jpg")} - set(names)
+    if lost:
+        raise base.broken(texts, f"{len(lost)} photos have no annotations, among them {min(lost)}")
+    validation = base.held_out(names, round(len(names) * VALIDATION[0] / VALIDATION[1]))
+    chosen = [name for name in names if split == "all" or (name in validation) == (split == "val")]
+    samples = [_read(texts / f"{name}.txt", name, base.find_photo(photos, name)) for name in chosen]
+    return CropDataset("cpc", split, "cpc", folder, samples)
+
+
+def _read(path: Path, name: str, photo: Path | None) -> Sample:
+    content = base.read_json(path)
+    if isinstance(content, str):
+        try:
+            content = json.loads(content)
+        except json.JSONDecodeError as error:
+            raise base.broken(path, f"the JSON string holds no JSON ({error.msg})") from error
+    try:
+        boxes = torch.tensor(content["bboxes"], dtype=torch.float32)
+        raters = torch.tensor(content["scores"], dtype=torch.float32)
+    except (KeyError, TypeError, ValueError) as error:
+        raise base.broken(path, f"expected `scores` and `bboxes`, tables of numbers ({error})") from error
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or raters.ndim != 2 or raters.shape[1] != len(boxes) or not len(raters):
+        shapes = f"{tuple(raters.shape)} and {tuple(boxes.shape)}"
+        raise base.broken(path, f"expected scores (raters, crops) and boxes (crops, 4), and found {shapes}")
+    width, height = base.read_size(photo)
+    return Sample(
+        name,
+        width,
+        height,
+        base.true_boxes(boxes, str(path), width, height),
+        scores=raters.mean(dim=0),
+        raters=raters,
+        load_photo=base.photo_loader(photo),
+    )
