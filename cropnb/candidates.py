@@ -144,8 +144,8 @@ def aspect_windows(
             _places(width - w, Fraction(move_x, 64)) * _places(height - h, Fraction(move_y, 64)) for w, h in sizes
         )
 
-    # Moves are counted in 1/64 of a pixel. First one for both axes, then what is left of `count` goes to the second axis:
-    # in a photo of the same ratio all sizes gain a place at the same moment, and the first step alone may stop far short.
+    # Moves are counted in 1/64 of a pixel. First one for both axes, then what is left of `count` goes to the second:
+    # in a photo of the same ratio all sizes gain a place at once, and the first step alone may stop far short.
     both = _smallest(64 * max(width, height), lambda move: number(move, move) <= count)
     down_only = _smallest(both, lambda move: number(both, move) <= count)
     return _slide(width, height, sizes, Fraction(both, 64), Fraction(down_only, 64))
