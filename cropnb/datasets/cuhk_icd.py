@@ -1,8 +1,8 @@
 """CUHK-ICD: 950 photos, each cropped by three photographers; 150 of them are the test set.
 
 Layout, once `cuhk_cropping.zip` and the `All_Images.zip` in it are unpacked: `All_Images/NAME` and
-`Cropping parameters.txt`, in which every photo has four lines: `category\\name`, then `y1 y2 x1 x2` from each of the three
-photographers.
+`Cropping parameters.txt`, in which every photo has four lines: `category\\name`, then `y1 y2 x1 x2` from each of the
+three photographers.
 """
 
 import math

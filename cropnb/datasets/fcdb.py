@@ -1,8 +1,8 @@
 """FCDB: one true crop a photo, drawn by crowd workers; 1 369 photos for training, 345 for testing.
 
 Layout: `cropping_training_set.json` and `cropping_testing_set.json`, lists of
-`{"url": …, "crop": [x, y, width, height]}`, and the photos, named like the last part of their Flickr address, in `photos/`
-or `images/`. Many are gone from Flickr, so the number of test photos differs from paper to paper.
+`{"url": …, "crop": [x, y, width, height]}`, and the photos, named like the last part of their Flickr address, in
+`photos/` or `images/`. Many are gone from Flickr, so the number of test photos differs from paper to paper.
 """
 
 import os
