@@ -2,9 +2,11 @@
 
 A cut is named as in Table 1 of Mars: `c4_6` is the sixth unit whose output has 1/2⁴ of the photo's resolution.
 A unit is an inverted residual block of MobileNetV2, a convolution of VGG16, a bottleneck of ResNet50; the stem
-counts as a unit of its resolution.
+counts as a unit of its resolution. Mars' pool5 of VGG16 is `c5_1`.
 """
 
+import copy
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +15,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision import models
 
 from cropnb.errors import CropnbError, WeightsUnavailable
@@ -92,14 +95,10 @@ def load_imagenet(backbone: Backbone) -> None:
 
 def fuse_for_inference(backbone: Backbone) -> Backbone:
     """A copy with each batch normalisation folded into the convolution before it: the same function, faster."""
-    import copy
-
-    from torch.nn.utils.fusion import fuse_conv_bn_eval
-
     fused = copy.deepcopy(backbone).eval()
     for parent in list(fused.modules()):
         children = list(parent.named_children())
-        for (first, convolution), (second, normalisation) in zip(children, children[1:], strict=False):
+        for (first, convolution), (second, normalisation) in itertools.pairwise(children):
             if isinstance(convolution, nn.Conv2d) and isinstance(normalisation, nn.BatchNorm2d):
                 # In torchvision's ResNet the children stand in the order in which they are applied as well.
                 setattr(parent, first, fuse_conv_bn_eval(convolution, normalisation))
@@ -127,7 +126,7 @@ def _imagenet_state(name: str) -> dict[str, Tensor]:
     if os.environ.get("CROPNB_OFFLINE") == "1" and not cached.exists():
         raise WeightsUnavailable(
             f"ImageNet weights of {name}: not in $CROPNB_WEIGHTS ({local or 'unset'}), not in {cached.parent}, and "
-            "CROPNB_OFFLINE=1 forbids the download. Unset it, or put the file there, or start at random (--init random)."
+            "CROPNB_OFFLINE=1 forbids the download. Unset it, put the file there, or start at random (--init random)."
         )
     try:
         return entry.get_state_dict(progress=True, check_hash=True)
@@ -154,7 +153,7 @@ def _units(name: str) -> list[tuple[nn.Module, int, int]]:
                 layer.inplace = False  # a kept feature map must not be changed by the layer after it
                 units.append((nn.Sequential(*pending), stride, channels))
                 pending = []
-        return units
+        return [*units, (nn.Sequential(*pending), stride, channels)]  # pool5
     if name == "resnet50":
         network = models.resnet50(weights=None)
         units = [(nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool), 4, 64)]

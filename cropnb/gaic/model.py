@@ -15,7 +15,7 @@ from cropnb import backbones, roi
 ALIGN = 9  # cells along each side of RoIAlign and RoDAlign
 CUTS = {
     "mobilenet_v2": ("c3_3", "c4_7", "c5_4"),
-    "vgg16": ("c3_3", "c4_3"),
+    "vgg16": ("c2_3", "c3_3", "c4_3"),
     "resnet50": ("c3_4", "c4_6", "c5_3"),
 }
 
@@ -101,3 +101,7 @@ class Gaic(nn.Module):
     def from_features(self, features: Tensor, boxes: Sequence[Tensor]) -> Tensor:
         """The same from multi-scale features (B, 448, h, w), which a frozen backbone computes once a photo."""
         return self.score(self.reduce(features), boxes)
+
+    def view_scores(self, features: Tensor, boxes: Sequence[Tensor]) -> Tensor:
+        """What views are ranked by; for GAIC the predicted score itself."""
+        return self.from_features(features, boxes)

@@ -1,0 +1,21 @@
+"""GAIC's loss: a Huber loss on opinion scores that are brought to zero mean and unit deviation."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+MOS_MEAN, MOS_DEVIATION = 2.95, 0.8
+
+
+def normalise(mos: Tensor) -> Tensor:
+    """Mean opinion scores (N,) of 1…5 in deviations from the mean of the training set."""
+    return (mos - MOS_MEAN) / MOS_DEVIATION
+
+
+def gaic_loss(model: nn.Module, features: Tensor, boxes: list[Tensor], mos: Tensor) -> Mapping[str, Tensor]:
+    """Huber loss with δ = 1 between predicted and normalised scores (GAIC, Eq. 5).
+
+    features (1, C, h, w), one tensor of boxes (N, 4), mos (N,).
+    """
+    return {"loss": functional.huber_loss(model.from_features(features, boxes), normalise(mos))}

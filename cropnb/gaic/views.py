@@ -1,0 +1,128 @@
+"""Photos and their scored views in the form that GAIC and VRN read: short side 256, both sides multiples of 32."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from cropnb import metrics
+from cropnb.datasets.base import CropDataset
+from cropnb.errors import BoxError
+from cropnb.images import resize_short_side, to_tensor
+
+SHORT_SIDE, MULTIPLE = 256, 32
+KEEP_ON_DEVICE = 8 * 1024**3  # bytes of photos that may stay on the device
+
+
+class ScoredViews:
+    """A dataset with scored views, resized once and kept as bytes on the device while they fit.
+
+    `photo(i)` is (1, 3, H, W) in 0…1, `boxes(i)` (N, 4) in pixels of that photo, `mos(i)` (N,); each takes
+    `mirrored=True` for the photo turned left to right.
+    """
+
+    def __init__(self, dataset: CropDataset, device: str | torch.device = "cpu", progress: bool = True) -> None:
+        self.device = torch.device(device)
+        self._photos: list[Tensor] = []
+        self._boxes: list[Tensor] = []
+        self._mos: list[Tensor] = []
+        held = 0
+        for sample in tqdm(dataset, desc=f"{dataset.name} {dataset.split}", unit="photo", disable=not progress):
+            if sample.scores is None or len(sample.boxes) == 0:
+                raise BoxError(f"{sample.name} has no scored views; GAIC and VRN learn from a dataset such as gaicd")
+            image, boxes = prepare(sample.image(), sample.boxes)
+            photo = (image * 255).round().to(torch.uint8)
+            held += photo.numel()
+            self._photos.append(photo.to(self.device if held < KEEP_ON_DEVICE else "cpu"))
+            self._boxes.append(boxes.to(self.device))
+            self._mos.append(sample.scores.float().to(self.device))
+
+    def __len__(self) -> int:
+        return len(self._photos)
+
+    def photo(self, index: int, mirrored: bool = False) -> Tensor:
+        photo = self._photos[index].to(self.device)[None].float() / 255
+        return photo.flip(-1) if mirrored else photo
+
+    def boxes(self, index: int, mirrored: bool = False) -> Tensor:
+        boxes = self._boxes[index]
+        if not mirrored:
+            return boxes
+        width = self._photos[index].shape[-1]
+        return torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], dim=1)
+
+    def mos(self, index: int) -> Tensor:
+        return self._mos[index]
+
+
+def prepare(image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """A photo (3, H, W) and its boxes (N, 4) at short side 256, both sides rounded to 32 pixels.
+
+    The two sides get slightly different scales from the rounding, and the boxes follow each of them.
+    """
+    height, width = image.shape[-2:]
+    resized = resize_short_side(image, SHORT_SIDE, MULTIPLE).clamp(0, 1)
+    new_height, new_width = resized.shape[-2:]
+    scale = boxes.new_tensor([new_width / width, new_height / height] * 2)
+    return resized, boxes * scale
+
+
+class FrozenFeatures:
+    """Multi-scale features of every photo, computed once for a backbone that isn't trained, in half precision."""
+
+    def __init__(self, network: torch.nn.Module, views: ScoredViews, mirrored: bool = True, progress: bool = True):
+        network.eval()
+        turns = (False, True) if mirrored else (False,)
+        self._kept: dict[tuple[int, bool], Tensor] = {}
+        with torch.inference_mode():
+            for index in tqdm(range(len(views)), desc="features", unit="photo", disable=not progress):
+                for turn in turns:
+                    self._kept[index, turn] = network(views.photo(index, turn)).half()
+
+    def __call__(self, index: int, mirrored: bool = False) -> Tensor:
+        """(1, C, H / 16, W / 16) in single precision."""
+        return self._kept[index, mirrored].float()
+
+
+@dataclass(frozen=True)
+class Accuracies:
+    """The metrics of the GAICD protocol, one value a photo, (photos,) each, in per cent (SRCC from −1 to 1)."""
+
+    values: dict[str, Tensor]
+
+    def mean(self, name: str) -> float:
+        return float(self.values[name].mean())
+
+
+COLUMNS = ("Acc 1/5", "Acc 5", "Acc 1/10", "Acc 10", "SRCC")
+
+
+def evaluate(score: Callable[[int], Tensor], views: ScoredViews) -> Accuracies:
+    """Score every view of every photo and compare with the mean opinion scores.
+
+    score: the index of a photo → (N,) predicted scores. "Acc 5" and "Acc 10" are the means over K = 1…4 of the
+    GAICD protocol; "Acc 5, K to N" and "Acc 10, K to N" follow VRN's own formula, the mean over K = 1…N.
+    """
+    rows: dict[str, list[float]] = {}
+    for index in range(len(views)):
+        predicted, mos = score(index).detach().float().cpu(), views.mos(index).cpu()
+        for name, value in accuracies(predicted, mos).items():
+            rows.setdefault(name, []).append(value)
+    return Accuracies({name: torch.tensor(values, dtype=torch.float64) for name, values in rows.items()})
+
+
+def accuracies(scores: Tensor, mos: Tensor) -> dict[str, float]:
+    """The protocol's metrics of one photo; scores (N,), mos (N,)."""
+    found = {"SRCC": float(metrics.srcc(scores, mos))}
+    for n in (5, 10):
+        found[f"Acc 1/{n}"] = 100 * float(metrics.acc_kn(scores, mos, 1, n))
+        found[f"Acc {n}"] = 100 * float(metrics.acc_n(scores, mos, n))
+        found[f"Acc {n}, K to N"] = 100 * float(metrics.acc_bar(scores, mos, n))
+    return found
+
+
+def draw_views(count: int, wanted: int, draw: torch.Generator) -> Sequence[int] | slice:
+    """`wanted` of `count` views at random, or all of them when there are fewer."""
+    return slice(None) if count <= wanted else torch.randperm(count, generator=draw)[:wanted]

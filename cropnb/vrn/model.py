@@ -1,0 +1,84 @@
+"""VRN: a feature splitter in front of two learners, one for the photo and one for its views.
+
+Pan et al., "Discriminate clearer to rank better: image cropping by amplifying view-wise differences" (ICIP 2022).
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from cropnb.gaic.losses import MOS_MEAN
+from cropnb.gaic.model import MultiScaleFeatures, ViewScorer
+
+
+class FeatureSplitter(nn.Module):
+    """Two features from one, with channel weights that add up to one (Fig. 3).
+
+    features (B, C, h, w) → view-wise feature (B, C, h, w), image-wise feature (B, C, h, w).
+    """
+
+    def __init__(self, channels: int, squeeze: int = 4) -> None:
+        super().__init__()
+        self.excite = nn.Sequential(
+            nn.Linear(channels, channels // squeeze),
+            nn.ReLU(),
+            nn.Linear(channels // squeeze, channels),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        weights = self.view_weights(features)[:, :, None, None]  # (B, C, 1, 1)
+        return weights * features, (1 - weights) * features
+
+    def view_weights(self, features: Tensor) -> Tensor:
+        """How much of each channel goes to the view-wise feature, (B, C) in 0…1."""
+        return self.excite(features.mean(dim=(2, 3)))
+
+
+class Vrn(nn.Module):
+    """The whole network, and without the splitter the baseline of Table 2.
+
+    With the splitter: the view-wise learner (RoIAlign and RoDAlign) predicts each view's score less the photo's
+    mean, the image-wise learner (RoIAlign alone) the photo's mean. Without it: one learner predicts the score.
+    """
+
+    def __init__(
+        self,
+        backbone: str = "mobilenet_v2",
+        channels: int = 32,
+        hidden: int = 512,
+        feature_splitter: bool = True,
+        weights: str | None = "imagenet",
+    ) -> None:
+        super().__init__()
+        self.features = MultiScaleFeatures(backbone, weights)
+        self.reduce = nn.Conv2d(self.features.channels, channels, kernel_size=1)
+        self.splitter = FeatureSplitter(channels) if feature_splitter else None
+        self.view_learner = ViewScorer(channels, hidden)
+        self.image_learner = ViewScorer(channels, hidden, discard=False) if feature_splitter else None
+        # What predicts scores of 1…5 starts at their mean, so that training isn't spent on climbing up to it.
+        nn.init.constant_((self.image_learner or self.view_learner).rest[-1].bias, MOS_MEAN)
+
+    def forward(self, images: Tensor, boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+        """photos (B, 3, H, W), B tensors (N_b, 4) → view-wise and image-wise scores, (ΣN_b,) each."""
+        return self.from_features(self.features(images), boxes)
+
+    def from_features(self, features: Tensor, boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+        """The same from multi-scale features (B, 448, h, w), which a frozen backbone computes once a photo."""
+        reduced = self.reduce(features)  # (B, 32, h, w)
+        if self.splitter is None:
+            return self.view_learner(reduced, boxes), None
+        view_feature, image_feature = self.splitter(reduced)
+        return self.view_learner(view_feature, boxes), self.image_learner(image_feature, boxes)
+
+    def view_scores(self, features: Tensor, boxes: Sequence[Tensor]) -> Tensor:
+        """What views are ranked by: inference drops the image-wise learner (Sec. 3.1)."""
+        reduced = self.reduce(features)
+        if self.splitter is not None:
+            reduced = self.splitter(reduced)[0]
+        return self.view_learner(reduced, boxes)
+
+    def drop_image_learner(self) -> "Vrn":
+        """Without the image-wise learner, as it is shipped; `view_scores` stays the same."""
+        self.image_learner = None
+        return self
