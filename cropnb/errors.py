@@ -31,3 +31,7 @@ class CheckpointError(CropnbError, ValueError):
 
 class LedgerError(CropnbError, ValueError):
     """A ledger file that can't be read, or a row that breaks the ledger's rules."""
+
+
+class MetricError(CropnbError, ValueError):
+    """Scores or values that a metric can't be computed from: wrong shapes, NaN, more picks than candidates."""
