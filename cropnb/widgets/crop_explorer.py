@@ -1,10 +1,102 @@
-"""CropExplorer: not drawn yet; the signature is final."""
+"""Drag a crop over a photo and watch IoU, BDE, centre offset and rank change."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import torch
+import traitlets
+
+from cropnb import boxes as box_tools
+from cropnb import metrics
+from cropnb.errors import BoxError
+from cropnb.images import read_photo
+from cropnb.widgets.base import Figure, checked_boxes, checked_scores, program, whole_pixels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
-class CropExplorer:
+class CropExplorer(Figure):
+    """A crop that is moved and resized by mouse, finger and keyboard, measured against the true boxes.
+
+    Args:
+        photo: what `cropnb.images.read_photo` takes.
+        truths: (T, 4) or (4,) true boxes in pixels of the photo. The crop is measured against the one that it overlaps
+            most, the first of several.
+        candidates: (N, 4); adds the rank of the crop by IoU beside them, and shows the nearest one.
+        scores: (N,) score of each candidate; adds that of the nearest one, and its rank.
+        box: (4,) where the crop starts; by default it is centred, with 70 % of each side.
+        alt: what is on the photo, in words.
+
+    `box` is the crop as it stands, [x1, y1, x2, y2] in whole pixels; `values()` gives what the figure shows.
+
+    Raises:
+        ImageError: for a photo that can't be read.
+        BoxError: for boxes that are bad or leave the photo, and scores that don't fit the candidates.
+    """
+
+    _esm = program("crop_explorer.js")
+    truths = traitlets.List().tag(sync=True)
+    candidates = traitlets.List().tag(sync=True)
+    scores = traitlets.List().tag(sync=True)
+    box = traitlets.List().tag(sync=True)
+
     def __init__(
         self, photo: Any, truths: Any, candidates: Any = None, scores: Any = None, *, box: Any = None, alt: str = ""
     ) -> None:
-        raise NotImplementedError
+        image = read_photo(photo)
+        size = image.size
+        truths = torch.as_tensor(box_tools.check(truths, name="truths")).reshape(-1, 4)
+        if scores is not None and candidates is None:
+            raise BoxError("scores belong to candidates; give both, or neither")
+        candidates = [] if candidates is None else checked_boxes(candidates, *size, "candidates")
+        state = {
+            "truths": checked_boxes(truths, *size, "truths"),
+            "candidates": candidates,
+            "scores": [] if scores is None else checked_scores(scores, len(candidates), "scores"),
+            "box": whole_pixels(box if box is not None else _centred(*size), *size),
+        }
+        super().__init__(image, alt, "Crop explorer", state)
+
+    @traitlets.validate("box")
+    def _check_box(self, proposal: Any) -> list[int]:
+        return whole_pixels(proposal["value"], self._image.width, self._image.height)
+
+    def values(self) -> dict[str, float]:
+        """IoU, BDE and centre offset (pixels) against the best-matching true box `truth`, and with candidates `rank`,
+        `nearest`, `score` and `score_rank`, computed by `cropnb.metrics`."""
+        box = torch.tensor(self.box, dtype=torch.float64)
+        truths = torch.tensor(self.truths, dtype=torch.float64)
+        overlap, displacement = metrics.iou_and_bde(box, truths, self.width, self.height)
+        truth = int(box_tools.iou(box, truths).argmax())
+        offset = metrics.center_offset(box, truths[truth])
+        found = {"truth": truth, "iou": float(overlap), "bde": float(displacement), "offset": float(offset)}
+        if self.candidates:
+            candidates = torch.tensor(self.candidates, dtype=torch.float64)
+            overlaps = box_tools.pairwise_iou(candidates, truths).amax(1)
+            found["rank"] = 1 + int((overlaps > found["iou"]).sum())
+            found["nearest"] = int(box_tools.iou(box, candidates).argmax())
+        if self.scores:
+            scores = torch.tensor(self.scores, dtype=torch.float64)
+            found["score"] = float(scores[found["nearest"]])
+            found["score_rank"] = 1 + int((scores > scores[found["nearest"]]).sum())
+        return found
+
+    def _summary(self) -> str:
+        found = self.values()
+        text = f"IoU {found['iou']:.3f}, BDE {found['bde']:.3f}, centre offset {found['offset']:.1f} px"
+        if self.candidates:
+            text += f", rank {found['rank']} of {len(self.candidates) + 1}"
+        if self.scores:
+            text += f"\nscore of the nearest candidate {found['score']:.2f}"
+        return text
+
+    def _draw(self, ax: "Axes") -> None:
+        from cropnb.notebook import draw_boxes
+
+        names = ["true box"] if len(self.truths) == 1 else [f"true {index + 1}" for index in range(len(self.truths))]
+        colors = ["blue"] * len(names) + ["orange"]
+        draw_boxes(ax, self._image, [*self.truths, self.box], [*names, "crop"], colors)
+
+
+def _centred(width: int, height: int) -> list[float]:
+    return [0.15 * width, 0.15 * height, 0.85 * width, 0.85 * height]
