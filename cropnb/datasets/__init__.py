@@ -25,8 +25,7 @@ def load(name: str, split: str = "test", root: str | os.PathLike | None = None, 
     Raises:
         DatasetMissing: when its files aren't there or are incomplete, saying which.
         BoxError: when an annotated box can't be one of its photo, naming file and line.
-        CropnbError: for a name that no dataset has.
-        ValueError: for a split that the dataset doesn't have.
+        CropnbError: for a name that no dataset has, or a split that this one doesn't have.
     """
     if name not in NAMES:
         raise CropnbError(f"there is no dataset {name!r}; the datasets are {', '.join(NAMES)}")

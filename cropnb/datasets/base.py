@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cropnb.errors import BoxError, DatasetMissing
+from cropnb.errors import BoxError, CropnbError, DatasetMissing
 from cropnb.images import photo_size, read_photo, to_tensor
 
 
@@ -147,9 +147,9 @@ def require(root: Path, *relative: str) -> Path:
 
 
 def check_split(name: str, split: str, splits: Sequence[str]) -> str:
-    """`split` if the dataset has it; ValueError naming those it has otherwise."""
+    """`split` if the dataset has it; CropnbError naming those it has otherwise."""
     if split not in splits:
-        raise ValueError(f"{name} has the splits {', '.join(splits)}, not {split!r}")
+        raise CropnbError(f"{name} has the splits {', '.join(splits)}, not {split!r}")
     return split
 
 

@@ -13,6 +13,7 @@ import torch
 
 from cropnb.datasets import base
 from cropnb.datasets.base import CropDataset, Sample
+from cropnb.errors import CropnbError
 
 FILE = "Cropping parameters.txt"
 SPLITS = ("train", "test", "all")
@@ -36,7 +37,7 @@ def load(split: str = "test", root: str | os.PathLike | None = None, photographe
     """
     base.check_split("cuhk_icd", split, SPLITS)
     if photographer not in (None, 1, 2, 3):
-        raise ValueError(f"the photographers are 1, 2 and 3, not {photographer!r}")
+        raise CropnbError(f"the photographers are 1, 2 and 3, not {photographer!r}")
     folder = base.dataset_root("cuhk_icd", root)
     path = base.require(folder, FILE)
     lines = [(number, text.strip()) for number, text in enumerate(base.read_text(path).splitlines(), 1) if text.strip()]
