@@ -62,7 +62,7 @@ class Crop:
 
     @property
     def pixels(self) -> tuple[int, int, int, int]:
-        """The box in whole pixels, one at least. Its sides are rounded rather than its corners, which keeps the ratio."""
+        """The box in whole pixels, one at least. Its sides are rounded, not its corners: that keeps the ratio."""
         x1, y1, x2, y2 = self.box.tolist()
         left, right = _whole(x1, x2, self.photo.width)
         top, bottom = _whole(y1, y2, self.photo.height)
@@ -216,7 +216,7 @@ def load(name: str, weights: str | os.PathLike | None = None, device: str | torc
 
 
 def check_aspect(aspect: float, width: int, height: int) -> float:
-    """A required ratio as a float. BoxError unless a window of it, with a pixel a side at least, fits into the photo."""
+    """A required ratio as a float. BoxError unless a window of it, a pixel wide and high, fits into the photo."""
     try:
         value = float(aspect)
     except (TypeError, ValueError):
