@@ -86,9 +86,10 @@ def grid_anchors(
 
 
 def cells_of(boxes: Tensor, width: int, height: int, *, bins: int = 12) -> Tensor:
-    """The grid cells (..., 4), int64, in which the corners of boxes (..., 4) lie: the inverse of `grid_anchors`."""
-    size = boxes.new_tensor([width, height, width, height], dtype=torch.float64)
-    return (boxes.double() * bins / size).floor().long().clamp(0, bins - 1)
+    """The grid cells (..., 4), int64, in which the corners of boxes (..., 4) lie: the way back from `grid_anchors`."""
+    size = torch.tensor([width, height, width, height], dtype=torch.double)
+    # A centre that was rounded upwards may land on its cell's far edge, so the far edge belongs to the cell.
+    return ((boxes.double() * bins / size).ceil().long() - 1).clamp(0, bins - 1)
 
 
 def sliding_windows(

@@ -1,0 +1,41 @@
+"""Every metric that the five papers print, each taught in `book/foundations/metrics.ipynb`.
+
+Shares are 0…1 (the papers print per cent). Metrics work on the last dimensions and broadcast over leading ones.
+"""
+
+from cropnb.metrics.cost import average_steps, time_a_photo
+from cropnb.metrics.detection import average_precision
+from cropnb.metrics.intervals import Difference, Interval, bootstrap_interval, paired_bootstrap
+from cropnb.metrics.overlap import bde, center_offset, iou_and_bde, set_acc_1n
+from cropnb.metrics.ranking import (
+    acc_bar,
+    acc_kn,
+    acc_n,
+    average_ranks,
+    pair_accuracy,
+    pair_counts,
+    ranking_table,
+    srcc,
+)
+
+__all__ = [
+    "Difference",
+    "Interval",
+    "acc_bar",
+    "acc_kn",
+    "acc_n",
+    "average_precision",
+    "average_ranks",
+    "average_steps",
+    "bde",
+    "bootstrap_interval",
+    "center_offset",
+    "iou_and_bde",
+    "pair_accuracy",
+    "pair_counts",
+    "paired_bootstrap",
+    "ranking_table",
+    "set_acc_1n",
+    "srcc",
+    "time_a_photo",
+]
