@@ -20,19 +20,17 @@ function render({ model, el }) {
   let n = null;
   let show = null;
   if (against) {
-    const best = { name: "n", label: `Count as a hit: the best N of ${names[0]}`, value: model.get("n"), onchoose: put("n") };
+    const best = { name: "n", label: `Hits are the N best of ${names[0]}`, value: model.get("n"), onchoose: put("n") };
     n = choice(parts.panel, { ...best, options: sizes.map((size) => [size, `N = ${size}`]) });
     show = readouts(parts.panel, {
       acc: ["Acc K/N", `Share of the K best-ranked boxes that are among the N best of ${names[0]}`],
       srcc: ["SRCC", `Spearman's rank correlation with ${names[0]}`],
     });
   }
-  const fill = rankingList(parts.below, "All boxes, best first", (index) => {
+  const fill = rankingList(parts.below, (index) => {
     hovered = index;
     draw();
   });
-  const swatch = (color, style, text) =>
-    make("span", {}, make("i", { style: `border-top-color: ${color}; border-top-style: ${style}` }), text);
   const legend = make("p", { class: "cropnb-legend" });
   const [hitText, missText] = against ? [`a hit: among the best N of ${names[0]}`, "a miss"] : ["best K", ""];
   legend.append(swatch(GREEN, "solid", hitText));
@@ -69,15 +67,18 @@ function render({ model, el }) {
     const [low, high] = [scores[order[count - 1]], scores[order[0]]];
     const places = new Array(count);
     ranking(reference).forEach((index, place) => (places[index] = place + 1));
+    const tint = (index, place) => (place >= k ? "#8C8C8C" : hit(index) ? GREEN : VERMILION);
     const isReference = model.get("column") === names[0];
+    const caption = `All ${count} boxes: rank and score by ${model.get("column")}`;
+    const others = against && !isReference;
     fill(
+      others ? `${caption}; right: rank by ${names[0]}` : caption,
       order.map((index, place) => ({
         index,
         rank: place + 1,
-        share: high > low ? 0.03 + (0.97 * (scores[index] - low)) / (high - low) : 1,
+        bars: [[high > low ? 0.03 + (0.97 * (scores[index] - low)) / (high - low) : 1, tint(index, place)]],
         text: scores[index].toFixed(2),
-        note: against && !isReference ? `${names[0]} ${places[index]}` : "",
-        color: place >= k ? "#8C8C8C" : hit(index) ? GREEN : VERMILION,
+        note: others ? String(places[index]) : "",
       })),
     );
     column.value = model.get("column");

@@ -20,8 +20,6 @@ function render({ model, el }) {
     ...(scores.length && { score: ["Score of the nearest candidate", "The candidate that overlaps most with your crop"] }),
   });
   const drawFields = boxFields(parts.below, scene, { get, set, label });
-  const swatch = (color, style, text) =>
-    make("span", {}, make("i", { style: `border-top-color: ${color}; border-top-style: ${style}` }), text);
   const legend = make("p", { class: "cropnb-legend" }, swatch(ORANGE, "solid", "your crop"));
   legend.append(swatch(BLUE, "solid", truths.length > 1 ? "best-matching true box" : "true box"));
   if (truths.length > 1) legend.append(swatch(BLUE, "dashed", "other true boxes"));

@@ -30,17 +30,15 @@ function render({ model, el }) {
     model.set("weights", [...given]);
     model.save_changes();
   };
-  const button = make("button", { type: "button", "data-name": "reset", onclick: reset }, "Back to the given weights");
-  parts.below.append(group, button);
-  const fill = rankingList(parts.below, "Boxes, highest total first", (index) => {
+  const button = make("button", { type: "button", class: "cropnb-button", "data-name": "reset", onclick: reset }, "Back to the given weights");
+  const fill = rankingList(parts.panel, (index) => {
     hovered = index;
     draw();
   });
-  const swatch = (color, style, text) =>
-    make("span", {}, make("i", { style: `border-top-color: ${color}; border-top-style: ${style}` }), text);
   const legend = make("p", { class: "cropnb-legend" }, swatch(GREEN, "solid", "best box now"));
   legend.append(swatch(VERMILION, "dashed", "best under the given weights"), swatch(BLUE, "solid", "chosen row"));
-  parts.below.append(legend);
+  const hint = "Point at a row of the ranking, or walk through it with the arrow keys, to see its box.";
+  parts.below.append(legend, group, button, make("p", { class: "cropnb-hint" }, hint));
 
   const state = () => {
     const totals = weightedTotals(terms, model.get("weights"));
@@ -63,14 +61,21 @@ function render({ model, el }) {
     const [{ totals, order }, weights] = [state(), model.get("weights")];
     const changes = rankChanges(start, order);
     const [low, high] = [totals[order[order.length - 1]], totals[order[0]]];
+    const pieces = (index) => terms.map((values, term) => weights[term] * values[index]);
+    const stacked = high > 0 && order.every((index) => pieces(index).every((piece) => piece >= 0));
+    // Pieces of different signs can't be stacked; then one bar spans from the lowest to the highest total.
+    const bars = (index) =>
+      stacked
+        ? pieces(index).map((piece, term) => [piece / high, PALETTE[term % PALETTE.length]])
+        : [[high > low ? 0.03 + (0.97 * (totals[index] - low)) / (high - low) : 1, "#8C8C8C"]];
     fill(
+      "Rank, total and places won or lost",
       order.map((index, place) => ({
         index,
         rank: place + 1,
-        share: high > low ? 0.03 + (0.97 * (totals[index] - low)) / (high - low) : 1,
+        bars: bars(index),
         text: totals[index].toFixed(3),
         note: changes[index] ? `${changes[index] > 0 ? "▲" : "▼"} ${Math.abs(changes[index])}` : "=",
-        color: place === 0 ? GREEN : index === start[0] ? VERMILION : "#8C8C8C",
       })),
     );
     sliders.forEach(({ input, shown }, term) => {
@@ -80,7 +85,7 @@ function render({ model, el }) {
       input.setAttribute("aria-valuetext", `weight ${Number(weights[term].toFixed(3))}`);
     });
     const correlation = srcc(totals, weightedTotals(terms, given));
-    const moved = start[0] === order[0] ? "the same box as before" : `it rose ${changes[order[0]]} places`;
+    const moved = start[0] === order[0] ? "the same box as before" : `it rose from rank ${start.indexOf(order[0]) + 1}`;
     show("total", high, high.toFixed(3), moved);
     show("same", correlation, Number.isNaN(correlation) ? "undefined" : correlation.toFixed(3), "rank correlation");
     button.disabled = weights.every((weight, term) => weight === given[term]);

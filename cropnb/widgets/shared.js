@@ -223,6 +223,11 @@ function slider(parent, { name, label, min, max, step, value, onmove, color }) {
   return { input, shown };
 }
 
+/** One entry of a legend: a piece of line and what it stands for. */
+function swatch(color, pattern, text) {
+  return make("span", {}, make("i", { style: `border-top-color: ${color}; border-top-style: ${pattern}` }), text);
+}
+
 function choice(parent, { name, label, options, value, onchoose }) {
   const select = make("select", { "data-name": name, onchange: () => onchoose(select.value) });
   select.append(...options.map(([key, text]) => make("option", { value: key, selected: String(key) === String(value) }, text)));
@@ -231,12 +236,13 @@ function choice(parent, { name, label, options, value, onchoose }) {
 }
 
 /**
- * A ranking to walk through: a list of rows with bars. `rows`: {index, rank, text, share, note, color}.
+ * A ranking to walk through: a list of rows with bars. `rows`: {index, rank, bars: [share, color][], text, note}.
  * Hovering, clicking and the arrow keys choose a row; `onchoose` is told the index of its box, or null.
  */
-function rankingList(parent, label, onchoose) {
-  const list = make("ol", { class: "cropnb-ranking", role: "listbox", tabindex: 0, "aria-label": label });
-  parent.append(list);
+function rankingList(parent, onchoose) {
+  const list = make("ol", { class: "cropnb-ranking", role: "listbox", tabindex: 0 });
+  const caption = make("p", { class: "cropnb-caption" });
+  parent.append(make("div", {}, caption, list));
   let [items, chosen] = [[], null];
   const id = `cropnb-${crypto.randomUUID ? crypto.randomUUID() : Math.random().toString(36).slice(2)}`;
   const choose = (index, scroll) => {
@@ -260,10 +266,14 @@ function rankingList(parent, label, onchoose) {
     choose(items[Math.min(Math.max(next, 0), last)].index, true);
   });
   list.addEventListener("pointerleave", () => document.activeElement !== list && choose(null));
-  return (rows) => {
+  return (text, rows) => {
+    caption.textContent = text;
+    list.setAttribute("aria-label", text);
+    list.style.setProperty("--text", `${Math.max(...rows.map((row) => row.text.length))}ch`);
+    list.style.setProperty("--note", `${Math.max(...rows.map((row) => row.note.length))}ch`);
     items = rows.map((row) => {
-      const bar = make("span", { class: "cropnb-bar", style: `width: ${100 * row.share}%; background: ${row.color}` });
-      const cells = [make("b", {}, row.rank), make("span", { class: "cropnb-track" }, bar)];
+      const bars = row.bars.map(([share, color]) => make("span", { style: `width: ${100 * share}%; background: ${color}` }));
+      const cells = [make("b", {}, row.rank), make("span", { class: "cropnb-track" }, ...bars)];
       const node = make("li", { role: "option", id: `${id}-${row.index}`, "data-index": row.index }, ...cells);
       node.append(make("span", {}, row.text), make("small", {}, row.note));
       node.addEventListener("pointerenter", (event) => event.pointerType !== "touch" && choose(row.index));
