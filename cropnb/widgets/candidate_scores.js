@@ -41,7 +41,7 @@ function render({ model, el }) {
 
   const state = () => {
     const scores = columns[names.indexOf(model.get("column"))];
-    const threshold = [...reference].sort((a, b) => b - a)[Math.min(model.get("n"), count) - 1];
+    const threshold = nthLargest(reference, Math.min(model.get("n"), count));
     const hit = (index) => !against || reference[index] >= threshold;
     return { scores, order: ranking(scores), hit, k: Math.min(model.get("k"), count) };
   };
@@ -90,8 +90,8 @@ function render({ model, el }) {
       const size = Math.min(model.get("n"), count);
       const acc = accKN(scores, reference, k, size);
       const correlation = srcc(scores, reference);
-      show("acc", acc, acc.toFixed(3), `Acc ${k}/${size}: ${Math.round(acc * k)} of ${k}`);
-      show("srcc", correlation, Number.isNaN(correlation) ? "undefined" : correlation.toFixed(3), `over ${count} boxes`);
+      show("acc", acc, acc.toFixed(3), `Acc ${k}/${size}: ${Number((acc * k).toFixed(2))} of ${k}`);
+      show("srcc", correlation, correlation.toFixed(3), `over ${count} boxes`);
       summary += `, Acc ${k}/${size} ${acc.toFixed(3)}, SRCC ${correlation.toFixed(3)}`;
     }
     draw();

@@ -55,6 +55,8 @@ class CandidateScores(Figure):
         boxes = checked_boxes(boxes, *image.size, "boxes")
         if not columns:
             raise BoxError('columns is empty; give scores by name, such as {"annotators": scores}')
+        if len(columns) > 1 and len(boxes) < 2:
+            raise BoxError("one box has no ranking to compare; give two boxes or more")
         names = list(columns)
         state = {
             "boxes": boxes,

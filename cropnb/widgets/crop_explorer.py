@@ -21,7 +21,7 @@ class CropExplorer(Figure):
     Args:
         photo: what `cropnb.images.read_photo` takes.
         truths: (T, 4) or (4,) true boxes in pixels of the photo. The crop is measured against the one that it overlaps
-            most, the first of several.
+            most; of those tied, the one of the lowest BDE.
         candidates: (N, 4); adds the rank of the crop by IoU beside them, and shows the nearest one.
         scores: (N,) score of each candidate; adds that of the nearest one, and its rank.
         box: (4,) where the crop starts; by default it is centred, with 70 % of each side.
@@ -67,7 +67,9 @@ class CropExplorer(Figure):
         box = torch.tensor(self.box, dtype=torch.float64)
         truths = torch.tensor(self.truths, dtype=torch.float64)
         overlap, displacement = metrics.iou_and_bde(box, truths, self.width, self.height)
-        truth = int(box_tools.iou(box, truths).argmax())
+        shifts = metrics.bde(box, truths, self.width, self.height)
+        ties = box_tools.iou(box, truths) == overlap
+        truth = int(shifts.masked_fill(~ties, torch.inf).argmin())
         offset = metrics.center_offset(box, truths[truth])
         found = {"truth": truth, "iou": float(overlap), "bde": float(displacement), "offset": float(offset)}
         if self.candidates:

@@ -35,9 +35,16 @@ export function bestMatch(box, boxes) {
   return overlaps.indexOf(Math.max(...overlaps));
 }
 
+/** Index of the true box that a crop is measured against: the highest IoU and, of those tied, the lowest BDE. */
+export function bestTruth(box, truths, width, height) {
+  const overlaps = truths.map((truth) => iou(box, truth));
+  const shifts = truths.map((truth) => boundaryDisplacement(box, truth, width, height));
+  return truths.map((_, index) => index).sort((a, b) => overlaps[b] - overlaps[a] || shifts[a] - shifts[b] || a - b)[0];
+}
+
 /** All that the crop explorer shows. `overlaps`: the candidates' IoU with their best true box, from `candidateOverlaps`. */
 export function explore(box, truths, width, height, candidates = [], scores = [], overlaps = null) {
-  const truth = bestMatch(box, truths);
+  const truth = bestTruth(box, truths, width, height);
   const values = {
     truth,
     iou: iou(box, truths[truth]),
@@ -66,11 +73,21 @@ export function ranking(values) {
   return values.map((_, index) => index).sort((a, b) => values[b] - values[a] || a - b);
 }
 
-/** Acc K/N: the share of the K best-scored boxes whose reference score reaches the N-th largest reference score. */
+/** The N-th largest value. */
+export function nthLargest(values, n) {
+  return [...values].sort((a, b) => b - a)[n - 1];
+}
+
+/**
+ * Acc K/N: the share of the K best-scored boxes whose reference score reaches the N-th largest reference score. Where
+ * scores tie for the last of the K places, the mean over all orders of them.
+ */
 export function accKN(scores, reference, k, n) {
-  const threshold = [...reference].sort((a, b) => b - a)[n - 1];
-  const hits = ranking(scores).slice(0, k).filter((index) => reference[index] >= threshold);
-  return hits.length / k;
+  const [last, threshold] = [nthLargest(scores, k), nthLargest(reference, n)];
+  const above = scores.filter((score) => score > last).length;
+  const level = scores.filter((score) => score === last).length;
+  const chance = (score) => (score > last ? 1 : score === last ? (k - above) / level : 0);
+  return scores.reduce((sum, score, index) => sum + (reference[index] >= threshold ? chance(score) : 0), 0) / k;
 }
 
 /** Ranks from 1 for the smallest value; equal values share the mean of their ranks. */
@@ -86,12 +103,13 @@ export function averageRanks(values) {
   return ranks;
 }
 
-/** Spearman's rank correlation; NaN where one side is constant and there is nothing to correlate. */
+/** Spearman's rank correlation; 0 where one side is constant and there is nothing to correlate. */
 export function srcc(a, b) {
   const [x, y] = [averageRanks(a), averageRanks(b)];
   const mean = (a.length + 1) / 2;
   const product = (u, v) => u.reduce((sum, value, index) => sum + (value - mean) * (v[index] - mean), 0);
-  return product(x, y) / Math.sqrt(product(x, x) * product(y, y));
+  const spread = Math.sqrt(product(x, x) * product(y, y));
+  return spread > 0 ? product(x, y) / spread : 0;
 }
 
 /** Lines of a composition rule inside a box, as [x1, y1, x2, y2] each. */

@@ -87,7 +87,7 @@ function render({ model, el }) {
     const correlation = srcc(totals, weightedTotals(terms, given));
     const moved = start[0] === order[0] ? "the same box as before" : `it rose from rank ${start.indexOf(order[0]) + 1}`;
     show("total", high, high.toFixed(3), moved);
-    show("same", correlation, Number.isNaN(correlation) ? "undefined" : correlation.toFixed(3), "rank correlation");
+    show("same", correlation, correlation.toFixed(3), "rank correlation");
     button.disabled = weights.every((weight, term) => weight === given[term]);
     draw();
     parts.say(`Best total ${high.toFixed(3)}, ${moved}`);

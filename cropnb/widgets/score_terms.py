@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 import traitlets
 
@@ -43,6 +42,8 @@ class ScoreTerms(Figure):
     ) -> None:
         image = read_photo(photo)
         boxes = checked_boxes(boxes, *image.size, "boxes")
+        if len(boxes) < 2:
+            raise BoxError("one box has no ranking; give two boxes or more")
         if not terms or set(terms) != set(weights):
             raise BoxError(f"terms are {sorted(terms)} and weights {sorted(weights)}; give one weight for each term")
         names = list(terms)
@@ -70,7 +71,11 @@ class ScoreTerms(Figure):
         return {"best": best, "total": float(totals[best]), "rise": places.index(best), "same": same}
 
     def _totals(self, weights: list[float]) -> torch.Tensor:
-        return torch.from_numpy(np.asarray(weights) @ np.asarray(self.terms))
+        # Added term by term, as the page does: another order would round otherwise and break ties differently.
+        totals = torch.zeros(len(self.boxes), dtype=torch.float64)
+        for weight, values in zip(weights, self.terms, strict=True):
+            totals = totals + weight * torch.tensor(values, dtype=torch.float64)
+        return totals
 
     def _summary(self) -> str:
         found = self.values()
