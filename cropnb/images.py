@@ -47,13 +47,15 @@ def read_photo(photo: Photo) -> Image.Image:
 
 
 def photo_size(path: str | os.PathLike) -> tuple[int, int]:
-    """Width and height of a photo file as `read_photo` gives it (EXIF orientation applied), read from its header alone.
+    """Width and height of a photo file as `read_photo` gives it (EXIF orientation applied), read from its header.
 
     Raises:
         ImageError: as `read_photo`, except for damage behind the header.
     """
     path = Path(path)
     with _open(path) as image:
+        if image.format == "TIFF":  # PIL turns these upright itself, and when it does depends on its version
+            return _upright_rgb(image, str(path)).size
         width, height = image.size
         return (height, width) if _orientation(image) >= 5 else (width, height)
 
