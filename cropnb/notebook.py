@@ -1,6 +1,8 @@
 """What the chapters print and draw with: source code from the package, pictures with boxes, tables from the ledger."""
 
+import dataclasses
 import inspect
+import itertools
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -40,10 +42,16 @@ _LEDGER_HEADS: dict[str, str] = {
     "row": "Row",
     "column": "Number",
     "paper_value": "Paper",
+    "dataset": "Measured on",
     "ours": "Ours [95 %]",
+    "ours_photographs": "Ours, photographs [95 %]",
+    "ours_scenes": "Ours, Composed Scenes [95 %]",
     "images": "Photos",
     "verdict": "Verdict",
 }
+_LEDGER_COLUMNS = ("row", "column", "paper_value", "ours", "images", "verdict")
+_OURS = ("ours_photographs", "ours_scenes")
+_NUMBERS = {"paper_value", "ours", *_OURS, "low", "high", "images", "minutes"}
 
 
 class Markdown(str):
@@ -161,6 +169,8 @@ def _number(value: float | str | None) -> str:
 
 
 def _cell(row: Any, column: str) -> str:
+    if column in ("ours_photographs", "ours_scenes"):
+        return _cell(row, "ours") if _is_scenes(row) == (column == "ours_scenes") else ""
     if column == "ours":
         interval = "" if row.low is None or row.high is None else f" [{_number(row.low)}, {_number(row.high)}]"
         return _number(row.ours) + interval
@@ -172,11 +182,22 @@ def _cell(row: Any, column: str) -> str:
     return "–" if value is None or value == "" else str(value).replace("|", "\\|")
 
 
+def _is_scenes(row: Any) -> bool:
+    return row.dataset.startswith("scenes")
+
+
+def _split_ours(columns: Iterable[str], rows: Sequence[Any]) -> list[str]:
+    """Numbers from drawn scenes and numbers from photographs never share a column."""
+    mixed = len({_is_scenes(row) for row in rows}) == 2
+    return [part for name in columns for part in (_OURS if mixed and name == "ours" else (name,))]
+
+
 def ledger_table(name: str, table: str | None = None, columns: Iterable[str] | None = None) -> Markdown:
     """The rows of a paper's ledger as a Markdown table: the paper's value beside ours with its interval and verdict.
 
     `name`: the ledger's file in `book/results`, such as "vrn". `table`: only the rows of this table of the paper.
     `columns`: fields of `cropnb.ledger.Row`, by default row, column, paper_value, ours, images and verdict.
+    Where the rows mix photographs and Composed Scenes, ours is printed in two columns, one for each.
     Raises LedgerError for an unknown field or when no row is left to print.
     """
     from cropnb import ledger
@@ -185,33 +206,37 @@ def ledger_table(name: str, table: str | None = None, columns: Iterable[str] | N
     if not rows:
         wanted = f"rows of table {table!r}" if table is not None else "rows"
         raise LedgerError(f"The ledger {name!r} has no {wanted}; run the method, or check the name.")
-    columns = list(columns) if columns is not None else ["row", "column", "paper_value", "ours", "images", "verdict"]
+    columns = list(columns) if columns is not None else list(_LEDGER_COLUMNS)
     if table is None and "table" not in columns:
         columns = ["table", *columns]
+    known = [field.name for field in dataclasses.fields(ledger.Row)]
     for column in columns:
-        if not hasattr(rows[0], column):
-            raise LedgerError(f"A ledger row has no field {column!r}; choose from {', '.join(vars(rows[0]))}.")
+        if column not in known:
+            raise LedgerError(f"A ledger row has no field {column!r}; choose from {', '.join(known)}.")
+    columns = _split_ours(columns, rows)
     heads = [_LEDGER_HEADS.get(column, column.replace("_", " ").capitalize()) for column in columns]
-    rules = ["--:" if column in ("paper_value", "ours", "images", "minutes") else ":--" for column in columns]
+    rules = ["--:" if column in _NUMBERS else ":--" for column in columns]
     lines = [heads, rules, *([_cell(row, column) for column in columns] for row in rows)]
     return Markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
 
 
-def loss_curve(history: Mapping[str, Sequence[float]] | Sequence[float], smooth: int = 1) -> "Figure":
+def loss_curve(history: Any, smooth: int = 1) -> "Figure":
     """The loss of a training run, step by step.
 
-    `history`: losses, or names with their losses. `smooth`: also draw a running mean over so many steps.
+    `history`: what `cropnb.training.train` returns, or names with their losses, or one list of losses. `smooth`: draw
+    the running mean over so many steps, and the steps themselves pale behind it.
+    Raises ValueError where there is no loss to draw.
     """
     import matplotlib.pyplot as plt
 
-    curves = history if isinstance(history, Mapping) else {"loss": history}
+    figure, ax = plt.subplots()
+    plt.close(figure)  # the cell shows the returned figure; open, pyplot would show it a second time
+    curves = _curves(history)
     if not curves or any(len(losses) == 0 for losses in curves.values()):
         raise ValueError("No losses to draw; train for at least one step.")
-    figure, ax = plt.subplots()
-    for (name, losses), color in zip(curves.items(), COLORS.values(), strict=False):
-        losses = np.asarray(losses, dtype=float)
+    for (name, losses), color in zip(curves.items(), itertools.cycle(COLORS.values()), strict=False):
         steps = np.arange(1, len(losses) + 1)
-        if smooth > 1 and len(losses) >= smooth:
+        if 1 < smooth <= len(losses):
             ax.plot(steps, losses, color=color, alpha=0.25, linewidth=1)
             means = np.convolve(losses, np.full(smooth, 1 / smooth), mode="valid")
             ax.plot(steps[smooth - 1 :], means, color=color, label=f"{name}, mean of {smooth} steps")
@@ -220,8 +245,15 @@ def loss_curve(history: Mapping[str, Sequence[float]] | Sequence[float], smooth:
     ax.set(xlabel="step", ylabel="loss")
     ax.grid(axis="y", alpha=0.3)
     ax.legend()
-    plt.close(figure)  # the cell shows the returned figure; open, pyplot would show it a second time
     return figure
+
+
+def _curves(history: Any) -> dict[str, np.ndarray]:
+    if hasattr(history, "steps"):
+        columns = np.asarray(history.steps, dtype=float).reshape(-1, len(history.names))
+        history = dict(zip(history.names, columns.T, strict=True))
+    curves = history if isinstance(history, Mapping) else {"loss": history}
+    return {name: np.asarray(losses, dtype=float) for name, losses in curves.items()}
 
 
 def sample_photos() -> dict[str, tuple[Image.Image, str]]:

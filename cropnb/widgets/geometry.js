@@ -141,9 +141,13 @@ export function ruleDistance(rule, [x1, y1, x2, y2], [x, y]) {
   return Math.hypot(gap(u) * width, gap(v) * height) / diagonal;
 }
 
-/** Weighted sum of the terms for each box. `terms`: one array of N values a term; `weights`: one number a term. */
+/**
+ * Weighted mean of the terms for each box; 0 where all weights are 0. `terms`: one array of N values a term;
+ * `weights`: one number of 0 or more a term.
+ */
 export function weightedTotals(terms, weights) {
-  return terms[0].map((_, index) => terms.reduce((sum, values, term) => sum + weights[term] * values[index], 0));
+  const whole = weights.reduce((sum, weight) => sum + weight, 0) || 1;
+  return terms[0].map((_, box) => terms.reduce((sum, values, term) => sum + weights[term] * values[box], 0) / whole);
 }
 
 /** For each box, how many places it rose (positive) or fell between two rankings. */

@@ -7,17 +7,16 @@ function render({ model, el }) {
   let hovered = null;
 
   const show = readouts(parts.panel, {
-    total: ["Total of the best box", "Sum of weight times value over the terms"],
+    total: ["Score of the best box", "Sum of weight times value, divided by the sum of the weights"],
     same: ["Order kept", "Spearman's rank correlation with the ranking under the given weights"],
   });
-  const largest = Math.max(...given.map(Math.abs)) || 1;
+  const largest = Math.max(...given) || 1;
   const scale = 10 ** Math.floor(Math.log10(largest));
   const max = scale * Math.ceil((2 * largest) / scale);
-  const min = Math.min(...given) < 0 ? -max : 0;
   const group = make("div", { class: "cropnb-weights", role: "group", "aria-label": "Weights of the terms" });
   const sliders = names.map((name, term) =>
     slider(group, {
-      name, label: name, min, max, step: scale / 20, value: given[term], color: PALETTE[term % PALETTE.length],
+      name, label: name, min: 0, max, step: scale / 20, value: given[term], color: PALETTE[term % PALETTE.length],
       onmove: (value) => {
         const weights = [...model.get("weights")];
         weights[term] = value;
@@ -61,15 +60,16 @@ function render({ model, el }) {
     const [{ totals, order }, weights] = [state(), model.get("weights")];
     const changes = rankChanges(start, order);
     const [low, high] = [totals[order[order.length - 1]], totals[order[0]]];
-    const pieces = (index) => terms.map((values, term) => weights[term] * values[index]);
+    const whole = weights.reduce((sum, weight) => sum + weight, 0) || 1;
+    const pieces = (index) => terms.map((values, term) => (weights[term] * values[index]) / whole);
     const stacked = high > 0 && order.every((index) => pieces(index).every((piece) => piece >= 0));
-    // Pieces of different signs can't be stacked; then one bar spans from the lowest to the highest total.
+    // Negative pieces can't be stacked; then one bar spans from the lowest to the highest total.
     const bars = (index) =>
       stacked
         ? pieces(index).map((piece, term) => [piece / high, PALETTE[term % PALETTE.length]])
         : [[high > low ? 0.03 + (0.97 * (totals[index] - low)) / (high - low) : 1, "#8C8C8C"]];
     fill(
-      "Rank, total and places won or lost",
+      "Rank, score and places won or lost",
       order.map((index, place) => ({
         index,
         rank: place + 1,
@@ -79,9 +79,8 @@ function render({ model, el }) {
       })),
     );
     sliders.forEach(({ input, shown }, term) => {
-      const part = weights[term] * terms[term][order[0]];
       if (Number(input.value) !== weights[term] && document.activeElement !== input) input.value = weights[term];
-      shown.textContent = `${Number(weights[term].toFixed(3))} × ${terms[term][order[0]].toFixed(2)} = ${part.toFixed(2)}`;
+      shown.textContent = `${Number(weights[term].toFixed(3))} × ${terms[term][order[0]].toFixed(2)}`;
       input.setAttribute("aria-valuetext", `weight ${Number(weights[term].toFixed(3))}`);
     });
     const correlation = srcc(totals, weightedTotals(terms, given));
@@ -90,7 +89,7 @@ function render({ model, el }) {
     show("same", correlation, correlation.toFixed(3), "rank correlation");
     button.disabled = weights.every((weight, term) => weight === given[term]);
     draw();
-    parts.say(`Best total ${high.toFixed(3)}, ${moved}`);
+    parts.say(`Best score ${high.toFixed(3)}, ${moved}`);
   }
   model.on("change:weights", update);
   update();

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class ScoreTerms(Figure):
-    """One slider a term: total, order and best box as the weights change.
+    """One slider a term: score, order and best box as the weights change.
 
     Args:
         photo: what `cropnb.images.read_photo` takes.
         boxes: (N, 4) candidates in pixels of the photo.
-        terms: values (N,) by name of the term. The total of a box is the sum of weight times value.
-        weights: the given weight of each term, by the same names; what the changes are counted from.
+        terms: values (N,) by name of the term. The score of a box is their weighted mean.
+        weights: the given weight of each term, 0 or more, by the same names; what the changes are counted from.
         alt: what is on the photo, in words.
 
     Raises:
@@ -59,7 +59,10 @@ class ScoreTerms(Figure):
 
     @traitlets.validate("weights", "given")
     def _check_weights(self, proposal: Any) -> list[float]:
-        return checked_scores(proposal["value"], len(self.names), "weights")
+        weights = checked_scores(proposal["value"], len(self.names), "weights")
+        if min(weights) < 0:
+            raise BoxError(f"weights are {weights}; the score is a weighted mean, so give weights of 0 or more")
+        return weights
 
     def values(self) -> dict[str, float]:
         """`best` (index of the best box), its `total`, `rise` (places it rose from the given weights), and `same`
@@ -75,12 +78,12 @@ class ScoreTerms(Figure):
         totals = torch.zeros(len(self.boxes), dtype=torch.float64)
         for weight, values in zip(weights, self.terms, strict=True):
             totals = totals + weight * torch.tensor(values, dtype=torch.float64)
-        return totals
+        return totals / (sum(weights) or 1.0)
 
     def _summary(self) -> str:
         found = self.values()
         weights = ", ".join(f"{name} {weight:g}" for name, weight in zip(self.names, self.weights, strict=True))
-        return f"Best total {found['total']:.3f} with the weights\n{weights}"
+        return f"Best score {found['total']:.3f} with the weights\n{weights}"
 
     def _draw(self, ax: "Axes") -> None:
         from cropnb.notebook import draw_boxes
