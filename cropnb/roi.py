@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torchvision.ops import roi_align as torchvision_roi_align
 
 from cropnb.errors import BoxError
@@ -51,9 +52,8 @@ def discard_samples(features: Tensor, size: int, stride: float) -> tuple[Tensor,
     """
     batch, channels, height, width = features.shape
     fine = size * SAMPLES
-    whole = features.new_tensor([[0.0, 0.0, width, height]])
-    # RoIAlign with one sample a cell, on a grid SAMPLES times finer, gives the very points that RoIAlign averages.
-    values = torchvision_roi_align(features, [whole] * batch, fine, 1.0, 1, aligned=True)
+    # Bilinear interpolation to a grid SAMPLES times finer gives the points that RoIAlign of the whole map averages.
+    values = functional.interpolate(features, (fine, fine), mode="bilinear", align_corners=False)
     values = values.reshape(batch, channels, size, SAMPLES, size, SAMPLES)
     values = values.permute(0, 1, 2, 4, 3, 5).reshape(batch, channels, -1)  # (B, C, size, size, S, S) → (B, C, P)
     centre = (torch.arange(fine, device=features.device, dtype=features.dtype) + 0.5) / fine

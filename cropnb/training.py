@@ -80,7 +80,7 @@ def train(
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     device = parameters[0].device
-    optimizer = torch.optim.Adam(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.Adam(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
     per_epoch = -(-size // recipe.batch_size)
     total = min(recipe.epochs * per_epoch, max_steps or recipe.epochs * per_epoch)
     mark = fingerprint({"recipe": asdict(recipe), "size": size, **(identity or {})})

@@ -1,0 +1,17 @@
+"""GAIC: grid anchors scored by what they keep and what they discard (Zeng et al., CVPR 2019)."""
+
+from pathlib import Path
+
+from cropnb.gaic import cropper
+from cropnb.gaic.losses import gaic_loss
+from cropnb.gaic.model import Gaic, MultiScaleFeatures, ViewScorer
+
+__all__ = ["Gaic", "MultiScaleFeatures", "ViewScorer", "gaic_loss", "load_cropper"]
+
+
+def load_cropper(weights: str | Path | None = None, device: str = "cpu") -> cropper.AnchorCropper:
+    """A trained GAIC.
+
+    Raises `WeightsUnavailable` without weights, `CheckpointError` for those of another method.
+    """
+    return cropper.load("gaic", Gaic(weights=None), weights, device)

@@ -56,11 +56,16 @@ class ViewScorer(nn.Module):
         super().__init__()
         self.discard = discard
         self.keep = nn.Linear(channels * ALIGN * ALIGN, hidden)
-        self.drop = nn.Linear(channels * ALIGN * ALIGN, hidden, bias=False) if discard else None
+        # The weights of the first layer for the discard half, a matrix a cell, started as `keep` is.
+        bound = (2 * channels * ALIGN * ALIGN) ** -0.5
+        cells = torch.empty(ALIGN * ALIGN, channels, hidden).uniform_(-bound, bound)
+        self.drop = nn.Parameter(cells) if discard else None
         self.rest = nn.Sequential(nn.ReLU(), nn.Linear(hidden, 128), nn.ReLU(), nn.Dropout(dropout), nn.Linear(128, 1))
 
-    def forward(self, features: Tensor, boxes: Sequence[Tensor]) -> Tensor:
-        kept = roi.roi_align(features, boxes, ALIGN, MultiScaleFeatures.stride)  # (ΣN, C, 9, 9)
+    def forward(self, features: Tensor, boxes: Sequence[Tensor], kept: Tensor | None = None) -> Tensor:
+        """kept: the RoIAlign features (ΣN, C, 9, 9) of the boxes, where the caller has them already."""
+        if kept is None:
+            kept = roi.roi_align(features, boxes, ALIGN, MultiScaleFeatures.stride)  # (ΣN, C, 9, 9)
         hidden = self.keep(kept.flatten(1))  # (ΣN, hidden)
         if self.drop is not None:
             hidden = hidden + self._discarded(features, boxes)
@@ -68,18 +73,19 @@ class ViewScorer(nn.Module):
 
     def _discarded(self, features: Tensor, boxes: Sequence[Tensor]) -> Tensor:
         points, values = roi.discard_samples(features, ALIGN, MultiScaleFeatures.stride)  # (P, 2), (B, C, P)
-        cells = values.unflatten(2, (ALIGN * ALIGN, -1)) / roi.SAMPLES**2  # (B, C, 81, S²)
-        weight = self.drop.weight.unflatten(1, (-1, ALIGN * ALIGN))  # (hidden, C, 81)
-        share = torch.einsum("bcas,kca->bask", cells, weight)  # (B, 81, S², hidden)
-        share = share.flatten(1, 2)  # (B, P, hidden)
-        outside = [roi.discarded(points, box).to(share.dtype) for box in boxes]  # (N_b, P) each
-        return torch.cat([mask @ one for mask, one in zip(outside, share, strict=True)])  # (ΣN, hidden)
+        hidden = []
+        for value, box in zip(values, boxes, strict=True):  # a loop over photos
+            cells = value.unflatten(1, (ALIGN * ALIGN, -1)).permute(1, 2, 0)  # (81, S², C)
+            share = torch.bmm(cells, self.drop).flatten(0, 1) / roi.SAMPLES**2  # (P, hidden): what each point adds
+            hidden.append(roi.discarded(points, box).to(share.dtype) @ share)  # (N, P) @ (P, hidden)
+        return torch.cat(hidden)
 
     def score_densely(self, features: Tensor, boxes: Sequence[Tensor]) -> Tensor:
         """The same scores by building each view's RoDAlign feature: slower, and easier to follow."""
         hidden = self.keep(roi.roi_align(features, boxes, ALIGN, MultiScaleFeatures.stride).flatten(1))
         if self.drop is not None:
-            hidden = hidden + self.drop(roi.rod_align(features, boxes, ALIGN, MultiScaleFeatures.stride).flatten(1))
+            discarded = roi.rod_align(features, boxes, ALIGN, MultiScaleFeatures.stride).flatten(2)  # (ΣN, C, 81)
+            hidden = hidden + torch.einsum("nca,ack->nk", discarded, self.drop)
         return self.rest(hidden).squeeze(1)
 
 

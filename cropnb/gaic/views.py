@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 from cropnb import metrics
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import BoxError
-from cropnb.images import resize_short_side, to_tensor
+from cropnb.images import resize_short_side
 
 SHORT_SIDE, MULTIPLE = 256, 32
 KEEP_ON_DEVICE = 8 * 1024**3  # bytes of photos that may stay on the device

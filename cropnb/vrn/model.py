@@ -5,10 +5,12 @@ Pan et al., "Discriminate clearer to rank better: image cropping by amplifying v
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
+from cropnb import roi
 from cropnb.gaic.losses import MOS_MEAN
-from cropnb.gaic.model import MultiScaleFeatures, ViewScorer
+from cropnb.gaic.model import ALIGN, MultiScaleFeatures, ViewScorer
 
 
 class FeatureSplitter(nn.Module):
@@ -69,7 +71,13 @@ class Vrn(nn.Module):
         if self.splitter is None:
             return self.view_learner(reduced, boxes), None
         view_feature, image_feature = self.splitter(reduced)
-        return self.view_learner(view_feature, boxes), self.image_learner(image_feature, boxes)
+        # A channel's weight is the same everywhere, so weighting commutes with RoIAlign, which then runs only once.
+        kept = roi.roi_align(reduced, boxes, ALIGN, MultiScaleFeatures.stride)  # (ΣN, 32, 9, 9)
+        weights = self.splitter.view_weights(reduced).repeat_interleave(
+            torch.tensor([len(box) for box in boxes], device=kept.device), dim=0
+        )[:, :, None, None]  # (ΣN, 32, 1, 1)
+        view_scores = self.view_learner(view_feature, boxes, weights * kept)
+        return view_scores, self.image_learner(image_feature, boxes, (1 - weights) * kept)
 
     def view_scores(self, features: Tensor, boxes: Sequence[Tensor]) -> Tensor:
         """What views are ranked by: inference drops the image-wise learner (Sec. 3.1)."""

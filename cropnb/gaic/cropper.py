@@ -1,0 +1,55 @@
+"""Asking GAIC and VRN for crops: they score any boxes of a photo, and choose among the grid anchors."""
+
+import copy
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from cropnb import backbones, candidates, training
+from cropnb.errors import WeightsUnavailable
+from cropnb.gaic.views import prepare
+
+
+class AnchorCropper:
+    """A trained network, its batch normalisations folded into the convolutions, ready to score views.
+
+    `score_boxes` takes a photo (3, H, W) in 0…1 of any size and boxes (N, 4) in its pixels and returns (N,);
+    `candidates` are the grid anchors, or the windows of a required aspect ratio.
+    """
+
+    def __init__(self, name: str, model: nn.Module, card: dict, device: str | torch.device = "cpu") -> None:
+        self.name, self.card, self.device = name, card, torch.device(device)
+        self.model = copy.deepcopy(model).eval()
+        self.model.features.backbone = backbones.fuse_for_inference(self.model.features.backbone)
+        self.model.to(self.device)
+
+    def candidates(self, width: int, height: int, aspect: float | None = None) -> Tensor:
+        """Grid anchors (at most 90), or windows of the ratio `aspect` = width / height; (N, 4) in pixels."""
+        if aspect is None:
+            return candidates.grid_anchors(width, height)
+        return candidates.aspect_windows(width, height, aspect)
+
+    @torch.inference_mode()
+    def score_boxes(self, image: Tensor, boxes: Tensor) -> Tensor:
+        """The score of each box, (N,), on the CPU; only scores of the same photo can be compared."""
+        photo, views = prepare(image.to(self.device), boxes.to(self.device))
+        return self.model.view_scores(self.model.features(photo[None]), [views]).float().cpu()
+
+
+def load(name: str, model: nn.Module, weights: str | Path | None, device: str) -> AnchorCropper:
+    """Put trained weights into `model`: those of `weights`, or those that ship beside the method.
+
+    Raises `WeightsUnavailable` when there are none and `CheckpointError` when they are another method's.
+    """
+    path = Path(weights) if weights is not None else shipped(name)
+    if not path.exists():
+        raise WeightsUnavailable(f"no weights of {name} at {path}; train them: python -m cropnb.{name} --profile cpu")
+    state, card = training.load_weights(path, name)
+    training.load_into(model, state, path)
+    return AnchorCropper(name, model, card, device)
+
+
+def shipped(name: str) -> Path:
+    """Where the weights that come with a method lie."""
+    return Path(__file__).parents[1] / name / "weights.safetensors"

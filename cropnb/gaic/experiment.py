@@ -1,0 +1,138 @@
+"""Runs of GAIC and VRN on one dataset: data prepared once, a folder a run, and a result file that others can read."""
+
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from cropnb import datasets, ledger, training
+from cropnb.gaic.fitting import Fit, Loss, Profile, fit, freeze
+from cropnb.gaic.views import Accuracies, FrozenFeatures, ScoredViews, evaluate
+
+RESULT_FILE, WEIGHTS_FILE = "result.json", "weights.safetensors"
+Build = Callable[[], nn.Module]
+
+
+class Experiment:
+    """One dataset, one profile, one device; `run` trains and measures one variant with one seed."""
+
+    def __init__(
+        self,
+        method: str,
+        dataset: str,
+        profile_name: str,
+        profile: Profile,
+        device: str = "cpu",
+        out: str | Path | None = "runs",
+        progress: bool = True,
+    ) -> None:
+        self.method, self.dataset, self.profile_name, self.profile = method, dataset, profile_name, profile
+        self.device, self.progress = torch.device(device), progress
+        self.out = Path(out) / method if out else None
+        self.training, self.validation, self.test = (
+            ScoredViews(part, self.device, progress)
+            for part in load_splits(dataset, profile.train_photos, profile.validation_photos, profile.test_photos)
+        )
+        self._frozen: dict[str, FrozenFeatures] | None = None
+
+    def folder(self, variant: str, seed: int) -> Path | None:
+        """Where a run is kept; None when nothing is kept."""
+        if self.out is None:
+            return None
+        stage = "whole" if self.profile.epochs else "frozen"
+        return self.out / f"{self.dataset}-{self.profile_name}-{stage}" / f"{variant}-seed{seed}"
+
+    def run(
+        self, variant: str, build: Build, loss: Loss, seed: int, init: str = "imagenet"
+    ) -> tuple[nn.Module, Fit, dict]:
+        """Train one variant, or continue it, and measure it on the test photos.
+
+        Returns the model, its histories and the result that is also written to `result.json`: `last` holds the
+        protocol's metrics of the last epoch for each photo, `best` those of the epoch that did best on the
+        validation photos, `minutes`, `config_hash` and `checkpoint_hash` what a ledger row needs.
+        """
+        torch.manual_seed(seed)
+        model = build().to(self.device)
+        folder = self.folder(variant, seed)
+        identity = {"method": self.method, "variant": variant, "dataset": self.dataset, "init": init}
+        frozen = self.frozen(model) if self.profile.head_epochs else None
+        done = fit(
+            model,
+            loss,
+            self.training,
+            self.validation,
+            self.profile,
+            seed,
+            folder,
+            identity,
+            frozen,
+            self.progress,
+        )
+        last = self.measure(model)
+        stages = [stage for stage in (done.head, done.whole) if stage]
+        result = {
+            **identity,
+            "profile": asdict(self.profile),
+            "seed": seed,
+            "photos": len(self.test),
+            "minutes": round(sum(stage.seconds for stage in stages) / 60, 2),
+            "device": device_name(self.device),
+            "commit": ledger.current_commit(),
+            "config_hash": training.fingerprint({**identity, "profile": asdict(self.profile)}),
+            "validation": [score for stage in stages for score in stage.validation],
+            "last": {name: values.tolist() for name, values in last.values.items()},
+        }
+        if folder is not None:
+            best_file = folder / ("whole" if done.whole else "head") / training.BEST_FILE
+            trained = {name: value.clone() for name, value in model.state_dict().items()}
+            training.save_weights(folder / WEIGHTS_FILE, trained, {"method": self.method, "variant": variant})
+            result["checkpoint_hash"] = training.file_hash(folder / WEIGHTS_FILE)
+            training.load_into(model, training.load_weights(best_file)[0], best_file)
+            result["best"] = {name: values.tolist() for name, values in self.measure(model).values.items()}
+            training.load_into(model, trained, folder)
+            ledger.write_atomically(folder / RESULT_FILE, (json.dumps(result, indent=1) + "\n").encode())
+        return model, done, result
+
+    def frozen(self, model: nn.Module) -> dict[str, FrozenFeatures]:
+        """Features of the backbone as it starts, the same for every variant and seed of this experiment."""
+        if self._frozen is None:
+            self._frozen = freeze(model, self.training, self.validation, self.progress)
+        return self._frozen
+
+    def measure(self, model: nn.Module) -> Accuracies:
+        """The protocol's metrics on the test photos."""
+        model.eval()
+        with torch.inference_mode():
+            return evaluate(lambda index: test_scores(model, self.test, index), self.test)
+
+
+def test_scores(model: nn.Module, views: ScoredViews, index: int) -> Tensor:
+    """The model's score of every view of one photo, (N,)."""
+    return model.view_scores(model.features(views.photo(index)), [views.boxes(index)])
+
+
+def load_splits(name: str, train: int | None, validation: int, test: int | None) -> list[datasets.base.CropDataset]:
+    """Training, validation and test part of a scored dataset.
+
+    GAICD v1 has no validation split: there the last `validation` training photos are held out, never test photos.
+    """
+    if name == "scenes":
+        sizes = (("train", train), ("val", validation), ("test", test))
+        return [datasets.load("scenes", split, form="gaicd", size=size) for split, size in sizes]
+    whole, held_out = datasets.load(name, "train").with_photos(), datasets.load(name, "test").with_photos()
+    parts = (whole.samples[:-validation][:train], whole.samples[-validation:], held_out.samples[:test])
+    return [
+        datasets.base.CropDataset(name, split, whole.form, whole.root, part)
+        for split, part in zip(("train", "val", "test"), parts, strict=True)
+    ]
+
+
+def device_name(device: torch.device) -> str:
+    """What a ledger row says about the machine: the GPU's name, or the CPU's architecture and threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU ({platform.machine()}, {torch.get_num_threads()} threads)"

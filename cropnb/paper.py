@@ -1,0 +1,54 @@
+"""What a paper prints, as data: each method's `paper.toml`, typed in once and read by chapter, ledger and tests."""
+
+import math
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from cropnb.errors import CropnbError
+
+
+@dataclass(frozen=True)
+class Table:
+    """One printed table: a value for each row and column, in the paper's unit; None where it prints a dash."""
+
+    name: str
+    caption: str
+    dataset: str
+    split: str
+    photos: int
+    columns: tuple[str, ...]
+    own: tuple[str, ...]  # the rows of the paper's own method and ablations
+    rows: dict[str, tuple[float | None, ...]]
+
+    def value(self, row: str, column: str) -> float | None:
+        return self.rows[row][self.columns.index(column)]
+
+
+@dataclass(frozen=True)
+class Paper:
+    """`about` holds title, authors, venue and key; the rest are the entries of the file, in its order."""
+
+    about: dict[str, str]
+    tables: dict[str, Table]
+    equations: tuple[dict, ...]
+    claims: tuple[dict, ...]
+    mistakes: tuple[dict, ...]
+
+
+def read(method: str) -> Paper:
+    """The paper of one method, such as `vrn`. Raises `CropnbError` when the method has none."""
+    path = Path(__file__).parent / method / "paper.toml"
+    if not path.exists():
+        raise CropnbError(f"{method!r} has no paper.toml; look into the folders of cropnb for those that have")
+    content = tomllib.loads(path.read_text(encoding="utf-8"))
+    tables = {}
+    for entry in content.get("table", []):
+        rows = {
+            name: tuple(None if math.isnan(value) else value for value in values)
+            for name, values in entry["rows"].items()
+        }
+        lists = {"columns": tuple(entry["columns"]), "own": tuple(entry["own"]), "rows": rows}
+        tables[entry["name"]] = Table(**{**entry, **lists})
+    lists = (tuple(content.get(kind, [])) for kind in ("equation", "claim", "mistake"))
+    return Paper(content["paper"], tables, *lists)
