@@ -20,7 +20,7 @@ from cropnb.errors import MetricError
 NAME = "gaicd_baselines"
 # The GAICD paper's own baseline row, for GAICD v1: always take the largest candidate.
 PRINTED = {("largest crop", "Acc 1/5"): 24.5, ("largest crop", "Acc 1/10"): 41.0}
-PRINTED_IN = "GAICD, Table of methods, row Baseline_L"
+PRINTED_IN = "GAICD paper, baseline row"
 
 
 def largest_crop(sample: Sample) -> Tensor:
