@@ -115,8 +115,8 @@ def _cpc(scene: Scene, dice: Dice) -> Sample:
     """
     boxes = []
     for across, down in CPC_ASPECTS:
-        wide, high = _largest(scene.width, scene.height, across, down)
-        for percent in (50, 60, 70, 80, 90, 100):
+        wide, high = largest(scene.width, scene.height, across, down)
+        for percent in (60, 68, 76, 84, 92, 100):
             w, h = wide * percent // 100, high * percent // 100
             x, y = dice.roll(0, scene.width - w), dice.roll(0, scene.height - h)
             boxes.append((x, y, x + w, y + h))
@@ -131,7 +131,7 @@ def _cpc(scene: Scene, dice: Dice) -> Sample:
     return _sample(scene, boxes, scores=raters.mean(0), raters=raters)
 
 
-def _largest(width: int, height: int, across: int, down: int) -> tuple[int, int]:
+def largest(width: int, height: int, across: int, down: int) -> tuple[int, int]:
     """The largest window of a ratio in the photo, in whole pixels."""
     if width * down > height * across:
         return height * across // down, height
@@ -150,7 +150,7 @@ def choices(
     step = max(width, height) // 20
     boxes = []
     for across, down in aspects:
-        wide, high = _largest(width, height, across, down)
+        wide, high = largest(width, height, across, down)
         for percent in scales:
             w, h = wide * percent // 100, high * percent // 100
             left, top = _offsets(width - w, step), _offsets(height - h, step)
@@ -165,25 +165,45 @@ def _offsets(room: int, step: int) -> np.ndarray:
     return np.unique(np.arange(moves + 1) * room // moves)
 
 
-def _chosen(scene: Scene, windows: Tensor, people: Sequence[Annotator], dice: Dice) -> Tensor:
-    """The box of each person: ``(people, 4)``.
+def chosen(scene: Scene, windows: Tensor, people: Sequence[Annotator], dice: Dice, keep_ratio: bool = False) -> Tensor:
+    """The box of each person, in whole pixels: ``(people, 4)``.
 
     A person who draws a box compares it with its neighbours, so that each window has only a third of the noise that a
-    lone rating has.
+    lone rating has. The hand is not exact either: each edge is off by some hundredth of the photo's side, or the box
+    as a whole where `keep_ratio` forbids to change it.
     """
-    best = _opinions(scene, windows, people, dice, 33).argmax(1)
-    return windows[torch.from_numpy(best)]
+    boxes = windows.numpy()[_opinions(scene, windows, people, dice, 33).argmax(1)].astype(np.int64)
+    size = np.array([scene.width, scene.height] * 2)
+    off = (dice.bell(1000, len(people), 4) * size + 40_000) // 80_000
+    if keep_ratio:
+        off = np.clip(np.tile(off[:, :2], 2), -np.tile(boxes[:, :2], 2), np.tile((size - boxes)[:, 2:], 2))
+    return torch.from_numpy(np.clip(boxes + off, 0, size)).float()
+
+
+def windows_for(width: int, height: int, aspect: tuple[int, int] | None = None) -> Tensor:
+    """`choices` of any ratio, or finer ones of the required ratio (across, down): ``(N, 4)``."""
+    if aspect is None:
+        return choices(width, height)
+    return choices(width, height, (aspect,), tuple(range(40, 101, 5)))
+
+
+def required(sample: Sample) -> list[tuple[int, int] | None]:
+    """The required ratio (across, down) of each true box; a single None where any ratio may be drawn."""
+    if sample.aspects is None:
+        return [None]
+    ratios = {across / down: (across, down) for across, down in FAT_ASPECTS}
+    return [ratios[min(ratios, key=lambda ratio: abs(ratio - aspect))] for aspect in sample.aspects.tolist()]
 
 
 def _fcdb(scene: Scene, dice: Dice) -> Sample:
     """One box, of one person."""
-    return _sample(scene, _chosen(scene, choices(scene.width, scene.height), _draw_people(dice, 1), dice))
+    return _sample(scene, chosen(scene, choices(scene.width, scene.height), _draw_people(dice, 1), dice))
 
 
 def _flms(scene: Scene, dice: Dice) -> Sample:
     """Up to ten boxes, each of another person; now and then somebody missed the photo."""
     people = _draw_people(dice, 10 - max(0, dice.roll(-5, 3)))
-    return _sample(scene, _chosen(scene, choices(scene.width, scene.height), people, dice))
+    return _sample(scene, chosen(scene, choices(scene.width, scene.height), people, dice))
 
 
 def _fat(scene: Scene, dice: Dice) -> Sample:
@@ -191,14 +211,14 @@ def _fat(scene: Scene, dice: Dice) -> Sample:
     person = _draw_people(dice, 1)
     order = np.argsort(dice.many(0, 1 << 40, len(FAT_ASPECTS)), kind="stable")
     aspects = [FAT_ASPECTS[number] for number in order[: dice.pick((2, 3, 3))]]
-    windows = [choices(scene.width, scene.height, (aspect,), tuple(range(40, 101, 5))) for aspect in aspects]
-    boxes = [_chosen(scene, candidates, person, dice) for candidates in windows]
+    windows = [windows_for(scene.width, scene.height, aspect) for aspect in aspects]
+    boxes = [chosen(scene, candidates, person, dice, keep_ratio=True) for candidates in windows]
     return _sample(scene, torch.cat(boxes), aspects=torch.tensor([across / down for across, down in aspects]))
 
 
 def _cuhk_icd(scene: Scene, dice: Dice) -> Sample:
     """Three boxes: those of the three photographers, always in the same order."""
-    return _sample(scene, _chosen(scene, choices(scene.width, scene.height), PHOTOGRAPHERS, dice))
+    return _sample(scene, chosen(scene, choices(scene.width, scene.height), PHOTOGRAPHERS, dice))
 
 
 FORMS: dict[str, Callable[[Scene, Dice], Sample]] = {

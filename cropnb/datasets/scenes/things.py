@@ -148,14 +148,14 @@ def _van(pen: Pen, colour: int) -> None:
 
 def _gull(pen: Pen, colour: int) -> None:
     wing = (shade(WHITE, 88), (120, 132, 150), (70, 74, 86))[colour % 3]
-    pen.shape(shade(wing, 86), (760, 560), (1060, 560), (420, 60), (180, 20))
-    pen.shape(WHITE, (60, 560), (420, 560), (420, 720), (40, 680))  # the tail, behind
-    pen.oval(WHITE, 860, 640, 560, 170)
-    pen.oval(WHITE, 1420, 560, 190, 160)
-    pen.shape((240, 170, 40), (1560, 520), (1880, 600), (1560, 660))
-    pen.oval(DARK, 1480, 520, 36)
-    pen.shape(wing, (720, 620), (1150, 620), (960, 120), (700, 0))
-    pen.shape(DARK, (700, 0), (960, 120), (880, 210))
+    pen.shape(shade(wing, 86), (760, 690), (1060, 690), (420, 75), (180, 25))
+    pen.shape(WHITE, (20, 690), (420, 690), (420, 890), (0, 840))  # the tail, behind
+    pen.oval(WHITE, 860, 790, 560, 208)
+    pen.oval(WHITE, 1420, 690, 190, 196)
+    pen.shape((240, 170, 40), (1560, 640), (1898, 740), (1560, 815))
+    pen.oval(DARK, 1480, 640, 40)
+    pen.shape(wing, (720, 765), (1150, 765), (960, 150), (700, 0))
+    pen.shape(DARK, (700, 0), (960, 150), (880, 260))
 
 
 def _balloon(pen: Pen, colour: int) -> None:
@@ -175,13 +175,9 @@ def _tree(pen: Pen, colour: int) -> None:
     leaf, trunk = LEAVES[colour], (104, 74, 52)
     pen.shape(trunk, (330, 560), (430, 560), (460, 1000), (300, 1000))
     if colour % 3 == 1:  # a fir
-        for y, half in ((860, 375), (660, 300), (460, 225), (260, 150)):
-            pen.shape(
-                shade(leaf, 70 + (860 - y) // 12),
-                (380, y - 330 if y < 300 else y - 300),
-                (380 + half, y),
-                (380 - half, y),
-            )
+        for y, half in ((860, 375), (660, 300), (460, 225), (280, 150)):
+            green = shade(leaf, 70 + (860 - y) // 12)
+            pen.shape(green, (380, max(y - 300, 0)), (380 + half, y), (380 - half, y))
         return
     pen.oval(shade(leaf, 72), 380, 480, 340, 230)
     pen.oval(leaf, 230, 420, 225, 200)
@@ -243,7 +239,7 @@ def _passer(pen: Pen, colour: int) -> None:
     pen.oval(coat, 280, 330, 230, 120)
     pen.shape(coat, (50, 330), (510, 330), (460, 680), (110, 680))
     pen.shape(shade(coat, 84), (30, 340), (130, 300), (140, 660), (60, 680))
-    pen.oval((66, 48, 42), 280, 120, 120, 122)
+    pen.oval((66, 48, 42), 280, 124, 120, 122)
     pen.bar((120, 88, 74), 235, 205, 330, 260)
 
 
