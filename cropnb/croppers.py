@@ -115,7 +115,7 @@ class Cropper:
             best = scores.argsort(descending=True, stable=True)
             found, scores = found[best], scores[best]
         if len(found) < k:
-            warnings.warn(f"{self.name} has {len(found)} crops of this photo, fewer than k = {k}", stacklevel=2)
+            warnings.warn(f"{self.name} found only {len(found)} of the {k} crops that were asked for", stacklevel=2)
         values = [None] * len(found) if scores is None else scores.tolist()
         return [Crop(box.clone(), value, picture) for box, value in zip(found[:k], values, strict=False)]
 
