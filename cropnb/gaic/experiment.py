@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cropnb import datasets, ledger, training
 from cropnb.gaic.fitting import Fit, Loss, Profile, fit, freeze
-from cropnb.gaic.views import Accuracies, FrozenFeatures, ScoredViews, evaluate
+from cropnb.gaic.views import FrozenFeatures, ScoredViews, evaluate
 
 RESULT_FILE, WEIGHTS_FILE = "result.json", "weights.safetensors"
 Build = Callable[[], nn.Module]
@@ -84,7 +84,7 @@ class Experiment:
             "commit": ledger.current_commit(),
             "config_hash": training.fingerprint({**identity, "profile": asdict(self.profile)}),
             "validation": [score for stage in stages for score in stage.validation],
-            "last": {name: values.tolist() for name, values in last.values.items()},
+            "last": {name: values.tolist() for name, values in last.items()},
         }
         if folder is not None:
             best_file = folder / ("whole" if done.whole else "head") / training.BEST_FILE
@@ -92,7 +92,7 @@ class Experiment:
             training.save_weights(folder / WEIGHTS_FILE, trained, {"method": self.method, "variant": variant})
             result["checkpoint_hash"] = training.file_hash(folder / WEIGHTS_FILE)
             training.load_into(model, training.load_weights(best_file)[0], best_file)
-            result["best"] = {name: values.tolist() for name, values in self.measure(model).values.items()}
+            result["best"] = {name: values.tolist() for name, values in self.measure(model).items()}
             training.load_into(model, trained, folder)
             ledger.write_atomically(folder / RESULT_FILE, (json.dumps(result, indent=1) + "\n").encode())
         return model, done, result
@@ -103,7 +103,7 @@ class Experiment:
             self._frozen = freeze(model, self.training, self.validation, self.progress)
         return self._frozen
 
-    def measure(self, model: nn.Module) -> Accuracies:
+    def measure(self, model: nn.Module) -> dict[str, Tensor]:
         """The protocol's metrics on the test photos."""
         model.eval()
         with torch.inference_mode():

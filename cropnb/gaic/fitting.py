@@ -127,4 +127,5 @@ def _step(
 
 def validation_score(model: nn.Module, features: Callable[[int], Tensor], views: ScoredViews) -> float:
     """Mean SRCC over the validation photos: less noisy than Acc, which looks at a few views of each photo."""
-    return evaluate(lambda index: model.view_scores(features(index), [views.boxes(index)]), views).mean("SRCC")
+    found = evaluate(lambda index: model.view_scores(features(index), [views.boxes(index)]), views)
+    return float(found["SRCC"].mean())

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 
 from cropnb import ledger, metrics, paper
-from cropnb.gaic.views import COLUMNS
 
-WRITTEN = (*COLUMNS, "Acc 5, K to N", "Acc 10, K to N")
+COLUMNS = ("Acc 1/5", "Acc 5", "Acc 1/10", "Acc 10", "SRCC")  # what a claim is decided on
 MISSING = (
     "GAICD's photos can't be redistributed and are not here; "
     "with them: python -m cropnb.{} --dataset gaicd --profile full --record"
@@ -17,14 +16,20 @@ MISSING = (
 
 def one_line(result: Mapping) -> str:
     """The protocol's metrics of one run, for a log."""
-    means = {name: sum(result["last"][name]) / result["photos"] for name in COLUMNS}
+    means = {name: metrics.bootstrap_interval(_per_cent(name, [result])).mean for name in COLUMNS}
     return ", ".join(f"{name} {value:.3g}" for name, value in means.items()) + f" ({result['minutes']} min)"
+
+
+def _per_cent(column: str, runs: Sequence[Mapping], epoch: str = "last") -> list[list[float]]:
+    """The values of a column, (runs, photos): accuracies in per cent, SRCC as it is."""
+    unit = 1 if column == "SRCC" else 100
+    return [[unit * value for value in run[epoch][column]] for run in runs]
 
 
 def card(result: Mapping) -> dict:
     """What a shipped checkpoint says about itself: data, recipe, commit and score."""
     kept = ("method", "variant", "dataset", "profile", "init", "seed", "commit", "config_hash", "minutes", "device")
-    scores = {name: round(sum(result["last"][name]) / result["photos"], 3) for name in COLUMNS}
+    scores = {name: round(metrics.bootstrap_interval(_per_cent(name, [result])).mean, 3) for name in COLUMNS}
     return {name: result[name] for name in kept} | {"scores": scores, "photos": result["photos"]}
 
 
@@ -48,7 +53,7 @@ def record(
     found = [
         _measured(f"{variant}{suffix}", column, runs, common, printed)
         for variant, runs in results.items()
-        for column in WRITTEN
+        for column in runs[0]["last"]
         if variant in recipe.VARIANTS
     ]
     if method != "gaic":
@@ -60,9 +65,9 @@ def record(
 
 
 def _measured(name: str, column: str, runs: Sequence[Mapping], common: Mapping, printed: Mapping) -> ledger.Row:
-    found = metrics.bootstrap_interval([run["last"][column] for run in runs])
-    best = [sum(run["best"][column]) / run["photos"] for run in runs if "best" in run]
-    note = f"last epoch; the epoch best on validation gives {sum(best) / len(best):.3g}" if best else "last epoch"
+    found = metrics.bootstrap_interval(_per_cent(column, runs))
+    best = metrics.bootstrap_interval(_per_cent(column, runs, "best")).mean
+    note = f"last epoch; the epoch best on validation gives {best:.3g}"
     table = next((table for table in printed.values() if name in table.own and column in table.columns), None)
     on_its_data = table is not None and table.dataset == common["dataset"]
     value = table.value(name, column) if on_its_data else None
@@ -96,7 +101,7 @@ def claims(method: str, results: Mapping[str, Sequence[Mapping]], common: Mappin
             continue
         better, worse = results[claim["better"]], results[claim["worse"]]
         for column in COLUMNS:
-            gap = metrics.paired_bootstrap(*([run["last"][column] for run in runs] for runs in (better, worse)))
+            gap = metrics.paired_bootstrap(_per_cent(column, better), _per_cent(column, worse))
             unsettled = gap.low <= 0 <= gap.high
             found.append(
                 ledger.Row(

@@ -1,7 +1,6 @@
 """Photos and their scored views in the form that GAIC and VRN read: short side 256, both sides multiples of 32."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -86,41 +85,13 @@ class FrozenFeatures:
         return self._kept[index, mirrored].float()
 
 
-@dataclass(frozen=True)
-class Accuracies:
-    """The metrics of the GAICD protocol, one value a photo, (photos,) each, in per cent (SRCC from −1 to 1)."""
+def evaluate(score: Callable[[int], Tensor], views: ScoredViews) -> dict[str, Tensor]:
+    """`metrics.ranking_table` of a scorer: every metric of the GAICD protocol, one value a photo, (photos,) each.
 
-    values: dict[str, Tensor]
-
-    def mean(self, name: str) -> float:
-        return float(self.values[name].mean())
-
-
-COLUMNS = ("Acc 1/5", "Acc 5", "Acc 1/10", "Acc 10", "SRCC")
-
-
-def evaluate(score: Callable[[int], Tensor], views: ScoredViews) -> Accuracies:
-    """Score every view of every photo and compare with the mean opinion scores.
-
-    score: the index of a photo → (N,) predicted scores. "Acc 5" and "Acc 10" are the means over K = 1…4 of the
-    GAICD protocol; "Acc 5, K to N" and "Acc 10, K to N" follow VRN's own formula, the mean over K = 1…N.
+    score: the index of a photo → (N,) predicted scores of its views.
     """
-    rows: dict[str, list[float]] = {}
-    for index in range(len(views)):
-        predicted, mos = score(index).detach().float().cpu(), views.mos(index).cpu()
-        for name, value in accuracies(predicted, mos).items():
-            rows.setdefault(name, []).append(value)
-    return Accuracies({name: torch.tensor(values, dtype=torch.float64) for name, values in rows.items()})
-
-
-def accuracies(scores: Tensor, mos: Tensor) -> dict[str, float]:
-    """The protocol's metrics of one photo; scores (N,), mos (N,)."""
-    found = {"SRCC": float(metrics.srcc(scores, mos))}
-    for n in (5, 10):
-        found[f"Acc 1/{n}"] = 100 * float(metrics.acc_kn(scores, mos, 1, n))
-        found[f"Acc {n}"] = 100 * float(metrics.acc_n(scores, mos, n))
-        found[f"Acc {n}, K to N"] = 100 * float(metrics.acc_bar(scores, mos, n))
-    return found
+    scores = [score(index).detach().float().cpu() for index in range(len(views))]
+    return metrics.ranking_table(scores, [views.mos(index).cpu() for index in range(len(views))])
 
 
 def draw_views(count: int, wanted: int, draw: torch.Generator) -> Sequence[int] | slice:
