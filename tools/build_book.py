@@ -36,6 +36,10 @@ def chapters(book: Path = BOOK) -> list[Path]:
     return [path for path in found if path.is_file()]
 
 
+# A reader's own IPython configuration must not reach the chapters. The level hides a warning on the kernels' transport.
+IPYTHON_CONFIG = "c = get_config()\nc.IPKernelApp.log_level = 40\n"
+
+
 def check_parameters(notebook: Path, names: Iterable[str]) -> None:
     """Raise BookError when the notebook has no parameter of one of these names. papermill only warns."""
     from papermill import inspect_notebook
@@ -50,15 +54,12 @@ def check_parameters(notebook: Path, names: Iterable[str]) -> None:
 def execute(notebook: Path, target: Path, parameters: dict[str, object], position: int | None = None) -> float:
     """Run one chapter from its own folder, write it with its outputs to `target`, return the seconds it took."""
     import nbformat
-    from papermill import PapermillExecutionError, execute_notebook
-
     from notebooks import strip_volatile
+    from papermill import PapermillExecutionError, execute_notebook
 
     started = time.monotonic()
     label = chapter_name(notebook)
     bar = {"desc": label, "position": position, "leave": False} if position is not None else False
-    # Inside of the chapters, bars would end up on the pages.
-    os.environ["TQDM_DISABLE"] = "1"
     raw = target.with_suffix(".running.ipynb")
     raw.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -88,6 +89,12 @@ def execute_all(jobs: list[tuple[Path, Path]], parameters: dict[str, object]) ->
     threads = str(max(1, cores // workers))
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = threads
+    # Inside of the chapters, bars would end up on the pages.
+    os.environ["TQDM_DISABLE"] = "1"
+    profile = BUILD / "ipython/profile_default"
+    profile.mkdir(parents=True, exist_ok=True)
+    (profile / "ipython_kernel_config.py").write_text(IPYTHON_CONFIG)
+    os.environ["IPYTHONDIR"] = str(profile.parent)
     interactive = sys.stderr.isatty()
     failures = []
     # What takes long should not start last: the papers come first, the largest of them first of all.

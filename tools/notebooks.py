@@ -7,7 +7,7 @@ import re
 from nbformat import NotebookNode
 
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
-_MODEL_ID = re.compile(r"\b[0-9a-f]{32}\b")
+_MODEL_ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
 
 
 def strip_volatile(notebook: NotebookNode, name: str) -> NotebookNode:

@@ -17,7 +17,6 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
-
 from vendor import TOOLS, vendor
 
 ROOT = TOOLS.parent
@@ -94,7 +93,7 @@ class ModuleApi(SphinxDirective):
 
 
 def _prose(docstring: str) -> list[nodes.Node]:
-    """Paragraphs with code and formulas in them. `Args:` and its like become lists; other indented text stays as typed."""
+    """Paragraphs with code and formulas in them. `Args:` and its like become lists, other indented text stays."""
     content: list[nodes.Node] = []
     for block in re.split(r"\n\s*\n", docstring.strip()):
         lines = block.split("\n")

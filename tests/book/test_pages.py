@@ -1,0 +1,229 @@
+"""Every rendered page, opened in Chromium with the network off: complete, described, quiet, and its figures answer."""
+
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+from build_book import BOOK, ROOT
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine, so the rendered pages are not opened"),
+]
+
+_contents = yaml.safe_load((BOOK / "_toc.yml").read_text())
+PAGES = [_contents["root"]] + [chapter["file"] for part in _contents["parts"] for chapter in part["chapters"]]
+NOTEBOOKS = [page for page in PAGES if (BOOK / f"{page}.ipynb").is_file()]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def address(rendered: Path) -> Iterator[str]:
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(rendered)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+class Visit:
+    """One page in a window of its own, with everything that went wrong while it was open."""
+
+    def __init__(self, browser: object, url: str, size: dict[str, int], touch: bool = False) -> None:
+        self.problems: list[str] = []
+        self._context = browser.new_context(viewport=size, has_touch=touch, reduced_motion="reduce")
+        local = url.split("://")[0] + "://" + url.split("://")[1].split("/")[0]
+        self._context.route("**/*", partial(self._route, local))
+        self.page = self._context.new_page()
+        self.page.on("console", lambda m: m.type == "error" and self.problems.append(f"console: {m.text}"))
+        self.page.on("pageerror", lambda error: self.problems.append(f"script: {error}"))
+        self.page.on("requestfailed", lambda request: self.problems.append(f"failed: {request.url}"))
+        self.page.on("response", lambda r: r.status >= 400 and self.problems.append(f"{r.status}: {r.url}"))
+        self.page.goto(url, wait_until="load")
+        self.page.wait_for_function(MATH_IS_DRAWN)
+        views = self.page.locator(VIEW_SCRIPT).count()
+        if views:
+            self.page.wait_for_function(f"document.querySelectorAll('{FIGURE}').length >= {views}", timeout=20_000)
+            self.page.wait_for_timeout(300)
+
+    def _route(self, local: str, route: object) -> None:
+        if route.request.url.startswith((local, "data:", "blob:")):
+            route.continue_()
+        else:
+            self.problems.append(f"asked the network for {route.request.url}")
+            route.abort()
+
+    def __enter__(self) -> "Visit":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._context.close()
+
+
+MATH_IS_DRAWN = """() => {
+    if (!window.MathJax || !MathJax.startup || !MathJax.startup.promise || window._drawn) return true;
+    MathJax.startup.promise.then(() => { window._drawn = true; });
+    return false;
+}"""
+VIEW_SCRIPT = 'script[type="application/vnd.jupyter.widget-view+json"]'
+FIGURE = (
+    ".bd-article .cell_output .widget-subarea > *, .bd-article .cell_output .jupyter-widgets:not(.jupyter-widgets *)"
+)
+
+
+@pytest.fixture(params=PAGES)
+def visit(request: pytest.FixtureRequest, browser: object, rendered: Path) -> Iterator[Visit]:
+    """Each page from its file, as wide as a laptop's window."""
+    with Visit(browser, (rendered / f"{request.param}.html").as_uri(), DESKTOP) as visit:
+        yield visit
+
+
+def test_page_from_its_file(visit: Visit) -> None:
+    page = visit.page
+    article = page.locator(".bd-article")
+    assert len(article.inner_text()) > 300
+    assert page.locator(".bd-article h1").count() == 1
+
+    # Every formula that the source holds is drawn, none of them as an error.
+    formulas = page.locator(".bd-article .math").count()
+    assert page.locator(".bd-article mjx-container").count() >= formulas
+    assert page.locator("mjx-merror, .MathJax_Error").count() == 0
+    assert not re.search(r"\\\(|\\\[|\$\$", article.inner_text().replace("\\(?", ""))
+
+    pictures = page.locator(".bd-article img:not(.jupyter-widgets img)")
+    for index in range(pictures.count()):
+        picture = pictures.nth(index)
+        alt = picture.get_attribute("alt") or ""
+        assert len(alt.split()) >= 3, f"alt text {alt!r}"
+        assert not re.search(r"[0-9a-f]{20}|\.(png|jpe?g|svg)$", alt), f"alt text {alt!r}"
+        assert picture.evaluate("image => image.complete && image.naturalWidth > 0")
+
+    # Folded solutions have no height; all other outputs show something.
+    empty = page.locator(".bd-article div.cell_output").evaluate_all(
+        """outputs => outputs.filter(o => !o.closest('.solution, .toggle-hidden, details:not([open])')
+             && o.getBoundingClientRect().height < 8).map(o => o.outerHTML.slice(0, 200))"""
+    )
+    assert not empty
+    assert not visit.problems
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_on_a_phone(browser: object, address: str, name: str) -> None:
+    with Visit(browser, f"{address}/{name}.html", PHONE, touch=True) as visit:
+        width = visit.page.evaluate("document.documentElement.scrollWidth")
+        wide = visit.page.evaluate(
+            f"""() => [...document.querySelectorAll('.bd-article *')].filter(e => e.getBoundingClientRect().right > {width}
+                && e.getBoundingClientRect().width > 0).map(e => e.outerHTML.slice(0, 120)).slice(0, 5)"""
+        )
+        assert width <= PHONE["width"], wide
+        assert not visit.problems
+
+
+# What a reader can tell apart: the text, what attributes draw, the state of the controls, and painted pixels.
+SEEN = """figure => [figure.innerText, figure.innerHTML,
+    ...[...figure.querySelectorAll('input, select')].map(control => control.value + control.checked),
+    ...[...figure.querySelectorAll('canvas')].map(canvas => canvas.toDataURL())].join('|')"""
+REACHED_BY_KEYBOARD = "[tabindex='0'], input, select, button, [role='slider']"
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_figures_answer_without_a_kernel(browser: object, rendered: Path, name: str) -> None:
+    with Visit(browser, (rendered / f"{name}.html").as_uri(), DESKTOP) as visit:
+        page = visit.page
+        figures = page.locator(FIGURE)
+        views = page.locator(VIEW_SCRIPT).count()
+        assert views >= 1
+        assert figures.count() >= views
+        answered = 0
+        for index in range(figures.count()):
+            figure = figures.nth(index)
+            # A figure in a folded solution is opened first, as a reader would.
+            figure.evaluate(
+                "f => { const d = f.closest('.toggle-hidden'); if (d) d.classList.remove('toggle-hidden'); }"
+            )
+            figure.scroll_into_view_if_needed()
+            box = figure.bounding_box()
+            assert box["width"] > 40
+            assert box["height"] > 40, "a blank figure"
+            controls = figure.locator(REACHED_BY_KEYBOARD)
+            assert controls.count() >= 1, "nothing in the figure can be reached with the keyboard"
+            before = figure.evaluate(SEEN)
+            for control in range(min(controls.count(), 4)):
+                controls.nth(control).focus()
+                for key in ("ArrowRight", "ArrowDown", "Enter", " "):
+                    page.keyboard.press(key)
+                page.wait_for_timeout(50)
+                if figure.evaluate(SEEN) != before:
+                    break
+            assert figure.evaluate(SEEN) != before, "no key changes the figure"
+            answered += 1
+        assert answered >= views
+        assert not visit.problems
+
+
+def test_a_figure_follows_the_mouse(browser: object, rendered: Path) -> None:
+    """Somewhere in the book, a drag across a figure moves what it shows."""
+    followed = []
+    for name in NOTEBOOKS:
+        with Visit(browser, (rendered / f"{name}.html").as_uri(), DESKTOP) as visit:
+            figures = visit.page.locator(FIGURE)
+            for index in range(figures.count()):
+                figure = figures.nth(index)
+                picture = figure.locator("svg, canvas, img").first
+                if not picture.count() or not picture.is_visible():
+                    continue
+                picture.scroll_into_view_if_needed()
+                box = picture.bounding_box()
+                before = figure.evaluate(SEEN)
+                x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+                visit.page.mouse.move(x, y)
+                visit.page.mouse.down()
+                visit.page.mouse.move(x + 25, y + 15, steps=4)
+                visit.page.mouse.up()
+                if figure.evaluate(SEEN) != before:
+                    followed.append(f"{name}: figure {index + 1}")
+    assert followed
+
+
+def test_pages_hold_no_path_of_this_machine(rendered: Path) -> None:
+    for page in rendered.rglob("*.html"):
+        if "vendor" not in page.parts:
+            assert str(ROOT) not in page.read_text(encoding="utf-8"), page.name
+
+
+def test_search_finds_a_page(browser: object, address: str) -> None:
+    with Visit(browser, f"{address}/search.html?q=crop", DESKTOP) as visit:
+        visit.page.wait_for_selector("#search-results li", timeout=15_000)
+        assert visit.page.locator("#search-results li").count() >= 3
