@@ -15,6 +15,7 @@ from cropnb.datasets.scenes.dice import Dice
 from cropnb.datasets.scenes.drawing import draw
 from cropnb.datasets.scenes.panel import PANEL, PHOTOGRAPHERS, Annotator, rating, share_of_photo
 from cropnb.datasets.scenes.score import term_matrix
+from cropnb.errors import CropnbError
 
 # Photos of a split: those of the real datasets for GAICD, rounder numbers for the larger ones.
 SIZES = {
@@ -58,15 +59,15 @@ def load(split: str = "test", form: str = "gaicd", size: int | None = None, seed
     Photos are drawn when `Sample.image()` or `Sample.photo()` is called.
 
     Raises:
-        ValueError: for an unknown split or form, or a size that isn't 1 … the standard one.
+        CropnbError: for an unknown split or form, or a size that isn't 1 … the standard one.
     """
     if form not in SIZES:
-        raise ValueError(f"scenes have the forms {', '.join(SIZES)}, not {form!r}")
+        raise CropnbError(f"scenes have the forms {', '.join(SIZES)}, not {form!r}")
     check_split("scenes", split, list(SPLITS))
     full = SIZES[form][split]
     size = full if size is None else size
     if not 1 <= size <= full:
-        raise ValueError(f"size is {size}; the {split} split of scenes in the form of {form} has 1 to {full} photos")
+        raise CropnbError(f"size is {size}; the {split} split of scenes in the form of {form} has 1 to {full} photos")
     return CropDataset("scenes", split, form, None, SceneSamples(seed, split, form, size))
 
 
