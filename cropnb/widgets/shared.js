@@ -33,8 +33,9 @@ function frame(el, model) {
   const root = make("div", { class: "cropnb", role: "group", "aria-label": model.get("label") }, body);
   el.replaceChildren(root);
   let waiting;
-  // A screen reader should hear where a drag ended, not each pixel of it.
+  // A screen reader should hear where a drag ended, not each pixel of it, and nothing before the figure is used.
   parts.say = (text) => {
+    if (!live.textContent) live.textContent = text;
     clearTimeout(waiting);
     waiting = setTimeout(() => (live.textContent = text), 350);
   };
@@ -215,7 +216,7 @@ function readouts(parent, entries) {
 
 /** A labelled slider. `onmove` is told the number; returns the input and the element for its value's text. */
 function slider(parent, { name, label, min, max, step, value, onmove, color }) {
-  const shown = make("output", {});
+  const shown = make("b", {}); // no <output>: a label would take that for the field it names
   const input = make("input", { type: "range", min, max, step, "data-name": name, oninput: () => onmove(Number(input.value)) });
   input.value = value;
   const chip = color ? [make("span", { class: "cropnb-chip", style: `background: ${color}` })] : [];
@@ -243,7 +244,7 @@ function rankingList(parent, onchoose) {
   const list = make("ol", { class: "cropnb-ranking", role: "listbox", tabindex: 0 });
   const caption = make("p", { class: "cropnb-caption" });
   parent.append(make("div", {}, caption, list));
-  let [items, chosen] = [[], null];
+  let [items, chosen, pointer] = [[], null, ""];
   const id = `cropnb-${crypto.randomUUID ? crypto.randomUUID() : Math.random().toString(36).slice(2)}`;
   const choose = (index, scroll) => {
     chosen = index;
@@ -265,6 +266,7 @@ function rankingList(parent, onchoose) {
     event.preventDefault();
     choose(items[Math.min(Math.max(next, 0), last)].index, true);
   });
+  list.addEventListener("pointermove", (event) => (pointer = `${event.clientX} ${event.clientY}`));
   list.addEventListener("pointerleave", () => document.activeElement !== list && choose(null));
   return (text, rows) => {
     caption.textContent = text;
@@ -276,7 +278,12 @@ function rankingList(parent, onchoose) {
       const cells = [make("b", {}, row.rank), make("span", { class: "cropnb-track" }, ...bars)];
       const node = make("li", { role: "option", id: `${id}-${row.index}`, "data-index": row.index }, ...cells);
       node.append(make("span", {}, row.text), make("small", {}, row.note));
-      node.addEventListener("pointerenter", (event) => event.pointerType !== "touch" && choose(row.index));
+      node.addEventListener("pointerenter", (event) => {
+        // Where the arrow keys scroll the list below a resting mouse, the keys count.
+        const place = `${event.clientX} ${event.clientY}`;
+        if (event.pointerType !== "touch" && place !== pointer) choose(row.index);
+        pointer = place;
+      });
       node.addEventListener("click", () => choose(row.index));
       node.setAttribute("aria-selected", row.index === chosen);
       return { index: row.index, node };

