@@ -10,14 +10,14 @@ UNIT = 16  # sub-pixel steps a pixel
 
 
 class Canvas:
-    """An image of ``(height, width, 3)`` being painted. Colours are (red, green, blue) of 0 … 255, opacity 0 … 256."""
+    """An image of `(height, width, 3)` being painted. Colours are (red, green, blue) of 0 … 255, opacity 0 … 256."""
 
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
         self.pixels = np.zeros((height, width, 3), np.int32)
 
     def array(self) -> np.ndarray:
-        """The finished picture, ``(height, width, 3)`` uint8."""
+        """The finished picture, `(height, width, 3)` uint8."""
         return np.clip(self.pixels, 0, 255).astype(np.uint8)
 
     def polygon(self, points, colour, opacity: int = 256) -> None:
@@ -56,20 +56,20 @@ class Canvas:
         self.polygon([(x1, y1), (x2, y1), (x2, y2), (x1, y2)], colour, opacity)
 
     def line(self, x1: int, y1: int, x2: int, y2: int, thick: int, colour, opacity: int = 256) -> None:
-        """A stroke with flat ends, ``thick`` sixteenths wide: across its steeper axis, which needs no square root."""
+        """A stroke with flat ends, `thick` sixteenths wide: across its steeper axis, which needs no square root."""
         half = max(thick // 2, 1)
         dx, dy = (0, half) if abs(x2 - x1) >= abs(y2 - y1) else (half, 0)
         self.polygon([(x1 - dx, y1 - dy), (x1 + dx, y1 + dy), (x2 + dx, y2 + dy), (x2 - dx, y2 - dy)], colour, opacity)
 
     def gradient(self, top: int, bottom: int, first, last) -> None:
-        """Rows ``top`` … ``bottom`` (pixels) from one colour to another."""
+        """Rows `top` … `bottom` (pixels) from one colour to another."""
         rows = np.arange(max(bottom - top, 0), dtype=np.int64)[:, None]
         span = max(bottom - top - 1, 1)
         colours = (np.array(first) * (span - rows) + np.array(last) * rows) // span
         self.pixels[top:bottom] = colours[:, None, :]
 
     def below(self, edge: np.ndarray, colour, bottom: int | None = None) -> None:
-        """Everything below an outline: ``edge`` holds its height in each column ``(width,)`` in sixteenths."""
+        """Everything below an outline: `edge` holds its height in each column `(width,)` in sixteenths."""
         top = max(int(edge.min()) // UNIT, 0)
         bottom = self.height if bottom is None else bottom
         if top >= bottom:
@@ -80,7 +80,7 @@ class Canvas:
         part += (np.array(colour) - part) * cover // UNIT
 
     def glow(self, x: int, y: int, radius: int, colour, opacity: int) -> None:
-        """A soft round light, in pixels: opaque at its centre by ``opacity``, nothing at its radius."""
+        """A soft round light, in pixels: opaque at its centre by `opacity`, nothing at its radius."""
         x1, y1, x2, y2 = (
             max(x - radius, 0),
             max(y - radius, 0),
@@ -107,7 +107,7 @@ class Canvas:
         return np.arange(window[1] * 4, window[3] * 4) * 4 + 2
 
     def _fill(self, window, left: np.ndarray, right: np.ndarray, colour, opacity: int) -> None:
-        """Blend a colour into what lies from ``left`` to ``right`` on each of the scan lines of a window."""
+        """Blend a colour into what lies from `left` to `right` on each of the scan lines of a window."""
         x1, y1, x2, y2 = window
         edges = np.arange(x1 * UNIT, x2 * UNIT, UNIT, dtype=np.int32)
         ends = np.stack([np.maximum(left, right), left]).astype(np.int32)

@@ -44,7 +44,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """One photograph before it is drawn. ``subjects[0]`` is the main subject, the largest one."""
+    """One photograph before it is drawn. `subjects[0]` is the main subject, the largest one."""
 
     seed: int
     split: str
@@ -67,7 +67,7 @@ class Scene:
 
 
 def describe(seed: int, index: int, split: str = "train") -> Scene:
-    """Scene number ``index`` of a split: always the same for the same three values.
+    """Scene number `index` of a split: always the same for the same three values.
 
     >>> describe(0, 3, "test") == describe(0, 3, "test")
     True

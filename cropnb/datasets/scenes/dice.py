@@ -1,6 +1,6 @@
 """Whole random numbers that are the same on every machine and with every NumPy.
 
-NumPy promises that the raw 64-bit stream of a bit generator never changes, but not what ``Generator`` makes of it.
+NumPy promises that the raw 64-bit stream of a bit generator never changes, but not what `Generator` makes of it.
 The scenes therefore use nothing but that stream and integer arithmetic.
 """
 
@@ -9,7 +9,7 @@ from numpy.random import PCG64, SeedSequence
 
 
 class Dice:
-    """A seeded source of integers; ``key`` is any sequence of non-negative integers."""
+    """A seeded source of integers; `key` is any sequence of non-negative integers."""
 
     def __init__(self, *key: int) -> None:
         self._bits = PCG64(SeedSequence([int(part) for part in key]))
@@ -19,7 +19,7 @@ class Dice:
         return low + int(self._bits.random_raw()) % (high - low + 1)
 
     def chance(self, percent: int) -> bool:
-        """True in ``percent`` of 100 calls."""
+        """True in `percent` of 100 calls."""
         return self.roll(0, 99) < percent
 
     def pick(self, options: tuple):

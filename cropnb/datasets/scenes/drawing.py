@@ -30,7 +30,7 @@ CLUTTER = {
 
 
 def draw(scene: Scene) -> np.ndarray:
-    """The photograph of a scene: ``(height, width, 3)`` uint8, the same bytes on every machine."""
+    """The photograph of a scene: `(height, width, 3)` uint8, the same bytes on every machine."""
     dice = Dice(scene.seed, SPLITS[scene.split], scene.index, 1)
     canvas = Canvas(scene.width, scene.height)
     _sky(canvas, scene, dice)
@@ -174,7 +174,7 @@ def _expose(canvas: Canvas, scene: Scene, dice: Dice) -> np.ndarray:
 
 
 def _noise(dice: Dice, width: int, steps: tuple[int, ...]) -> np.ndarray:
-    """A smooth random outline, ``(width,)`` integers of 0 … 1000: values at every ``step`` pixels, joined linearly."""
+    """A smooth random outline, `(width,)` integers of 0 … 1000: values at every `step` pixels, joined linearly."""
     total, scale = np.zeros(width, np.int64), 0
     columns = np.arange(width)
     for step in steps:

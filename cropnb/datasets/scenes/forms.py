@@ -90,7 +90,7 @@ def _sample(scene: Scene, boxes: Tensor, **labels: Tensor) -> Sample:
 
 
 def _opinions(scene: Scene, boxes: Tensor, people: Sequence[Annotator], dice: Dice, noise_percent: int) -> np.ndarray:
-    """What each person thinks of each box: ``(people, N)`` int64."""
+    """What each person thinks of each box: `(people, N)` int64."""
     terms, share = term_matrix(scene, boxes), share_of_photo(boxes.numpy(), scene.width, scene.height)
     return np.stack([person.opinion(terms, share, dice, noise_percent) for person in people])
 
@@ -143,7 +143,7 @@ def largest(width: int, height: int, across: int, down: int) -> tuple[int, int]:
 def choices(
     width: int, height: int, aspects: tuple = ANY_ASPECT, scales: tuple = (48, 56, 64, 72, 80, 90, 100)
 ) -> Tensor:
-    """The windows among which someone who may draw any box chooses: ``(N, 4)`` whole pixels, some 1 500 of them.
+    """The windows among which someone who may draw any box chooses: `(N, 4)` whole pixels, some 1 500 of them.
 
     Every ratio (across, down) at every percentage of its largest window, moved by a twentieth of the photo's long side.
     Not the windows that any method slides: a truth that lies among a method's own candidates would flatter it.
@@ -161,13 +161,13 @@ def choices(
 
 
 def _offsets(room: int, step: int) -> np.ndarray:
-    """From 0 to ``room`` in equal moves of about ``step`` pixels, rounded to whole ones."""
+    """From 0 to `room` in equal moves of about `step` pixels, rounded to whole ones."""
     moves = max(-(-room // step), 1)
     return np.unique(np.arange(moves + 1) * room // moves)
 
 
 def chosen(scene: Scene, windows: Tensor, people: Sequence[Annotator], dice: Dice, keep_ratio: bool = False) -> Tensor:
-    """The box of each person, in whole pixels: ``(people, 4)``.
+    """The box of each person, in whole pixels: `(people, 4)`.
 
     A person who draws a box compares it with its neighbours, so that each window has only a third of the noise that a
     lone rating has. The hand is not exact either: each edge is off by some hundredth of the photo's side, or the box
@@ -182,7 +182,7 @@ def chosen(scene: Scene, windows: Tensor, people: Sequence[Annotator], dice: Dic
 
 
 def windows_for(width: int, height: int, aspect: tuple[int, int] | None = None) -> Tensor:
-    """`choices` of any ratio, or finer ones of the required ratio (across, down): ``(N, 4)``."""
+    """`choices` of any ratio, or finer ones of the required ratio (across, down): `(N, 4)`."""
     if aspect is None:
         return choices(width, height)
     return choices(width, height, (aspect,), tuple(range(40, 101, 5)))

@@ -32,9 +32,9 @@ class Annotator:
     noise: int
 
     def opinion(self, terms: np.ndarray, share: np.ndarray, dice: Dice, noise_percent: int = 100) -> np.ndarray:
-        """What crops are worth to them, about 0 … 1000, with their noise: ``(N,)`` int64.
+        """What crops are worth to them, about 0 … 1000, with their noise: `(N,)` int64.
 
-        `terms` are those of `score.term_matrix`, ``(7, N)``; `share` the crops' thousandths of the photo, ``(N,)``.
+        `terms` are those of `score.term_matrix`, `(7, N)`; `share` the crops' thousandths of the photo, `(N,)`.
         """
         value = np.array(self.weights) @ terms // sum(self.weights)
         value = value + self.size * share // 1000 + self.kindness
@@ -62,6 +62,6 @@ PANEL = PHOTOGRAPHERS + tuple(_hire(Dice(19, member)) for member in range(16))
 
 
 def share_of_photo(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Thousandths of the photo's area that each box ``(N, 4)`` covers: ``(N,)`` int64."""
+    """Thousandths of the photo's area that each box `(N, 4)` covers: `(N,)` int64."""
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     return np.rint(1000 * area / (width * height)).astype(np.int64)

@@ -1,6 +1,6 @@
 """The aesthetic score of a crop, written down in full: seven terms of 0 … 1 and their weights.
 
-Every term takes a scene and crops ``(N, 4)`` and answers ``(N,)``. Terms are rounded to thousandths and weights are
+Every term takes a scene and crops `(N, 4)` and answers `(N,)`. Terms are rounded to thousandths and weights are
 whole, so that a sum of them is exact and no machine ranks two crops differently from another.
 """
 
@@ -17,7 +17,7 @@ WEIGHTS = {"power_point": 22, "look_room": 14, "headroom": 10, "horizon": 16, "w
 
 
 def score_terms(scene: Scene, boxes: Tensor | np.ndarray) -> dict[str, Tensor]:
-    """Each term of the score, 0 … 1, for crops ``(N, 4)`` in pixels: a dictionary of ``(N,)`` float32 tensors.
+    """Each term of the score, 0 … 1, for crops `(N, 4)` in pixels: a dictionary of `(N,)` float32 tensors.
 
     Raises BoxError for boxes that are not boxes.
     """
@@ -27,7 +27,7 @@ def score_terms(scene: Scene, boxes: Tensor | np.ndarray) -> dict[str, Tensor]:
 
 
 def aesthetic_score(scene: Scene, boxes: Tensor | np.ndarray) -> Tensor:
-    """The score without noise, 0 … 1, for crops ``(N, 4)`` in pixels: the weighted mean of the terms, ``(N,)``."""
+    """The score without noise, 0 … 1, for crops `(N, 4)` in pixels: the weighted mean of the terms, `(N,)`."""
     weights = np.array(list(WEIGHTS.values()))
     return torch.from_numpy(weights @ term_matrix(scene, boxes) / (1000 * weights.sum())).float()
 
@@ -113,7 +113,7 @@ TERMS: dict[str, Callable[[Scene, np.ndarray], np.ndarray]] = {
 
 
 def visible(thing: Thing, crop: np.ndarray, photo: tuple[int, int] | None = None) -> np.ndarray:
-    """Share of a thing's box inside each crop ``(N, 4)``; with ``photo = (width, height)`` of the part in the photo."""
+    """Share of a thing's box inside each crop `(N, 4)`; with `photo = (width, height)` of the part in the photo."""
     x1, y1, x2, y2 = thing.box
     if photo is not None:
         x1, y1, x2, y2 = max(x1, 0), max(y1, 0), min(x2, photo[0]), min(y2, photo[1])
@@ -123,7 +123,7 @@ def visible(thing: Thing, crop: np.ndarray, photo: tuple[int, int] | None = None
 
 
 def term_matrix(scene: Scene, boxes: Tensor | np.ndarray) -> np.ndarray:
-    """The terms in thousandths, ``(7, N)`` int64, in the order of ``WEIGHTS``."""
+    """The terms in thousandths, `(7, N)` int64, in the order of `WEIGHTS`."""
     crop = check(torch.as_tensor(boxes)).double().reshape(-1, 4).numpy()
     return np.stack([np.rint(1000 * term(scene, crop)).astype(np.int64) for term in TERMS.values()])
 
