@@ -110,14 +110,18 @@ def style() -> None:
         }
     )
     try:
+        from IPython import get_ipython
         from matplotlib_inline.backend_inline import set_matplotlib_formats
+        from matplotlib_inline.config import InlineBackend
     except ImportError:
         return
-    # No date and no version of the program that wrote the file. Outside of IPython there is no format to set.
-    from IPython import get_ipython
-
-    if get_ipython() is not None:
-        set_matplotlib_formats("png", metadata={"Software": None}, bbox_inches="tight")
+    if get_ipython() is None:
+        return
+    # Cells' pictures without the version of the program that drew them. Kept in the configuration too, which IPython
+    # reads again when the first picture is drawn.
+    kwargs = {"bbox_inches": "tight", "metadata": {"Software": None}}
+    InlineBackend.instance(parent=get_ipython()).print_figure_kwargs = kwargs
+    set_matplotlib_formats("png")
 
 
 def draw_boxes(

@@ -32,11 +32,13 @@ function render({ model, el }) {
     const name = truths.length > 1 ? `true box ${values.truth + 1}` : "the true box";
     const shapes = [shade(scene, get())];
     if (candidates.length) shapes.push(outline(scene, candidates[values.nearest], { color: PURPLE, dashed: true }));
-    truths.forEach((truth, index) => {
+    // The best-matching box comes last, so that no other label covers its own.
+    const order = [...truths.keys()].sort((a, b) => (a === values.truth) - (b === values.truth));
+    for (const index of order) {
       const best = index === values.truth;
       const text = truths.length > 1 ? `true ${index + 1}` : "true box";
-      shapes.push(outline(scene, truth, { color: BLUE, dashed: !best, thick: best, label: text }));
-    });
+      shapes.push(outline(scene, truths[index], { color: BLUE, dashed: !best, thick: best, label: text }));
+    }
     below.replaceChildren(...shapes);
     drawBox();
     drawFields();

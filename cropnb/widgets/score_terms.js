@@ -36,7 +36,9 @@ function render({ model, el }) {
   });
   const legend = make("p", { class: "cropnb-legend" }, swatch(GREEN, "solid", "best box now"));
   legend.append(swatch(VERMILION, "dashed", "best under the given weights"), swatch(BLUE, "solid", "chosen row"));
-  const hint = "Point at a row of the ranking, or walk through it with the arrow keys, to see its box.";
+  const hint =
+    "Beside each slider stand its weight and the term's value for the best box. " +
+    "Point at a row of the ranking, or walk through it with the arrow keys, to see its box.";
   parts.below.append(legend, group, button, make("p", { class: "cropnb-hint" }, hint));
 
   const state = () => {

@@ -45,7 +45,9 @@ function frame(el, model) {
 /** The photo as an SVG whose unit is a pixel of the photo. `unit()` is what a pixel of the screen measures in it. */
 function stage(picture, model, redraw) {
   const [width, height] = [model.get("width"), model.get("height")];
-  const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": model.get("alt") });
+  // An upright photo shall leave room for the numbers on the same screen.
+  const style = `max-width: ${Math.round((480 * width) / height)}px`;
+  const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": model.get("label"), style });
   const photo = { href: model.get("photo"), width, height, preserveAspectRatio: "none" };
   svg.append(make("image", { ...photo, role: "img", "aria-label": model.get("alt") }));
   picture.append(svg);
