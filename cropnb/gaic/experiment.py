@@ -101,18 +101,16 @@ class Experiment:
         """Features of the backbone as it starts, the same for every variant and seed of this experiment."""
         if self._frozen is None:
             self._frozen = freeze(model, self.training, self.validation, self.progress)
+            if not self.profile.epochs:  # the backbone stays as it is, so the test photos' features do too
+                self._frozen["test"] = FrozenFeatures(model.features, self.test, False, self.progress)
         return self._frozen
 
     def measure(self, model: nn.Module) -> dict[str, Tensor]:
-        """The protocol's metrics on the test photos."""
+        """The protocol's metrics on the test photos, (photos,) each."""
+        kept = (self._frozen or {}).get("test") or (lambda index: model.features(self.test.photo(index)))
         model.eval()
         with torch.inference_mode():
-            return evaluate(lambda index: test_scores(model, self.test, index), self.test)
-
-
-def test_scores(model: nn.Module, views: ScoredViews, index: int) -> Tensor:
-    """The model's score of every view of one photo, (N,)."""
-    return model.view_scores(model.features(views.photo(index)), [views.boxes(index)])
+            return evaluate(lambda index: model.view_scores(kept(index), [self.test.boxes(index)]), self.test)
 
 
 def load_splits(name: str, train: int | None, validation: int, test: int | None) -> list[datasets.base.CropDataset]:
