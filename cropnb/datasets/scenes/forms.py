@@ -89,13 +89,15 @@ def _sample(scene: Scene, boxes: Tensor, **labels: Tensor) -> Sample:
     return Sample(name, scene.width, scene.height, boxes, load_photo=partial(photo_of, scene), **labels)
 
 
-def _opinions(scene: Scene, boxes: Tensor, people: Sequence[Annotator], dice: Dice, noise_percent: int) -> np.ndarray:
+def opinions(
+    scene: Scene, boxes: Tensor, people: Sequence[Annotator], dice: Dice, noise_percent: int = 100
+) -> np.ndarray:
     """What each person thinks of each box: `(people, N)` int64."""
     terms, share = term_matrix(scene, boxes), share_of_photo(boxes.numpy(), scene.width, scene.height)
     return np.stack([person.opinion(terms, share, dice, noise_percent) for person in people])
 
 
-def _draw_people(dice: Dice, count: int) -> list[Annotator]:
+def draw_people(dice: Dice, count: int) -> list[Annotator]:
     """Members of the panel, none twice."""
     order = np.argsort(dice.many(0, 1 << 40, len(PANEL)), kind="stable")
     return [PANEL[member] for member in order[:count]]
@@ -104,7 +106,7 @@ def _draw_people(dice: Dice, count: int) -> list[Annotator]:
 def _gaicd(scene: Scene, dice: Dice) -> Sample:
     """Grid anchors, each with the mean of seven people's ratings of 1 … 5."""
     boxes = grid_anchors(scene.width, scene.height)
-    stars = rating(_opinions(scene, boxes, _draw_people(dice, RATERS), dice, 100))
+    stars = rating(opinions(scene, boxes, draw_people(dice, RATERS), dice))
     raters = torch.from_numpy(stars).float()
     return _sample(scene, boxes, scores=raters.mean(0), raters=raters)
 
@@ -122,11 +124,11 @@ def _cpc(scene: Scene, dice: Dice) -> Sample:
             x, y = dice.roll(0, scene.width - w), dice.roll(0, scene.height - h)
             boxes.append((x, y, x + w, y + h))
     boxes = torch.tensor(boxes, dtype=torch.float32)
-    opinions = _opinions(scene, boxes, _draw_people(dice, 6), dice, 100)
-    groups = opinions.reshape(6, 4, 6)
+    found = opinions(scene, boxes, draw_people(dice, 6), dice)
+    groups = found.reshape(6, 4, 6)
     better = np.argsort(np.argsort(-groups, axis=2, kind="stable"), axis=2) < 3
     picked = better.reshape(6, 24).astype(np.int64)
-    among = np.where(picked == 1, opinions, opinions.min() - 1)
+    among = np.where(picked == 1, found, found.min() - 1)
     best = np.argsort(np.argsort(-among, axis=1, kind="stable"), axis=1) < 4
     raters = torch.from_numpy(picked + best).float()
     return _sample(scene, boxes, scores=raters.mean(0), raters=raters)
@@ -173,7 +175,7 @@ def chosen(scene: Scene, windows: Tensor, people: Sequence[Annotator], dice: Dic
     lone rating has. The hand is not exact either: each edge is off by some hundredth of the photo's side, or the box
     as a whole where `keep_ratio` forbids to change it.
     """
-    boxes = windows.numpy()[_opinions(scene, windows, people, dice, 33).argmax(1)].astype(np.int64)
+    boxes = windows.numpy()[opinions(scene, windows, people, dice, 33).argmax(1)].astype(np.int64)
     size = np.array([scene.width, scene.height] * 2)
     off = (dice.bell(1000, len(people), 4) * size + 40_000) // 80_000
     if keep_ratio:
@@ -198,18 +200,18 @@ def required(sample: Sample) -> list[tuple[int, int] | None]:
 
 def _fcdb(scene: Scene, dice: Dice) -> Sample:
     """One box, of one person."""
-    return _sample(scene, chosen(scene, choices(scene.width, scene.height), _draw_people(dice, 1), dice))
+    return _sample(scene, chosen(scene, choices(scene.width, scene.height), draw_people(dice, 1), dice))
 
 
 def _flms(scene: Scene, dice: Dice) -> Sample:
     """Up to ten boxes, each of another person; now and then somebody missed the photo."""
-    people = _draw_people(dice, 10 - max(0, dice.roll(-5, 3)))
+    people = draw_people(dice, 10 - max(0, dice.roll(-5, 3)))
     return _sample(scene, chosen(scene, choices(scene.width, scene.height), people, dice))
 
 
 def _fat(scene: Scene, dice: Dice) -> Sample:
     """Up to three boxes, each for another required aspect ratio of 0.5 … 2, by one person a photo."""
-    person = _draw_people(dice, 1)
+    person = draw_people(dice, 1)
     order = np.argsort(dice.many(0, 1 << 40, len(FAT_ASPECTS)), kind="stable")
     aspects = [FAT_ASPECTS[number] for number in order[: dice.pick((2, 3, 3))]]
     windows = [windows_for(scene.width, scene.height, aspect) for aspect in aspects]
