@@ -168,8 +168,6 @@ def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
         raise
     except Exception as error:
         raise ImageError(f"{name} has the mode {image.mode}, which can't be turned into RGB: {error}") from error
-    if rgb is image:
-        rgb = image.copy()
     rgb = rgb if turn is None else rgb.transpose(turn)
     # Nothing else is carried over: an orientation tag that survived would turn the photo twice.
     rgb.info = {"icc_profile": profile} if profile else {}

@@ -38,7 +38,7 @@ def make_gaicd(root: Path, splits=("train", "test")):
 
 
 def make_cpc(root: Path, count: int = 3):
-    content = {"scores": [[3, 1], [2, 1], [4, 1]], "bboxes": [[10, 20, 110, 80], [0, 0, 60, 90]]}
+    content = {"scores": [[3, 1], [2, 1], [7, 1]], "bboxes": [[10, 20, 110, 80], [0, 0, 60, 90]]}
     for number in range(count):
         save_text(root / f"CollectedAnnotationsRaw/{number}.jpg.txt", json.dumps(json.dumps(content)))
     save_photo(root / "images/0.jpg", 120, 90)
@@ -128,8 +128,8 @@ def test_cpc_averages_over_raters(tmp_path):
     make_cpc(tmp_path)
     sample = datasets.load("cpc", "all", root=tmp_path)[0]
     assert sample.boxes.tolist() == [[10, 20, 110, 80], [0, 0, 60, 90]]
-    assert sample.raters.tolist() == [[3, 1], [2, 1], [4, 1]]
-    assert sample.scores.tolist() == [3, 1]
+    assert sample.raters.tolist() == [[3, 1], [2, 1], [7, 1]]
+    assert sample.scores.tolist() == [4, 1]  # the median would be 3
     assert sample.size == (120, 90)
 
 
