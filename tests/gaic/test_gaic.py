@@ -1,0 +1,191 @@
+"""The GAIC baseline: its scorer, its data and its program."""
+
+import json
+
+import pytest
+import torch
+
+import cropnb
+from cropnb import candidates, datasets, ledger, training
+from cropnb.datasets.base import CropDataset, Sample
+from cropnb.errors import BoxError, CheckpointError, WeightsUnavailable
+from cropnb.gaic import Gaic, ViewScorer, gaic_loss, recipe
+from cropnb.gaic.experiment import Experiment, load_splits
+from cropnb.gaic.fitting import Profile
+from cropnb.gaic.losses import normalise
+from cropnb.gaic.program import main
+from cropnb.gaic.views import FrozenFeatures, ScoredViews, draw_views, prepare
+
+TINY = Profile(6, 3, 4, head_epochs=2, head_learning_rate=1e-3, epochs=1, views=16)
+
+
+def features(batch=1):
+    return torch.randn(batch, 8, 16, 24, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("discard", [True, False])
+def test_sharing_the_discard_points_changes_no_score_and_no_gradient(discard):
+    torch.manual_seed(0)
+    scorer, views = ViewScorer(8, 32, discard=discard).eval(), candidates.grid_anchors(384, 256)
+    maps = features(2).requires_grad_()
+    found = []
+    for score in (scorer, scorer.score_densely):
+        scores = score(maps, [views, views[:5]])
+        scorer.zero_grad()
+        found.append((scores, *torch.autograd.grad(scores.square().sum(), [maps, *scorer.parameters()])))
+    for quick, plain in zip(*found, strict=True):
+        torch.testing.assert_close(quick, plain, rtol=1e-4, atol=1e-5)
+    assert found[0][0].shape == (len(views) + 5,)
+
+
+def test_what_is_discarded_matters():
+    torch.manual_seed(0)
+    scorer, view = ViewScorer(8, 32).eval(), torch.tensor([[100.0, 60.0, 280.0, 200.0]])
+    maps, changed = features(), features()
+    changed[..., :3, :4] += 5  # a corner that the view leaves out, away from its border
+    assert (scorer(maps, [view]) - scorer(changed, [view])).abs() > 1e-3
+    blind = ViewScorer(8, 32, discard=False).eval()
+    torch.testing.assert_close(blind(maps, [view]), blind(changed, [view]))
+
+
+def test_scores_do_not_depend_on_the_other_views():
+    torch.manual_seed(0)
+    model, views = Gaic(weights=None).eval(), candidates.grid_anchors(384, 256)
+    photo = torch.rand(1, 3, 256, 384)
+    with torch.no_grad():
+        together = model(photo, [views])
+        torch.testing.assert_close(model(photo, [views[[7]]])[0], together[7], rtol=1e-4, atol=1e-5)
+        turned = model(photo, [views.flip(0)]).flip(0)
+    torch.testing.assert_close(turned, together, rtol=1e-4, atol=1e-5)
+
+
+def test_the_loss_is_huber_on_normalised_scores():
+    model, mos = Gaic(weights=None).eval(), torch.tensor([2.95, 3.75, 1.0])
+    torch.testing.assert_close(normalise(mos)[:2], torch.tensor([0.0, 1.0]))
+    maps, views = torch.rand(1, 448, 16, 24), [candidates.grid_anchors(384, 256)[:3]]
+    error = (model.view_scores(maps, views) - normalise(mos)).abs()
+    by_hand = torch.where(error < 1, error**2 / 2, error - 0.5).mean()
+    torch.testing.assert_close(gaic_loss(model, maps, views, mos)["loss"], by_hand)
+
+
+def test_boxes_follow_the_rounding_of_each_side():
+    image, boxes = torch.rand(3, 300, 500), torch.tensor([[0.0, 0.0, 500.0, 300.0], [250.0, 150.0, 400.0, 200.0]])
+    photo, views = prepare(image, boxes)
+    assert photo.shape == (3, 256, 416)
+    expected = torch.tensor([[0.0, 0.0, 416.0, 256.0], [208.0, 128.0, 332.8, 170.6667]])
+    torch.testing.assert_close(views, expected)
+    one_scale = boxes * 256 / 300
+    assert (views - one_scale).abs().max() > 10  # the plausible wrong version
+
+
+def test_mirroring_a_photo_mirrors_its_boxes():
+    views = ScoredViews(datasets.load("scenes", "train", form="gaicd", size=1), progress=False)
+    photo, mirrored = views.photo(0), views.photo(0, True)
+    torch.testing.assert_close(mirrored.flip(-1), photo)
+    x1, y1, x2, y2 = views.boxes(0)[3].round().int().tolist()
+    a1, b1, a2, b2 = views.boxes(0, True)[3].round().int().tolist()
+    torch.testing.assert_close(mirrored[..., b1:b2, a1:a2].flip(-1), photo[..., y1:y2, x1:x2])
+
+
+def test_frozen_features_are_the_networks():
+    views = ScoredViews(datasets.load("scenes", "train", form="gaicd", size=1), progress=False)
+    model = Gaic(weights=None).eval()
+    kept = FrozenFeatures(model.features, views, progress=False)
+    with torch.no_grad():
+        for turn in (False, True):
+            torch.testing.assert_close(kept(0, turn), model.features(views.photo(0, turn)), rtol=2e-3, atol=2e-3)
+
+
+def test_views_are_drawn_without_repetition():
+    drawn = draw_views(90, 64, torch.Generator().manual_seed(0))
+    assert len(set(drawn.tolist())) == 64
+    assert draw_views(40, 64, torch.Generator()) == slice(None)
+
+
+def test_unscored_boxes_are_refused():
+    sample = Sample("x", 64, 64, torch.tensor([[0.0, 0.0, 9.0, 9.0]]), load_photo=lambda: None)
+    broken = CropDataset("flms", "test", "flms", None, [sample])
+    with pytest.raises(BoxError, match="no scored views"):
+        ScoredViews(broken, progress=False)
+
+
+def test_held_out_photos_are_training_photos(tmp_path, monkeypatch):
+    def fake(name, split):
+        samples = [Sample(f"{split}{i}", 9, 9, torch.zeros(1, 4), load_photo=lambda: None) for i in range(10)]
+        return CropDataset(name, split, "gaicd", tmp_path, samples)
+
+    monkeypatch.setattr(datasets, "load", fake)
+    train, held_out, test = load_splits("gaicd", None, 3, None)
+    assert [len(train), len(held_out), len(test)] == [7, 3, 10]
+    names = [{sample.name for sample in part} for part in (train, held_out, test)]
+    assert not names[0] & names[1]
+    assert names[0] | names[1] == {f"train{i}" for i in range(10)}
+
+
+@pytest.fixture(scope="module")
+def tiny_run(tmp_path_factory):
+    experiment = Experiment("gaic", "scenes", "tiny", TINY, out=tmp_path_factory.mktemp("runs"), progress=False)
+    return experiment, experiment.run("GAIC", recipe.build(weights=None), recipe.loss(), 0, "random")
+
+
+def test_a_run_leaves_weights_and_results(tiny_run):
+    experiment, (model, fit, result) = tiny_run
+    folder = experiment.folder("GAIC", 0)
+    assert json.loads((folder / "result.json").read_text())["last"] == result["last"]
+    assert [len(stage.steps) for stage in (fit.head, fit.whole)] == [12, 6]
+    assert result["photos"] == len(result["last"]["Acc 1/5"]) == 4
+    state, card = training.load_weights(folder / "weights.safetensors", "gaic")
+    assert card["variant"] == "GAIC"
+    assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
+    assert training.file_hash(folder / "weights.safetensors") == result["checkpoint_hash"]
+
+
+def test_a_finished_run_is_not_trained_again(tiny_run, monkeypatch):
+    experiment, (_, _, result) = tiny_run
+    monkeypatch.setattr(torch.optim.Adam, "step", None)
+    again = experiment.run("GAIC", recipe.build(weights=None), recipe.loss(), 0, "random")[2]
+    assert again == result
+
+
+def test_a_frozen_run_leaves_the_backbone_alone(tmp_path):
+    frozen = Profile(4, 2, 2, head_epochs=1, views=16)
+    experiment = Experiment("gaic", "scenes", "tiny", frozen, out=None, progress=False)
+    torch.manual_seed(0)
+    before = recipe.build(weights=None)().features.state_dict()
+    model, fit, _ = experiment.run("GAIC", recipe.build(weights=None), recipe.loss(), 0)
+    assert fit.whole is None
+    assert all(torch.equal(before[name], value) for name, value in model.features.state_dict().items())
+
+
+def test_the_program_records_and_ships(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setattr("cropnb.gaic.program.shipped", lambda method: tmp_path / "shipped.safetensors")
+    monkeypatch.setitem(recipe.PROFILES, "smoke", TINY)
+    arguments = ["--init", "random", "--device", "cpu", "--out", str(tmp_path / "runs"), "--record", "--ship"]
+    assert main("gaic", recipe, arguments) == 0
+    rows = ledger.read("gaic")
+    assert {row.column for row in rows} >= {"Acc 1/5", "Acc 5", "Acc 1/10", "Acc 10", "SRCC"}
+    for row in rows:
+        assert row.images == 4
+        assert row.verdict == "measured"
+        assert "random start" in row.note
+        assert row.command == f"python -m cropnb.gaic {' '.join(arguments)}"
+    cropper = cropnb.load("gaic", weights=tmp_path / "shipped.safetensors")
+    assert len(cropper(torch.rand(3, 300, 400), k=3)) == 3
+    with pytest.raises(CheckpointError):
+        cropnb.load("vrn", weights=tmp_path / "shipped.safetensors")
+    assert "Acc 1/5" in capsys.readouterr().out
+
+
+def test_the_program_answers_missing_weights_in_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CROPNB_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setitem(recipe.PROFILES, "smoke", TINY)
+    assert main("gaic", recipe, ["--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: ImageNet weights of mobilenet_v2")
+
+
+def test_missing_shipped_weights_say_how_to_train_them(monkeypatch, tmp_path):
+    monkeypatch.setattr("cropnb.gaic.cropper.shipped", lambda name: tmp_path / "none")
+    with pytest.raises(WeightsUnavailable, match=r"python -m cropnb\.gaic"):
+        cropnb.load("gaic")

@@ -1,0 +1,258 @@
+"""VRN: equations by hand, the splitter, and the four rows of Table 2."""
+
+import importlib
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import cropnb
+from cropnb import candidates, datasets, ledger, metrics, paper, training
+from cropnb.errors import CheckpointError, CropnbError
+from cropnb.gaic import rows
+from cropnb.gaic.fitting import Profile
+from cropnb.gaic.program import main
+from cropnb.vrn import FeatureSplitter, Vrn, recipe
+from cropnb.vrn.losses import annotated_ranks, ranking_gain, ranking_gain_loss, similarity, vrn_loss
+
+SCORES = torch.tensor([0.2, -0.4, 0.9, 0.0])
+MOS = torch.tensor([0.5, -1.0, 0.5, 0.0])
+
+
+def beta_by_hand(scores, mos, ranks, log=math.log):
+    """Equation 1, term by term, with Equation 2's two cases."""
+    total = 0.0
+    for s, target, rank in zip(scores.tolist(), mos.tolist(), ranks, strict=True):
+        sigma = s if s < target else target - (s - target)
+        total += (math.exp(sigma) - 1) / log(rank + 1)
+    return total
+
+
+def test_equation_1_by_hand():
+    assert annotated_ranks(MOS).tolist() == [1, 4, 2, 3]  # the tie keeps its order
+    assert ranking_gain(SCORES, MOS).item() == pytest.approx(beta_by_hand(SCORES, MOS, [1, 4, 2, 3]), abs=1e-6)
+
+
+def test_equations_2_and_3_are_the_same():
+    draw = torch.Generator().manual_seed(0)
+    scores, mos = torch.randn(2, 1000, generator=draw)
+    two_cases = torch.where(scores < mos, scores, mos - (scores - mos))
+    torch.testing.assert_close(similarity(scores, mos), two_cases)
+    assert (similarity(scores, mos) <= mos).all()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda s, m: beta_by_hand(s, m, [1, 4, 2, 3], math.log2),  # the discount of the usual NDCG
+        lambda s, m: beta_by_hand(s, m, [3, 1, 4, 2]),  # ranked worst first
+        lambda s, m: beta_by_hand(s, m, annotated_ranks(s).tolist()),  # ranked by prediction
+        lambda s, m: beta_by_hand(m, m, [1, 4, 2, 3]),  # the target instead of the similarity
+    ],
+)
+def test_plausible_wrong_gains_are_seen(wrong):
+    assert abs(ranking_gain(SCORES, MOS).item() - wrong(SCORES, MOS)) > 0.05
+
+
+def test_the_gain_is_largest_at_the_target():
+    mos = torch.randn(64, generator=torch.Generator().manual_seed(1))
+    best = ranking_gain(mos, mos)
+    draw = torch.Generator().manual_seed(2)
+    for _ in range(20):
+        assert ranking_gain(mos + 0.3 * torch.randn(64, generator=draw), mos) < best
+
+
+def test_an_error_at_the_top_costs_more_than_the_same_error_at_the_bottom():
+    mos = torch.linspace(1, -1, 10)
+    top, bottom = mos.clone(), mos.clone()
+    top[0] -= 0.3
+    bottom[-1] -= 0.3
+    assert ranking_gain_loss(top, mos) > ranking_gain_loss(bottom, mos)
+
+
+def test_raw_scores_give_no_gradient_and_mean_subtracted_ones_do():
+    mos = 1 + 4 * torch.rand(64, generator=torch.Generator().manual_seed(3))
+    for target, expected in ((mos, 0.0), (mos - mos.mean(), 1.0)):
+        scores = (target - 0.5).requires_grad_()
+        loss = ranking_gain_loss(scores, target)
+        (gradient,) = torch.autograd.grad(loss, scores)
+        assert (gradient.norm().item() > 1e-3) == bool(expected)
+
+
+def test_the_gradient_is_that_of_finite_differences():
+    scores = torch.randn(6, dtype=torch.double, generator=torch.Generator().manual_seed(4), requires_grad=True)
+    mos = torch.randn(6, dtype=torch.double, generator=torch.Generator().manual_seed(5))
+    assert torch.autograd.gradcheck(lambda values: ranking_gain_loss(values, mos), (scores,))
+
+
+def test_equation_5_adds_up():
+    mos, view, image = MOS + 3, SCORES, torch.tensor([2.0, 3.0, 3.5, 4.0])
+    parts = vrn_loss(view, mos, image)
+    assert parts["view"].item() == pytest.approx((view - (mos - mos.mean())).abs().mean().item())
+    assert parts["image"].item() == pytest.approx((image - mos.mean()).abs().mean().item())
+    assert parts["ranking"].item() == pytest.approx(math.exp(-ranking_gain(view, mos - mos.mean()).item()), rel=1e-5)
+    expected = parts["view"] + parts["image"] + 3 * parts["ranking"]
+    assert parts["loss"].item() == pytest.approx(expected.item())
+    assert set(vrn_loss(view, mos, with_ranking_gain=False)) == {"loss", "view"}
+
+
+def test_the_splitter_gives_each_channel_away_once():
+    torch.manual_seed(0)
+    splitter, features = FeatureSplitter(8), torch.randn(2, 8, 5, 7)
+    view, image = splitter(features)
+    torch.testing.assert_close(view + image, features)
+    weights = splitter.view_weights(features)
+    assert weights.shape == (2, 8)
+    assert ((weights > 0) & (weights < 1)).all()
+    torch.testing.assert_close(view[1, 3], weights[1, 3] * features[1, 3])
+
+
+@pytest.mark.parametrize("variant", recipe.VARIANTS)
+def test_every_row_of_table_2_has_a_gradient_everywhere(variant):
+    torch.manual_seed(0)
+    model = recipe.build(variant, None)()
+    model.train()
+    views = candidates.grid_anchors(192, 128)[:20]
+    mos = 1 + 4 * torch.rand(20)
+    parts = recipe.loss(variant)(model, model.features(torch.rand(1, 3, 128, 192)), [views], mos)
+    parts["loss"].backward()
+    idle = [name for name, value in model.named_parameters() if value.grad is None or not value.grad.any()]
+    assert idle == []
+    with_splitter, with_ranking_gain = recipe.VARIANTS[variant]
+    assert ("image" in parts, "ranking" in parts) == (with_splitter, with_ranking_gain)
+
+
+def test_the_rows_differ_only_in_what_they_ablate():
+    counts = {}
+    for variant in recipe.VARIANTS:
+        counts[variant] = sum(value.numel() for value in recipe.build(variant, None)().parameters())
+    assert counts["baseline"] == counts["RGL"] < counts["FS"] == counts["FS + RGL"]
+
+
+def test_inference_without_the_image_learner_is_the_same():
+    torch.manual_seed(0)
+    model = Vrn(weights=None).eval()
+    photo, views = torch.rand(2, 3, 128, 192), [candidates.grid_anchors(192, 128)] * 2
+    with torch.no_grad():
+        view_scores, image_scores = model(photo, views)
+        features = model.features(photo)
+        reduced = model.reduce(features)
+        view_feature, image_feature = model.splitter(reduced)
+        torch.testing.assert_close(view_scores, model.view_learner(view_feature, views), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(image_scores, model.image_learner(image_feature, views), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(model.drop_image_learner().view_scores(features, views), view_scores)
+
+
+def test_a_batch_of_photos_equals_the_photos_one_by_one():
+    torch.manual_seed(0)
+    model, photos = Vrn(weights=None).eval(), torch.rand(2, 3, 128, 192)
+    views = [candidates.grid_anchors(192, 128)[:7], candidates.grid_anchors(192, 128)[10:15]]
+    with torch.no_grad():
+        together = model(photos, views)
+        apart = [model(photos[[i]], [views[i]]) for i in range(2)]
+    for joined, pieces in zip(together, zip(*apart, strict=True), strict=True):
+        torch.testing.assert_close(joined, torch.cat(pieces), rtol=1e-4, atol=1e-4)
+
+
+def test_the_papers_tables_agree_with_each_other():
+    printed = paper.read("vrn")
+    assert printed.tables["Table 1"].rows["VRN"] == printed.tables["Table 2"].rows["FS + RGL"]
+    assert printed.tables["Table 1"].value("VPN", "Acc 5") is None
+    assert list(recipe.VARIANTS) == list(printed.tables["Table 2"].rows)
+    assert {claim[side] for claim in printed.claims for side in ("better", "worse")} <= set(recipe.VARIANTS)
+    for equation in printed.equations:
+        module, _, name = equation["function"].rpartition(".")
+        assert callable(getattr(importlib.import_module(module), name))
+
+
+def test_the_one_share_that_200_photos_cannot_have():
+    odd = [
+        (table.name, row, column)
+        for table in paper.read("vrn").tables.values()
+        for row in table.rows
+        for column in ("Acc 1/5", "Acc 1/10")
+        if table.value(row, column) is not None and (table.value(row, column) * 2) % 1
+    ]
+    assert odd == [("Table 2", "RGL", "Acc 1/10")]
+
+
+def test_a_method_without_a_paper_is_named():
+    with pytest.raises(CropnbError, match="widgets"):
+        paper.read("widgets")
+
+
+def test_claims_are_decided_by_the_whole_interval(tmp_path, monkeypatch):
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+
+    def runs(share):
+        hits = (torch.arange(200) < 200 * share).double().tolist()
+        run = {"last": dict.fromkeys(rows.COLUMNS, hits), "photos": 200, "device": "CPU", "commit": "x"}
+        return [run, run]
+
+    results = {"baseline": runs(0.5), "FS": runs(0.9), "RGL": runs(0.505), "FS + RGL": runs(0.6)}
+    common = {"paper": "vrn", "dataset": "scenes", "split": "test", "command": "python", "seeds": (0, 1)}
+    verdicts = {row.row: row for row in rows.claims("vrn", results, common, True) if row.column == "Acc 1/5"}
+    assert verdicts["splitter helps"].verdict == "holds"
+    assert verdicts["ranking gain helps"].verdict == "fails"
+    assert "don't settle it" in verdicts["ranking gain helps"].note
+    assert verdicts["both beat the splitter alone"].verdict == "fails"
+    assert "settle" not in verdicts["both beat the splitter alone"].note
+    assert verdicts["both beat the baseline"].ours == pytest.approx(10)
+
+
+def test_the_program_writes_measured_claimed_and_pending_rows(tmp_path, monkeypatch):
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setitem(recipe.PROFILES, "smoke", Profile(4, 2, 3, head_epochs=1, views=16, clip=recipe.CLIP))
+    arguments = ["--init", "random", "--device", "cpu", "--out", str(tmp_path), "--record", "--frozen"]
+    assert main("vrn", recipe, [*arguments, "--variants", "baseline", "FS", "--seeds", "0", "1"]) == 0
+    found = ledger.read("vrn")
+    assert {row.row for row in found if row.verdict == "measured"} == {
+        "baseline, frozen backbone",
+        "FS, frozen backbone",
+    }
+    assert {row.row for row in found if row.verdict in ("holds", "fails")} == {"splitter helps"}
+    waiting = [row for row in found if row.verdict == "pending"]
+    assert len(waiting) == 20  # 4 numbers of Table 1, 16 of Table 2
+    assert all(row.dataset == "gaicd" and "photos" in row.note for row in waiting)
+    assert not any(row.paper_value for row in found if row.dataset == "scenes")
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return cropnb.load("vrn")
+
+
+def test_the_shipped_checkpoint_scores_what_its_ledger_row_says(shipped):
+    """The last 40 test scenes, whose mean must lie near the one that stands in the ledger for all 200."""
+    test = datasets.load("scenes", "test", form="gaicd").samples[-40:]
+    table = metrics.ranking_table([shipped.score(s.photo(), s.boxes) for s in test], [s.scores for s in test])
+    for column in ("SRCC", "Acc 1/10"):
+        row = ledger.one("vrn", table="Table 2", row="FS + RGL", column=column, dataset="scenes")
+        unit = 1 if column == "SRCC" else 100
+        interval = metrics.bootstrap_interval(unit * table[column], level=0.99)
+        assert interval.low <= row.ours <= interval.high
+    assert shipped.method.card["method"] == "vrn"
+
+
+def test_the_shipped_checkpoint_is_small_and_says_where_it_comes_from(shipped):
+    path = importlib.import_module("cropnb.gaic.cropper").shipped("vrn")
+    assert path.stat().st_size < 12e6
+    card = training.load_weights(path, "vrn")[1]
+    assert {"dataset", "profile", "commit", "scores", "seed", "init"} <= set(card)
+    assert card["dataset"] == "scenes"
+
+
+def test_the_shipped_checkpoint_crops_any_photo(shipped):
+    crops = shipped(torch.rand(3, 400, 500, generator=torch.Generator().manual_seed(0)), k=5)
+    assert len(crops) == 5
+    assert [crop.score for crop in crops] == sorted((crop.score for crop in crops), reverse=True)
+    (wide,) = shipped(torch.rand(3, 400, 500), aspect=16 / 9)
+    x1, y1, x2, y2 = wide.box.tolist()
+    assert (x2 - x1) / (y2 - y1) == pytest.approx(16 / 9, rel=0.01)
+
+
+def test_weights_of_another_method_are_refused(tmp_path):
+    training.save_weights(tmp_path / "w.safetensors", nn.Linear(1, 1).state_dict(), {"method": "gaic"})
+    with pytest.raises(CheckpointError, match="'gaic'"):
+        cropnb.load("vrn", weights=tmp_path / "w.safetensors")
