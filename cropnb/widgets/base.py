@@ -144,7 +144,7 @@ class Figure(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         data, metadata = super()._repr_mimebundle_(**kwargs)
         buffer = io.BytesIO()
-        self.static().savefig(buffer, format="jpeg", dpi=90, pil_kwargs={"quality": 80, "optimize": True})
+        self.static().savefig(buffer, format="jpeg", dpi=80, pil_kwargs={"quality": 75, "optimize": True})
         # A photo as PNG would be five times as large.
         data["image/jpeg"] = base64.b64encode(buffer.getvalue()).decode("ascii")
         return data, metadata
