@@ -25,14 +25,19 @@ _INLINE = re.compile(r"(``?)([^`]+)\1|\$([^$\n]+)\$")
 
 
 def public_names(module: str) -> list[ast.FunctionDef | ast.ClassDef]:
-    """The public classes and functions of a module, in the order of its source."""
-    tree = ast.parse(module_path(module).read_text(encoding="utf-8"))
-    listed = None
-    for statement in tree.body:
-        if isinstance(statement, ast.Assign) and any(getattr(t, "id", "") == "__all__" for t in statement.targets):
-            listed = set(ast.literal_eval(statement.value))
-    found = [s for s in tree.body if isinstance(s, ast.FunctionDef | ast.ClassDef)]
-    return [s for s in found if (s.name in listed if listed is not None else not s.name.startswith("_"))]
+    """The public classes and functions of a module, in the order of its source, re-exported ones included."""
+    body = ast.parse(module_path(module).read_text(encoding="utf-8")).body
+    assigned = (s for s in body if isinstance(s, ast.Assign) and getattr(s.targets[0], "id", "") == "__all__")
+    listed = next((set(ast.literal_eval(statement.value)) for statement in assigned), None)
+    found: list[ast.FunctionDef | ast.ClassDef] = []
+    for statement in body:
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+            public = statement.name in listed if listed is not None else not statement.name.startswith("_")
+            found += [statement] if public else []
+        elif isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith("cropnb."):
+            wanted = {alias.name for alias in statement.names} & (listed or set())
+            found += [item for item in public_names(statement.module) if item.name in wanted] if wanted else []
+    return found
 
 
 def module_path(module: str) -> Path:
@@ -134,8 +139,30 @@ def _vendored(app: Sphinx, config: object) -> None:
     config.html_extra_path = [*config.html_extra_path, str(vendor())]
 
 
+def _without_thebe(app: Sphinx, config: object) -> None:
+    # Jupyter Book always loads sphinx-thebe, which writes its settings into each page twice (a script error) and names
+    # a library on the network. No page here runs its cells on somebody's server.
+    for listeners in app.events.listeners.values():
+        for listener in list(listeners):
+            if listener.handler.__module__ == "sphinx_thebe":
+                app.disconnect(listener.id)
+
+
+def _without_font_preloads(app: Sphinx, error: Exception | None) -> None:
+    # The theme preloads its icon fonts as if from another site, which a browser refuses on `file://`, loudly.
+    if error or app.builder.format != "html":
+        return
+    for page in Path(app.outdir).rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        quiet = re.sub(r'\s*<link rel="preload" as="font"[^>]*>', "", text)
+        if quiet != text:
+            page.write_text(quiet, encoding="utf-8")
+
+
 def setup(app: Sphinx) -> dict[str, object]:
     """Called by Sphinx."""
     app.add_directive("cropnb-api", ModuleApi)
     app.connect("config-inited", _vendored, priority=100)
+    app.connect("config-inited", _without_thebe)
+    app.connect("build-finished", _without_font_preloads)
     return {"version": "1", "parallel_read_safe": True}

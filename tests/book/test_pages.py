@@ -139,14 +139,15 @@ def test_page_from_its_file(visit: Visit) -> None:
     assert not visit.problems
 
 
+TOO_WIDE = """limit => [...document.querySelectorAll('.bd-article *')]
+    .filter(e => e.getBoundingClientRect().right > limit).map(e => e.outerHTML.slice(0, 120)).slice(0, 5)"""
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_page_on_a_phone(browser: object, address: str, name: str) -> None:
     with Visit(browser, f"{address}/{name}.html", PHONE, touch=True) as visit:
         width = visit.page.evaluate("document.documentElement.scrollWidth")
-        wide = visit.page.evaluate(
-            f"""() => [...document.querySelectorAll('.bd-article *')].filter(e => e.getBoundingClientRect().right > {width}
-                && e.getBoundingClientRect().width > 0).map(e => e.outerHTML.slice(0, 120)).slice(0, 5)"""
-        )
+        wide = visit.page.evaluate(TOO_WIDE, PHONE["width"])
         assert width <= PHONE["width"], wide
         assert not visit.problems
 
@@ -170,9 +171,7 @@ def test_figures_answer_without_a_kernel(browser: object, rendered: Path, name: 
         for index in range(figures.count()):
             figure = figures.nth(index)
             # A figure in a folded solution is opened first, as a reader would.
-            figure.evaluate(
-                "f => { const d = f.closest('.toggle-hidden'); if (d) d.classList.remove('toggle-hidden'); }"
-            )
+            figure.evaluate("figure => figure.closest('.toggle-hidden')?.classList.remove('toggle-hidden')")
             figure.scroll_into_view_if_needed()
             box = figure.bounding_box()
             assert box["width"] > 40
