@@ -78,8 +78,13 @@ def grid_anchors(
     the annotation files have them; `rounded=False` the cell centres themselves. Rule, order and errors: `grid_cells`.
     """
     cells = grid_cells(width, height, bins=bins, min_area=min_area, min_aspect=min_aspect, max_aspect=max_aspect)
-    size = torch.tensor([width, height, width, height], dtype=torch.int64)
-    doubled = (2 * cells + 1) * size  # in 1 / (2 bins) of a pixel
+    return anchors_at(cells, width, height, bins=bins, rounded=rounded)
+
+
+def anchors_at(cells: Tensor, width: int, height: int, *, bins: int = 12, rounded: bool = True) -> Tensor:
+    """Boxes (..., 4) in pixels whose corners are the centres of the grid cells (..., 4), as `grid_cells` gives them."""
+    width, height = _photo(width, height, bins)
+    doubled = (2 * cells + 1) * torch.tensor([width, height, width, height])  # in 1 / (2 bins) of a pixel
     if rounded:
         return ((doubled + bins) // (2 * bins)).to(torch.get_default_dtype())
     return (doubled.double() / (2 * bins)).to(torch.get_default_dtype())

@@ -44,6 +44,28 @@ def test_the_largest_crop_is_taken():
     assert picked.tolist() == [17, 13, 383, 288]
 
 
+def test_the_very_anchor_overlaps_wholly_on_any_size():
+    cells = candidates.grid_cells(1200, 900)[[7, 60]]
+    sizes = ((403, 301), (1024, 768), (577, 1023))
+    samples = [Sample("a", *size, candidates.anchors_at(cells[:1], *size), torch.ones(1)) for size in sizes]
+    overlap = baselines.best_overlaps(CropDataset("gaicd", "test", "gaicd", None, samples), cells)
+    assert overlap[:, 0].tolist() == [1, 1, 1]
+    assert overlap[:, 1].max() < 1
+
+
+def test_fixed_anchors_cover_what_they_were_chosen_for():
+    training = scored_dataset(30, seed=3)
+    ten = baselines.covering_anchors(training, 10, 0.85)
+    assert ten.shape == (10, 4)
+    near = baselines.best_overlaps(training, ten) >= 0.85
+    hits = [near[:, :count].any(1).double().mean() for count in (1, 3, 10)]
+    assert hits[0] < hits[1] <= hits[2]
+    assert hits[2] > 0.9
+    # No other first anchor reaches more photos than the one that was taken first.
+    everyone = baselines.best_overlaps(training, candidates.grid_cells(1200, 900)) >= 0.85
+    assert hits[0] == everyone.double().mean(0).max()
+
+
 def test_scores_are_needed():
     unscored = CropDataset("fcdb", "train", "fcdb", None, [Sample("a", 40, 30, torch.tensor([[0.0, 0, 9, 9]]))])
     with pytest.raises(MetricError, match="no scored candidates"):
@@ -52,7 +74,7 @@ def test_scores_are_needed():
 
 def test_rows_keep_the_rules_of_the_ledger():
     found = baselines.rows(scored_dataset(6), scored_dataset(6, seed=1, split="test"), "python -m cropnb.baselines")
-    assert len(found) == 14
+    assert len(found) == 18
     for row in found:
         row.check()
     assert {row.verdict for row in found} >= {"measured"}
@@ -66,6 +88,8 @@ def test_real_rows(real_data, tmp_path, monkeypatch, capsys):
     prior = ledger.one(baselines.NAME, row="mean MOS of the position", column="SRCC")
     assert round(prior.ours, 2) == 0.37
     assert prior.low < prior.ours < prior.high
+    within = ledger.one(baselines.NAME, row="ten fixed anchors", column="ACC 1/10, within IoU 0.85")
+    assert within.ours > 50
     assert "exact" in capsys.readouterr().out
     # What is committed is what is measured.
     monkeypatch.delenv("CROPNB_RESULTS")
