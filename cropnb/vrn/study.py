@@ -52,9 +52,9 @@ def gain_size(scores: Tensor, mos: Tensor) -> GainSize:
     scores = scores.float().clone().requires_grad_()
     value = ranking_gain_loss(scores, mos.float())
     (gradient,) = torch.autograd.grad(LAMBDA * value, scores)
-    with torch.no_grad():
-        beta = ranking_gain(scores, mos.float())
-    return GainSize(float(beta), float(value), float(gradient.norm()))
+    beta = ranking_gain(scores.detach(), mos.float())
+    # In double, or the squares of a tiny gradient would round to zero where the gradient itself does not.
+    return GainSize(float(beta), float(value.detach()), float(gradient.double().norm()))
 
 
 def size_at_start(mos: Tensor, reading: str) -> GainSize:
@@ -171,7 +171,7 @@ def trial_rows(epochs: int, train: int, held_out: int, common: dict, seed: int =
         datasets.load("scenes", split, form="gaicd", size=size) for split, size in (("train", train), ("val", held_out))
     )
     photos, validation = (ScoredViews(part, progress=False) for part in parts)
-    features = freeze(recipe.build()(), photos, validation)
+    features = freeze(recipe.build()(), photos, validation, progress=False)
     for trial in TRIALS:
         started = time.monotonic()
         norms, srcc = run_trial(trial, photos, validation, epochs, features, seed)
@@ -190,6 +190,11 @@ def trial_rows(epochs: int, train: int, held_out: int, common: dict, seed: int =
         print(f"{trial.name}: SRCC {float(srcc.mean()):.3f}, gradient {float(norms[0]):.3g} at first", flush=True)
 
 
+def load(name: str) -> datasets.base.CropDataset:
+    """The training photos of a scored dataset."""
+    return datasets.load("scenes", "train", form="gaicd") if name == "scenes" else datasets.load(name, "train")
+
+
 def _row(
     common: dict, table: str, row: str, column: str, ours: float, low: float | None = None, high: float | None = None
 ) -> ledger.Row:
@@ -205,6 +210,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--epochs", type=int, default=4)
     options.add_argument("--train", type=int, default=100, help="training scenes (default: %(default)s)")
     options.add_argument("--val", type=int, default=60, help="validation scenes (default: %(default)s)")
+    parts = ("annotations", "training")
+    options.add_argument("--parts", nargs="+", choices=parts, default=parts, help="what to measure (default: both)")
     options = options.parse_args(arguments)
     common = {
         "paper": "vrn",
@@ -212,15 +219,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "commit": ledger.current_commit(),
         "device": device_name(torch.device("cpu")),
     }
-    scenes = datasets.load("scenes", "train", form="gaicd")
-    rows = annotation_rows("scenes", [sample.scores for sample in scenes], common)
-    try:
-        rows += annotation_rows("gaicd", [sample.scores for sample in datasets.load("gaicd", "train")], common)
-    except DatasetMissing as missing:
-        print(f"without GAICD's annotations: {missing}")
+    rows = []
+    for name in ("scenes", "gaicd") if "annotations" in options.parts else ():
+        try:
+            rows += annotation_rows(name, [sample.scores for sample in load(name)], common)
+        except DatasetMissing as missing:
+            print(f"without {name}: {missing}")
     for row in rows:
         print(f"{row.dataset}, {row.row}, {row.column}: {row.ours:.4g}")
-    rows += trial_rows(options.epochs, options.train, options.val, common)
+    if "training" in options.parts:
+        rows += trial_rows(options.epochs, options.train, options.val, common)
     if options.record:
         ledger.record("vrn", rows)
         print(f"recorded {len(rows)} rows")

@@ -45,8 +45,12 @@ def test_gain_size_follows_the_equations():
 def test_raw_scores_leave_nothing_to_learn_from_and_centred_ones_too_much():
     mos = torch.linspace(1.5, 4.5, 64)
     raw, centred = (study.size_at_start(mos, reading) for reading in study.READINGS)
-    assert raw.beta > 104 and raw.loss == 0 and raw.gradient == 0
-    assert centred.beta < 0 and centred.loss > 1 and centred.gradient > 3
+    assert raw.beta > 104
+    assert raw.loss == 0
+    assert raw.gradient == 0
+    assert centred.beta < 0
+    assert centred.loss > 1
+    assert centred.gradient > 3
 
 
 def test_gradient_norms_are_noted_before_the_bound():
@@ -72,8 +76,10 @@ def test_a_trial_trains_the_head_and_measures_it():
     held_out = ScoredViews(load("scenes", "val", form="gaicd", size=2), progress=False)
     features = study.freeze(study.recipe.build(weights=None)(), photos, held_out, progress=False)
     norms, srcc = study.run_trial(study.Trial("FS + RGL", 1e-3, 1.0), photos, held_out, 1, features, weights=None)
-    assert norms.shape == (2,) and (norms > 1).any()  # the bound holds the step, not what is noted
-    assert srcc.shape == (2,) and srcc.abs().max() <= 1
+    assert norms.shape == (2,)
+    assert (norms > 1).any()
+    assert srcc.shape == (2,)
+    assert srcc.abs().max() <= 1
 
 
 def test_annotation_rows_keep_the_ledgers_rules():
@@ -90,4 +96,5 @@ def test_annotation_rows_keep_the_ledgers_rules():
 
 def test_recorded_rows_are_rounded_to_four_digits():
     row = study._row({"paper": "vrn", "dataset": "scenes", "split": "val"}, "study", "a", "b", 12345.678)
-    assert isinstance(row, ledger.Row) and row.ours == 12350
+    assert isinstance(row, ledger.Row)
+    assert row.ours == 12350
