@@ -1,0 +1,39 @@
+"""A bare GPU machine has PyTorch and little else: the package must import, and its programs start, without the rest."""
+
+import subprocess
+import sys
+
+ABSENT = (
+    "IPython", "anywidget", "cv2", "gymnasium", "ipykernel", "ipywidgets", "matplotlib", "nbformat", "pandas",
+    "papermill", "pooch", "pycocotools", "skimage", "smartcrop", "sphinx", "yaml",
+)  # fmt: skip
+PROGRAM = f"""
+import pkgutil, sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {ABSENT!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}} (absent on purpose)", name=name)
+
+sys.meta_path.insert(0, Blocked())
+import cropnb
+skipped = ("cropnb.widgets", "cropnb.notebook")
+names = [m.name for m in pkgutil.walk_packages(cropnb.__path__, "cropnb.") if not m.name.startswith(skipped)]
+for name in names:
+    if not name.endswith("__main__"):
+        __import__(name)
+print(len(names))
+"""
+
+
+def test_everything_but_the_figures_imports_without_jupyter():
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 30
+
+
+def test_a_blocked_module_would_be_noticed():
+    program = PROGRAM.replace('skipped = ("cropnb.widgets", "cropnb.notebook")', 'skipped = ("cropnb.none",)')
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "absent on purpose" in done.stderr
