@@ -146,6 +146,7 @@ def _without_thebe(app: Sphinx, config: object) -> None:
         for listener in list(listeners):
             if listener.handler.__module__ == "sphinx_thebe":
                 app.disconnect(listener.id)
+    app.registry.css_files[:] = [file for file in app.registry.css_files if not file[0].startswith("sphinx-thebe")]
 
 
 def _without_font_preloads(app: Sphinx, error: Exception | None) -> None:

@@ -3,6 +3,7 @@
 from cropnb.widgets.candidate_scores import CandidateScores
 from cropnb.widgets.composition_rules import CompositionRules
 from cropnb.widgets.crop_explorer import CropExplorer
+from cropnb.widgets.ledger_explorer import LedgerExplorer
 from cropnb.widgets.score_terms import ScoreTerms
 
-__all__ = ["CandidateScores", "CompositionRules", "CropExplorer", "ScoreTerms"]
+__all__ = ["CandidateScores", "CompositionRules", "CropExplorer", "LedgerExplorer", "ScoreTerms"]

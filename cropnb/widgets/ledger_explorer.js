@@ -1,0 +1,70 @@
+// The ledger's rows, filtered in the page. A chosen row shows the command that repeats it.
+
+const HEADS = ["Ledger", "Table", "Row", "Number", "Paper", "Ours [95 %]", "Photos", "Verdict"];
+const FILTERS = [["paper", "Ledger"], ["data", "Measured on"], ["verdict", "Verdict"]];
+
+function element(name, properties = {}, ...children) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key in node) node[key] = value;
+    else node.setAttribute(key, value);
+  }
+  node.append(...children);
+  return node;
+}
+
+function measured(row) {
+  if (row.ours === null) return "";
+  const digits = Math.abs(row.ours) < 10 ? 3 : 1;
+  const ends = row.low === null ? "" : ` [${row.low.toFixed(digits)}, ${row.high.toFixed(digits)}]`;
+  return row.ours.toFixed(digits) + ends;
+}
+
+function render({ model, el }) {
+  const rows = model.get("rows");
+  const chosen = {};
+  const status = element("p", { className: "ledger-status", role: "status" });
+  const body = element("tbody");
+  const detail = element("p", { className: "ledger-detail" }, "Choose a row to see the command that repeats it.");
+
+  function show(row, line) {
+    for (const other of body.children) other.setAttribute("aria-selected", String(other === line));
+    const made = row.command ? element("code", {}, row.command) : "not measured yet";
+    detail.replaceChildren(made, row.note ? ` ${row.note}` : "");
+  }
+
+  function draw() {
+    const kept = rows.filter((row) => FILTERS.every(([key]) => !chosen[key] || row[key] === chosen[key]));
+    const lines = kept.map((row) => {
+      const paper = row.paper_value === null ? "" : String(row.paper_value);
+      const images = row.images === null ? "" : String(row.images);
+      const cells = [row.paper, row.table, row.row, row.column, paper, measured(row), images, row.verdict.replace("_", " ")];
+      const line = element("tr", { tabIndex: 0 }, ...cells.map((text) => element("td", {}, text)));
+      line.addEventListener("click", () => show(row, line));
+      line.addEventListener("focus", () => show(row, line));
+      return line;
+    });
+    body.replaceChildren(...lines);
+    status.textContent = `${kept.length} of ${rows.length} rows`;
+  }
+
+  const controls = FILTERS.map(([key, title]) => {
+    const values = [...new Set(rows.map((row) => row[key]))];
+    const options = values.map((value) => element("option", { value }, value.replace("_", " ")));
+    const select = element("select", {}, element("option", { value: "" }, "all"), ...options);
+    select.addEventListener("change", () => {
+      chosen[key] = select.value;
+      draw();
+    });
+    return element("label", {}, title, select);
+  });
+
+  const head = element("thead", {}, element("tr", {}, ...HEADS.map((text) => element("th", { scope: "col" }, text))));
+  const table = element("table", {}, head, body);
+  const window = element("div", { className: "ledger-window", tabIndex: 0, role: "region", "aria-label": "Rows" }, table);
+  const frame = { className: "ledger-explorer", role: "group", "aria-label": "The ledger's rows, with filters" };
+  el.append(element("div", frame, element("div", { className: "ledger-filters" }, ...controls), status, window, detail));
+  draw();
+}
+
+export default { render };
