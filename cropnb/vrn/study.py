@@ -165,8 +165,8 @@ def annotation_rows(name: str, photos: Sequence[Tensor], common: dict) -> list[l
     return found
 
 
-def trial_rows(epochs: int, train: int, held_out: int, common: dict, seed: int = 0) -> Iterable[ledger.Row]:
-    """One training run for each of `TRIALS`, on scenes."""
+def trial_rows(epochs: int, train: int, held_out: int, common: dict, seed: int = 0) -> Iterable[list[ledger.Row]]:
+    """The rows of one training run on scenes after the other, for each of `TRIALS`."""
     parts = (
         datasets.load("scenes", split, form="gaicd", size=size) for split, size in (("train", train), ("val", held_out))
     )
@@ -184,10 +184,14 @@ def trial_rows(epochs: int, train: int, held_out: int, common: dict, seed: int =
             "minutes": round((time.monotonic() - started) / 60, 2),
             "note": f"{epochs} epochs of {train} scenes, head only, frozen backbone",
         }
-        yield _row(about, "study", trial.name, "SRCC", *metrics.bootstrap_interval(srcc))
-        for column, value in (("first step", norms[0]), ("median", norms.median()), ("largest", norms.max())):
-            yield _row(about, "study", trial.name, f"gradient norm, {column}", float(value))
-        print(f"{trial.name}: SRCC {float(srcc.mean()):.3f}, gradient {float(norms[0]):.3g} at first", flush=True)
+        sizes = {"first step": norms[0], "median": norms.median(), "largest": norms.max()}
+        yield [
+            _row(about, "study", trial.name, "SRCC", *metrics.bootstrap_interval(srcc)),
+            *(
+                _row(about, "study", trial.name, f"gradient norm, {name}", float(value))
+                for name, value in sizes.items()
+            ),
+        ]
 
 
 def load(name: str) -> datasets.base.CropDataset:
@@ -219,19 +223,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "commit": ledger.current_commit(),
         "device": device_name(torch.device("cpu")),
     }
-    rows = []
+    for rows in measure(options, common):  # recorded as they come, so that a run that is killed keeps what it has
+        for row in rows:
+            print(f"{row.dataset}, {row.row}, {row.column}: {row.ours:.4g}", flush=True)
+        if options.record:
+            ledger.record("vrn", rows)
+
+
+def measure(options: argparse.Namespace, common: dict) -> Iterable[list[ledger.Row]]:
+    """The rows of each set of annotations that is on this disk, then those of each training run."""
     for name in ("scenes", "gaicd") if "annotations" in options.parts else ():
         try:
-            rows += annotation_rows(name, [sample.scores for sample in load(name)], common)
+            yield annotation_rows(name, [sample.scores for sample in load(name)], common)
         except DatasetMissing as missing:
             print(f"without {name}: {missing}")
-    for row in rows:
-        print(f"{row.dataset}, {row.row}, {row.column}: {row.ours:.4g}")
     if "training" in options.parts:
-        rows += trial_rows(options.epochs, options.train, options.val, common)
-    if options.record:
-        ledger.record("vrn", rows)
-        print(f"recorded {len(rows)} rows")
+        yield from trial_rows(options.epochs, options.train, options.val, common)
 
 
 if __name__ == "__main__":
