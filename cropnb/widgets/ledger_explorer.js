@@ -1,6 +1,6 @@
 // The ledger's rows, filtered in the page. A chosen row shows the command that repeats it.
 
-const HEADS = ["Ledger", "Table", "Row", "Number", "Paper", "Ours [95 %]", "Photos", "Verdict"];
+const HEADS = ["Ledger", "Table and row", "Number", "Paper", "Ours [95 %]", "Photos", "Verdict"];
 const FILTERS = [["paper", "Ledger"], ["data", "Measured on"], ["verdict", "Verdict"]];
 
 function element(name, properties = {}, ...children) {
@@ -15,6 +15,7 @@ function element(name, properties = {}, ...children) {
 
 function measured(row) {
   if (row.ours === null) return "";
+  if (Number.isInteger(row.ours) && row.low === null) return String(row.ours);
   const digits = Math.abs(row.ours) < 10 ? 3 : 1;
   const ends = row.low === null ? "" : ` [${row.low.toFixed(digits)}, ${row.high.toFixed(digits)}]`;
   return row.ours.toFixed(digits) + ends;
@@ -38,7 +39,8 @@ function render({ model, el }) {
     const lines = kept.map((row) => {
       const paper = row.paper_value === null ? "" : String(row.paper_value);
       const images = row.images === null ? "" : String(row.images);
-      const cells = [row.paper, row.table, row.row, row.column, paper, measured(row), images, row.verdict.replace("_", " ")];
+      const place = `${row.table}: ${row.row}`;
+      const cells = [row.paper, place, row.column, paper, measured(row), images, row.verdict.replace("_", " ")];
       const line = element("tr", { tabIndex: 0 }, ...cells.map((text) => element("td", {}, text)));
       line.addEventListener("click", () => show(row, line));
       line.addEventListener("focus", () => show(row, line));
