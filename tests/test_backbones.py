@@ -84,9 +84,9 @@ def test_folding_the_normalisation_keeps_the_function(name, own_weights):
 
 def test_forgetting_the_normalisation_is_seen(own_weights):
     network = own_weights("mobilenet_v2")
-    backbone = backbones.build("mobilenet_v2", ["c4_7"]).eval()
+    backbone = backbones.build("mobilenet_v2", ["c1_1"]).eval()
     with torch.no_grad():
-        wrong = network.features[:14](PHOTO)
+        wrong = network.features[:1](PHOTO)
         assert (backbone(PHOTO)[0] - wrong).abs().max() > 0.1
 
 
