@@ -72,6 +72,7 @@ reproduce: $(installed)  ## Run every command that the ledger names (hours; ONLY
 .PHONY: refresh lock clean
 refresh: $(installed)  ## Execute the chapters in place (ONLY=papers/vrn for one), strip what varies between runs
 	$(bin)/python tools/build_book.py refresh $(ONLY)
+	$(bin)/python tools/readme_table.py
 
 lock: $(uv)  ## Resolve every version anew, and what is generated from them
 	$(bin)/uv pip compile pyproject.toml -o requirements.lock $(resolve) --extra book --extra test
