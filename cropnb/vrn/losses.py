@@ -38,8 +38,8 @@ def ranking_gain(scores: Tensor, mos: Tensor) -> Tensor:
 def ranking_gain_loss(scores: Tensor, mos: Tensor) -> Tensor:
     """L_r = exp(−β) (Eq. 4); scores, mos (N,) → a scalar.
 
-    Meant for mean-subtracted scores: with raw opinion scores β is in the hundreds, and exp(−β) and its gradient
-    are zero in single precision.
+    Meant for mean-subtracted scores: with raw opinion scores β starts around a hundred and more, and exp(−β) and its
+    gradient are zero, or too small to matter, in single precision.
     """
     return torch.exp(-ranking_gain(scores, mos))
 
