@@ -10,6 +10,10 @@ from cropnb import backbones, candidates, training
 from cropnb.errors import WeightsUnavailable
 from cropnb.gaic.views import prepare
 
+# Grid anchors keep half of the photo or more. Of a required ratio the windows keep half of the largest one or more:
+# smaller views are nothing that these networks have learned to judge.
+SCALES = tuple(share / 100 for share in range(72, 101, 4))  # of each side of the largest window
+
 
 class AnchorCropper:
     """A trained network, its batch normalisations folded into the convolutions, ready to score views.
@@ -29,7 +33,7 @@ class AnchorCropper:
         """Grid anchors (at most 90), or windows of the ratio `aspect` = width / height; (N, 4) in pixels."""
         if aspect is None:
             return candidates.grid_anchors(width, height)
-        return candidates.aspect_windows(width, height, aspect)
+        return candidates.aspect_windows(width, height, aspect, scales=SCALES)
 
     @torch.inference_mode()
     def score_boxes(self, image: Tensor, boxes: Tensor) -> Tensor:
