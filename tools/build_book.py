@@ -36,8 +36,8 @@ def chapters(book: Path = BOOK) -> list[Path]:
     return [path for path in found if path.is_file()]
 
 
-# A reader's own IPython configuration must not reach the chapters. The level hides a warning on the kernels' transport.
-IPYTHON_CONFIG = "c = get_config()\nc.IPKernelApp.log_level = 40\n"
+# A reader's own IPython configuration must not reach the chapters. The level hides what is said about transport and shutdown.
+IPYTHON_CONFIG = "c = get_config()\nc.IPKernelApp.log_level = 50\n"
 
 
 def check_parameters(notebook: Path, names: Iterable[str]) -> None:

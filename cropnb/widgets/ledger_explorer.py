@@ -7,6 +7,7 @@ import anywidget
 import traitlets
 
 from cropnb import ledger
+from cropnb.errors import LedgerError
 
 _FOLDER = Path(__file__).parent
 
@@ -30,7 +31,7 @@ class LedgerExplorer(anywidget.AnyWidget):
             rows = (row for name in ledger.names() for row in ledger.read(name))
         shown = [_shown(row) for row in rows]
         if not shown:
-            raise ledger.LedgerError("the ledger has no row to show; run a method, or restore book/results from git")
+            raise LedgerError("the ledger has no row to show; run a method, or restore book/results from git")
         super().__init__(rows=shown)
 
     def __repr__(self) -> str:

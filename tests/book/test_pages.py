@@ -218,6 +218,25 @@ def test_a_figure_follows_the_mouse(browser: object, rendered: Path) -> None:
     assert followed
 
 
+def test_the_ledger_is_filtered_in_the_page(browser: object, rendered: Path) -> None:
+    with Visit(browser, (rendered / "compare/reproduction.html").as_uri(), DESKTOP) as visit:
+        explorer = visit.page.locator(".ledger-explorer")
+        rows = explorer.locator("tbody tr")
+        every = rows.count()
+        assert explorer.get_by_role("status").inner_text() == f"{every} of {every} rows"
+        counts = []
+        for kind in ("scenes", "photographs"):
+            explorer.get_by_label("Measured on").select_option(kind)
+            counts.append(rows.count())
+        assert sum(counts) == every
+        assert min(counts) > 0
+        explorer.get_by_label("Verdict").select_option("exact")
+        assert set(explorer.locator("tbody td:last-child").all_inner_texts()) == {"exact"}
+        rows.first.focus()
+        assert explorer.locator(".ledger-detail code").inner_text().startswith("python ")
+        assert not visit.problems
+
+
 def test_pages_hold_no_path_of_this_machine(rendered: Path) -> None:
     for page in rendered.rglob("*.html"):
         if "vendor" not in page.parts:
