@@ -78,7 +78,7 @@ lock: $(uv)  ## Resolve every version anew, and what is generated from them
 	$(bin)/uv pip compile pyproject.toml -o requirements.lock $(resolve) --extra book --extra test
 	$(bin)/uv pip compile tools/requirements-html.in -o tools/requirements-html.lock $(resolve) -c requirements.lock
 	$(bin)/python tools/make_environment.py
-resolve := --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-header
+resolve := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-header
 
 clean:  ## Remove what was built (the environment stays)
 	rm -rf _build

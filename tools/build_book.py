@@ -36,7 +36,7 @@ def chapters(book: Path = BOOK) -> list[Path]:
     return [path for path in found if path.is_file()]
 
 
-# A reader's own IPython configuration must not reach the chapters. The level hides what is said about transport and shutdown.
+# A reader's own IPython configuration must not reach the chapters. The level hides chatter on transport and shutdown.
 IPYTHON_CONFIG = "c = get_config()\nc.IPKernelApp.log_level = 50\n"
 
 
