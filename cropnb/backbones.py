@@ -71,6 +71,7 @@ def build(name: str, cuts: Sequence[str], weights: str | None = "imagenet", trai
     """A backbone with ImageNet weights, or with a random start when `weights` is None.
 
     Raises `WeightsUnavailable` when the ImageNet weights can't be had here, and never starts at random instead.
+    They are downloaded only where `CROPNB_DOWNLOAD=1` asks for it.
     """
     backbone = Backbone(name, cuts, train_statistics)
     if weights == "imagenet":
@@ -123,15 +124,20 @@ def _imagenet_state(name: str) -> dict[str, Tensor]:
         models.get_model_weights(name).DEFAULT if name != "mobilenet_v2" else models.MobileNet_V2_Weights.IMAGENET1K_V1
     )
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(entry.url).name
-    if os.environ.get("CROPNB_OFFLINE") == "1" and not cached.exists():
+    if not cached.exists() and not _may_download():
         raise WeightsUnavailable(
-            f"ImageNet weights of {name}: not in $CROPNB_WEIGHTS ({local or 'unset'}), not in {cached.parent}, and "
-            "CROPNB_OFFLINE=1 forbids the download. Unset it, put the file there, or start at random (--init random)."
+            f"ImageNet weights of {name}: not in $CROPNB_WEIGHTS ({local or 'unset'}) and not downloaded before. Set "
+            "CROPNB_DOWNLOAD=1 to let torchvision fetch them, put the file there, or start at random (--init random)."
         )
     try:
         return entry.get_state_dict(progress=True, check_hash=True)
     except (OSError, RuntimeError) as error:
         raise WeightsUnavailable(f"the ImageNet weights of {name} could not be fetched: {error}") from error
+
+
+def _may_download() -> bool:
+    # Nothing is fetched without having been asked for, and CROPNB_OFFLINE=1 forbids it even then.
+    return os.environ.get("CROPNB_DOWNLOAD") == "1" and os.environ.get("CROPNB_OFFLINE") != "1"
 
 
 def _units(name: str) -> list[tuple[nn.Module, int, int]]:

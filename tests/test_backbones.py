@@ -122,6 +122,24 @@ def test_missing_weights_are_an_error_that_says_how_to_get_them(tmp_path, monkey
     assert backbones.build("mobilenet_v2", ["c3_3"], weights=None).channels == (32,)
 
 
+@pytest.mark.parametrize(("asked", "offline", "tried"), [("1", "0", True), ("1", "1", False), ("0", "0", False)])
+def test_nothing_is_downloaded_without_being_asked_for(asked, offline, tried, tmp_path, monkeypatch):
+    calls = []
+
+    def refuse(*arguments, **options):
+        calls.append(arguments)
+        raise OSError("no network")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refuse)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.delenv("CROPNB_WEIGHTS", raising=False)
+    monkeypatch.setenv("CROPNB_DOWNLOAD", asked)
+    monkeypatch.setenv("CROPNB_OFFLINE", offline)
+    with pytest.raises(WeightsUnavailable, match="no network" if tried else "CROPNB_DOWNLOAD=1"):
+        backbones.build("mobilenet_v2", ["c3_3"])
+    assert bool(calls) == tried
+
+
 @pytest.mark.parametrize("content", [b"", b"no weights"])
 def test_damaged_weights_are_named(content, tmp_path, monkeypatch):
     monkeypatch.setenv("CROPNB_WEIGHTS", str(tmp_path))
