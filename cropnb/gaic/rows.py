@@ -145,5 +145,5 @@ def pending(method: str) -> list[ledger.Row]:
 
 
 def _rounded(found: metrics.Interval | metrics.Difference) -> dict[str, float]:
-    """Three decimals are finer than any interval here, and keep the file readable."""
-    return {"ours": round(found.mean, 3), "low": round(found.low, 3), "high": round(found.high, 3)}
+    """Four decimals are finer than any interval here, and keep the file readable."""
+    return {"ours": round(found.mean, 4), "low": round(found.low, 4), "high": round(found.high, 4)}
