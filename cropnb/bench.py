@@ -83,11 +83,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, (measure, against, bound) in MEASURED.items():
         values = sorted(measure(chosen.rounds))
         middle = statistics.median(values)
-        low, high = values[len(values) // 20], values[-1 - len(values) // 20]
+        low, high = values[len(values) // 40], values[-1 - len(values) // 40]  # the ledger's 95 %
         late = bound is not None and middle > bound
         status = 1 if late else status
         limit = f", at most {bound} is wanted{': TOO SLOW' if late else ''}" if bound else ""
-        print(f"{name}: {middle:.2f} times {against} ({low:.2f} … {high:.2f} in nine of ten rounds{limit})")
+        print(f"{name}: {middle:.2f} times {against} ({low:.2f} … {high:.2f} in 95 % of the rounds{limit})")
         found.append(
             ledger.Row(
                 paper=NAME,
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 device=f"CPU ({torch.get_num_threads()} threads)",
                 command=command,
                 commit=ledger.current_commit(),
-                note=f"median of {len(values)} rounds; the interval holds nine of ten" + limit,
+                note=f"median of {len(values)} rounds; the interval holds 95 % of them" + limit,
             )
         )
     if chosen.record:
