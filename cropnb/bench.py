@@ -1,24 +1,49 @@
 """Speeds that the book quotes, each as a ratio of two things measured in turn in one run: `make bench`.
 
-Rows go to `book/results/speed.json` with `--record`. A ratio holds on machines of different speeds; seconds don't.
+A method's measurements stand in its own `bench.py`. Rows go to `book/results/speed.json` with `--record`. A ratio
+holds on machines of different speeds; seconds don't.
 """
 
 import argparse
-import shlex
+import importlib
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torchvision import models
 
-from cropnb import candidates, datasets, ledger
-from cropnb.croppers import load
-from cropnb.gaic.model import ViewScorer
-from cropnb.gaic.views import prepare
+from cropnb import ledger, program, reproduction
 
 NAME = "speed"
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """`measure(rounds)` gives the ratios of a number of rounds; `column` says of what to what.
+
+    The book wants the median to be `at_most` or `at_least` so much, where it wants anything.
+    """
+
+    measure: Callable[[int], list[float]]
+    column: str
+    at_most: float | None = None
+    at_least: float | None = None
+    images: int = 1
+    dataset: str = "scenes"
+
+    def missed(self, value: float) -> bool:
+        too_much = self.at_most is not None and value > self.at_most
+        return too_much or (self.at_least is not None and value < self.at_least)
+
+    @property
+    def wanted(self) -> str:
+        if self.at_most is not None:
+            return f", at most {self.at_most:g} is wanted"
+        return "" if self.at_least is None else f", at least {self.at_least:g} is wanted"
 
 
 def ratios(first: Callable[[], object], second: Callable[[], object], rounds: int) -> list[float]:
@@ -33,83 +58,63 @@ def _seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def vrn_against_classification(rounds: int) -> list[float]:
-    """VRN on a 256-pixel photo with all its candidates, over torchvision's MobileNetV2 classifying that photo."""
-    image = datasets.load("scenes", "test", form="gaicd", size=1)[0].image()
-    height, width = image.shape[-2:]
-    views = candidates.grid_anchors(width, height)
-    method = load("vrn").method
+def classification(photo: torch.Tensor) -> Callable[[], object]:
+    """The yardstick: torchvision's plain MobileNetV2 classifying a photo (1, 3, H, W) on the CPU."""
     classifier = models.mobilenet_v2(weights=None).eval()
-    photo = prepare(image, views)[0][None]  # (1, 3, 256, W), the size that VRN's network sees
 
     @torch.inference_mode()
     def classify() -> object:
         return classifier(photo)
 
-    return ratios(lambda: method.score_boxes(image, views), classify, rounds)
+    return classify
 
 
-def shared_points_against_dense(rounds: int) -> list[float]:
-    """The view scorer with shared discard points, over the one that builds each view's RoDAlign feature."""
-    scorer = ViewScorer(32).eval()
-    features, views = torch.rand(1, 32, 16, 24), candidates.grid_anchors(384, 256)
-
-    def run(score: Callable) -> Callable[[], object]:
-        @torch.inference_mode()
-        def call() -> object:
-            return score(features, [views])
-
-        return call
-
-    return ratios(run(scorer), run(scorer.score_densely), rounds)
-
-
-MEASURED = {
-    "VRN with all candidates": (vrn_against_classification, "MobileNetV2 classification of the same photo", 1.2),
-    "view scorer with shared points": (shared_points_against_dense, "the same with a RoDAlign feature a view", None),
-}
+def measured() -> dict[str, Ratio]:
+    """The measurements of every module that has a `MEASURED`, by the name of their row."""
+    found: dict[str, Ratio] = {}
+    for path in sorted(Path(__file__).parent.glob("*/bench.py")):
+        found |= importlib.import_module(f"cropnb.{path.parent.name}.bench").MEASURED
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; the exit status is 1 when a ratio is above its bound."""
-    options = argparse.ArgumentParser(prog="python -m cropnb.bench", description=__doc__)
-    options.add_argument("--rounds", type=int, default=40)
-    options.add_argument("--threads", type=int, default=torch.get_num_threads())
-    options.add_argument("--record", action="store_true", help="write the rows into the ledger")
-    chosen = options.parse_args(arguments)
-    torch.set_num_threads(chosen.threads)
-    command = shlex.join(["python", "-m", "cropnb.bench", *(sys.argv[1:] if arguments is None else arguments)])
-    status, found = 0, []
-    for name, (measure, against, bound) in MEASURED.items():
-        values = sorted(measure(chosen.rounds))
-        middle = statistics.median(values)
-        low, high = values[len(values) // 40], values[-1 - len(values) // 40]  # the ledger's 95 %
-        late = bound is not None and middle > bound
-        status = 1 if late else status
-        limit = f", at most {bound} is wanted{': TOO SLOW' if late else ''}" if bound else ""
-        print(f"{name}: {middle:.2f} times {against} ({low:.2f} … {high:.2f} in 95 % of the rounds{limit})")
-        found.append(
-            ledger.Row(
-                paper=NAME,
-                table="seconds, as a ratio",
-                row=name,
-                column=f"times {against}",
-                dataset="scenes",
-                split="test",
-                verdict="measured",
-                ours=round(middle, 3),
+    """Measure and print; the exit status is 1 when a ratio misses what is wanted."""
+    all_of_them = measured()
+    parser = argparse.ArgumentParser(prog="python -m cropnb.bench", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=all_of_them, default=list(all_of_them), metavar="NAME")
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--record", action="store_true", help="write the rows into the ledger")
+
+    def measure(chosen: argparse.Namespace, arguments: list[str]) -> int:
+        status = 0
+        device = program.device_name("cpu")
+        for name in chosen.only:
+            ratio = all_of_them[name]
+            values = sorted(ratio.measure(chosen.rounds))
+            middle = statistics.median(values)
+            low, high = values[len(values) // 40], values[-1 - len(values) // 40]  # the ledger's 95 %
+            missed = ratio.missed(middle)
+            status = 1 if missed else status
+            span = f"{low:.2f} … {high:.2f} in 95 % of the rounds"
+            print(f"{name}: {middle:.2f} {ratio.column} ({span}{ratio.wanted}{': MISSED' if missed else ''})")
+            context = reproduction.Context(NAME, ratio.dataset, arguments, module="cropnb.bench", device=device)
+            row = reproduction.number(
+                context,
+                "seconds, as a ratio",
+                name,
+                ratio.column,
+                round(middle, 3),
+                ratio.images,
                 low=round(low, 3),
                 high=round(high, 3),
-                images=1,
-                device=f"CPU ({torch.get_num_threads()} threads)",
-                command=command,
-                commit=ledger.current_commit(),
-                note=f"median of {len(values)} rounds; the interval holds 95 % of them" + limit,
+                note=f"median of {len(values)} rounds; the interval holds 95 % of them{ratio.wanted}",
             )
-        )
-    if chosen.record:
-        ledger.record(NAME, found)
-    return status
+            if chosen.record:
+                ledger.record(NAME, row)
+        return status
+
+    return program.run(measure, parser, arguments)
 
 
 if __name__ == "__main__":

@@ -15,10 +15,10 @@ from typing import Protocol
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from cropnb import boxes as box_math
-from cropnb import candidates
+from cropnb import candidates, training
 from cropnb.errors import BoxError, CropnbError, ImageError, WeightsUnavailable
 from cropnb.images import Photo, read_photo, to_tensor
 
@@ -213,6 +213,27 @@ def load(name: str, weights: str | os.PathLike | None = None, device: str | torc
         return Cropper(CentredWindow(name, BASELINES[name]))
     device = _checked_device(device)
     return Cropper(importlib.import_module(METHODS[name]).load_cropper(weights, device))
+
+
+def shipped(method: str) -> Path:
+    """Where the weights that come with a method lie, if it has any."""
+    return Path(__file__).parent / method / "weights.safetensors"
+
+
+def load_trained(method: str, model: nn.Module, weights: str | os.PathLike | None = None) -> dict[str, object]:
+    """Put trained weights into `model`, those of `weights` or those that come with the method; returns their card.
+
+    Raises:
+        WeightsUnavailable: when there are none, with the command that trains them.
+        CheckpointError: when they are damaged, another method's or another model's.
+    """
+    path = Path(weights) if weights is not None else shipped(method)
+    if not path.exists():
+        train = f"python -m cropnb.{method} --profile cpu"
+        raise WeightsUnavailable(f"no weights of {method} at {path}; train them: {train}")
+    state, card = training.load_weights(path, method)
+    training.load_into(model, state, path)
+    return card
 
 
 def check_aspect(aspect: float, width: int, height: int) -> float:

@@ -52,6 +52,7 @@ class Row:
     high: float | None = None
     images: int | None = None
     seeds: tuple[int, ...] = ()
+    profile: str = ""  # of a trained method: smoke, cpu or full
     device: str = ""
     minutes: float | None = None
     command: str = ""
@@ -63,7 +64,7 @@ class Row:
     @property
     def key(self) -> tuple[str, ...]:
         """What makes a row unique in its file; recording a row replaces the one with the same key."""
-        return (self.table, self.row, self.column, self.dataset, self.split)
+        return (self.table, self.row, self.column, self.dataset, self.split, self.profile)
 
     def check(self) -> None:
         """Raise `LedgerError` when the row breaks a rule of the ledger."""

@@ -174,7 +174,7 @@ def _number(value: float | str | None) -> str:
     """A number with at most four significant digits; a dash where there is none."""
     if value is None:
         return "–"
-    return value if isinstance(value, str) else f"{value:.4g}"
+    return value if isinstance(value, str) else f"{value + 0.0:.4g}"  # adding zero turns −0.0 into 0
 
 
 def _cell(row: Any, column: str) -> str:
@@ -223,6 +223,8 @@ def ledger_table(name: str, table: str | None = None, columns: Iterable[str] | N
         if column not in known:
             raise LedgerError(f"A ledger row has no field {column!r}; choose from {', '.join(known)}.")
     columns = _split_ours(columns, rows)
+    if len({row.profile for row in rows if row.profile}) > 1:  # the same row, trained in two ways
+        rows = [dataclasses.replace(row, row=f"{row.row} ({row.profile})") if row.profile else row for row in rows]
     heads = [_LEDGER_HEADS.get(column, column.replace("_", " ").capitalize()) for column in columns]
     rules = ["--:" if column in _NUMBERS else ":--" for column in columns]
     lines = [heads, rules, *([_cell(row, column) for column in columns] for row in rows)]

@@ -36,10 +36,15 @@ class Paper:
     mistakes: tuple[dict, ...]
 
 
+def known(method: str) -> bool:
+    """Whether a method has a paper with tables of its own; GAIC, a baseline, has none."""
+    return _path(method).exists()
+
+
 def read(method: str) -> Paper:
     """The paper of one method, such as `vrn`. Raises `CropnbError` when the method has none."""
-    path = Path(__file__).parent / method / "paper.toml"
-    if not path.exists():
+    path = _path(method)
+    if not known(method):
         raise CropnbError(f"{method!r} has no paper.toml; look into the folders of cropnb for those that have")
     content = tomllib.loads(path.read_text(encoding="utf-8"))
     tables = {}
@@ -52,3 +57,7 @@ def read(method: str) -> Paper:
         tables[entry["name"]] = Table(**{**entry, **lists})
     lists = (tuple(content.get(kind, [])) for kind in ("equation", "claim", "mistake"))
     return Paper(content["paper"], tables, *lists)
+
+
+def _path(method: str) -> Path:
+    return Path(__file__).parent / method / "paper.toml"

@@ -1,10 +1,18 @@
 """The bench measures ratios, and says when one is above its bound."""
 
+import importlib
 import time
+from pathlib import Path
 
 import pytest
 
 from cropnb import bench, ledger
+
+METHODS = Path(bench.__file__).parent
+
+
+def _module(path):
+    return importlib.import_module(f"cropnb.{path.parent.name}.bench")
 
 
 def test_ratios_are_first_over_second():
@@ -13,17 +21,27 @@ def test_ratios_are_first_over_second():
     assert all(1.5 < ratio < 6 for ratio in found)
 
 
-@pytest.mark.parametrize(("ratio", "status"), [(1.1, 0), (1.3, 1)])
-def test_a_bound_decides_the_exit_status_and_the_row(ratio, status, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("wanted", "ratio", "status"),
+    [({"at_most": 1.2}, 1.1, 0), ({"at_most": 1.2}, 1.3, 1), ({"at_least": 50}, 60, 0), ({"at_least": 50}, 40, 1)],
+)
+def test_a_bound_decides_the_exit_status_and_the_row(wanted, ratio, status, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
-    monkeypatch.setattr(bench, "MEASURED", {"trial": (lambda rounds: [ratio] * rounds, "the other", 1.2)})
+    trial = bench.Ratio(lambda rounds: [ratio] * rounds, "times the other", **wanted)
+    monkeypatch.setattr(bench, "measured", lambda: {"trial": trial})
     assert bench.main(["--rounds", "4", "--threads", "1", "--record"]) == status
-    assert ("TOO SLOW" in capsys.readouterr().out) == bool(status)
+    assert ("MISSED" in capsys.readouterr().out) == bool(status)
     row = ledger.one(bench.NAME, row="trial")
     assert (row.ours, row.low, row.high) == (ratio, ratio, ratio)
     assert row.command == "python -m cropnb.bench --rounds 4 --threads 1 --record"
 
 
-@pytest.mark.parametrize("measure", [bench.vrn_against_classification, bench.shared_points_against_dense])
-def test_each_measurement_runs(measure):
-    assert all(ratio > 0 for ratio in measure(1))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", bench.measured())
+def test_each_measurement_runs(name):
+    assert all(ratio > 0 for ratio in bench.measured()[name].measure(1))
+
+
+def test_no_measurement_is_named_twice():
+    names = [name for path in METHODS.glob("*/bench.py") for name in _module(path).MEASURED]
+    assert sorted(names) == sorted(bench.measured())

@@ -6,7 +6,7 @@ import pytest
 
 import cropnb
 from cropnb import croppers, datasets, ledger, metrics, training
-from cropnb.gaic.cropper import shipped
+from cropnb.croppers import shipped
 
 MEGABYTE = 1e6
 CASES = {"gaic": ("baseline", "GAIC"), "vrn": ("Table 2", "FS + RGL")}

@@ -2,18 +2,28 @@
 
 import importlib
 import os
+from typing import TYPE_CHECKING, Any
 
-from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import CropnbError
 
-__all__ = ["NAMES", "CropDataset", "Sample", "load"]
+if TYPE_CHECKING:
+    from cropnb.datasets.base import CropDataset, Sample
+
+__all__ = ["NAMES", "CropDataset", "Sample", "load", "splits"]
 
 NAMES = ("gaicd", "gaicd_v2", "cpc", "fcdb", "flms", "fat", "cuhk_icd", "scenes")
 
 _MODULES = {"gaicd_v2": "gaicd"}  # one reader for both
 
 
-def load(name: str, split: str = "test", root: str | os.PathLike | None = None, **options) -> CropDataset:
+def __getattr__(name: str) -> Any:
+    # Loaded when asked for: the scripts that fetch datasets can do without torch.
+    if name in ("CropDataset", "Sample"):
+        return getattr(importlib.import_module("cropnb.datasets.base"), name)
+    raise AttributeError(f"module 'cropnb.datasets' has no attribute {name!r}")
+
+
+def load(name: str, split: str = "test", root: str | os.PathLike | None = None, **options) -> "CropDataset":
     """Load a split of a dataset.
 
     Args:
@@ -35,3 +45,31 @@ def load(name: str, split: str = "test", root: str | os.PathLike | None = None, 
     if name != module.__name__.rpartition(".")[2]:
         options["name"] = name
     return module.load(split=split, root=root, **options)
+
+
+def splits(
+    name: str, form: str, train: int | None, validation: int, test: int | None
+) -> "tuple[CropDataset, CropDataset, CropDataset]":
+    """Training, validation and test part of a dataset, of those photos that are on this disk.
+
+    form: the form of the scenes, where `name` is "scenes"; of a real dataset its form is given.
+    train, validation, test: photos in each part; None for all there are.
+
+    Where a dataset has no validation split the last `validation` training photos are held out, never test photos.
+    Raises as `load` does.
+    """
+    from cropnb.datasets.base import CropDataset
+
+    if name == "scenes":
+        sizes = (("train", train), ("val", validation), ("test", test))
+        return tuple(load("scenes", split, form=form, size=size) for split, size in sizes)
+    whole, held_out = load(name, "train").with_photos(), load(name, "test").with_photos()
+    try:
+        ours, checked = whole.samples, load(name, "val").with_photos().samples[:validation]
+    except CropnbError:
+        ours, checked = whole.samples[:-validation], whole.samples[-validation:]
+    parts = (ours[:train], checked, held_out.samples[:test])
+    return tuple(
+        CropDataset(name, split, whole.form, whole.root, part)
+        for split, part in zip(("train", "val", "test"), parts, strict=True)
+    )

@@ -6,8 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from cropnb import backbones, candidates, training
-from cropnb.errors import WeightsUnavailable
+from cropnb import backbones, candidates, croppers
 from cropnb.gaic.views import prepare
 
 # Grid anchors keep half of the photo or more. Of a required ratio the windows keep half of the largest one or more:
@@ -44,18 +43,5 @@ class AnchorCropper:
 
 
 def load(name: str, model: nn.Module, weights: str | Path | None, device: str) -> AnchorCropper:
-    """Put trained weights into `model`: those of `weights`, or those that ship beside the method.
-
-    Raises `WeightsUnavailable` when there are none and `CheckpointError` when they are another method's.
-    """
-    path = Path(weights) if weights is not None else shipped(name)
-    if not path.exists():
-        raise WeightsUnavailable(f"no weights of {name} at {path}; train them: python -m cropnb.{name} --profile cpu")
-    state, card = training.load_weights(path, name)
-    training.load_into(model, state, path)
-    return AnchorCropper(name, model, card, device)
-
-
-def shipped(name: str) -> Path:
-    """Where the weights that come with a method lie."""
-    return Path(__file__).parents[1] / name / "weights.safetensors"
+    """Put trained weights into `model`, those of `weights` or those that come with the method, ready to crop."""
+    return AnchorCropper(name, model, croppers.load_trained(name, model, weights), device)

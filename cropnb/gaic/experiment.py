@@ -1,7 +1,6 @@
 """Runs of GAIC and VRN on one dataset: data prepared once, a folder a run, and a result file that others can read."""
 
 import json
-import platform
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from cropnb import datasets, ledger, training
+from cropnb import datasets, ledger, program, training
 from cropnb.gaic.fitting import Fit, Loss, Profile, fit, freeze
 from cropnb.gaic.views import FrozenFeatures, ScoredViews, evaluate
 
@@ -35,7 +34,9 @@ class Experiment:
         self.out = Path(out) / method if out else None
         self.training, self.validation, self.test = (
             ScoredViews(part, self.device, progress)
-            for part in load_splits(dataset, profile.train_photos, profile.validation_photos, profile.test_photos)
+            for part in datasets.splits(
+                dataset, "gaicd", profile.train_photos, profile.validation_photos, profile.test_photos
+            )
         )
         self._frozen: dict[str, FrozenFeatures] | None = None
 
@@ -80,7 +81,7 @@ class Experiment:
             "seed": seed,
             "photos": len(self.test),
             "minutes": round(sum(stage.seconds for stage in stages) / 60, 2),
-            "device": device_name(self.device),
+            "device": program.device_name(self.device),
             "commit": ledger.current_commit(),
             "config_hash": training.fingerprint({**identity, "profile": asdict(self.profile)}),
             "validation": [score for stage in stages for score in stage.validation],
@@ -111,26 +112,3 @@ class Experiment:
         model.eval()
         with torch.inference_mode():
             return evaluate(lambda index: model.view_scores(kept(index), [self.test.boxes(index)]), self.test)
-
-
-def load_splits(name: str, train: int | None, validation: int, test: int | None) -> list[datasets.base.CropDataset]:
-    """Training, validation and test part of a scored dataset.
-
-    GAICD v1 has no validation split: there the last `validation` training photos are held out, never test photos.
-    """
-    if name == "scenes":
-        sizes = (("train", train), ("val", validation), ("test", test))
-        return [datasets.load("scenes", split, form="gaicd", size=size) for split, size in sizes]
-    whole, held_out = datasets.load(name, "train").with_photos(), datasets.load(name, "test").with_photos()
-    parts = (whole.samples[:-validation][:train], whole.samples[-validation:], held_out.samples[:test])
-    return [
-        datasets.base.CropDataset(name, split, whole.form, whole.root, part)
-        for split, part in zip(("train", "val", "test"), parts, strict=True)
-    ]
-
-
-def device_name(device: torch.device) -> str:
-    """What a ledger row says about the machine: the GPU's name, or the CPU's architecture and threads."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU ({platform.machine()}, {torch.get_num_threads()} threads)"

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from cropnb import datasets, ledger, metrics, training
 from cropnb.errors import DatasetMissing
-from cropnb.gaic.experiment import device_name
 from cropnb.gaic.fitting import Loss, Profile, fit, freeze
 from cropnb.gaic.views import ScoredViews, draw_views, evaluate
+from cropnb.program import device_name
 from cropnb.vrn import recipe
 from cropnb.vrn.losses import LAMBDA, ranking_gain, ranking_gain_loss
 

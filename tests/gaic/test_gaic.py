@@ -10,7 +10,7 @@ from cropnb import candidates, datasets, ledger, training
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import BoxError, CheckpointError, WeightsUnavailable
 from cropnb.gaic import Gaic, ViewScorer, gaic_loss, recipe
-from cropnb.gaic.experiment import Experiment, load_splits
+from cropnb.gaic.experiment import Experiment
 from cropnb.gaic.fitting import Profile
 from cropnb.gaic.losses import normalise
 from cropnb.gaic.program import main
@@ -109,19 +109,6 @@ def test_unscored_boxes_are_refused():
         ScoredViews(broken, progress=False)
 
 
-def test_held_out_photos_are_training_photos(tmp_path, monkeypatch):
-    def fake(name, split):
-        samples = [Sample(f"{split}{i}", 9, 9, torch.zeros(1, 4), load_photo=lambda: None) for i in range(10)]
-        return CropDataset(name, split, "gaicd", tmp_path, samples)
-
-    monkeypatch.setattr(datasets, "load", fake)
-    train, held_out, test = load_splits("gaicd", None, 3, None)
-    assert [len(train), len(held_out), len(test)] == [7, 3, 10]
-    names = [{sample.name for sample in part} for part in (train, held_out, test)]
-    assert not names[0] & names[1]
-    assert names[0] | names[1] == {f"train{i}" for i in range(10)}
-
-
 @pytest.fixture(scope="module")
 def tiny_run(tmp_path_factory):
     experiment = Experiment("gaic", "scenes", "tiny", TINY, out=tmp_path_factory.mktemp("runs"), progress=False)
@@ -186,6 +173,6 @@ def test_the_program_answers_missing_weights_in_one_line(tmp_path, monkeypatch, 
 
 
 def test_missing_shipped_weights_say_how_to_train_them(monkeypatch, tmp_path):
-    monkeypatch.setattr("cropnb.gaic.cropper.shipped", lambda name: tmp_path / "none")
+    monkeypatch.setattr("cropnb.croppers.shipped", lambda name: tmp_path / "none")
     with pytest.raises(WeightsUnavailable, match=r"python -m cropnb\.gaic"):
         cropnb.load("gaic")

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import cropnb
-from cropnb import candidates, ledger, paper, training
+from cropnb import candidates, ledger, paper, reproduction, training
 from cropnb.errors import CheckpointError, CropnbError
 from cropnb.gaic import rows
 from cropnb.gaic.fitting import Profile
@@ -191,8 +191,8 @@ def test_claims_are_decided_by_the_whole_interval(tmp_path, monkeypatch):
         return [run, run]
 
     results = {"baseline": runs(0.5), "FS": runs(0.9), "RGL": runs(0.505), "FS + RGL": runs(0.6)}
-    common = {"paper": "vrn", "dataset": "scenes", "split": "test", "command": "python", "seeds": (0, 1)}
-    verdicts = {row.row: row for row in rows.claims("vrn", results, common, True) if row.column == "Acc 1/5"}
+    context = reproduction.Context("vrn", "scenes", [], seeds=(0, 1))
+    verdicts = {row.row: row for row in rows.claims(context, results, frozen=True) if row.column == "Acc 1/5"}
     assert verdicts["splitter helps"].verdict == "holds"
     assert verdicts["ranking gain helps"].verdict == "fails"
     assert "don't settle it" in verdicts["ranking gain helps"].note

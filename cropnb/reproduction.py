@@ -1,0 +1,164 @@
+"""Ledger rows from measurements: the numbers of a table, the claims that two rows decide, and what still waits.
+
+A method measures; this module gives what it measured an interval, a verdict and a place beside the printed number.
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cropnb import ledger, metrics, paper
+
+Values = Sequence[float] | Sequence[Sequence[float]]  # (photos,), or (seeds, photos) for several runs
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the rows of one program share. `arguments` are those of the command line, as the program got them."""
+
+    method: str
+    dataset: str
+    arguments: Sequence[str]
+    module: str = ""  # by default `cropnb.METHOD`
+    split: str = "test"
+    profile: str = ""
+    seeds: tuple[int, ...] = ()
+    device: str = ""
+    commit: str = field(default_factory=ledger.current_commit)
+
+    def fields(self) -> dict[str, object]:
+        """As fields of a row."""
+        return {
+            "paper": self.method,
+            "dataset": self.dataset,
+            "split": self.split,
+            "profile": self.profile,
+            "seeds": self.seeds,
+            "device": self.device,
+            "commit": self.commit,
+            "command": shlex.join(["python", "-m", self.module or f"cropnb.{self.method}", *self.arguments]),
+        }
+
+
+def measured(context: Context, table: str, row: str, column: str, values: Values, **more: object) -> ledger.Row:
+    """The row of one cell: mean and 95 % interval over photos (and seeds), beside the printed value where there is one.
+
+    values: one number a photo, (photos,), or a list of these for each seed, in the unit of the column.
+    more: further fields of `ledger.Row`, such as note, minutes, config_hash or checkpoint_hash.
+
+    The verdict compares with print only on the dataset of the paper's table; on another one the number is `measured`.
+    """
+    found = metrics.bootstrap_interval(values)
+    printed = printed_value(context.method, context.dataset, table, row, column)
+    verdict = "measured" if printed is None else ledger.verdict(printed, found.mean, found.low, found.high)
+    content = {**context.fields(), "images": photos(values), "paper_value": printed, **more}
+    return ledger.Row(table=table, row=row, column=column, verdict=verdict, **rounded(found), **content)
+
+
+def number(
+    context: Context,
+    table: str,
+    row: str,
+    column: str,
+    ours: float,
+    images: int,
+    *,
+    paper_value: float | None = None,
+    verdict: str = "measured",
+    **more: object,
+) -> ledger.Row:
+    """The row of a number that has no interval, such as a count or a ratio of times."""
+    content = {**context.fields(), "images": images, "paper_value": paper_value, **more}
+    return ledger.Row(table=table, row=row, column=column, verdict=verdict, ours=ours, **content)
+
+
+def claim(
+    context: Context,
+    name: str,
+    column: str,
+    better: Values,
+    worse: Values,
+    *,
+    table: str = "claim",
+    margin: float = 0.0,
+    higher_is_better: bool = True,
+    **more: object,
+) -> ledger.Row:
+    """The verdict on «this beats that»: the paired difference, photo by photo and seed by seed.
+
+    It holds when the whole 95 % interval of the gain lies above `margin`, in the unit of the column.
+    """
+    gap = metrics.paired_bootstrap(better, worse) if higher_is_better else metrics.paired_bootstrap(worse, better)
+    verdict = "holds" if gap.low > margin else "fails"
+    note = str(more.pop("note", ""))
+    if gap.low <= margin <= gap.high:
+        edge = f"{margin:g}" if margin else "zero"
+        unsettled = f"the interval holds {edge}, so these photos and seeds don't settle it"
+        note = f"{note}; {unsettled}" if note else unsettled
+    content = {**context.fields(), "images": photos(better), "note": note, **more}
+    return ledger.Row(table=table, row=name, column=column, verdict=verdict, **rounded(gap), **content)
+
+
+def pending(method: str, missing: str, tables: Sequence[str] | None = None) -> list[ledger.Row]:
+    """A row for each printed number of the paper's own rows that was not measured on the paper's dataset yet.
+
+    missing: what is missing and the command that would measure it, for the note; `{dataset}` becomes its name.
+    tables: only these; by default all tables of `paper.toml`.
+    """
+    # Whatever profile measured it: a number that was measured is not pending.
+    done = {_cell(row) for row in ledger.read(method) if row.verdict != "pending"}
+    rows = [
+        ledger.Row(
+            paper=method,
+            table=table.name,
+            row=name,
+            column=column,
+            dataset=table.dataset,
+            split=table.split,
+            verdict="pending",
+            paper_value=table.value(name, column),
+            images=table.photos,
+            note=missing.format(dataset=table.dataset),
+        )
+        for table in paper.read(method).tables.values()
+        for name in table.own
+        for column in table.columns
+        if (tables is None or table.name in tables) and table.value(name, column) is not None
+    ]
+    return [row for row in rows if _cell(row) not in done]
+
+
+def printed_value(method: str, dataset: str, table: str, row: str, column: str) -> float | None:
+    """What the paper prints in a cell, if it has such a cell and the table is of this dataset."""
+    if not paper.known(method):
+        return None
+    printed = paper.read(method).tables.get(table)
+    if printed is None or printed.dataset != dataset or row not in printed.rows or column not in printed.columns:
+        return None
+    return printed.value(row, column)
+
+
+def card(result: Mapping[str, object], scores: Mapping[str, float]) -> dict[str, object]:
+    """What a shipped checkpoint says about itself: data, recipe, commit and score.
+
+    result: method, variant, dataset, profile, init, seed, commit, config_hash, minutes, device and photos of its run.
+    """
+    kept = ("method", "variant", "dataset", "profile", "init", "seed", "commit", "config_hash", "minutes", "device")
+    return {name: result[name] for name in (*kept, "photos")} | {
+        "scores": {name: round(value, 4) for name, value in scores.items()}
+    }
+
+
+def photos(values: Values) -> int:
+    """How many photos the values stand on."""
+    return len(values[0]) if len(values) and hasattr(values[0], "__len__") and len(values[0]) else len(values)
+
+
+def rounded(found: metrics.Interval | metrics.Difference) -> dict[str, float]:
+    """Four decimals are finer than any interval here, and keep the file readable."""
+    # Adding zero turns a rounded −0.0 into 0.0.
+    return {name: round(value, 4) + 0.0 for name, value in zip(("ours", "low", "high"), found, strict=False)}
+
+
+def _cell(row: ledger.Row) -> tuple[str, ...]:
+    return (row.table, row.row, row.column, row.dataset, row.split)

@@ -1,0 +1,75 @@
+"""Rows from measurements: interval, verdict and the printed number beside them."""
+
+import pytest
+
+from cropnb import ledger, paper, reproduction
+from cropnb.reproduction import Context
+
+TABLE = paper.read("vrn").tables["Table 2"]
+PRINTED = TABLE.value("FS", "Acc 1/5")
+
+
+@pytest.fixture(autouse=True)
+def results(tmp_path, monkeypatch):
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+
+
+def hits(share, photos=200):
+    return [100.0 * (index < share * photos) for index in range(photos)]
+
+
+def test_a_number_on_the_papers_dataset_is_compared_with_print():
+    near = reproduction.measured(Context("vrn", "gaicd", ["--record"]), "Table 2", "FS", "Acc 1/5", hits(0.60))
+    assert (near.paper_value, near.verdict, near.ours, near.images) == (PRINTED, "within", 60.0, 200)
+    assert near.command == "python -m cropnb.vrn --record"
+    far = reproduction.measured(Context("vrn", "gaicd", []), "Table 2", "FS", "Acc 1/5", hits(0.2))
+    assert far.verdict == "contradicts"
+    near.check(), far.check()
+
+
+def test_a_number_on_scenes_is_not():
+    row = reproduction.measured(Context("vrn", "scenes", []), "Table 2", "FS", "Acc 1/5", [hits(0.6), hits(0.7)])
+    assert (row.paper_value, row.verdict, row.images) == (None, "measured", 200)
+    assert row.low < row.ours == 65.0 < row.high
+
+
+def test_a_method_without_a_paper_has_no_printed_numbers():
+    assert reproduction.printed_value("gaic", "gaicd", "Table 2", "GAIC", "SRCC") is None
+    assert reproduction.printed_value("vrn", "gaicd", "Table 2", "FS", "SRCC") is None
+    assert reproduction.printed_value("vrn", "gaicd", "Table 2", "no such row", "Acc 1/5") is None
+
+
+def test_a_claim_holds_only_with_its_whole_interval():
+    context = Context("vrn", "scenes", [], seeds=(0, 1))
+    better, worse = [hits(0.8), hits(0.8)], [hits(0.5), hits(0.5)]
+    assert reproduction.claim(context, "a", "Acc 1/5", better, worse).verdict == "holds"
+    assert reproduction.claim(context, "a", "Acc 1/5", worse, better).verdict == "fails"
+    lower = reproduction.claim(context, "a", "BDE", worse, better, higher_is_better=False)
+    assert (lower.verdict, lower.ours) == ("holds", 30.0)
+    open_case = reproduction.claim(context, "a", "Acc 1/5", [hits(0.505)] * 2, [hits(0.5)] * 2)
+    assert open_case.verdict == "fails"
+    assert "don't settle it" in open_case.note
+    assert reproduction.claim(context, "a", "Acc 1/5", better, worse, margin=40).verdict == "fails"
+
+
+def test_pending_rows_are_what_was_not_measured():
+    waiting = reproduction.pending("vrn", "get {dataset}")
+    assert {row.note for row in waiting} == {"get gaicd"}
+    assert len(waiting) == sum(len(table.own) * len(table.columns) for table in paper.read("vrn").tables.values())
+    context = Context("vrn", "gaicd", [], profile="full")
+    ledger.record("vrn", reproduction.measured(context, "Table 2", "FS", "Acc 1/5", hits(0.6)))
+    left = reproduction.pending("vrn", "get {dataset}", ["Table 2"])
+    assert ("FS", "Acc 1/5") not in {(row.row, row.column) for row in left}
+    assert ("FS", "Acc 5") in {(row.row, row.column) for row in left}
+
+
+def test_rounding_leaves_no_negative_zero():
+    row = reproduction.claim(Context("vrn", "scenes", []), "none", "SRCC", [0.5, 0.5], [0.50001, 0.5])
+    assert str(row.ours) == "0.0"
+
+
+def test_two_profiles_of_a_row_stand_beside_each_other():
+    for profile in ("cpu", "full"):
+        context = Context("vrn", "scenes", [], profile=profile)
+        ledger.record("vrn", reproduction.measured(context, "Table 2", "FS", "Acc 1/5", hits(0.6)))
+    assert {row.profile for row in ledger.find("vrn", row="FS")} == {"cpu", "full"}
