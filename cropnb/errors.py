@@ -21,6 +21,14 @@ class DownloadError(CropnbError, OSError):
     """A download that failed, or that `CROPNB_OFFLINE=1` forbids."""
 
 
+class StorageError(DownloadError):
+    """What was fetched can't be written: a full disk, a folder that may not be written to."""
+
+
+class ArchiveError(DownloadError):
+    """An archive that is cut short or damaged, or that would write where it must not, or far more than it holds."""
+
+
 class WeightsUnavailable(CropnbError, FileNotFoundError):
     """Trained weights that can't be had here. Never answered with a random start."""
 
@@ -35,3 +43,7 @@ class LedgerError(CropnbError, ValueError):
 
 class MetricError(CropnbError, ValueError):
     """Scores or values that a metric can't be computed from: wrong shapes, NaN, more picks than candidates."""
+
+
+class PatternError(CropnbError, ValueError):
+    """A composition pattern whose partitions overlap, leave a gap, or are not there."""

@@ -1,0 +1,96 @@
+"""ASM-Net's losses (equations 3, 4, 7, 8) and the two statistics of a score map (equations 5 and 6)."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from cropnb.errors import ImageError, MetricError
+
+DELTA = {"cpc": 0.3, "gaicd": 0.9, "gaicd_v2": 0.9}  # δ of Section 4.2, in the unit of each dataset's scores
+LAMBDA = 0.1  # λ of equation 8, chosen in Figure 5
+
+
+def ranks_above(mos: Tensor, delta: float) -> Tensor:
+    """The set R of equation 3 as a table: mos (..., N) → booleans (..., N, N), [k, t] where y_k − y_t ≥ δ.
+
+    Crops of equal score are never a pair, whatever δ: neither of them ought to win. Raises `MetricError` for a δ
+    below 0, or scores that are not finite.
+    """
+    if not 0 <= delta < float("inf"):
+        raise MetricError(f"delta is {delta}: give the least difference of annotated scores, 0 or more")
+    if not bool(torch.isfinite(mos).all()):
+        raise MetricError("an annotated score is not finite; leave that crop out")
+    gap = mos[..., :, None] - mos[..., None, :]
+    # Mean scores are decimals: 0.9 may come out as 0.8999999 from 4.4 less 3.5.
+    return (gap > 0) & (gap >= delta - 1e-5)
+
+
+def ranking_pairs(mos: Tensor, delta: float) -> Tensor:
+    """The pairs of equation 3: annotated scores (N,) → (P, 2) indices, the better crop first.
+
+    Raises `MetricError` when no two scores differ by δ, besides what `ranks_above` raises.
+    """
+    pairs = ranks_above(mos, delta).nonzero()
+    if not len(pairs):
+        raise _no_pairs(mos, delta)
+    return pairs
+
+
+def ranking_loss(scores: Tensor, mos: Tensor, delta: float) -> Tensor:
+    """L_rank of equation 4: predicted and annotated scores (..., N) of a photo's crops → (...), a sum over its pairs.
+
+    Raises `MetricError` as `ranking_pairs`: a photo without a pair teaches nothing and is better left out before.
+    """
+    if scores.shape != mos.shape:
+        raise MetricError(f"scores {tuple(scores.shape)} and mos {tuple(mos.shape)} need one value for each crop")
+    above = ranks_above(mos, delta)
+    if not bool(above.any(-1).any(-1).all()):
+        raise _no_pairs(mos, delta)
+    hinge = (1 + scores[..., None, :] - scores[..., :, None]).clamp(min=0)  # [k, t]: 1 + Φ(t) − Φ(k)
+    return (hinge * above).sum((-2, -1))
+
+
+def _no_pairs(mos: Tensor, delta: float) -> MetricError:
+    widest = float((mos.amax(-1) - mos.amin(-1)).min()) if mos.shape[-1] else 0.0
+    return MetricError(
+        f"no two crops of a photo differ by delta = {delta:g} in their annotated scores (at most {widest:.3g}); "
+        "use a smaller delta, or leave the photo out"
+    )
+
+
+def theta(score_map: Tensor) -> tuple[Tensor, Tensor]:
+    """θ_avg and θ_std of each pixel over the L partitions (equations 5 and 6): (..., L, H, W) → two (..., H, W).
+
+    The deviation is divided by L, not L − 1. Where it is zero its gradient is zero too, and not infinite.
+    """
+    average = score_map.mean(-3)
+    variance = (score_map - average.unsqueeze(-3)).square().mean(-3)
+    spread = variance > 0
+    return average, torch.where(spread, torch.where(spread, variance, 1.0).sqrt(), 0.0)
+
+
+def saliency_loss(score_map: Tensor, saliency: Tensor) -> Tensor:
+    """L_sal of equation 7: (..., L, H, W) and saliency (..., H, W) in 0…1 → (...).
+
+    1 where saliency is nowhere, 0 where all that depends on the partition is salient. With one partition, or where
+    θ_std is zero everywhere, nothing depends on the partition and the loss is 0.
+    Raises `ImageError` when the sizes differ or the saliency leaves 0…1.
+    """
+    if saliency.shape != score_map.shape[:-3] + score_map.shape[-2:]:
+        raise ImageError(f"saliency {tuple(saliency.shape)} for a score map {tuple(score_map.shape)}: give (H, W)")
+    if not bool(((saliency >= 0) & (saliency <= 1)).all()):
+        raise ImageError("saliency lies in 0…1; this has other values, or NaN")
+    _, deviation = theta(score_map)
+    mean = deviation.mean((-2, -1))
+    weighted = ((1 - saliency) * deviation).mean((-2, -1))
+    sensitive = mean > 0
+    return torch.where(sensitive, weighted / torch.where(sensitive, mean, 1.0), 0.0)
+
+
+def asm_loss(
+    score_map: Tensor, scores: Tensor, mos: Tensor, saliency: Tensor, delta: float, weight: float = LAMBDA
+) -> Mapping[str, Tensor]:
+    """L = L_rank + λ L_sal of equation 8, the mean over a batch of photos; its parts beside it."""
+    ranking, salient = ranking_loss(scores, mos, delta).mean(), saliency_loss(score_map, saliency).mean()
+    return {"loss": ranking + weight * salient, "ranking": ranking, "saliency": salient}
