@@ -18,18 +18,28 @@ _MODULES = {"gaicd_v2": "gaicd"}  # one reader for both
 
 def __getattr__(name: str) -> Any:
     # Loaded when asked for: the scripts that fetch datasets can do without torch.
-    if name in ("CropDataset", "Sample"):
-        return getattr(importlib.import_module("cropnb.datasets.base"), name)
+    if name in ("base", "CropDataset", "Sample"):
+        base = importlib.import_module("cropnb.datasets.base")
+        return base if name == "base" else getattr(base, name)
     raise AttributeError(f"module 'cropnb.datasets' has no attribute {name!r}")
 
 
-def load(name: str, split: str = "test", root: str | os.PathLike | None = None, **options) -> "CropDataset":
+def load(
+    name: str,
+    split: str = "test",
+    root: str | os.PathLike | None = None,
+    *,
+    short_side: int | None = None,
+    **options,
+) -> "CropDataset":
     """Load a split of a dataset.
 
     Args:
         name: one of `NAMES`. "scenes" are drawn, need no files, and take `form`, `size` and `seed`.
         split: "train", "val" or "test"; which ones there are depends on the dataset.
         root: the dataset's folder; by default `$CROPNB_DATA/name`, else the user's cache folder.
+        short_side: scale photos and boxes so that the shorter side has so many pixels; fast where the photos were
+            prepared (`python data_scripts/NAME.py --prepare 256`).
         options: what the dataset's own `load` takes beside these.
 
     Raises:
@@ -41,10 +51,14 @@ def load(name: str, split: str = "test", root: str | os.PathLike | None = None, 
         raise CropnbError(f"there is no dataset {name!r}; the datasets are {', '.join(NAMES)}")
     module = importlib.import_module(f"cropnb.datasets.{_MODULES.get(name, name)}")
     if name == "scenes":
-        return module.load(split=split, **options)
-    if name != module.__name__.rpartition(".")[2]:
-        options["name"] = name
-    return module.load(split=split, root=root, **options)
+        dataset = module.load(split=split, **options)
+    else:
+        if name != module.__name__.rpartition(".")[2]:
+            options["name"] = name
+        dataset = module.load(split=split, root=root, **options)
+    if short_side is None:
+        return dataset
+    return importlib.import_module("cropnb.datasets.prepared").resized(dataset, short_side)
 
 
 def splits(

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from cropnb.datasets.folders import dataset_root as dataset_root  # the readers ask for it here
 from cropnb.errors import BoxError, CropnbError, DatasetMissing
 from cropnb.images import photo_size, read_photo, to_tensor
 
@@ -120,15 +120,6 @@ class CropDataset(torch.utils.data.Dataset):
 
     def __repr__(self) -> str:
         return f"CropDataset({self.name!r}, {self.split!r}, {len(self)} samples, {self.photo_count} with photos)"
-
-
-def dataset_root(name: str, root: str | os.PathLike | None = None) -> Path:
-    """The folder of a dataset: `root`, else `$CROPNB_DATA/name`, else `name` in the user's cache folder."""
-    if root is not None:
-        return Path(root).expanduser()
-    if os.environ.get("CROPNB_DATA"):
-        return Path(os.environ["CROPNB_DATA"]).expanduser() / name
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cropnb" / name
 
 
 def require(root: Path, *relative: str) -> Path:

@@ -1,0 +1,8 @@
+"""Fetch CPC: `python data_scripts/cpc.py`, and `--help` for more."""
+
+import sys
+
+from cropnb.datasets.fetch.program import main
+
+if __name__ == "__main__":
+    sys.exit(main("cpc"))

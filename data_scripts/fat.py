@@ -1,0 +1,8 @@
+"""Fetch FAT: `python data_scripts/fat.py`, and `--help` for more."""
+
+import sys
+
+from cropnb.datasets.fetch.program import main
+
+if __name__ == "__main__":
+    sys.exit(main("fat"))

@@ -1,0 +1,8 @@
+"""Fetch FCDB: `python data_scripts/fcdb.py`, and `--help` for more."""
+
+import sys
+
+from cropnb.datasets.fetch.program import main
+
+if __name__ == "__main__":
+    sys.exit(main("fcdb"))
