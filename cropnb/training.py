@@ -33,7 +33,7 @@ class Recipe:
     batch_size: int = 1
     weight_decay: float = 0.0
     clip: float | None = None
-    schedule: str = "constant"  # or "cosine", down to zero at the last step
+    schedule: str = "constant"  # "cosine": down to zero at the last step; "tenth after 40": a tenth from epoch 40 on
     mixed_precision: bool = False  # bfloat16 on a GPU; ignored on a CPU
     seed: int = 0
 
@@ -64,6 +64,7 @@ def train(
     progress: bool = True,
     save_every: float = 20.0,
     max_steps: int | None = None,
+    optimizer: torch.optim.Optimizer | None = None,
 ) -> History:
     """Train `model` in place and return its history.
 
@@ -75,12 +76,16 @@ def train(
     validate: called after each epoch; the weights with the highest score are kept in `best.safetensors`.
     save_every: seconds between saves. It changes how much a kill costs, never the result.
     max_steps: stop early, for a look at the first steps.
+    optimizer: over groups of parameters with rates of their own, which the schedule scales alike; its kind and rates
+        belong into `identity`. By default Adam over all that is trained, at `recipe.learning_rate`.
 
     Raises `CheckpointError` when the folder holds another run or a damaged file.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     device = parameters[0].device
-    optimizer = torch.optim.Adam(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+    if optimizer is None:
+        optimizer = torch.optim.Adam(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+    rates = [group["lr"] for group in optimizer.param_groups]
     per_epoch = -(-size // recipe.batch_size)
     total = min(recipe.epochs * per_epoch, max_steps or recipe.epochs * per_epoch)
     mark = fingerprint({"recipe": asdict(recipe), "size": size, **(identity or {})})
@@ -99,8 +104,8 @@ def train(
         epoch, position = divmod(step, per_epoch)
         if position == 0 or not order:
             order = torch.randperm(size, generator=generator(recipe.seed, "epoch", epoch)).tolist()
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * _schedule(recipe, step / (recipe.epochs * per_epoch))
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * _schedule(recipe, step / (recipe.epochs * per_epoch))
         draw = generator(recipe.seed, "step", step)
         torch.manual_seed(int(torch.randint(2**62, (1,), generator=draw)))  # dropout draws from the global generator
         batch = order[position * recipe.batch_size : (position + 1) * recipe.batch_size]
@@ -188,7 +193,10 @@ def _schedule(recipe: Recipe, done: float) -> float:
         return 1.0
     if recipe.schedule == "cosine":
         return 0.5 * (1 + float(torch.cos(torch.tensor(done * torch.pi, dtype=torch.float64))))
-    raise CheckpointError(f"no schedule {recipe.schedule!r}: there are constant and cosine")
+    name, _, epoch = recipe.schedule.rpartition(" ")
+    if name == "tenth after" and epoch.isdecimal():
+        return 1.0 if done * recipe.epochs < int(epoch) - 1e-6 else 0.1
+    raise CheckpointError(f"no schedule {recipe.schedule!r}: there are constant, cosine and tenth after EPOCH")
 
 
 def _save_run(

@@ -126,6 +126,21 @@ def test_an_unknown_schedule_is_refused(monkeypatch):
         kill_target.run(None)
 
 
+def test_a_tenth_after_an_epoch_scales_every_group_alike():
+    seen = []
+    model = nn.Linear(2, 1)
+    groups = [{"params": [model.weight], "lr": 1e-2}, {"params": [model.bias], "lr": 1e-3}]
+    optimizer = torch.optim.AdamW(groups)
+
+    def loss(batch, draw):
+        seen.append([group["lr"] for group in optimizer.param_groups])
+        return {"loss": model(torch.ones(1, 2)).sum()}
+
+    recipe = training.Recipe(epochs=4, learning_rate=1.0, batch_size=2, schedule="tenth after 3")
+    training.train(model, loss, 5, recipe, progress=False, optimizer=optimizer)
+    torch.testing.assert_close(torch.tensor(seen), torch.tensor([[1e-2, 1e-3]] * 9 + [[1e-3, 1e-4]] * 3))
+
+
 def test_weights_carry_their_card_and_come_back_in_single_precision(tmp_path):
     state = {"weight": torch.linspace(0, 1, 7), "count": torch.tensor(3)}
     training.save_weights(tmp_path / "w.safetensors", state, {"method": "trial", "score": 0.5}, half=True)
