@@ -4,6 +4,18 @@ from cropnb.widgets.candidate_scores import CandidateScores
 from cropnb.widgets.composition_rules import CompositionRules
 from cropnb.widgets.crop_explorer import CropExplorer
 from cropnb.widgets.ledger_explorer import LedgerExplorer
+from cropnb.widgets.pattern_explorer import PatternExplorer
+from cropnb.widgets.ratio_slider import RatioSlider
 from cropnb.widgets.score_terms import ScoreTerms
+from cropnb.widgets.step_player import StepPlayer
 
-__all__ = ["CandidateScores", "CompositionRules", "CropExplorer", "LedgerExplorer", "ScoreTerms"]
+__all__ = [
+    "CandidateScores",
+    "CompositionRules",
+    "CropExplorer",
+    "LedgerExplorer",
+    "PatternExplorer",
+    "RatioSlider",
+    "ScoreTerms",
+    "StepPlayer",
+]

@@ -33,13 +33,16 @@ _FOLDER = Path(__file__).parent
 _made: Counter[str] = Counter()
 
 
-def program(name: str) -> str:
+def program(name: str, *formulas: str) -> str:
     """A figure's JavaScript: the formulas, the shared parts and its own file as one module without imports.
 
-    A page opened from a file can't load a second module, so the three are joined here, and only the last one exports.
+    A page opened from a file can't load a second module, so they are joined here, and only the last one exports.
+    `formulas`: further files of formulas that this figure alone needs.
     """
-    formulas, shared, own = ((_FOLDER / part).read_text("utf-8") for part in ("geometry.js", "shared.js", name))
-    return "\n".join((formulas.replace("\nexport ", "\n"), shared, own))
+    *first, shared, own = (
+        (_FOLDER / part).read_text("utf-8") for part in ("geometry.js", *formulas, "shared.js", name)
+    )
+    return "\n".join((*(text.replace("\nexport ", "\n") for text in first), shared, own))
 
 
 def data_uri(image: Image.Image) -> str:

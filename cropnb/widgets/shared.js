@@ -119,6 +119,7 @@ function followPointer(node, scene, start) {
 /**
  * A box that is dragged and resized by pointer and keyboard. `get` reads it, `set` is told of each change.
  * Arrow keys move it, with Shift they move its right and bottom edge; plus and minus scale it about its centre.
+ * While a pointer drags, `set` is told where the box was when the drag began, too.
  */
 function movableBox(scene, { get, set, label, color }) {
   const { width, height } = scene;
@@ -136,7 +137,7 @@ function movableBox(scene, { get, set, label, color }) {
     followPointer(grip, scene, ([x, y]) => {
       group.focus({ preventScroll: true });
       const from = get();
-      return ([u, v]) => set(dragEdges(from, edges, u - x, v - y, width, height, least));
+      return ([u, v]) => set(dragEdges(from, edges, u - x, v - y, width, height, least), from);
     });
     return { place, grip, knob };
   });

@@ -14,8 +14,9 @@ from PIL import Image
 
 pytest.importorskip("anywidget", reason="the figures need the package's extra `book`")
 
-from cropnb.candidates import grid_anchors
-from cropnb.widgets import CandidateScores, CompositionRules, CropExplorer, ScoreTerms
+from cropnb.asm_net.patterns import PATTERNS
+from cropnb.candidates import aspect_windows, grid_anchors
+from cropnb.widgets import CandidateScores, CompositionRules, CropExplorer, PatternExplorer, ScoreTerms
 
 WIDTH, HEIGHT = 480, 320
 
@@ -62,6 +63,21 @@ def composition(photo: Image.Image) -> CompositionRules:
 def score_terms(photo: Image.Image, anchors: torch.Tensor) -> ScoreTerms:
     terms = {name: np.random.default_rng(seed).random(len(anchors)).round(3) for seed, name in enumerate("abc")}
     return ScoreTerms(photo, anchors, terms, {"a": 22, "b": 10, "c": 0})
+
+
+@pytest.fixture(scope="session")
+def score_maps() -> dict[str, torch.Tensor]:
+    """Coarse random maps (L, 40, 60) for three patterns: a grid, rings, and cells that a diagonal cuts."""
+    generator = torch.Generator().manual_seed(7)
+    names = ("cross_rectangle", "grid_5x5", "multi_direction")
+    return {name: 2 * torch.randn(PATTERNS[name].partitions, 40, 60, generator=generator) for name in names}
+
+
+@pytest.fixture
+def pattern_explorer(photo: Image.Image, score_maps: dict[str, torch.Tensor]) -> PatternExplorer:
+    maps = {PATTERNS[name]: score_map for name, score_map in score_maps.items()}
+    squares = aspect_windows(WIDTH, HEIGHT, 1, 60, scales=[n / 8 for n in range(4, 9)]).round()
+    return PatternExplorer(photo, maps, squares=squares, alt="A plain of colours")
 
 
 @pytest.fixture(scope="session")

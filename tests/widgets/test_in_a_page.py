@@ -10,7 +10,7 @@ from cropnb import metrics
 
 pytestmark = pytest.mark.browser
 
-ALL = ["explorer", "candidate_scores", "composition", "score_terms"]
+ALL = ["explorer", "candidate_scores", "composition", "score_terms", "pattern_explorer"]
 
 
 def shown(page: Any) -> dict[str, float]:
@@ -19,7 +19,7 @@ def shown(page: Any) -> dict[str, float]:
         "cells => cells.map((cell) => [cell.dataset.name, cell.dataset.value, cell.textContent])"
     )
     for name, value, text in cells:
-        number = re.match(r"-?[\d.]+", text).group()
+        number = re.match(r"-?[\d.]+", text.replace("−", "-")).group()
         assert round(float(value), len(number.partition(".")[2])) == pytest.approx(float(number), abs=1e-3), name
     return {name: float(value) for name, value, _ in cells}
 
@@ -215,3 +215,64 @@ def test_a_figure_that_goes_leaves_no_listener(name: str, show: Any, request: An
     assert page.evaluate("count()") > 0
     page.evaluate("stop()")
     assert page.evaluate("count()") == 0
+
+
+def test_patterns_and_shapes_are_switched_and_the_best_crop_found(pattern_explorer: Any, show: Any) -> None:
+    page = show(pattern_explorer)
+
+    def check() -> dict[str, float]:
+        for name in ("pattern", "shape", "box"):
+            setattr(pattern_explorer, name, model(page, name))
+        numbers, expected = shown(page), pattern_explorer.values()
+        assert numbers == pytest.approx({name: expected[name] for name in numbers}, abs=1e-3)
+        means, shares = pattern_explorer.partition_scores()
+        cells = page.locator("td[data-value]").evaluate_all("cells => cells.map((cell) => cell.dataset.value)")
+        assert len(cells) == len(means)
+        told = [float(cell) if cell else 0.0 for cell in cells]
+        assert told == pytest.approx(means.tolist(), abs=1e-6)
+        assert [cell == "" for cell in cells] == [share == 0 for share in shares.tolist()]
+        return numbers
+
+    start = check()
+    drag(page, (240, 160), (204, 141))
+    assert check()["score"] != start["score"]
+    page.get_by_role("button", name="Go to the best candidate").click()
+    assert check()["rank"] == 1
+    assert model(page, "box") == pattern_explorer.candidates[pattern_explorer.values()["best"]]
+    assert page.locator("button").is_disabled()
+    assert page.locator("tbody tr td:last-child").evaluate_all("cells => cells.every((c) => c.textContent === '0.000')")
+    for name in ("grid_5x5", "multi_direction"):
+        page.locator("select[data-name=pattern]").select_option(name)
+        check()
+        assert page.locator("path[data-partition]").count() == len(pattern_explorer.partition_scores()[0])
+    page.locator("select[data-name=view]").select_option("pixels")
+    assert page.locator("path[data-partition]").count() == 0
+    assert page.locator("g image").get_attribute("href").startswith("data:image/png")
+
+
+def test_a_circle_stays_one_however_it_is_pulled(pattern_explorer: Any, show: Any) -> None:
+    page = show(pattern_explorer, width=390)
+    page.locator("select[data-name=shape]").select_option("circle")
+    left, top, right, bottom = model(page, "box")
+    assert right - left == bottom - top == 224
+    drag(page, (right, (top + bottom) / 2), (right + 60, 10))
+    left, top, right, bottom = model(page, "box")
+    assert right - left == bottom - top == pytest.approx(284, abs=2)
+    page.locator("[role=application]").focus()
+    page.keyboard.press("Shift+ArrowLeft")
+    page.keyboard.press("-")
+    left, top, right, bottom = model(page, "box")
+    assert right - left == bottom - top < 284
+    pattern_explorer.shape, pattern_explorer.box = "circle", [left, top, right, bottom]
+    expected = pattern_explorer.values()
+    assert shown(page) == pytest.approx({name: expected[name] for name in ("score", "rank")}, abs=1e-3)
+    assert page.locator("circle").count() == 4
+
+
+def test_a_row_shows_its_partition(pattern_explorer: Any, show: Any) -> None:
+    page = show(pattern_explorer)
+    marked = page.locator(".cropnb-picture path[fill=white]")
+    assert not marked.get_attribute("d")
+    page.locator("tbody tr").nth(3).hover()
+    partition = page.locator("path[data-partition='3']").get_attribute("d")
+    assert marked.get_attribute("d") == partition
