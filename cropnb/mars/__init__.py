@@ -1,0 +1,36 @@
+"""Mars: a network for every aspect ratio, its weights predicted from the ratio (Li et al., CVPR 2020)."""
+
+from pathlib import Path
+
+from cropnb.mars import cropper
+from cropnb.mars.cropper import FixedShape, MarsCropper, Prediction, predict
+from cropnb.mars.losses import crop_masks, pixel_loss
+from cropnb.mars.model import Mars, MarsForRatio
+from cropnb.mars.postprocess import MapCrop, crops_from_maps
+from cropnb.mars.ratio import MetaLearner, RatioEmbedding, RatioWeights, chosen_ratios
+
+__all__ = [
+    "FixedShape",
+    "MapCrop",
+    "Mars",
+    "MarsCropper",
+    "MarsForRatio",
+    "MetaLearner",
+    "Prediction",
+    "RatioEmbedding",
+    "RatioWeights",
+    "chosen_ratios",
+    "crop_masks",
+    "crops_from_maps",
+    "load_cropper",
+    "pixel_loss",
+    "predict",
+]
+
+
+def load_cropper(weights: str | Path | None = None, device: str = "cpu") -> MarsCropper:
+    """A trained Mars.
+
+    Raises `WeightsUnavailable` without weights, `CheckpointError` for those of another method.
+    """
+    return cropper.load_cropper(weights, device)

@@ -1,0 +1,174 @@
+"""Mars: a base model whose feature transformation and pixel-wise predictor are predicted from the aspect ratio.
+
+The paper's text leaves open where channels change and what the kernels are; its parameter counts settle most of that
+(`cropnb.mars.parameters`). Taught in `book/papers/mars.ipynb`.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cropnb import backbones
+from cropnb.errors import CropnbError
+from cropnb.mars.padding import MULTIPLE, cells, masked_mean, padding_as_zero
+from cropnb.mars.ratio import MetaLearner, RatioEmbedding, RatioWeights, check_ratios
+
+WIDEST = 512  # ResNet50's 1024 and 2048 channels are reduced to this, or ARS-FTM alone would take 537 million numbers
+
+
+def cut_features(backbone: backbones.Backbone, images: Tensor, sizes: Tensor | None = None) -> Tensor:
+    """Photos (B, 3, H, W) → what the backbone gives at its one cut; sizes as in `Mars.features`.
+
+    Raises CropnbError for padded frames whose sides 32 doesn't divide.
+    """
+    height, width = images.shape[-2:]
+    ragged = bool(height % MULTIPLE or width % MULTIPLE)
+    if sizes is not None and ragged:
+        raise CropnbError(f"frames of {width} × {height} with padding: both sides must be multiples of {MULTIPLE}")
+    if ragged and backbone.name == "vgg16":  # its pooling drops an odd last row, which would be missing in the map
+        sizes = torch.tensor([[width, height]], device=images.device).expand(len(images), 2)
+        images = F.pad(images, (0, -width % MULTIPLE, 0, -height % MULTIPLE))
+        across, down = cells(sizes[0], backbone.strides[0]).tolist()
+        return cut_features(backbone, images, sizes)[..., :down, :across]
+    with padding_as_zero(backbone, sizes, height):
+        return backbone(images)[0]
+
+
+class Upsampler(nn.Module):
+    """(B, c, h, w) → (B, C_out, h · 2ⁿ, w · 2ⁿ): to C_out channels, then n deconvolutions that each double the sides.
+
+    Deconvolutions of kernel 2 don't overlap, so a cell's descendants see no other cell: padding can't spread here.
+    """
+
+    def __init__(self, channels: int, out_channels: int, doublings: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(channels, out_channels, 1)
+        self.mix = nn.Conv2d(out_channels, out_channels, 1)
+        self.deconvolutions = nn.ModuleList(
+            nn.ConvTranspose2d(out_channels, out_channels, 2, 2) for _ in range(doublings)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.mix(F.relu(self.reduce(x))))
+        for deconvolution in self.deconvolutions:
+            x = F.relu(deconvolution(x))
+        return x
+
+
+class Mars(nn.Module):
+    """Every row of Tables 1 to 6, by its arguments.
+
+    Args:
+        backbone, cut: the network that sees the photo and where it ends (Table 1).
+        fc_layers: fully-connected layers of the meta-learners, 0…4 (Table 2); `neurons` of each, 512 in the paper.
+        embeddings, embedding_dim: number and dimension of the ratios' vectors (Table 5).
+        out_channels, out_stride: C_out, and the photo's pixels a cell of the map: 16, 8, 4, 2 or 1 (Table 6).
+        ars_ftm, ars_pwp: whether the ratio decides the feature transformation and the predictor (Table 3). Without the
+            first f_ars is f_ara; without the second a plain 1×1 convolution predicts.
+        ratio_input: "interpolated", "nearest" or "scalar" (Table 4).
+        weights: "imagenet" for the backbone, or None for a random start.
+
+    `forward` takes photos (B, 3, H, W) in 0…1 with a ratio for each (B,), and their sizes (B, 2) as (width, height)
+    where some are padded; it returns logits (B, h, w) of «this cell lies in the crop».
+
+    Raises CropnbError for what no table has a place for, WeightsUnavailable as `backbones.build`.
+    """
+
+    def __init__(
+        self,
+        backbone: str = "mobilenet_v2",
+        cut: str = "c4_6",
+        fc_layers: int = 1,
+        embeddings: int = 101,
+        embedding_dim: int = 512,
+        out_channels: int = 96,
+        out_stride: int = 4,
+        ars_ftm: bool = True,
+        ars_pwp: bool = True,
+        ratio_input: str = "interpolated",
+        *,
+        neurons: int = 512,
+        weights: str | None = "imagenet",
+    ) -> None:
+        super().__init__()
+        cut = "c5_1" if (backbone, cut) == ("vgg16", "pool5") else cut
+        self.backbone = backbones.build(backbone, [cut], weights)
+        (channels,), (self.stride,) = self.backbone.channels, self.backbone.strides
+        doublings = (self.stride // max(out_stride, 1)).bit_length() - 1
+        if out_stride < 1 or out_stride << doublings != self.stride:
+            raise CropnbError(f"out_stride is {out_stride}; a map of stride {self.stride} doubles to 1, 2, 4 … of it")
+        if out_channels < 1:
+            raise CropnbError(f"out_channels is {out_channels}; the map needs one at least")
+        self.out_stride = out_stride
+        self.narrow = nn.Conv2d(channels, WIDEST, 1) if channels > WIDEST else None
+        self.channels = min(channels, WIDEST)  # c of Figure 2
+        self.upsampler = Upsampler(self.channels, out_channels, doublings)
+        self.embedding = self.meta = None
+        if ars_ftm or ars_pwp:
+            self.embedding = RatioEmbedding(embeddings, embedding_dim, ratio_input)
+            predicted = (self.channels if ars_ftm else None, out_channels if ars_pwp else None)
+            self.meta = MetaLearner(self.embedding.width, *predicted, fc_layers, neurons)
+        self.predictor = None if ars_pwp else nn.Conv2d(out_channels, 1, 1)
+
+    def features(self, images: Tensor, sizes: Tensor | None = None) -> Tensor:
+        """Photos (B, 3, H, W) → the feature map before pooling, (B, c, h, w); independent of the ratio.
+
+        sizes: (B, 2), (width, height) of each photo in its frame; None where the frames hold nothing else. Padded
+        frames have sides that 32 divides, as `padding.collate` gives them.
+        """
+        features = cut_features(self.backbone, images, sizes)
+        return features if self.narrow is None else F.relu(self.narrow(features))
+
+    def ratio_weights(self, aspects: Tensor | float) -> RatioWeights:
+        """The weights that B ratios ask for (equations 3, 5 and 6). Raises BoxError for what is no ratio."""
+        if self.meta is None:
+            return RatioWeights(None, None)
+        aspects = check_ratios(aspects).to(next(self.meta.parameters()).device)
+        return self.meta(self.embedding(aspects))
+
+    def head(self, features: Tensor, weights: RatioWeights, counts: Tensor | None = None) -> Tensor:
+        """Feature maps (B, c, h, w) and weights for each → logits (B, h', w') at the output's stride.
+
+        counts: (B, 2), cells across and down of each photo in `features`, where some are padded.
+        The weights differ from sample to sample; both products run as one batched multiplication.
+        """
+        pooled = masked_mean(features, counts)  # f_ara, [B, c]
+        if weights.transform is not None:
+            pooled = torch.bmm(weights.transform, pooled[:, :, None])[:, :, 0]  # f_ars
+        upsampled = self.upsampler(features + pooled[:, :, None, None])  # [B, C_out, h', w']
+        if weights.predictor is None:
+            return self.predictor(upsampled)[:, 0]
+        return torch.bmm(weights.predictor[:, None], upsampled.flatten(2)).view(-1, *upsampled.shape[-2:])
+
+    def forward(self, images: Tensor, aspects: Tensor | float, sizes: Tensor | None = None) -> Tensor:
+        counts = None if sizes is None else cells(sizes, self.stride)
+        return self.head(self.features(images, sizes), self.ratio_weights(aspects), counts)
+
+    def for_ratio(self, aspect: float) -> "MarsForRatio":
+        """The new model for one ratio: its weights are predicted here, once, and not again for each photo."""
+        return MarsForRatio(self, aspect)
+
+    def meta_parameters(self) -> list[nn.Parameter]:
+        """Those of the embedding and the meta-learners, which the paper decays more than the rest."""
+        return [] if self.meta is None else [*self.embedding.parameters(), *self.meta.parameters()]
+
+
+class MarsForRatio(nn.Module):
+    """Mars with the weights of one ratio plugged in (section 3.3): photos (B, 3, H, W) → logits (B, h', w')."""
+
+    def __init__(self, mars: Mars, aspect: float) -> None:
+        super().__init__()
+        self.mars, self.aspect = mars, float(check_ratios(aspect)[0])
+        with torch.no_grad():
+            weights = mars.ratio_weights(self.aspect)
+        self.register_buffer("transform", weights.transform, persistent=False)
+        self.register_buffer("predictor", weights.predictor, persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.mars.features(images))
+
+    def head(self, features: Tensor) -> Tensor:
+        """Features (B, c, h, w) of photos without padding → logits (B, h', w')."""
+        number = len(features)
+        expanded = (None if w is None else w.expand(number, *w.shape[1:]) for w in (self.transform, self.predictor))
+        return self.mars.head(features, RatioWeights(*expanded))
