@@ -14,9 +14,7 @@ from cropnb.errors import BoxError
 AT_ONCE = 128  # circles pooled together; more would only take more memory
 
 
-def circle_pool(
-    score_map: Tensor, circles: Tensor, pattern: Pattern, size: tuple[int, int] | None = None
-) -> Tensor:
+def circle_pool(score_map: Tensor, circles: Tensor, pattern: Pattern, size: tuple[int, int] | None = None) -> Tensor:
     """Crop-level scores Φ′ of circular crops (equation 9): (L, H, W), (N, 3) → (N,).
 
     circles: centre x, centre y and radius in pixels of the photo. size: the photo's width and height, where the map is
@@ -30,9 +28,7 @@ def circle_pool(
     return (sums.sum(-1) / lengths.sum(-1)).to(score_map.dtype)
 
 
-def circle_scores(
-    score_map: Tensor, circle: Tensor, pattern: Pattern, size: tuple[int, int] | None = None
-) -> Tensor:
+def circle_scores(score_map: Tensor, circle: Tensor, pattern: Pattern, size: tuple[int, int] | None = None) -> Tensor:
     """The mean score of what each partition has in a circle: (L, H, W), (3,) → (L,), or (N, 3) → (N, L).
 
     0 for a partition that lies in the corners and has nothing. Arguments and errors as `circle_pool`.
@@ -55,9 +51,7 @@ def bounding_squares(circles: Tensor) -> Tensor:
     return torch.cat([centre - radius, centre + radius], dim=-1)
 
 
-def _sums(
-    score_map: Tensor, circles: Tensor, pattern: Pattern, size: tuple[int, int] | None
-) -> tuple[Tensor, Tensor]:
+def _sums(score_map: Tensor, circles: Tensor, pattern: Pattern, size: tuple[int, int] | None) -> tuple[Tensor, Tensor]:
     """What each partition (N, L) of each circle sums to, and the length of its chords."""
     circles, width, height = _checked(score_map, circles, pattern, size)
     running = functional.pad(score_map, (1, 0)).double().cumsum(-1)  # (L, H, W + 1)

@@ -37,8 +37,10 @@ def ranking_pairs(mos: Tensor, delta: float) -> Tensor:
     return pairs
 
 
-def ranking_loss(scores: Tensor, mos: Tensor, delta: float) -> Tensor:
+def ranking_loss(scores: Tensor, mos: Tensor, delta: float, per_pair: bool = False) -> Tensor:
     """L_rank of equation 4: predicted and annotated scores (..., N) of a photo's crops → (...), a sum over its pairs.
+
+    per_pair: their mean instead, another reading of what λ in equation 8 is measured against.
 
     Raises `MetricError` as `ranking_pairs`: a photo without a pair teaches nothing and is better left out before.
     """
@@ -48,7 +50,8 @@ def ranking_loss(scores: Tensor, mos: Tensor, delta: float) -> Tensor:
     if not bool(above.any(-1).any(-1).all()):
         raise _no_pairs(mos, delta)
     hinge = (1 + scores[..., None, :] - scores[..., :, None]).clamp(min=0)  # [k, t]: 1 + Φ(t) − Φ(k)
-    return (hinge * above).sum((-2, -1))
+    total = (hinge * above).sum((-2, -1))
+    return total / above.sum((-2, -1)) if per_pair else total
 
 
 def _no_pairs(mos: Tensor, delta: float) -> MetricError:
@@ -89,8 +92,18 @@ def saliency_loss(score_map: Tensor, saliency: Tensor) -> Tensor:
 
 
 def asm_loss(
-    score_map: Tensor, scores: Tensor, mos: Tensor, saliency: Tensor, delta: float, weight: float = LAMBDA
+    score_map: Tensor,
+    scores: Tensor,
+    mos: Tensor,
+    saliency: Tensor,
+    delta: float,
+    weight: float = LAMBDA,
+    per_pair: bool = False,
 ) -> Mapping[str, Tensor]:
-    """L = L_rank + λ L_sal of equation 8, the mean over a batch of photos; its parts beside it."""
-    ranking, salient = ranking_loss(scores, mos, delta).mean(), saliency_loss(score_map, saliency).mean()
+    """L = L_rank + λ L_sal of equation 8, with λ the `weight`; the mean over a batch of photos, its parts beside it.
+
+    Shapes and errors as `ranking_loss` and `saliency_loss`.
+    """
+    ranking = ranking_loss(scores, mos, delta, per_pair).mean()
+    salient = saliency_loss(score_map, saliency).mean()
     return {"loss": ranking + weight * salient, "ranking": ranking, "saliency": salient}

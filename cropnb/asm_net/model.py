@@ -1,4 +1,4 @@
-"""ASM-Net: a fully convolutional network whose output is a map of scores, a channel for each partition (Section 3.1)."""
+"""ASM-Net: a fully convolutional network that draws a map of scores, a channel for each partition (Section 3.1)."""
 
 from collections.abc import Sequence
 
@@ -22,8 +22,8 @@ class AsmNet(nn.Module):
     """Photos (B, 3, H, W) in 0…1, sides multiples of 32 → aesthetic score maps (B, L, H / stride, W / stride).
 
     backbone: "vgg16", the paper's, or "mobilenet_v2". weights: "imagenet", or None for a random start. stride: 1 as in
-    the paper makes a map of the photo's resolution; the finest features have 8 (VGG16: 4), so that a map of stride 4
-    holds what they know. Raises `WeightsUnavailable` when the backbone's weights are not here.
+    the paper makes a map of the photo's resolution, interpolated between features whose finest stride is 8 (VGG16: 4).
+    Raises `WeightsUnavailable` when the backbone's weights are not here.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class AsmNet(nn.Module):
         backbone: str = "mobilenet_v2",
         pattern: str | Pattern = "cross_rectangle",
         weights: str | None = "imagenet",
-        stride: int = 4,
+        stride: int = 8,
     ) -> None:
         super().__init__()
         self.pattern, self.stride = patterns.find(pattern), stride

@@ -143,9 +143,7 @@ def _directions(side: int) -> Tensor:
     right, lower = (off > 0).expand(side, side), (off > 0)[:, None].expand(side, side)
     upper_right = torch.where(steep, 0, 1)  # clockwise from the top: 0 1 | 2 3 | 4 5 | 6 7
     lower_right, lower_left, upper_left = 3 - upper_right, 4 + upper_right, 7 - upper_right
-    return torch.where(
-        right, torch.where(lower, lower_right, upper_right), torch.where(lower, lower_left, upper_left)
-    )
+    return torch.where(right, torch.where(lower, lower_right, upper_right), torch.where(lower, lower_left, upper_left))
 
 
 _ALL = (

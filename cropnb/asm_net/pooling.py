@@ -80,7 +80,7 @@ def composition_pool_pixels(score_map: Tensor, boxes: Tensor, pattern: Pattern) 
 
 
 def summed_area_table(score_map: Tensor) -> Tensor:
-    """(..., H, W) → (..., H + 1, W + 1), in double precision: entry (i, j) sums the i first rows and j first columns."""
+    """(..., H, W) → (..., H + 1, W + 1), in double precision: entry (i, j) sums the first i rows and j columns."""
     # Summing along the last axis of a transposed copy takes half the time of summing across rows.
     rows = functional.pad(score_map, (1, 0, 1, 0)).double().cumsum(-1)
     return rows.mT.contiguous().cumsum(-1).mT
