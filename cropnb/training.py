@@ -33,7 +33,8 @@ class Recipe:
     batch_size: int = 1
     weight_decay: float = 0.0
     clip: float | None = None
-    schedule: str = "constant"  # "cosine": down to zero at the last step; "tenth after 40": a tenth from epoch 40 on
+    schedule: str = "constant"  # "cosine": down to zero at the last step; "tenth after 40": a tenth from epoch 40 on;
+    # "warm-up cosine": rises for a tenth of the steps first
     mixed_precision: bool = False  # bfloat16 on a GPU; ignored on a CPU
     seed: int = 0
 
@@ -193,10 +194,15 @@ def _schedule(recipe: Recipe, done: float) -> float:
         return 1.0
     if recipe.schedule == "cosine":
         return 0.5 * (1 + float(torch.cos(torch.tensor(done * torch.pi, dtype=torch.float64))))
+    if recipe.schedule == "warm-up cosine":
+        falling = 0.5 * (1 + float(torch.cos(torch.tensor((done - 0.1) / 0.9 * torch.pi, dtype=torch.float64))))
+        return 10 * done if done < 0.1 else falling
     name, _, epoch = recipe.schedule.rpartition(" ")
     if name == "tenth after" and epoch.isdecimal():
         return 1.0 if done * recipe.epochs < int(epoch) - 1e-6 else 0.1
-    raise CheckpointError(f"no schedule {recipe.schedule!r}: there are constant, cosine and tenth after EPOCH")
+    raise CheckpointError(
+        f"no schedule {recipe.schedule!r}: there are constant, cosine, warm-up cosine and tenth after EPOCH"
+    )
 
 
 def _save_run(
