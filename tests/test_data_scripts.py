@@ -1,11 +1,16 @@
-"""The script that tells which datasets are on a disk."""
+"""The scripts of `data_scripts/`: what is on a disk, what that blocks, and one script a dataset."""
 
+import hashlib
 import runpy
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "data_scripts" / "status.py"
+from cropnb import ledger
+from cropnb.datasets.fetch import manifest, program
+
+SCRIPTS = Path(__file__).parents[1] / "data_scripts"
+SCRIPT = SCRIPTS / "status.py"
 
 
 @pytest.fixture
@@ -45,3 +50,66 @@ def test_status_counts_annotations_and_photos_and_reports_damage(tmp_path, statu
     ]
     assert "test: can't be used" in lines[2]
     assert "b.txt, line 1" in lines[2]
+
+
+def test_status_names_the_chapters_and_pending_rows_that_a_missing_dataset_blocks(tmp_path, monkeypatch, status):
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
+    common = {"paper": "vrn", "row": "VRN", "dataset": "gaicd", "split": "test", "verdict": "pending", "note": "photos"}
+    rows = [ledger.Row(table=table, column=column, **common) for table, column in (("Table 1", "a"), ("Table 1", "b"))]
+    ledger.record("vrn", [*rows, ledger.Row(table="Table 2", column="a", **{**common, "dataset": "fcdb"})])
+    _, lines = status(str(tmp_path))
+    gaicd = lines[: lines.index(f"gaicd_v2: {tmp_path / 'gaicd_v2'}")]
+    assert "  blocks: papers/asm_net: Table 4" in gaicd
+    assert gaicd[-1] == "  blocks: 2 pending rows of the ledger vrn (chapter papers/vrn): Table 1 (2 rows)"
+    assert "  blocks: 1 pending rows of the ledger vrn (chapter papers/vrn): Table 2 (1 rows)" in lines
+
+
+def test_status_says_which_splits_are_ours(tmp_path, status):
+    _, lines = status(str(tmp_path))
+    assert sum(line.startswith("  split: ours") for line in lines) == 2  # CPC and CUHK-ICD publish no list
+
+
+@pytest.mark.parametrize("name", manifest.entries())
+def test_every_dataset_has_a_script_that_starts_and_says_where_its_files_are(name, capsys):
+    script = runpy.run_path(str(SCRIPTS / f"{name}.py"))
+    with pytest.raises(SystemExit) as left:
+        script["main"](name, ["--help"])
+    assert left.value.code == 0
+    shown = "".join(capsys.readouterr().out.split())
+    for source in manifest.entry(name).sources:
+        assert "".join(source.by_hand.split()) in shown
+
+
+def test_each_script_tells_of_all_datasets_its_own_first(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CROPNB_DATA", str(tmp_path))
+    assert program.main("flms", ["--status"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"flms: {tmp_path / 'flms'}"
+    assert f"gaicd: {tmp_path / 'gaicd'}" in lines
+
+
+@pytest.mark.parametrize("name", manifest.entries())
+def test_offline_every_script_ends_with_one_line(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CROPNB_OFFLINE", "1")
+    assert program.main(name, ["--root", str(tmp_path), "--quiet"]) == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert error.startswith("error: ")
+    assert "--from FILE" in error
+    assert not (tmp_path / name).exists() or not list((tmp_path / name).iterdir())
+
+
+def test_the_manifest_claims_no_hash_without_saying_how_it_is_known():
+    for entry in manifest.entries().values():
+        for source in entry.sources:
+            assert bool(source.sha256) == bool(source.known_from)
+            assert source.known_from in ("", "copy", "reported")
+            assert source.sha256 is None or len(bytes.fromhex(source.sha256)) == 32
+            assert source.by_hand
+
+
+def test_the_manifest_agrees_with_the_real_lists(real_data):
+    if not (real_data / "fcdb").is_dir():
+        pytest.skip("CROPNB_DATA has no fcdb")
+    for source in manifest.entry("fcdb").sources[:2]:
+        content = (real_data / "fcdb" / source.file).read_bytes()
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (source.size, source.sha256)

@@ -22,6 +22,7 @@ from cropnb.errors import ArchiveError
 LARGEST_RATIO = 20  # unpacked over packed size; JPEG has 1, lists of numbers about 5
 ALWAYS_FINE = 64 << 20  # bytes: a small archive of text may be packed tighter
 MOST_ENTRIES = 200_000
+ZIP, PACKED = b"PK", (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")  # how archives begin
 IGNORED = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
 BROKEN = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError)
 
@@ -37,15 +38,10 @@ class _Entry:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is a zip or a tar archive, packed or not."""
-    return path.is_file() and (zipfile.is_zipfile(path) or _is_tar(path))
-
-
-def _is_tar(path: Path) -> bool:
-    try:
-        return tarfile.is_tarfile(path)
-    except (*BROKEN, OSError):
-        return False
+    """Whether a file begins as a zip or a tar archive does, packed or not; it may be cut short further on."""
+    with path.open("rb") as stream:
+        start = stream.read(262)
+    return start.startswith((ZIP, *PACKED)) or start[257:] == b"ustar"
 
 
 def unpack(archive: Path, folder: Path, progress: bool = True) -> int:
@@ -59,7 +55,8 @@ def unpack(archive: Path, folder: Path, progress: bool = True) -> int:
         limit = max(ALWAYS_FINE, LARGEST_RATIO * archive.stat().st_size)
         with storage.disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            read = _zip_entries if zipfile.is_zipfile(archive) else _tar_entries
+            with archive.open("rb") as stream:
+                read = _zip_entries if stream.read(2) == ZIP else _tar_entries
             with storage.bytes_bar(None, f"unpacking {archive.name}", progress) as bar:
                 return _write(read(archive, folder, limit), archive, folder, limit, bar.update)
     except BROKEN as error:

@@ -167,11 +167,11 @@ def sha256(content: bytes) -> str:
 
 
 def jpeg(width: int, height: int, seed: int = 0) -> bytes:
-    """A drawn photo: a gradient with some noise."""
+    """A drawn photo: a gradient with much noise, so that its file is large."""
     x = np.linspace(0, 180, width)[None, :, None] + np.linspace(0, 60, height)[:, None, None]
-    noise = np.random.default_rng(seed).integers(0, 15, (height, width, 3))
+    noise = np.random.default_rng(seed).integers(-90, 90, (height, width, 3))
     buffer = io.BytesIO()
-    Image.fromarray((x + noise).astype(np.uint8)).save(buffer, "JPEG", quality=80)
+    Image.fromarray((x + noise).clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=95)
     return buffer.getvalue()
 
 

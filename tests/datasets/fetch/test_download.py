@@ -112,7 +112,7 @@ def test_a_file_that_is_gone_is_not_asked_for_twice(site, tmp_path, status):
 
 def test_a_refusal_is_an_error_at_once(site, tmp_path):
     site.faults["/set.zip"] = [answer(403)]
-    with pytest.raises(DownloadError, match="refuses.*403"):
+    with pytest.raises(DownloadError, match=r"refuses.*403"):
         get(source(site), tmp_path)
     assert len(site.requests) == 1
 
@@ -228,7 +228,7 @@ def test_nothing_is_asked_for_offline(site, tmp_path, monkeypatch):
 
 
 def test_a_site_that_is_not_there(site, tmp_path):
-    with pytest.raises(DownloadError, match="connection broke.*given up after 5 attempts"):
+    with pytest.raises(DownloadError, match=r"connection broke.*given up after 5 attempts"):
         get(source(site, url="http://127.0.0.1:9/set.zip"), tmp_path)
     with pytest.raises(DownloadError, match="no address"):
         get(source(site, url="gopher://x/set.zip"), tmp_path)
