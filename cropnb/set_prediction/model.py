@@ -1,0 +1,216 @@
+"""The set predictor (Sec. 3.3): a backbone, a conditional encoder and decoder, 90 learnable anchors, two heads."""
+
+import itertools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cropnb import backbones
+from cropnb.errors import BoxError, CropnbError, ImageError
+from cropnb.set_prediction.attention import DecoderLayer, EncoderLayer, cell_embedding, point_embedding
+
+# The last stage of the backbone. MobileNetV2's is thin, so the last map of the stage before it is pooled beside it.
+CUTS = {"resnet50": ("c5_3",), "mobilenet_v2": ("c4_7", "c5_4")}
+STRIDE = 32
+PRIOR = 0.01  # validity of every anchor before training, as for any detector trained with the focal loss
+
+
+@dataclass
+class Predictions:
+    """What the decoder's L layers say about B photos, the last layer last.
+
+    Attributes:
+        logits: (L, B, Q); their sigmoid is the validity.
+        boxes: (L, B, Q, 4) as centre x, centre y, width, height, divided by the photo's sides: `centred_norm`.
+    """
+
+    logits: Tensor
+    boxes: Tensor
+
+    @property
+    def validity(self) -> Tensor:
+        """(B, Q) of the last layer, 0…1."""
+        return self.logits[-1].sigmoid()
+
+    @property
+    def corners(self) -> Tensor:
+        """(B, Q, 4) of the last layer as x1, y1, x2, y2, divided by the photo's sides and cut off at its border."""
+        return to_corners(self.boxes[-1]).clamp(0, 1)
+
+
+def to_corners(centred: Tensor) -> Tensor:
+    """(..., 4) centre x, centre y, width, height → x1, y1, x2, y2."""
+    middle, half = centred[..., :2], centred[..., 2:] / 2
+    return torch.cat([middle - half, middle + half], dim=-1)
+
+
+def to_centred(corners: Tensor) -> Tensor:
+    """(..., 4) x1, y1, x2, y2 → centre x, centre y, width, height, as in equation 1."""
+    first, second = corners[..., :2], corners[..., 2:]
+    return torch.cat([(first + second) / 2, second - first], dim=-1)
+
+
+class Perceptron(nn.Sequential):
+    """Linear layers with ReLU between them: widths[0] → … → widths[-1]."""
+
+    def __init__(self, *widths: int) -> None:
+        layers: list[nn.Module] = []
+        for before, after in itertools.pairwise(widths):
+            layers += [nn.Linear(before, after), nn.ReLU()]
+        super().__init__(*layers[:-1])
+
+
+class SetPredictionCropper(nn.Module):
+    """Photos → for each of the anchors a crop and its validity.
+
+    The defaults are the paper's: ResNet50, six encoder and six decoder layers of 256 channels, 90 anchors. `dilated`
+    keeps the last stage at 1/16 of the photo's resolution. `light()` is the one with MobileNetV2.
+
+    An anchor's reference point follows from its vector q_i, and its box is a step away from that point. With
+    `anchor_boxes` each anchor has a whole box of its own to step away from instead, learned too, which can be laid
+    where good crops lie before training (`start_from`): not in the paper, and what a short training needs.
+
+    Raises CropnbError for sizes that don't fit each other, WeightsUnavailable without ImageNet weights.
+    """
+
+    def __init__(
+        self,
+        backbone: str = "resnet50",
+        weights: str | None = "imagenet",
+        *,
+        dilated: bool = False,
+        channels: int = 256,
+        heads: int = 8,
+        encoder_layers: int = 6,
+        decoder_layers: int = 6,
+        hidden: int = 2048,
+        anchors: int = 90,
+        dropout: float = 0.1,
+        anchor_boxes: bool = False,
+    ) -> None:
+        super().__init__()
+        if channels % 4 or channels % heads:
+            raise CropnbError(f"{channels} channels: give a multiple of 4 and of the {heads} heads")
+        if min(encoder_layers, decoder_layers, anchors) < 1 or backbone not in CUTS:
+            raise CropnbError(f"at least one layer and one anchor are needed, and a backbone of {', '.join(CUTS)}")
+        if dilated and backbone != "resnet50":
+            raise CropnbError("only ResNet50 has a dilated last stage here")
+        self.channels = channels
+        self.backbone = backbones.build(backbone, CUTS[backbone], weights)
+        if dilated:
+            _dilate(self.backbone)
+        self.reduce = nn.Conv2d(sum(self.backbone.channels), channels, 1)
+        self.encoder = nn.ModuleList(EncoderLayer(channels, heads, hidden, dropout) for _ in range(encoder_layers))
+        self.decoder = nn.ModuleList(
+            DecoderLayer(channels, heads, hidden, dropout, first=index == 0) for index in range(decoder_layers)
+        )
+        self.norm = nn.LayerNorm(channels)
+        self.anchors = nn.Parameter(torch.randn(anchors, channels))  # q_i
+        self.reference = None if anchor_boxes else Perceptron(channels, channels, 2)  # where an anchor looks first
+        self.anchor_boxes = nn.Parameter(torch.zeros(anchors, 4)) if anchor_boxes else None  # before the sigmoid
+        self.scale = Perceptron(channels, channels, channels)  # how widely, after what it has seen
+        self.box_head = Perceptron(channels, channels, channels, 4)
+        self.validity_head = nn.Linear(channels, 1)
+        self._reset()
+
+    @classmethod
+    def light(cls, weights: str | None = "imagenet", **changed: object) -> "SetPredictionCropper":
+        """The small one, for a CPU: MobileNetV2, one encoder and three decoder layers of 96 channels, anchor boxes."""
+        small = {"channels": 96, "heads": 8, "encoder_layers": 1, "decoder_layers": 3, "hidden": 384}
+        small["anchor_boxes"] = True
+        return cls("mobilenet_v2", weights, **{**small, **changed})
+
+    def forward(self, images: Tensor) -> Predictions:
+        """Photos (B, 3, H, W) in 0…1, all of one size; several sizes: `features` of each, then `pad`."""
+        return self.from_features(self.features(images))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Photos (B, 3, H, W) in 0…1 → (B, C, H / 32, W / 32), rounded up; twice as fine where dilated."""
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise ImageError(f"photos have the shape (B, 3, H, W), not {tuple(images.shape)}")
+        *finer, last = self.backbone(images)
+        pooled = [functional.adaptive_avg_pool2d(level, last.shape[-2:]) for level in finer]
+        return torch.cat([*pooled, last], dim=1)
+
+    def from_features(self, features: Tensor, mask: Tensor | None = None) -> Predictions:
+        """Feature maps (B, C, h, w), and a mask (B, h, w) that is true inside each photo, unless all are equal."""
+        memory = self.reduce(features).flatten(2).transpose(1, 2)  # (B, T, C), T = h w
+        inside = features.new_ones(features[:, 0].shape, dtype=torch.bool) if mask is None else mask
+        places, mask = cell_embedding(inside, self.channels), None if mask is None else mask.flatten(1)
+        for layer in self.encoder:
+            memory = layer(memory, places, mask)
+        anchors = self.anchors.expand(len(features), -1, -1)  # (B, Q, C)
+        start = self._starts()  # (Q, 4)
+        sought = point_embedding(start[:, :2].sigmoid(), self.channels)  # (Q, C)
+        x, states = torch.zeros_like(anchors), []
+        for index, layer in enumerate(self.decoder):
+            scaled = (sought if index == 0 else sought * self.scale(x)).expand_as(x)
+            x = layer(x, anchors, scaled, memory, places, mask)
+            states.append(self.norm(x))
+        states = torch.stack(states)  # (L, B, Q, C)
+        boxes = (self.box_head(states) + start).sigmoid()
+        return Predictions(self.validity_head(states).squeeze(-1), boxes)
+
+    def start_from(self, crops: Tensor, good: float, seed: int = 0) -> "SetPredictionCropper":
+        """Lay the untrained anchor boxes where good crops lie: at the centres of as many clusters of them.
+
+        crops (N, 4): good crops of the training photos as `centred_norm`; good: how many a photo has, of which follows
+        the validity at the start. Raises BoxError for too few crops, CropnbError for a model without anchor boxes.
+        """
+        if self.anchor_boxes is None:
+            raise CropnbError("this model has no anchor boxes to lay somewhere; build it with anchor_boxes=True")
+        if crops.ndim != 2 or crops.shape[-1] != 4 or len(crops) < len(self.anchors):
+            raise BoxError(f"crops have the shape {tuple(crops.shape)}: give (N, 4), one an anchor at least")
+        with torch.no_grad():
+            self.anchor_boxes.copy_(_clusters(crops, len(self.anchors), seed).clamp(0.01, 0.99).logit())
+            self.validity_head.bias.fill_(float(torch.tensor(good / len(self.anchors)).clamp(PRIOR, 0.5).logit()))
+        return self
+
+    def _starts(self) -> Tensor:
+        """Where boxes start from, (Q, 4) before the sigmoid: the reference point, or the anchor's own box."""
+        if self.anchor_boxes is not None:
+            return self.anchor_boxes
+        return functional.pad(self.reference(self.anchors), (0, 2))
+
+    def _reset(self) -> None:
+        for name, parameter in self.named_parameters():
+            if parameter.ndim > 1 and not name.startswith(("backbone.", "anchor")):
+                nn.init.xavier_uniform_(parameter)
+        nn.init.zeros_(self.box_head[-1].weight)
+        nn.init.zeros_(self.box_head[-1].bias)
+        nn.init.constant_(self.validity_head.bias, float(torch.tensor(PRIOR).logit()))
+
+
+def pad(maps: list[Tensor]) -> tuple[Tensor, Tensor | None]:
+    """Feature maps (1, C, h, w) of several photos → (B, C, h', w') and the mask (B, h', w'), None if all are equal."""
+    height, width = (max(part.shape[side] for part in maps) for side in (-2, -1))
+    if all(part.shape[-2:] == (height, width) for part in maps):
+        return torch.cat(maps), None
+    grown = [functional.pad(part, (0, width - part.shape[-1], 0, height - part.shape[-2])) for part in maps]
+    mask = torch.zeros(len(maps), height, width, dtype=torch.bool, device=maps[0].device)
+    for index, part in enumerate(maps):
+        mask[index, : part.shape[-2], : part.shape[-1]] = True
+    return torch.cat(grown), mask
+
+
+def _dilate(backbone: backbones.Backbone) -> None:
+    """ResNet50's last stage without its stride: its 3 × 3 filters reach twice as far instead, with the same weights."""
+    first, *others = backbone.units[-3:]
+    first.conv2.stride = first.downsample[0].stride = (1, 1)
+    for block in others:
+        block.conv2.dilation = block.conv2.padding = (2, 2)
+
+
+def _clusters(points: Tensor, count: int, seed: int, rounds: int = 20) -> Tensor:
+    """The centres (count, D) of clusters of points (N, D), by Lloyd's rounds from `count` points drawn at random."""
+    points = points.double().cpu()
+    draw = torch.Generator().manual_seed(seed)
+    centres = points[torch.randperm(len(points), generator=draw)[:count]].clone()
+    for _ in range(rounds):
+        nearest = torch.cdist(points, centres).argmin(1)
+        total = torch.zeros_like(centres).index_add_(0, nearest, points)
+        members = torch.bincount(nearest, minlength=count)[:, None]
+        centres = torch.where(members > 0, total / members.clamp(min=1), centres)
+    return centres.float()
