@@ -55,7 +55,7 @@ def _sums(score_map: Tensor, circles: Tensor, pattern: Pattern, size: tuple[int,
     """What each partition (N, L) of each circle sums to, and the length of its chords."""
     circles, width, height = _checked(score_map, circles, pattern, size)
     running = functional.pad(score_map, (1, 0)).double().cumsum(-1)  # (L, H, W + 1)
-    parts = [_part(running, part, pattern, width, height) for part in circles.split(AT_ONCE)]
+    parts = [_part(running, part, pattern, width, height) for part in circles.split(AT_ONCE) if len(part)]
     sums, lengths = zip(*parts, strict=True) if parts else ((), ())
     empty = running.new_zeros(0, pattern.partitions)
     return torch.cat([empty, *sums]), torch.cat([empty, *lengths])

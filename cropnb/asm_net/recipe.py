@@ -51,7 +51,7 @@ class Profile:
 PROFILES = {
     "smoke": Profile(96, 32, 40, head_epochs=6),
     # On a frozen backbone a network is a linear map of features that are computed once: seconds an epoch.
-    "cpu": Profile(None, 500, None, head_epochs=4, epochs=1),
+    "cpu": Profile(None, 500, None, head_epochs=2, epochs=1),
     # Section 4.2 names VGG16 and δ. Optimiser, learning rate, batch and epochs are not printed: these are ours.
     "full": Profile(None, 500, None, epochs=20, learning_rate=1e-4, batch=8, backbone="vgg16", stride=1),
 }
