@@ -65,9 +65,15 @@ def measure(cropper: Cropper, dataset: CropDataset, required: bool, progress: bo
     return {"IoU": iou, "BDE": bde}
 
 
-def rows(names: Sequence[str], dataset: CropDataset, command: str, device: str = "cpu") -> list[ledger.Row]:
-    """Rows of every cropper, for both ways of asking; each notes its paired difference from the centred window."""
-    found = []
+def rows(
+    names: Sequence[str], dataset: CropDataset, command: str, device: str = "cpu", listed: int | None = None
+) -> list[ledger.Row]:
+    """Rows of every cropper, for both ways of asking; each notes its paired difference from the centred window.
+
+    listed: photos that the dataset's list has; where some of them are gone, the intervals are widened for them.
+    """
+    found, listed = [], listed or len(dataset)
+    gone = f"; {len(dataset)} of {listed} listed photos, and the interval is widened for the rest"
     for table, reference in ((FREE, REFERENCE), (REQUIRED, REFERENCE_REQUIRED)):
         values, minutes = {}, {}
         for name in dict.fromkeys((reference, *names)):
@@ -76,7 +82,7 @@ def rows(names: Sequence[str], dataset: CropDataset, command: str, device: str =
             minutes[name] = round((time.perf_counter() - start) / 60, 2)
         for name, columns in values.items():
             for column, photos in columns.items():
-                interval = [round(value, 4) for value in metrics.bootstrap_interval(photos)]
+                interval = [round(value, 4) for value in metrics.with_missing(photos, listed)]
                 note = "what the others are compared with"
                 if name != reference:
                     gap = metrics.paired_bootstrap(photos, values[reference][column])
@@ -98,7 +104,7 @@ def rows(names: Sequence[str], dataset: CropDataset, command: str, device: str =
                         minutes=minutes[name],
                         command=command,
                         commit=ledger.current_commit(),
-                        note=note,
+                        note=note + (gone if listed > len(dataset) else ""),
                     )
                 )
     return found
@@ -116,8 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = options.parse_args(arguments)
     command = shlex.join(["python", "-m", "cropnb.evaluation", *(sys.argv[1:] if arguments is None else arguments)])
     try:
-        dataset = datasets.load(chosen.dataset, "test").with_photos()
-        measured = rows(chosen.methods, dataset, command, chosen.device)
+        whole = datasets.load(chosen.dataset, "test")
+        measured = rows(chosen.methods, whole.with_photos(), command, chosen.device, listed=len(whole))
         if chosen.record:
             ledger.record(NAME, measured)
     except CropnbError as error:

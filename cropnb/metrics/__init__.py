@@ -4,8 +4,8 @@ Shares are 0…1 (the papers print per cent). Metrics work on the last dimension
 """
 
 from cropnb.metrics.cost import average_steps, time_a_photo
-from cropnb.metrics.detection import average_precision
-from cropnb.metrics.intervals import Difference, Interval, bootstrap_interval, paired_bootstrap
+from cropnb.metrics.detection import average_precision, average_precision_interval
+from cropnb.metrics.intervals import Difference, Interval, bootstrap_interval, paired_bootstrap, with_missing
 from cropnb.metrics.overlap import bde, center_offset, iou_and_bde, set_acc_1n
 from cropnb.metrics.ranking import (
     acc_bar,
@@ -25,6 +25,7 @@ __all__ = [
     "acc_kn",
     "acc_n",
     "average_precision",
+    "average_precision_interval",
     "average_ranks",
     "average_steps",
     "bde",
@@ -38,4 +39,5 @@ __all__ = [
     "set_acc_1n",
     "srcc",
     "time_a_photo",
+    "with_missing",
 ]

@@ -7,6 +7,8 @@ from numpy.typing import ArrayLike
 
 from cropnb.errors import MetricError
 
+MISSING_SHIFT = 0.2  # standard deviations by which photos that are gone may differ: a small effect, by convention
+
 
 class Interval(NamedTuple):
     """A mean and the ends of its interval, all in the unit of the values."""
@@ -34,6 +36,22 @@ def bootstrap_interval(values: ArrayLike, seed: int = 0, level: float = 0.95, sa
     values = _table(values)
     means = _resampled_means(values, seed, samples)
     return Interval(float(values.mean()), *_ends(means, level))
+
+
+def with_missing(values: ArrayLike, listed: int, shift: float = MISSING_SHIFT, seed: int = 0) -> Interval:
+    """`bootstrap_interval` of the photos that are left of a list of `listed`, widened for those that are gone.
+
+    What is gone is gone for reasons, and may be easier or harder in the mean: both ends move out by the share that is
+    missing times `shift` standard deviations between photos. With nothing missing it is the plain interval.
+    Raises MetricError for fewer listed photos than values, and as `bootstrap_interval`.
+    """
+    table = _table(values)
+    photos = table.shape[-1]
+    if listed < photos:
+        raise MetricError(f"{photos} photos can't be left of a list of {listed}")
+    found = bootstrap_interval(values, seed)
+    slack = (1 - photos / listed) * shift * float(table.mean(axis=0).std())
+    return Interval(found.mean, found.low - slack, found.high + slack)
 
 
 def paired_bootstrap(

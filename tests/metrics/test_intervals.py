@@ -108,3 +108,17 @@ def test_timing_leaves_out_the_warm_up_and_takes_the_median():
 
     assert 0.02 <= metrics.time_a_photo(crop, [1, 2, 3, 4, 5], warm_up=1) < 0.1
     assert seen == [1, 1, 2, 3, 4, 5]
+
+
+def test_an_interval_is_widened_for_photos_that_are_gone():
+    values = np.random.default_rng(0).normal(0.6, 0.1, 50)
+    plain = metrics.bootstrap_interval(values)
+    assert metrics.with_missing(values, 50) == plain
+    wide = metrics.with_missing(values, 200)
+    assert wide.mean == plain.mean
+    slack = 0.75 * 0.2 * values.std()
+    assert (plain.low - wide.low, wide.high - plain.high) == pytest.approx((slack, slack))
+    runs = np.stack([values, values])
+    assert metrics.with_missing(runs, 200, shift=0).high == metrics.bootstrap_interval(runs).high
+    with pytest.raises(MetricError, match="50 photos can't be left of a list of 49"):
+        metrics.with_missing(values, 49)

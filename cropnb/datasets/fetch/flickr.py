@@ -86,7 +86,7 @@ def statuses(folder: Path) -> dict[str, str]:
 def is_complete(job: Job) -> bool:
     """Whether every listed photo is settled: present, or known to be gone."""
     listed = dict(read_lists(job.folder))
-    found = statuses(job.folder)
+    found = _present(job, listed, statuses(job.folder))
     return len(listed) >= manifest.entry(job.name).published and all(found.get(name) in FINAL for name in listed)
 
 

@@ -75,7 +75,7 @@ def _flms(unpacked: Path, ready: Path) -> None:
 
 
 def _cuhk_icd(unpacked: Path, ready: Path) -> None:
-    for inner in list(unpacked.rglob("*.zip")):
+    for inner in [path for path in unpacked.rglob("*.zip") if path.is_file()]:
         archives.unpack(inner, inner.with_suffix(""), progress=False)
         inner.unlink()
     _move([find(unpacked, ANNOTATIONS["cuhk_icd"])], ready)

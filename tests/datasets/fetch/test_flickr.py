@@ -57,9 +57,12 @@ def test_every_photo_is_accounted_for(fcdb, site):
 
 
 def test_a_photo_that_was_removed_is_fetched_again(fcdb):
+    fcdb.site.files |= {"/page_b.jpg": jpeg(100, 80), "/cut_b.jpg": jpeg(100, 80)}
     flickr.obtain(fcdb.job())
+    assert flickr.is_complete(fcdb.job())
     (fcdb.folder / "fcdb/photos/present_b.jpg").unlink()
-    assert not flickr.is_complete(fcdb.job()) or flickr.obtain(fcdb.job()).photos == 2
+    assert not flickr.is_complete(fcdb.job())
+    assert flickr.obtain(fcdb.job()).photos == 4
     assert (fcdb.folder / "fcdb/photos/present_b.jpg").exists()
 
 
