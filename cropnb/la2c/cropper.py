@@ -1,0 +1,61 @@
+"""Asking a trained agent for a crop: it proposes the one box that it stops at."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from cropnb import training
+from cropnb.croppers import check_aspect, largest_window, shipped
+from cropnb.errors import WeightsUnavailable
+from cropnb.images import to_image
+from cropnb.la2c.model import Agent
+from cropnb.la2c.play import play
+
+
+class StepCropper:
+    """A proposing method. It finds one crop a photo; of a required ratio, the window around that."""
+
+    name = "la2c"
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent, self.card = agent, agent.card
+
+    @torch.inference_mode()
+    def propose(self, image: Tensor, aspect: float | None = None) -> tuple[Tensor, None]:
+        """A photo (3, H, W) in 0…1 → its crop (1, 4) in pixels. Raises `ImageError` for a side below 30 pixels."""
+        episode = play(self.agent, to_image(image), **rules_of(self.agent))
+        if aspect is None:
+            return episode.box[None], None
+        return window_around(episode.box, aspect, image.shape[-1], image.shape[-2])[None], None
+
+
+def window_around(box: Tensor, aspect: float, width: int, height: int) -> Tensor:
+    """The window (4,) of a ratio that has a box's (4,) area, or fits into the photo, moved inside from its centre."""
+    check_aspect(aspect, width, height)
+    area = float((box[2] - box[0]) * (box[3] - box[1]))
+    largest = largest_window(width, height, aspect)
+    across = min((area * aspect) ** 0.5, largest[0])
+    sides = box.new_tensor([across, min(across / aspect, largest[1])])
+    limit = box.new_tensor([width, height])
+    corner = torch.minimum(((box[:2] + box[2:]) / 2 - sides / 2).clamp(min=0), limit - sides)
+    return torch.cat([corner, corner + sides])
+
+
+def rules_of(agent: Agent) -> dict[str, object]:
+    """What `play` has to know of how an agent was trained, from its card."""
+    return {"actions": agent.card["actions"], "step_limit": agent.card["step_limit"], "size": agent.card["size"]}
+
+
+def load_agent(weights: str | Path | None, device: str) -> Agent:
+    """See `cropnb.la2c.load_agent`."""
+    path = Path(weights) if weights is not None else shipped("la2c")
+    if not path.exists():
+        raise WeightsUnavailable(f"no weights of la2c at {path}; train them: python -m cropnb.la2c --profile cpu")
+    state, card = training.load_weights(path, "la2c")
+    agent = Agent(weights=None, **card["agent"])
+    training.load_into(agent, state, path)
+    agent.card = card
+    fused = agent.for_inference().to(device)
+    fused.card = card
+    return fused

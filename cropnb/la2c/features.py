@@ -1,0 +1,78 @@
+"""Albums of feature maps: each photo goes through the frozen backbone once; crops are cut from what comes out."""
+
+import copy
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from cropnb.datasets.base import CropDataset, Sample
+from cropnb.images import resize_short_side
+from cropnb.la2c.model import Agent
+from cropnb.la2c.observe import Album, check_photo, pad_truths
+from cropnb.ledger import write_atomically
+
+SHORT_SIDE, MULTIPLE = 256, 16  # pixels of a photo's shorter side; both sides are multiples of the backbone's stride
+
+
+class FeatureAlbum(Album):
+    """Feature maps of whole photos, in the place of an album's pixels: pixels (N, W', C · H') in half precision.
+
+    agent: with `shared=True`. keep: a file that keeps the maps between runs; who gives it names backbone and photos.
+    Raises as `Album`.
+    """
+
+    def __init__(
+        self,
+        dataset: CropDataset | list[Sample],
+        agent: Agent,
+        device: str = "cpu",
+        keep: Path | None = None,
+        progress: bool = False,
+    ) -> None:
+        self.samples = list(dataset)
+        truths = pad_truths(self.samples)
+        if keep is not None and keep.exists():
+            kept = load_file(keep)
+        else:
+            kept = look_at_all(self.samples, agent, progress)
+            if keep is not None:
+                keep.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(keep, save(kept))
+        self.channels = agent.backbone.channels[0]
+        self.pixels, self.kept = kept["maps"].to(device), kept["sizes"].to(device)
+        self.sizes = torch.tensor([sample.size for sample in self.samples], device=device)
+        self.truths, self.valid = (part.to(device) for part in truths)
+
+    def only(self, index: int) -> "FeatureAlbum":
+        """The album of one of its photos."""
+        return self.of([index])
+
+    def of(self, photos: list[int]) -> "FeatureAlbum":
+        """The album of some of its photos."""
+        part = copy.copy(self)
+        part.samples = [self.samples[photo] for photo in photos]
+        for name in ("pixels", "kept", "sizes", "truths", "valid"):
+            setattr(part, name, getattr(self, name)[photos])
+        return part
+
+
+@torch.no_grad()
+def look_at_all(samples: list[Sample], agent: Agent, progress: bool = False) -> dict[str, Tensor]:
+    """Maps (N, W', C · H') in half precision, columns first and padded, and their sizes (N, 2)."""
+    eyes = agent.for_inference()
+    device = next(eyes.parameters()).device
+    found = []
+    for sample in tqdm(samples, desc="features", unit="photo", disable=not progress):
+        image = sample.image()
+        check_photo(sample.name, image)
+        small = resize_short_side(image, SHORT_SIDE, MULTIPLE).clamp(0, 1)
+        found.append(eyes.look(small[None].to(device))[0].half().cpu())  # (C, H', W')
+    across, down = (max(part.shape[axis] for part in found) for axis in (2, 1))
+    maps = torch.zeros(len(found), across, found[0].shape[0], down, dtype=torch.half)
+    for index, part in enumerate(found):
+        maps[index, : part.shape[2], :, : part.shape[1]] = part.permute(2, 0, 1)
+    sizes = torch.tensor([(part.shape[2], part.shape[1]) for part in found])
+    return {"maps": maps.flatten(2), "sizes": sizes}

@@ -1,0 +1,95 @@
+"""The agent of Section 3.3: MobileNetV2, then two linear layers side by side, for the actions and for the value."""
+
+import copy
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from cropnb import backbones
+
+CUT = "c5_5"  # MobileNetV2 without its last layer
+SHARED_CUT = "c4_7"  # where the features of a whole photo are taken from, 1/16 of its resolution
+HIDDEN = 256  # of the LSTM; the paper gives no size
+
+Memory = tuple[Tensor, Tensor] | None
+
+
+class Answer(NamedTuple):
+    """What the agent makes of crops: logits (B, A) of the actions, value (B,), the memory of the LSTM (or None)."""
+
+    logits: Tensor
+    value: Tensor
+    memory: Memory
+
+
+class Agent(nn.Module):
+    """Policy and value of the current crop.
+
+    actions: how many there are, nine for LA2C, fourteen for A2-RL.
+    lstm: put an LSTM between the features and the heads, as LA2C-LSTM does.
+    weights: "imagenet", or None for a random start.
+    shared: the backbone sees the whole photo once, and the agent a crop of its feature map at every step (`grid` ×
+        `grid` places), instead of a crop of the photo that goes through the backbone again. This is no part of the
+        paper: it makes a step hundreds of times cheaper, and is what a CPU can train.
+    grid: the heads see the feature map averaged to so many places each way; 1 is MobileNetV2's own pooling.
+    """
+
+    def __init__(
+        self,
+        actions: int = 9,
+        lstm: bool = False,
+        weights: str | None = "imagenet",
+        shared: bool = False,
+        grid: int | None = None,
+        neck: int = 0,
+    ) -> None:
+        super().__init__()
+        self.shared, self.grid = shared, grid or (8 if shared else 1)
+        self.backbone = backbones.build("mobilenet_v2", [SHARED_CUT if shared else CUT], weights)
+        width = self.backbone.channels[0] * self.grid**2
+        self.neck = nn.Sequential(nn.Linear(width, neck), nn.ReLU()) if neck else None
+        width = neck or width
+        self.lstm = nn.LSTMCell(width, HIDDEN) if lstm else None
+        self.policy = nn.Linear(HIDDEN if lstm else width, actions)
+        self.value = nn.Linear(HIDDEN if lstm else width, 1)
+        for head in (self.policy, self.value):  # every action is equally likely at first, and worth nothing
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+
+    def forward(self, seen: Tensor, memory: Memory = None) -> Answer:
+        """seen (B, 3, H, W): crops, bytes or floats in 0…1; for a shared backbone (B, C, grid, grid) crops of its maps.
+
+        memory: what the last answer gave, None at first.
+        """
+        return self.act(seen if self.shared else self.look(seen), memory)
+
+    def look(self, images: Tensor) -> Tensor:
+        """Feature maps (B, C, H', W') of images (B, 3, H, W), bytes or floats in 0…1."""
+        images = images.float() / 255 if images.dtype == torch.uint8 else images
+        return self.backbone(images.contiguous(memory_format=torch.channels_last))[0]
+
+    def act(self, maps: Tensor, memory: Memory = None) -> Answer:
+        """The two heads on feature maps (B, C, h, w) of crops."""
+        if maps.shape[-2:] != (self.grid, self.grid):
+            maps = nn.functional.adaptive_avg_pool2d(maps, self.grid)
+        features = maps.flatten(1)  # (B, C · grid²)
+        if self.neck is not None:
+            features = self.neck(features)
+        if self.lstm is not None:
+            memory = self.lstm(features, memory)
+            features = memory[0]
+        return Answer(self.policy(features), self.value(features).squeeze(-1), memory)
+
+    def for_inference(self) -> "Agent":
+        """A copy with its batch normalisations folded into the convolutions: the same answers, faster."""
+        fused = copy.deepcopy(self).eval().requires_grad_(False)
+        fused.backbone = backbones.fuse_for_inference(fused.backbone)
+        return fused.to(memory_format=torch.channels_last)
+
+
+def forget(memory: Memory, ended: Tensor) -> Memory:
+    """The memory (B, ...) with nothing in it where an episode ended (B,)."""
+    if memory is None:
+        return None
+    return tuple(torch.where(ended[:, None], 0.0, part) for part in memory)
