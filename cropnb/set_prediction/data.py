@@ -38,8 +38,9 @@ def good_crops(scores: Tensor, threshold: float = 4.0, at_least: bool = False) -
 class CropPhotos:
     """A dataset's photos as bytes with the given short side, their good crops, and all scored ones.
 
-    A photo is read when it is first asked for: a run on features that were computed before asks for none. A dataset of true boxes, such as FLMS, has these as good crops and no scores. Boxes are divided by the sides of the
-    photo, so that they hold at every size.
+    A photo is read when it is first asked for: a run on features that were computed before asks for none. A dataset
+    of true boxes, such as FLMS, has these as good crops and no scores. Boxes are divided by the sides of the photo, so
+    that they hold at every size.
     """
 
     def __init__(

@@ -126,7 +126,78 @@ def test_taking_the_last_free_true_box_is_another_metric():
     truths = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 7]]).double()
     predictions = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 5.5]]).double()
     assert metrics.average_precision([scored(predictions, 0.9, 0.8)], [truths], 0.6, 10) == pytest.approx(1.0)
+    last = metrics.average_precision([scored(predictions, 0.9, 0.8)], [truths], 0.6, 10, take="last")
+    assert last == pytest.approx(51 / 101)
     # last above 0.6 for the first prediction: truths[1] (IoU 0.7); left for the second: truths[0] (IoU 0.55), a miss
+
+
+def every_photo_alone_takes_the_last(predictions, truths, threshold, limit):
+    """The rule in plain loops: which predictions hit, photo after photo, the best scored first."""
+    hits = []
+    for (boxes, scores), true in zip(predictions, truths, strict=True):
+        free = list(range(len(true)))
+        for index in scores.argsort(descending=True, stable=True)[:limit].tolist():
+            reached = [t for t in free if len(true) and box_iou(boxes[index], true[t]) >= threshold]
+            hits.append(bool(reached))
+            free = [t for t in free if not reached or t != reached[-1]]
+    return hits
+
+
+def box_iou(a, b) -> float:
+    from cropnb.boxes import iou
+
+    return float(iou(a, b))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_taking_the_last_in_plain_loops(seed):
+    from cropnb.metrics.detection import _ranked_hits
+
+    predictions, truths = random_case(seed)
+    hits, *_ = _ranked_hits(predictions, truths, 0.6, 10, "last")
+    assert hits.tolist() == every_photo_alone_takes_the_last(predictions, truths, 0.6, 10)
+    assert hits.tolist() != _ranked_hits(predictions, truths, 0.6, 10, "best")[0].tolist() or seed != 0
+
+
+def test_the_interval_resamples_whole_photos():
+    predictions, truths = random_case(2, photos=30)
+    interval, samples = metrics.average_precision_interval(predictions, truths, 0.6, 10, samples=200)
+    assert interval.mean == metrics.average_precision(predictions, truths, 0.6, 10)
+    assert interval.low < interval.mean < interval.high
+    assert samples.shape == (200,)
+    # The first draw, done by hand: the photos once more, as often as they were drawn.
+    times = np.random.default_rng(0).multinomial(30, np.full(30, 1 / 30))
+    drawn = [photo for photo in range(30) for _ in range(times[photo])]
+    again = metrics.average_precision([predictions[i] for i in drawn], [truths[i] for i in drawn], 0.6, 10)
+    assert samples[0] == pytest.approx(again, abs=1e-9)
+    better = [
+        (torch.cat([t, p[0]]), torch.cat([2 + torch.arange(len(t)), p[1]]))
+        for p, t in zip(predictions, truths, strict=True)
+    ]
+    other = metrics.average_precision_interval(better, truths, 0.6, 10, samples=200)[1]
+    assert (other > samples).all()
+
+
+def test_an_interval_needs_a_true_box():
+    with pytest.raises(MetricError, match="no photo has a true box"):
+        metrics.average_precision_interval([scored(BOX, 1.0)], [NONE], 0.5, 10)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_equals_pycocotools_far_from_the_origin_and_beyond_the_limit(seed):
+    """More photos, boxes of very different sizes, half of the photos without a true box, limits below and above."""
+    generator = torch.Generator().manual_seed(seed)
+    truths, predictions = [], []
+    for photo in range(20):
+        true = 3000 + 500 * torch.rand(photo % 4 if photo % 2 else 0, 4, generator=generator).double()
+        true = torch.cat([true[:, :2], true[:, 2:] + 700], dim=1)
+        noise = 40 * torch.randn(6, len(true), 4, generator=generator).double()
+        boxes = torch.cat([(true + noise).flatten(0, 1), BOX, BOX + 100])
+        predictions.append((boxes, (torch.rand(len(boxes), generator=generator) * 5).round().double()))
+        truths.append(true)
+    for limit in (1, 7, 200):
+        case = (predictions, truths, 0.85, limit)
+        assert metrics.average_precision(*case) == pytest.approx(coco(*case), abs=1e-12)
 
 
 def test_the_limit_is_per_photo_and_by_score():
@@ -149,6 +220,7 @@ def test_without_any_true_box_there_is_no_number():
         (lambda: metrics.average_precision([scored(BOX, 1)], [BOX], 0.5, 0), MetricError, "max_detections"),
         (lambda: metrics.average_precision([scored(BOX, 1)], [BOX], 0.0, 1), MetricError, "iou_threshold"),
         (lambda: metrics.average_precision([scored(-BOX, 1)], [BOX], 0.5, 1), BoxError, "predicted boxes"),
+        (lambda: metrics.average_precision([scored(BOX, 1)], [BOX], 0.5, 1, "first"), MetricError, "take"),
     ],
 )
 def test_bad_input_is_refused(call, error, reason):
