@@ -37,6 +37,7 @@ class Profile:
     looks: int = 1  # at each photo; see `photos.Looks`
     octaves: float = 0.0
     neurons: int = 512  # of the meta-learners
+    cells: int | None = None  # of a photo's feature map in one step; see `step_loss`
     schedule: str = "cosine"
     threshold_photos: int = 300  # training photos on which θ is searched
     mixed_precision: bool = False
@@ -56,26 +57,55 @@ class Data:
 
 
 def step_loss(
-    model: Mars, data: Data, annotations: Tensor, looks: Tensor, extra_decay: float = 0.0
+    model: Mars,
+    data: Data,
+    annotations: Tensor,
+    looks: Tensor,
+    drawn_cells: int | None = None,
+    draw: torch.Generator | None = None,
 ) -> dict[str, Tensor]:
     """Equation 8 on a batch of annotations (B,), each with the look (B,) at its photo.
 
-    extra_decay: half of it times the squared norm of the meta-learners' parameters is added to the loss. Adam's weight
-    decay adds to the gradient, and so does this: it is how one optimiser decays a part more than the rest.
+    drawn_cells: how many cells of each feature map, drawn at random, the loss is taken on; None for all. Behind the
+    pooling no cell sees another, so this is the same loss with some noise, for a fraction of the time.
     """
     device = next(model.parameters()).device
     owner = data.photos.owner[annotations]
     features, sizes = data.features(model, owner, looks, device)
     aspects = data.photos.aspects[annotations] * data.looks.stretch[owner, looks]
-    logits = model.head(features, model.ratio_weights(aspects.to(device)), cells(sizes, model.stride))
+    weights = model.ratio_weights(aspects.to(device))
+    counts = cells(sizes, model.stride)
+    raised = model.add_global(features, weights, counts)
     boxes = data.photos.boxes(annotations, data.looks.mirrored[owner, looks], sizes.cpu()).to(device)
-    targets = crop_masks(boxes, model.out_stride, *logits.shape[-2:])
-    inside = valid(cells(sizes, model.out_stride), *logits.shape[-2:])
-    pixel = pixel_loss(logits.float(), targets, inside)
-    if not extra_decay or model.meta is None:
-        return {"loss": pixel, "pixel": pixel}
-    penalty = sum(parameter.square().sum() for parameter in model.meta_parameters())
-    return {"loss": pixel + extra_decay / 2 * penalty, "pixel": pixel}
+    (height, width), times = raised.shape[-2:], model.stride // model.out_stride
+    targets = crop_masks(boxes, model.out_stride, height * times, width * times)
+    inside = valid(cells(sizes, model.out_stride), height * times, width * times)
+    if drawn_cells and drawn_cells < height * width:
+        chance = torch.rand(len(annotations), height * width, generator=draw).to(device)
+        chance = chance + valid(counts, height, width).flatten(1)  # the photo's own cells first
+        chosen = chance.topk(drawn_cells, dim=1).indices  # [B, n]
+        raised = raised.flatten(2).gather(2, chosen[:, None].expand(-1, raised.shape[1], -1))[..., None]
+        targets, inside = (_of_cells(each, chosen, times) for each in (targets, inside))
+    logits = model.predict_cells(raised, weights).reshape(targets.shape)
+    return {"loss": pixel_loss(logits.float(), targets, inside)}
+
+
+def _of_cells(values: Tensor, chosen: Tensor, times: int) -> Tensor:
+    """Of a map (B, h · times, w · times), the parts below chosen cells (B, n) of (h, w): (B, n · times, times)."""
+    number, height, width = values.shape
+    parts = values.view(number, height // times, times, width // times, times).transpose(2, 3).flatten(3).flatten(1, 2)
+    return parts.gather(1, chosen[:, :, None].expand(-1, -1, times**2)).view(number, -1, times)
+
+
+def optimizer(model: Mars, profile: Profile, rate: float) -> torch.optim.Adam:
+    """Adam with a weight decay for the base model and another for embeddings and meta-learners (section 4.1)."""
+    ratio = {id(parameter) for parameter in model.meta_parameters()}
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trained if id(p) not in ratio], "weight_decay": profile.decay},
+        {"params": [p for p in trained if id(p) in ratio], "weight_decay": profile.meta_decay},
+    ]
+    return torch.optim.Adam([group for group in groups if group["params"]], lr=rate, fused=True)
 
 
 def fit(
@@ -105,7 +135,6 @@ def fit(
             epochs,
             rate,
             batch_size=profile.batch_size,
-            weight_decay=profile.decay,
             schedule=profile.schedule,
             mixed_precision=profile.mixed_precision,
             seed=seed,
@@ -113,7 +142,7 @@ def fit(
         histories.append(
             train(
                 model,
-                _step(model, used, profile.meta_decay - profile.decay),
+                _step(model, used, profile.cells),
                 len(training.photos.owner),
                 recipe,
                 folder and folder / name,
@@ -121,16 +150,19 @@ def fit(
                 validate=lambda checked=checked: measure(model, checked).overlap.mean().item(),
                 progress=progress,
                 max_steps=max_steps,
+                optimizer=optimizer(model, profile, rate),
             )
         )
     model.backbone.requires_grad_(True)
     return histories
 
 
-def _step(model: Mars, data: Data, extra: float) -> Callable[[list[int], torch.Generator], Mapping[str, Tensor]]:
+def _step(
+    model: Mars, data: Data, drawn_cells: int | None
+) -> Callable[[list[int], torch.Generator], Mapping[str, Tensor]]:
     def step(batch: list[int], draw: torch.Generator) -> Mapping[str, Tensor]:
         looks = torch.randint(data.looks.number, (len(batch),), generator=draw)
-        return step_loss(model, data, torch.tensor(batch), looks, extra)
+        return step_loss(model, data, torch.tensor(batch), looks, drawn_cells, draw)
 
     return step
 

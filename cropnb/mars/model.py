@@ -94,15 +94,15 @@ class Mars(nn.Module):
         cut = "c5_1" if (backbone, cut) == ("vgg16", "pool5") else cut
         self.backbone = backbones.build(backbone, [cut], weights)
         (channels,), (self.stride,) = self.backbone.channels, self.backbone.strides
-        doublings = (self.stride // max(out_stride, 1)).bit_length() - 1
-        if out_stride < 1 or out_stride << doublings != self.stride:
-            raise CropnbError(f"out_stride is {out_stride}; a map of stride {self.stride} doubles to 1, 2, 4 … of it")
+        strides = [self.stride >> doublings for doublings in range(self.stride.bit_length())]  # 16, 8, 4, 2, 1
+        if out_stride not in strides:
+            raise CropnbError(f"out_stride is {out_stride!r}; deconvolutions reach {', '.join(map(str, strides))}")
         if out_channels < 1:
             raise CropnbError(f"out_channels is {out_channels}; the map needs one at least")
         self.out_stride = out_stride
         self.narrow = nn.Conv2d(channels, WIDEST, 1) if channels > WIDEST else None
         self.channels = min(channels, WIDEST)  # c of Figure 2
-        self.upsampler = Upsampler(self.channels, out_channels, doublings)
+        self.upsampler = Upsampler(self.channels, out_channels, strides.index(out_stride))
         self.embedding = self.meta = None
         if ars_ftm or ars_pwp:
             self.embedding = RatioEmbedding(embeddings, embedding_dim, ratio_input)
@@ -132,10 +132,18 @@ class Mars(nn.Module):
         counts: (B, 2), cells across and down of each photo in `features`, where some are padded.
         The weights differ from sample to sample; both products run as one batched multiplication.
         """
+        return self.predict_cells(self.add_global(features, weights, counts), weights)
+
+    def add_global(self, features: Tensor, weights: RatioWeights, counts: Tensor | None = None) -> Tensor:
+        """Figure 3: f_ara pooled, transformed to f_ars by each sample's ARS-FTM, and added to every cell."""
         pooled = masked_mean(features, counts)  # f_ara, [B, c]
         if weights.transform is not None:
             pooled = torch.bmm(weights.transform, pooled[:, :, None])[:, :, 0]  # f_ars
-        upsampled = self.upsampler(features + pooled[:, :, None, None])  # [B, C_out, h', w']
+        return features + pooled[:, :, None, None]
+
+    def predict_cells(self, features: Tensor, weights: RatioWeights) -> Tensor:
+        """(B, c, h, w) → logits (B, h', w'): upsampled, then each sample's ARS-PWP. No cell sees another one here."""
+        upsampled = self.upsampler(features)  # [B, C_out, h', w']
         if weights.predictor is None:
             return self.predictor(upsampled)[:, 0]
         return torch.bmm(weights.predictor[:, None], upsampled.flatten(2)).view(-1, *upsampled.shape[-2:])

@@ -1,0 +1,86 @@
+"""Ledger rows from runs of Mars."""
+
+from collections.abc import Mapping, Sequence
+
+from cropnb import ledger, paper, reproduction
+from cropnb.mars.variants import VARIANTS
+from cropnb.reproduction import Context
+
+MEASURED = ("IoU", "Offset")
+LOWER_IS_BETTER = ("Offset", "BDE")
+MISSING = (
+    "needs {dataset}'s photos, which can't be redistributed, and ImageNet weights of the backbone; with them on a GPU: "
+    "python -m cropnb.mars --dataset fat --profile full --device cuda --record"
+)
+SPEED_MISSING = "a speed on the authors' GPU; ratios between rows are in the table «seconds, as a ratio» where measured"
+
+
+def one_line(result: Mapping) -> str:
+    """The columns of one run, for a log."""
+    means = {name: sum(values) / len(values) for name, values in result["columns"].items()}
+    columns = ", ".join(f"{name} {value:.4g}" for name, value in means.items())
+    return f"{columns}, θ {result['threshold']:g} ({result['minutes']} min)"
+
+
+def card(result: Mapping) -> dict[str, object]:
+    """What a shipped checkpoint says about itself; `arguments` and `threshold` are what loading it needs."""
+    scores = {name: sum(values) / len(values) for name, values in result["columns"].items()}
+    kept = {name: result[name] for name in ("arguments", "threshold")}
+    return reproduction.card(result, scores) | kept
+
+
+def rows(
+    context: Context, results: Mapping[str, Sequence[Mapping]], centred: Mapping | None = None
+) -> list[ledger.Row]:
+    """Every cell that these runs measured, the claims that they decide, and the centred window beside them."""
+    found = [row for name, runs in results.items() for row in _cells(context, name, runs)]
+    found += claims(context, results)
+    some = next(iter(results.values()))[0]
+    for name in MEASURED if centred else ():
+        more = {"note": f"the largest window of the required ratio; {some['annotations']} annotations", "seeds": ()}
+        found.append(reproduction.measured(context, "baseline", "largest centred window", name, centred[name], **more))
+    return found
+
+
+def _cells(context: Context, variant: str, runs: Sequence[Mapping]) -> list[ledger.Row]:
+    thresholds = ", ".join(f"{run['threshold']:g}" for run in runs)
+    empty = sum(run["nothing above"] for run in runs) / len(runs)
+    note = f"{runs[0]['annotations']} annotations; θ {thresholds}; nothing above θ in {100 * empty:.1f} %"
+    more = {
+        "minutes": round(sum(run["minutes"] for run in runs), 1),
+        "config_hash": runs[0]["config_hash"],
+        "checkpoint_hash": runs[0].get("checkpoint_hash", ""),
+        "note": note + ("" if runs[0]["init"] == "imagenet" else "; random start"),
+        "commit": runs[0]["commit"],
+        "device": runs[0]["device"],
+        "seeds": tuple(run["seed"] for run in runs),
+    }
+    return [
+        reproduction.measured(context, table, row, name, [run["columns"][name] for run in runs], **more)
+        for table, row in VARIANTS[variant].cells
+        for name in MEASURED
+    ]
+
+
+def claims(context: Context, results: Mapping[str, Sequence[Mapping]]) -> list[ledger.Row]:
+    """A row for each claim in words that these runs decide, photo by photo, over the seeds that both have."""
+    found = []
+    for claim in paper.read("mars").claims:
+        pair = [{run["seed"]: run for run in results.get(claim[side], ())} for side in ("better", "worse")]
+        seeds = sorted(set(pair[0]) & set(pair[1]))
+        for name in MEASURED if seeds else ():
+            better, worse = ([runs[seed]["columns"][name] for seed in seeds] for runs in pair)
+            more = {"note": f"{claim['better']} against {claim['worse']}", "seeds": tuple(seeds)}
+            lower = name in LOWER_IS_BETTER
+            found.append(
+                reproduction.claim(context, claim["name"], name, better, worse, higher_is_better=not lower, **more)
+            )
+    return found
+
+
+def pending() -> list[ledger.Row]:
+    """A row for each printed number that waits for data, or, of the columns Speed, for a machine."""
+    waiting = []
+    for row in reproduction.pending("mars", MISSING):
+        waiting.append(ledger.Row(**{**row.__dict__, "note": SPEED_MISSING}) if row.column == "Speed" else row)
+    return [row for row in waiting if row.column != "Param"]
