@@ -5,6 +5,7 @@ import runpy
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from cropnb import ledger
 from cropnb.datasets.fetch import manifest, program
@@ -96,6 +97,27 @@ def test_offline_every_script_ends_with_one_line(name, tmp_path, monkeypatch, ca
     assert error.startswith("error: ")
     assert "--from FILE" in error
     assert not (tmp_path / name).exists() or not list((tmp_path / name).iterdir())
+
+
+def test_a_folder_by_hand_then_nothing_to_do_then_the_cache(tmp_path, monkeypatch, capsys):
+    """The whole way through the program, offline: --from, a second run, --prepare."""
+    monkeypatch.setenv("CROPNB_OFFLINE", "1")
+    for split, name in (("train", "a"), ("test", "b")):
+        for kind in ("images", "annotations"):
+            (tmp_path / "mine/GAIC" / kind / ("" if kind == "annotations" else split)).mkdir(
+                parents=True, exist_ok=True
+            )
+        Image.new("RGB", (600, 480)).save(tmp_path / f"mine/GAIC/images/{split}/{name}.jpg")
+        (tmp_path / f"mine/GAIC/annotations/{name}.txt").write_text("20 25 460 575 3.14\n20 25 420 525 -2\n")
+    root = ["--root", str(tmp_path / "data"), "--quiet"]
+    assert program.main("gaicd", [*root, "--from", str(tmp_path / "mine")]) == 0
+    assert "done. 2 of 1236 annotated photos and 2 photo files" in capsys.readouterr().out
+    assert program.main("gaicd", root) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert program.main("gaicd", [*root, "--prepare", "256"]) == 0
+    assert "gaicd, test: 1 photos prepared with 256 pixels" in capsys.readouterr().out
+    assert program.main("gaicd", root) == 0  # what was prepared doesn't count as a photo, nor gets lost
+    assert "2 photo files" in capsys.readouterr().out
 
 
 def test_the_manifest_claims_no_hash_without_saying_how_it_is_known():

@@ -16,7 +16,8 @@ KNOWN = {"copy": "known, from a copy", "reported": "as others have printed it", 
 def dataset_page(name: str) -> Markdown:
     """A dataset's facts as a table, from the manifest that the scripts fetch by."""
     entry = manifest.entry(name)
-    sizes = " + ".join(f"{count:,} {split}".replace(",", " ") for split, count in entry.photos.items())
+    counts = {f"{count:,}".replace(",", " "): split for split, count in entry.photos.items()}
+    sizes = " + ".join(count if split == "all" else f"{count} {split}" for count, split in counts.items())
     used = [text.partition(": ") for text in entry.used_in]
     lines = [
         ("size", f"{sizes} photos; {entry.boxes}"),

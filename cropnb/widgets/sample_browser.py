@@ -16,7 +16,7 @@ from cropnb.widgets.base import Figure, checked_boxes, checked_scores, program
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LONGEST_PHOTO = 8_000  # characters of one photo's data URI: a dozen of them belong into a page
+LONGEST_PHOTO = 7_000  # characters of one photo's data URI: a dozen of them belong into a page
 _STEPS = tuple((side, quality) for side in (400, 340, 280, 220, 160) for quality in (75, 60, 45))
 
 

@@ -71,7 +71,8 @@ def _cpc(unpacked: Path, ready: Path) -> None:
 
 def _flms(unpacked: Path, ready: Path) -> None:
     _move([find(unpacked, ANNOTATIONS["flms"])], ready)
-    _move(photos.photos_below(find(unpacked, "image", folder=True)), ready / "image")
+    folders = [path for path in unpacked.rglob("image") if path.is_dir()]
+    _move(photos.photos_below(folders[0] if folders else unpacked), ready / "image")
 
 
 def _cuhk_icd(unpacked: Path, ready: Path) -> None:
