@@ -60,7 +60,9 @@ def test_the_better_crop_is_pushed_up():
 def test_a_batch_of_photos_has_a_loss_for_each():
     scores, mos = draw(3, 12), draw(3, 12, seed=1)
     together = ranking_loss(scores, mos, 0.3)
-    assert together.tolist() == pytest.approx([ranking_loss(s, m, 0.3).item() for s, m in zip(scores, mos, strict=True)])
+    assert together.tolist() == pytest.approx(
+        [ranking_loss(s, m, 0.3).item() for s, m in zip(scores, mos, strict=True)]
+    )
 
 
 def test_empty_pair_sets_are_refused():

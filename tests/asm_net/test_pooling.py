@@ -147,7 +147,8 @@ def test_the_sides_of_a_photo_may_have_different_scales():
     crop = torch.tensor([[3.0, 2.0, 21.0, 18.0]])
     larger = crop * torch.tensor([4.0, 5.0, 4.0, 5.0])
     torch.testing.assert_close(
-        composition_pool(score_map, larger, pattern, (120, 100)), composition_pool(score_map, crop, pattern, rule="area")
+        composition_pool(score_map, larger, pattern, (120, 100)),
+        composition_pool(score_map, crop, pattern, rule="area"),
     )
 
 
@@ -288,7 +289,9 @@ def test_circle_scores_are_means_of_partitions():
 
 def test_many_circles_are_single_circles():
     pattern, score_map = PATTERNS["cross_rectangle"], noise(PATTERNS["cross_rectangle"])
-    circles = inscribed(torch.tensor([[float(i % 20), float(i % 11), i % 20 + 40.0, i % 11 + 40.0] for i in range(150)]))
+    circles = inscribed(
+        torch.tensor([[float(i % 20), float(i % 11), i % 20 + 40.0, i % 11 + 40.0] for i in range(150)])
+    )
     together = circle_pool(score_map, circles, pattern)
     for i in (0, 127, 128, 149):
         torch.testing.assert_close(together[i], circle_pool(score_map, circles[[i]], pattern)[0])
