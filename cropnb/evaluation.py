@@ -11,12 +11,13 @@ import time
 import warnings
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from cropnb import croppers, datasets, ledger, metrics
+from cropnb import candidates, croppers, datasets, ledger, metrics
 from cropnb.croppers import Cropper
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import CropnbError
@@ -44,9 +45,49 @@ class SmartCrop:
         return torch.tensor([[x, y, x + width, y + height]], dtype=torch.float32), None
 
 
+class VipsCrop:
+    """libvips' `smartcrop` by attention, the thumbnailer behind many image services. Another baseline from outside."""
+
+    name = "libvips"
+
+    def propose(self, image: Tensor, aspect: float | None = None) -> tuple[Tensor, None]:
+        """(3, H, W) in 0…1 → a largest window of the ratio (1, 4), in whole pixels; without one, the whole photo."""
+        import pyvips
+
+        picture = to_image(image)
+        across, down = croppers.largest_window(picture.width, picture.height, aspect)
+        width, height = max(int(across), 1), max(int(down), 1)
+        found = pyvips.Image.new_from_array(np.asarray(picture)).smartcrop(width, height, interesting="attention")
+        x, y = -found.xoffset, -found.yoffset  # libvips tells where the photo's corner lies from the crop
+        return torch.tensor([[x, y, x + width, y + height]], dtype=torch.float32), None
+
+
+class ManyWindows:
+    """A method that rates candidates, asked as Mars' section 4.3 asks it: among 1140 windows of the required ratio."""
+
+    suffix = ", 1140 windows"
+
+    def __init__(self, method: croppers.ScoringMethod) -> None:
+        self.name, self.score_boxes = method.name + self.suffix, method.score_boxes
+        self._method = method
+
+    def candidates(self, width: int, height: int, aspect: float | None = None) -> Tensor:
+        """1140 windows of the ratio or a few less, (N, 4); without one the method's own candidates."""
+        if aspect is None:
+            return self._method.candidates(width, height)
+        return candidates.aspect_windows(width, height, aspect, count=1140)
+
+
+OUTSIDE = {method.name: method for method in (SmartCrop, VipsCrop)}
+
+
 def load(name: str, device: str = "cpu") -> Cropper:
-    """A cropper by name, `smartcrop` among them."""
-    return Cropper(SmartCrop()) if name == SmartCrop.name else croppers.load(name, device=device)
+    """A cropper by name: of `croppers.load`, `smartcrop`, `libvips`, or such as «gaic, 1140 windows»."""
+    if name in OUTSIDE:
+        return Cropper(OUTSIDE[name]())
+    if name.endswith(ManyWindows.suffix):
+        return Cropper(ManyWindows(croppers.load(name.removesuffix(ManyWindows.suffix), device=device).method))
+    return croppers.load(name, device=device)
 
 
 def measure(cropper: Cropper, dataset: CropDataset, required: bool, progress: bool = True) -> dict[str, Tensor]:
@@ -115,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = argparse.ArgumentParser(prog="python -m cropnb.evaluation", description=__doc__)
     options.add_argument("--dataset", default="fcdb", help="fcdb, flms or cuhk_icd (default: %(default)s)")
     options.add_argument(
-        "--methods", nargs="+", default=["full", "smartcrop", *croppers.METHODS], metavar="NAME", help="what to compare"
+        "--methods", nargs="+", default=["full", *OUTSIDE, *croppers.METHODS], metavar="NAME", help="what to compare"
     )
     options.add_argument("--device", default="cpu")
     options.add_argument("--record", action="store_true", help="write the rows into the ledger")

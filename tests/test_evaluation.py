@@ -53,6 +53,52 @@ def test_smartcrop_answers_in_the_pixels_of_the_photo():
     assert (x1 + x2) / 2 > WIDTH / 2  # the only thing there is lies on the right
 
 
+@pytest.mark.parametrize("aspect", [1.0, 0.6, 16 / 9])
+def test_libvips_tells_which_pixels_it_took(aspect):
+    """The box against the crop itself, cut out of noise that has no two equal places."""
+    import numpy as np
+    import pyvips
+
+    photo = torch.rand(3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(1))
+    photo[:, :, : WIDTH // 2] = 0.5
+    (box,), scores = evaluation.VipsCrop().propose(photo, aspect)
+    assert scores is None
+    x1, y1, x2, y2 = (int(value) for value in box.tolist())
+    assert (x2 - x1) / (y2 - y1) == pytest.approx(aspect, rel=0.02)
+    array = np.asarray(to_image(photo))
+    found = pyvips.Image.new_from_array(array).smartcrop(x2 - x1, y2 - y1, interesting="attention").numpy()
+    assert (array[y1:y2, x1:x2] == found).all()
+
+
+def test_libvips_without_a_ratio_takes_the_whole_photo():
+    assert evaluation.VipsCrop().propose(torch.full((3, 20, 30), 0.5))[0].tolist() == [[0, 0, 30, 20]]
+
+
+class FarRight:
+    """Likes what ends on the right; offers nothing but the middle itself."""
+
+    name = "far_right"
+
+    def candidates(self, width, height, aspect=None):
+        return torch.tensor([[width / 4, height / 4, width * 3 / 4, height * 3 / 4]])
+
+    def score_boxes(self, image, boxes):
+        return boxes[:, 2] - boxes[:, 0] / 1000
+
+
+def test_a_scoring_method_may_choose_among_many_windows_of_the_ratio():
+    method = evaluation.ManyWindows(FarRight())
+    windows = method.candidates(WIDTH, HEIGHT, 0.8)
+    assert 1000 < len(windows) <= 1140
+    cropper = croppers.Cropper(method)
+    (crop,) = cropper(torch.full((3, HEIGHT, WIDTH), 0.5), aspect=0.8)
+    x1, y1, x2, y2 = crop.box.tolist()
+    assert x2 == WIDTH
+    assert (x2 - x1) / (y2 - y1) == pytest.approx(0.8, rel=1e-3)
+    assert method.candidates(WIDTH, HEIGHT).shape == (1, 4)
+    assert evaluation.load("gaic, 1140 windows").name == "gaic, 1140 windows"
+
+
 def test_rows_compare_with_the_centred_window_photo_by_photo(tmp_path, monkeypatch):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
     found = evaluation.rows(["full"], dataset([[20, 10, 220, 150]], [[0, 0, 240, 160]]), "python -m trial")
