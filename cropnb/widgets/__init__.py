@@ -6,6 +6,7 @@ from cropnb.widgets.crop_explorer import CropExplorer
 from cropnb.widgets.ledger_explorer import LedgerExplorer
 from cropnb.widgets.pattern_explorer import PatternExplorer
 from cropnb.widgets.ratio_slider import RatioSlider
+from cropnb.widgets.sample_browser import SampleBrowser
 from cropnb.widgets.score_terms import ScoreTerms
 from cropnb.widgets.step_player import StepPlayer
 
@@ -16,6 +17,7 @@ __all__ = [
     "LedgerExplorer",
     "PatternExplorer",
     "RatioSlider",
+    "SampleBrowser",
     "ScoreTerms",
     "StepPlayer",
 ]
