@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,9 @@ from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import CropnbError
 from cropnb.la2c import rules
 from cropnb.la2c.observe import RESOLUTION, Album, cut, to_bytes
+
+if TYPE_CHECKING:
+    from cropnb.datasets.scenes import Scene
 
 Score = Callable[[Sample, Tensor], Tensor]  # (sample, boxes (N, 4) in pixels) → (N,), higher is better
 
@@ -157,9 +161,16 @@ class Game(nn.Module):
 
 def scene_score(sample: Sample, boxes: Tensor) -> Tensor:
     """The composed scenes' own aesthetic score without noise, (N,). Raises `CropnbError` for a real photo."""
-    from cropnb.datasets.scenes import Scene, aesthetic_score
+    from cropnb.datasets.scenes import aesthetic_score
+
+    return aesthetic_score(scene_of(sample), boxes.cpu().float())
+
+
+def scene_of(sample: Sample) -> "Scene":
+    """The scene behind a sample. Raises `CropnbError` for a real photo."""
+    from cropnb.datasets.scenes import Scene
 
     scene = next((part for part in getattr(sample.load_photo, "args", ()) if isinstance(part, Scene)), None)
     if scene is None:
         raise CropnbError(f"{sample.name} is no composed scene; give a callable (sample, boxes) → scores as the reward")
-    return aesthetic_score(scene, boxes.cpu().float())
+    return scene

@@ -33,6 +33,7 @@ class Agent(nn.Module):
         `grid` places), instead of a crop of the photo that goes through the backbone again. This is no part of the
         paper: it makes a step hundreds of times cheaper, and is what a CPU can train.
     grid: the heads see the feature map averaged to so many places each way; 1 is MobileNetV2's own pooling.
+    neck: units of a layer before the heads (or the LSTM), 0 for none.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Agent(nn.Module):
         neck: int = 0,
     ) -> None:
         super().__init__()
-        self.shared, self.grid = shared, grid or (8 if shared else 1)
+        self.shared, self.grid = shared, grid or (6 if shared else 1)
         self.backbone = backbones.build("mobilenet_v2", [SHARED_CUT if shared else CUT], weights)
         width = self.backbone.channels[0] * self.grid**2
         self.neck = nn.Sequential(nn.Linear(width, neck), nn.ReLU()) if neck else None

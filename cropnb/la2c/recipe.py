@@ -1,0 +1,75 @@
+"""What the agent is trained on and how: the variants that are compared, and the three profiles.
+
+The paper gives the 16 environments, the 1/30 of a side, the 224 pixels, and no other number of its training. What had
+to be chosen, on training and validation photos alone, is listed in `paper.toml` ([[detail]]).
+"""
+
+from dataclasses import dataclass, field, replace
+
+from cropnb.la2c.learner import Recipe
+from cropnb.la2c.rules import STEP_LIMIT
+
+GAMMA = 0.5  # detail 1: below the γ from which perfect play on a training photo never stops
+VALUE_WEIGHT, ENTROPY_WEIGHT = 0.5, 0.05  # detail 2: λ and β
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much is trained. Photos count whole splits where they are None."""
+
+    train_photos: int | None
+    validation_photos: int
+    test_photos: int | None
+    recipe: Recipe
+    shared: bool = True  # one pass of the frozen backbone a photo, see `Agent`
+    neck: int = 256  # units of a layer before the heads, in the place of the backbone's last ones; 0 for none
+    size: int = 224  # pixels of an observation where the backbone is not shared
+    step_limit: int = STEP_LIMIT
+    form: str = "flms"  # of the training scenes: several people's boxes a photo; tests are in the form of FCDB
+    match: str = "mean"  # detail 6: the IoU of the reward is the mean over a photo's true boxes
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is changed for one row."""
+
+    agent: dict = field(default_factory=dict)
+    actions: str = "la2c"
+    reward: str = "iou_sign"
+    environments: int = 16
+    init: str | None = None  # of the backbone, where it isn't the program's
+
+    def recipe(self, recipe: Recipe, seed: int) -> Recipe:
+        """The profile's, with as many actions in all whatever the number of environments."""
+        updates = recipe.updates * recipe.environments // self.environments
+        return replace(recipe, environments=self.environments, updates=updates, seed=seed)
+
+
+MAIN, LSTM = "LA2C", "LA2C-LSTM"
+VARIANTS = {
+    MAIN: Variant(),
+    LSTM: Variant({"lstm": True}),
+    "IoU difference": Variant(reward="iou_difference"),
+    "aesthetic score": Variant(reward="aesthetic"),
+    "1 environment": Variant(environments=1),
+    "random start": Variant(init="random"),
+    "A2-RL actions": Variant(actions="a2rl"),
+    "A2-RL actions, aesthetic score": Variant(actions="a2rl", reward="aesthetic"),
+}
+
+_RECIPE = Recipe(0, gamma=GAMMA, value_weight=VALUE_WEIGHT, entropy_weight=ENTROPY_WEIGHT)
+PROFILES = {
+    "smoke": Profile(24, 12, 12, replace(_RECIPE, updates=150, validate_every=50), neck=64),
+    "cpu": Profile(2000, 200, None, replace(_RECIPE, updates=10_000, validate_every=1000)),
+    # A sixth of it, for comparing variants with three seeds each.
+    "trial": Profile(2000, 200, None, replace(_RECIPE, updates=1500, validate_every=500)),
+    # Section 3: 16 environments, 224 pixels, the whole network. For a GPU; it was not run for the ledger.
+    "full": Profile(
+        None,
+        200,
+        None,
+        replace(_RECIPE, updates=100_000, learning_rate=1e-4, validate_every=5000),
+        shared=False,
+        neck=0,
+    ),
+}
