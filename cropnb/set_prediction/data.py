@@ -79,12 +79,12 @@ class CropPhotos:
     def labels(self, batch: Sequence[int], mirrored: Sequence[bool] | None = None) -> Labels:
         """What is known about a batch of photos."""
         turns = mirrored or [False] * len(batch)
-        crops = [
-            _mirror_centred(self.crops[i]) if turn else self.crops[i] for i, turn in zip(batch, turns, strict=True)
-        ]
+        crops = [mirror(self.crops[i]) if turn else self.crops[i] for i, turn in zip(batch, turns, strict=True)]
         if not self.scores:
             return Labels(crops)
-        scored = [_mirror(self.scored[i]) if turn else self.scored[i] for i, turn in zip(batch, turns, strict=True)]
+        scored = [
+            mirror_corners(self.scored[i]) if turn else self.scored[i] for i, turn in zip(batch, turns, strict=True)
+        ]
         return Labels(crops, scored, [self.scores[i] for i in batch])
 
     def best(self, index: int) -> Tensor:
@@ -144,12 +144,14 @@ def change_colours(photo: Tensor, draw: torch.Generator) -> Tensor:
     return functional.adjust_saturation(functional.adjust_contrast(photo, contrast), saturation)
 
 
-def _mirror(corners: Tensor) -> Tensor:
+def mirror_corners(corners: Tensor) -> Tensor:
+    """Corners (..., 4), divided by the sides, in the photo turned left to right."""
     x1, y1, x2, y2 = corners.unbind(-1)
     return torch.stack([1 - x2, y1, 1 - x1, y2], dim=-1)
 
 
-def _mirror_centred(centred: Tensor) -> Tensor:
+def mirror(centred: Tensor) -> Tensor:
+    """The same of boxes given by centre, width and height."""
     x, y, width, height = centred.unbind(-1)
     return torch.stack([1 - x, y, width, height], dim=-1)
 

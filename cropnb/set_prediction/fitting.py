@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from cropnb import metrics
-from cropnb.set_prediction.data import CropPhotos, FrozenFeatures, change_colours, rate_groups, resize_to
+from cropnb.set_prediction.data import CropPhotos, FrozenFeatures, change_colours, mirror, rate_groups, resize_to
 from cropnb.set_prediction.losses import set_loss
-from cropnb.set_prediction.model import Predictions, SetPredictionCropper, pad
+from cropnb.set_prediction.model import Predictions, SetPredictionCropper, pad, to_corners
 from cropnb.set_prediction.recipe import Profile, Variant
 from cropnb.set_prediction.smoothing import Teacher
 from cropnb.training import History, Recipe, train
@@ -63,7 +63,7 @@ def fit(
     model.backbone.requires_grad_(profile.backbone_rate is not None)
     if profile.start_from_crops:
         crops = torch.cat(photos.crops)
-        model.start_from(crops, len(crops) / len(photos))
+        model.start_from(torch.cat([crops, mirror(crops)]), len(crops) / len(photos))
     trainee = Trainee(model, variant, epochs).to(photos.device)
     groups = rate_groups(model, model.backbone, profile.learning_rate, profile.backbone_rate)
     optimizer = torch.optim.AdamW(groups, weight_decay=profile.weight_decay)
@@ -186,8 +186,6 @@ def detections(found: Sequence[Found]) -> list[tuple[Tensor, Tensor]]:
 
 def truths(photos: CropPhotos) -> list[Tensor]:
     """The good crops of each photo as corners (M, 4), divided by the sides."""
-    from cropnb.set_prediction.model import to_corners
-
     return [to_corners(crops).cpu() for crops in photos.crops]
 
 

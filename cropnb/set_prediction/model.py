@@ -117,8 +117,8 @@ class SetPredictionCropper(nn.Module):
 
     @classmethod
     def light(cls, weights: str | None = "imagenet", **changed: object) -> "SetPredictionCropper":
-        """The small one, for a CPU: MobileNetV2, one encoder and three decoder layers of 96 channels, anchor boxes."""
-        small = {"channels": 96, "heads": 8, "encoder_layers": 1, "decoder_layers": 3, "hidden": 384}
+        """The small one, for a CPU: MobileNetV2, one encoder and two decoder layers of 96 channels, anchor boxes."""
+        small = {"channels": 96, "heads": 8, "encoder_layers": 1, "decoder_layers": 2, "hidden": 384}
         small["anchor_boxes"] = True
         return cls("mobilenet_v2", weights, **{**small, **changed})
 

@@ -65,7 +65,7 @@ class Profile:
 
 
 _FROZEN = Profile(
-    None, 100, None, learning_rate=5e-4, backbone_rate=None, batch_size=16, clip=1.0, start_from_crops=True
+    None, 100, None, learning_rate=1e-3, backbone_rate=None, batch_size=8, clip=1.0, start_from_crops=True
 )
 PROFILES = {
     "smoke": replace(
@@ -78,7 +78,7 @@ PROFILES = {
         distil_after=2,
         longer=1,
     ),
-    "cpu": replace(_FROZEN, epochs=40, tenth_after=32, distil_after=32, longer=8),
+    "cpu": replace(_FROZEN, epochs=24, tenth_after=20, distil_after=20, longer=4),
     # Sec. 4.3, with the short sides of DETR's multi-scale augmentation.
     "full": Profile(None, 36, None, short_sides=tuple(range(480, 801, 32)), test_side=600, light=False),
 }

@@ -35,7 +35,7 @@ def precision(runs: Sequence[list[Found]], true: Sequence[Tensor], eps: float, m
 
 def interval(mean: float, resampled: np.ndarray) -> dict[str, float]:
     """Mean and 95 % interval as fields of a row."""
-    low, high = np.quantile(resampled, [0.025, 0.975])
+    low, high = np.quantile(resampled, [0.025, 0.975]).tolist()
     return {"ours": round(mean, 4), "low": round(min(low, mean), 4), "high": round(max(high, mean), 4)}
 
 

@@ -1,0 +1,177 @@
+"""The audit's measurements, each against a plain calculation, and what they give on GAICD's annotations."""
+
+import itertools
+import json
+import math
+
+import pytest
+import torch
+
+from cropnb import baselines, candidates, datasets, ledger
+from cropnb.audit import __main__ as program
+from cropnb.audit import blind, epochs, shares, tolerance
+from cropnb.datasets.base import CropDataset, Sample
+from cropnb.errors import MetricError
+
+BOXES = torch.tensor([[0.0, 0, 100, 100], [0, 0, 100, 90], [50, 0, 100, 100], [0, 0, 100, 50]])
+
+
+def one_photo(scores: list[float]) -> CropDataset:
+    return CropDataset("gaicd", "test", "gaicd", None, [Sample("a", 100, 100, BOXES, torch.tensor(scores))])
+
+
+def test_the_bracket_of_tied_best_crops():
+    tied = one_photo([4.5, 2.0, 4.5, 1.0])  # the first and the third crop are best
+
+    def bracket(*indices: int, eps: float = 0.85) -> list[float]:
+        return [value.item() for value in blind.hits(tied, lambda sample: sample.boxes[list(indices)], eps)]
+
+    assert bracket(1) == [1, 1, 0]  # IoU 0.9 with the first, 0.47 with the third
+    assert bracket(2) == [0, 1, 0]
+    assert bracket(1, 2) == [1, 1, 1]
+    assert bracket(3) == [0, 0, 0]
+    assert bracket(1, eps=0.9) == [1, 1, 0]  # at the threshold itself
+    assert bracket(1, eps=1.0) == [0, 0, 0]
+    assert bracket(0, eps=1.0) == [1, 1, 0]
+
+
+def test_the_grid_holds_every_best_crop():
+    bracket = blind.hits(one_photo([1.0, 4.0, 4.0, 4.0]), blind.grid, 1.0)
+    assert [value.item() for value in bracket] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_random_anchors_by_counting_all_draws(count):
+    tied = one_photo([4.5, 2.0, 4.5, 1.0])
+    bracket = blind.random_anchor_hits(tied, count, 0.85)
+    draws = list(itertools.combinations(range(4), count))
+    first = sum(bool({0, 1} & set(draw)) for draw in draws) / len(draws)  # near the first: itself and the second
+    either = sum(bool({0, 1, 2} & set(draw)) for draw in draws) / len(draws)
+    worst = sum(2 in draw for draw in draws) / len(draws)  # the third has no neighbour
+    assert [value.item() for value in bracket] == pytest.approx([first, either, worst])
+
+
+def test_random_boxes_come_near_as_often_as_they_do():
+    sample = one_photo([4.5, 2.0, 1.0, 1.0])
+    once = blind.random_box_hits(sample, 1, 0.6).first.item()
+    assert blind.random_box_hits(sample, 3, 0.6).first.item() == pytest.approx(1 - (1 - once) ** 3)
+    assert 0.1 < once < 0.9
+    assert blind.random_box_hits(sample, 1, 1.0).first.item() == 0
+
+
+def test_neighbours_counts_the_best_itself():
+    assert blind.neighbours(one_photo([4.5, 2.0, 1.0, 1.0]), 0.85).tolist() == [2]
+    assert blind.neighbours(one_photo([4.5, 2.0, 1.0, 1.0]), 1.0).tolist() == [1]
+
+
+def test_an_oracle_on_the_grid_misses_what_was_drawn_freely():
+    anchor = candidates.grid_anchors(400, 300)[0]
+    small = torch.tensor([10.0, 10, 60, 60])
+    drawn = CropDataset("flms", "test", "flms", None, [Sample("a", 400, 300, torch.stack([anchor, small]))])
+    one, share = blind.reachable(drawn, 1.0)
+    assert (one.item(), share.item()) == (1, 0.5)
+
+
+def test_photos_without_scores_are_refused():
+    drawn = CropDataset("flms", "test", "flms", None, [Sample("a", 100, 100, BOXES)])
+    with pytest.raises(MetricError, match="none is best"):
+        blind.hits(drawn, blind.grid, 0.85)
+
+
+@pytest.mark.parametrize("photos", [7, 200, 500])
+def test_shares_by_trying_all(photos):
+    possible = {round(100 * k / photos, 1) for k in range(photos + 1)}
+    for tenths in range(1001):
+        assert shares.is_share(tenths / 10, photos) == (tenths / 10 in possible), tenths
+
+
+def test_a_share_rounded_either_way_is_possible():
+    assert shares.is_share(12.5, 80)
+    assert shares.is_share(6.3, 80)  # 5 of 80 is 6.25
+    assert shares.is_share(6.2, 80)
+    assert not shares.is_share(6.4, 80)
+    with pytest.raises(MetricError, match="at least one"):
+        shares.is_share(50, 0)
+
+
+def test_the_papers_own_impossible_shares():
+    found = {(one.method, one.table, one.row, one.column, one.printed) for one in shares.impossible_shares()}
+    assert found >= {
+        ("vrn", "Table 2", "RGL", "Acc 1/10", 79.6),
+        ("set_prediction", "Table 1", "ASM-Net", "ACC 1/5", 54.3),
+        ("set_prediction", "Table 1, v2", "A2-RL", "ACC 1/10", 39.5),
+        ("set_prediction", "Table 1, v2", "VPN", "ACC 1/10", 48.5),
+        ("set_prediction", "Table 1, v2", "VEN", "ACC 1/5", 37.5),
+        ("set_prediction", "Table 1, v2", "VEN", "ACC 1/10", 50.5),
+    }
+    assert not any(row.startswith("Ours") for _, _, row, _, _ in found)
+    assert all(one.nearest[0] < one.printed < one.nearest[1] for one in shares.impossible_shares())
+
+
+def test_three_ways_to_choose_an_epoch():
+    validation, test = torch.tensor([0.1, 0.5, 0.5, 0.2]), torch.tensor([0.6, 0.3, 0.9, 0.4])
+    assert epochs.selection(validation, test) == pytest.approx((0.4, 0.3, 0.9))
+    with pytest.raises(MetricError, match="both"):
+        epochs.selection(validation, test[:3])
+    with pytest.raises(MetricError, match="finish the run"):
+        epochs.selection(validation, torch.tensor([0.6, math.nan, 0.9, 0.4]))
+
+
+def test_the_same_predictions_by_both_metrics():
+    photo = one_photo([4.5, 2.0, 3.0, 1.0]).samples[0]
+    sample = Sample("a", 100, 100, photo.boxes.repeat(3, 1), torch.cat([photo.scores, torch.rand(8)]))
+    many = CropDataset("gaicd", "test", "gaicd", None, [sample])
+    scores = torch.zeros(12)
+    scores[1] = 1.0  # chooses the crop of score 2.0, which overlaps the best one by 0.9
+    found = tolerance.columns([scores.double()], many)
+    assert found["Acc 1/5"].item() == 1  # only the best, the third and the second have scores above those of the rest
+    assert found["ACC 1/5, ε = 0.85"].item() == found["ACC 1/5, ε = 0.90"].item() == 1
+    worse = -sample.scores.double()
+    found = tolerance.columns([worse], many)
+    assert found["Acc 1/5"].item() == 0
+    assert set(found) == {"Acc 1/5", "Acc 1/10"} | {f"ACC 1/{n}, ε = {e:.2f}" for n in (5, 10) for e in blind.EPSILONS}
+
+
+def test_epoch_rows_read_what_runs_keep(tmp_path):
+    for seed, test in ((0, [0.2, 0.4, 0.3]), (1, [0.5, 0.1, 0.1])):
+        folder = tmp_path / "set_prediction" / "scenes-gaicd-cpu" / f"QG-seed{seed}"
+        folder.mkdir(parents=True)
+        table = [[[value / 2], [value]] for value in test]
+        result = {"method": "set_prediction", "dataset": "scenes", "seed": seed, "photos": 200, "epochs": table}
+        (folder / "result.json").write_text(json.dumps({**result, "epoch_columns": ["AP"]}))
+    other = tmp_path / "vrn" / "scenes" / "FS-seed0"
+    other.mkdir(parents=True)
+    (other / "result.json").write_text(json.dumps({"dataset": "scenes"}))
+    rows = program.epoch_rows(program._context("scenes", []), tmp_path)
+    values = {row.row.rpartition(", ")[2]: row.ours for row in rows}
+    assert values == pytest.approx(
+        {"last epoch": 20, "best on validation": 45, "best on test": 45, "best on test less last": 25}
+    )
+    for row in rows:
+        row.check()
+        assert row.seeds == (0, 1)
+
+
+def test_rows_on_the_real_annotations(real_data):
+    training, test = (datasets.load("gaicd", split, root=real_data / "gaicd") for split in ("train", "test"))
+    ties = sum(len(blind.tied_best(sample)) > 1 for sample in test.samples)
+    assert ties == 77
+    cells = baselines.covering_anchors(training, 10, 0.85)
+    bracket = [100 * value.mean().item() for value in blind.hits(test, blind.fixed_anchors(cells), 0.85)]
+    assert bracket[0] == pytest.approx(77.5)
+    assert bracket[2] < bracket[0] < bracket[1]
+    assert bracket[0] == pytest.approx(100 * blind.cover_curve(training, test, 0.85)[9].item())
+    random = blind.random_anchor_hits(test, 10, 0.85).first.mean().item()
+    assert 100 * random < bracket[0]
+    # What is committed is what is measured.
+    for row in ledger.find(program.NAME, dataset="gaicd", table="content-blind, first of the tied"):
+        if row.row == "fixed anchors that cover the training crops" and row.column == "ACC 1/10, ε = 0.85":
+            assert row.ours == pytest.approx(bracket[0], abs=1e-3)
+
+
+def test_matching_rows_keep_the_ledgers_rules(real_data):
+    training, test = (datasets.load("gaicd", split, root=real_data / "gaicd") for split in ("train", "test"))
+    rows = program.matching_rows(program._context("gaicd", []), training, test)
+    for row in rows:
+        row.check()
+    assert len({row.key for row in rows}) == len(rows) == 36
