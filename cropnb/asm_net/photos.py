@@ -42,7 +42,9 @@ class Batch:
 
     def score_map(self, model: AsmNet) -> Tensor:
         """(B, L, height, width) of the network; only its head is asked where the levels are there already."""
-        levels = model.levels(self.images) if self.levels is None else self.levels
+        levels = self.levels
+        if levels is None:
+            levels = model.levels(self.images.contiguous(memory_format=torch.channels_last))
         return model.head(levels, (self.size[1] // model.stride, self.size[0] // model.stride))
 
     def saliency_at(self, size: tuple[int, int]) -> Tensor:
