@@ -34,6 +34,7 @@ class Paper:
     equations: tuple[dict, ...]
     claims: tuple[dict, ...]
     mistakes: tuple[dict, ...]
+    details: tuple[dict, ...]  # what the paper leaves open: number, name, chosen, why
 
 
 def known(method: str) -> bool:
@@ -55,7 +56,7 @@ def read(method: str) -> Paper:
         }
         lists = {"columns": tuple(entry["columns"]), "own": tuple(entry["own"]), "rows": rows}
         tables[entry["name"]] = Table(**{**entry, **lists})
-    lists = (tuple(content.get(kind, [])) for kind in ("equation", "claim", "mistake"))
+    lists = (tuple(content.get(kind, [])) for kind in ("equation", "claim", "mistake", "detail"))
     return Paper(content["paper"], tables, *lists)
 
 
