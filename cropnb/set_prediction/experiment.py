@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from cropnb import datasets, ledger, program, training
 from cropnb.errors import CheckpointError
 from cropnb.set_prediction.data import CropPhotos, FrozenFeatures
-from cropnb.set_prediction.fitting import EPOCH_COLUMNS, Found, fit, predict
+from cropnb.set_prediction.fitting import EPOCH_COLUMNS, Found, fit, predict, prepare
 from cropnb.set_prediction.model import SetPredictionCropper
 from cropnb.set_prediction.recipe import VARIANTS, Profile
 
@@ -117,6 +117,19 @@ class Experiment:
             training.save_weights(folder / PREDICTIONS_FILE, keep, {"method": METHOD, "variant": name})
             ledger.write_atomically(folder / RESULT_FILE, (json.dumps(result, indent=1) + "\n").encode())
         return model, result, found
+
+    def start(self, name: str, seed: int, init: str = "imagenet") -> SetPredictionCropper:
+        """The model that a run starts from."""
+        torch.manual_seed(seed)
+        model = self.profile.build("imagenet" if init == "imagenet" else None).to(self.device)
+        return prepare(model, self.photos(0, VARIANTS[name].at_least), self.profile).eval()
+
+    def trained(self, name: str, seed: int) -> SetPredictionCropper:
+        """The model of a finished run."""
+        path = self.folder(name, seed) / WEIGHTS_FILE
+        model = self.profile.build(None).to(self.device)
+        training.load_into(model, training.load_weights(path, METHOD)[0], path)
+        return model.eval()
 
     def kept(self, name: str, seed: int) -> tuple[dict, list[Found]]:
         """Result and predictions of a run that is finished. CheckpointError when there is none."""

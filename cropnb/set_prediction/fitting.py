@@ -61,9 +61,7 @@ def fit(
     """
     epochs, tenth_after = profile.schedule(variant)
     model.backbone.requires_grad_(profile.backbone_rate is not None)
-    if profile.start_from_crops:
-        crops = torch.cat(photos.crops)
-        model.start_from(torch.cat([crops, mirror(crops)]), len(crops) / len(photos))
+    prepare(model, photos, profile)
     trainee = Trainee(model, variant, epochs).to(photos.device)
     groups = rate_groups(model, model.backbone, profile.learning_rate, profile.backbone_rate)
     optimizer = torch.optim.AdamW(groups, weight_decay=profile.weight_decay)
@@ -108,6 +106,14 @@ def fit(
         optimizer=optimizer,
     )
     return history, trainee
+
+
+def prepare(model: SetPredictionCropper, photos: CropPhotos, profile: Profile) -> SetPredictionCropper:
+    """The model as training starts: its anchors laid where good crops lie, where the profile asks for it."""
+    if profile.start_from_crops:
+        crops = torch.cat(photos.crops)
+        model.start_from(torch.cat([crops, mirror(crops)]), len(crops) / len(photos))
+    return model
 
 
 def _teach(trainee: Trainee, maps: Tensor, mask: Tensor | None, start: int) -> Tensor | None:

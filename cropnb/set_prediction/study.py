@@ -78,15 +78,14 @@ def diversity(boxes: Sequence[Tensor]) -> Tensor:
     return torch.stack(found)
 
 
-def quality_and_validity(found: Sequence[Found], photos: CropPhotos, eps: float = 0.85) -> tuple[Tensor, Tensor]:
-    """Figure 7: estimated quality and validity of all predictions that have a scored neighbour, (P,) each."""
-    quality = [
-        estimate_quality(one.corners, photos.scored[i].cpu(), photos.scores[i].cpu(), eps)
-        for i, one in enumerate(found)
-    ]
-    quality, validity = torch.cat(quality), torch.cat([one.validity for one in found])
-    known = ~quality.isnan()
-    return quality[known], validity[known]
+def quality_and_validity(found: Sequence[Found], photos: CropPhotos, eps: float = 0.85) -> list[tuple[Tensor, Tensor]]:
+    """Figure 7: for each photo the estimated quality and the validity of its crops that have a scored neighbour."""
+    pairs = []
+    for index, one in enumerate(found):
+        quality = estimate_quality(one.corners, photos.scored[index].cpu(), photos.scores[index].cpu(), eps)
+        known = ~quality.isnan()
+        pairs.append((quality[known], one.validity[known]))
+    return pairs
 
 
 def area_bias(found: Sequence[Found], photos: CropPhotos, count: int = 10) -> Tensor:

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from cropnb import croppers, datasets, ledger, paper, reproduction, training
+from cropnb.datasets.base import CropDataset
 from cropnb.errors import CheckpointError, CropnbError
 from cropnb.set_prediction import __main__ as program
-from cropnb.set_prediction import recipe, rows, study
+from cropnb.set_prediction import figures, recipe, rows, study
 from cropnb.set_prediction.bench import matching_share
 from cropnb.set_prediction.cropper import SetCropper, load, windows_within
 from cropnb.set_prediction.data import CropPhotos
@@ -234,9 +235,9 @@ def test_the_program_trains_and_records(tmp_path, monkeypatch, capsys):
 def test_figures_on_what_is_annotated():
     test = photos()
     right, wrong = labelled(test), labelled(test, -1)
-    quality, validity = study.quality_and_validity(right, test)
+    quality, validity = (torch.cat(part) for part in zip(*study.quality_and_validity(right, test), strict=True))
     assert torch.corrcoef(torch.stack([quality, validity]))[0, 1] > 0.5
-    quality, validity = study.quality_and_validity(wrong, test)
+    quality, validity = (torch.cat(part) for part in zip(*study.quality_and_validity(wrong, test), strict=True))
     assert torch.corrcoef(torch.stack([quality, validity]))[0, 1] < -0.5
     assert study.off_grid(right).sum() == 0
     assert study.far_from_grid(right, test).sum() == 0
@@ -253,6 +254,37 @@ def test_figures_on_what_is_annotated():
     assert all(reached.mean() == 1 for _, reached in study.recall_by_area(right, test, count=90))
     areas = [area for area, _ in study.recall_by_area(right, test)]
     assert areas == sorted(areas)
+
+
+def test_rows_of_the_figures(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setitem(recipe.PROFILES, "smoke", TINY)
+    experiment(tmp_path).run("QG", 0, init="random")
+    monkeypatch.setattr(Experiment, "start", lambda self, name, seed: self.trained(name, seed))  # no ImageNet weights
+    assert figures.main(["--profile", "smoke", "--out", str(tmp_path), "--device", "cpu", "--record"]) == 0
+    tables = {row.table for row in ledger.read("set_prediction")}
+    assert tables == {"Figure 3", "Figure 4", "Figure 5", "Figure 7", "Section 5"}
+    assert "Figure 4" in capsys.readouterr().out
+    assert figures.main(["--profile", "smoke", "--out", str(tmp_path), "--device", "cpu", "--variants", "SD"]) == 2
+
+
+class FewPhotos:
+    """Stands in for `cropnb.datasets`: three photos instead of five hundred."""
+
+    @staticmethod
+    def load(name: str, split: str, **options: object) -> CropDataset:
+        return datasets.load(name, split, size=3, **options)
+
+
+def test_table_3_tests_on_flms_what_cpc_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "datasets", FewPhotos)
+    cpc = experiment(tmp_path, form="cpc")
+    cpc.run("SD", 0, init="random")
+    context = reproduction.Context("set_prediction", "scenes", [])
+    rows = figures.measure(cpc, "SD", [0], context)
+    (table_3,) = [row for row in rows if row.table == "Table 3"]
+    assert (table_3.row, table_3.column, table_3.images) == ("Ours", "IoU", 3)
+    assert 0 < table_3.ours < 1
 
 
 def test_the_share_of_matching_needs_a_gpu_or_says_so():
