@@ -158,8 +158,11 @@ class PatternExplorer(Figure):
         return f"{_label(self.pattern)}: score {found['score']:.3f}, rank {found['rank']} of {len(boxes) + 1}"
 
     def _draw(self, ax: "Axes") -> None:
+        from matplotlib.patheffects import withStroke
+
         from cropnb.notebook import draw_boxes
 
+        halo = [withStroke(linewidth=2, foreground="white")]
         means, shares = self.partition_scores()
         x1, y1, x2, y2 = self.box
         cells = self._patterns[self.pattern].cells
@@ -170,7 +173,7 @@ class PatternExplorer(Figure):
         for (row, column), mean, share in zip(_label_cells(cells), means.tolist(), shares.tolist(), strict=True):
             x = x1 + (column + 0.5) * (x2 - x1) / cells.shape[1]
             y = y1 + (row + 0.5) * (y2 - y1) / cells.shape[0]
-            ax.text(x, y, f"{mean:.2f}" if share else "", ha="center", va="center", fontsize=8)
+            ax.text(x, y, f"{mean:.2f}" if share else "", ha="center", va="center", fontsize=8, path_effects=halo)
         if self.shape == "circle":
             angle = np.linspace(0, 2 * np.pi, 100)
             x, y = (x1 + x2) / 2 + (x2 - x1) / 2 * np.cos(angle), (y1 + y2) / 2 + (y2 - y1) / 2 * np.sin(angle)
@@ -193,7 +196,8 @@ def _label_cells(cells: Tensor) -> list[tuple[int, int]]:
     found = []
     for partition in range(int(cells.max()) + 1):
         own = (cells == partition).nonzero().double()
-        nearest = (own - own.mean(0)).square().sum(1).argmin()
+        # Of two equally near cells the one above or below wins, so that mirrored partitions get mirrored labels.
+        nearest = ((own - own.mean(0)).square() * torch.tensor([1, 1.02])).sum(1).argmin()
         found.append(tuple(int(place) for place in own[nearest]))
     return found
 

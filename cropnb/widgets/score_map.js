@@ -133,7 +133,8 @@ export function labelCells(cells, partitions) {
   cells.forEach((line, row) => line.forEach((partition, column) => places[partition].push([row, column])));
   return places.map((own) => {
     const [y, x] = [0, 1].map((axis) => own.reduce((sum, place) => sum + place[axis], 0) / own.length);
-    const distance = ([row, column]) => (row - y) ** 2 + (column - x) ** 2;
+    // Of two equally near cells the one above or below wins, so that mirrored partitions get mirrored labels.
+    const distance = ([row, column]) => (row - y) ** 2 + 1.02 * (column - x) ** 2;
     return own.reduce((best, place) => (distance(place) < distance(best) - 1e-9 ? place : best));
   });
 }
