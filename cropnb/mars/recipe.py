@@ -12,7 +12,7 @@ MAIN = "Mars"
 # that fills the gaps between the nine. On FAT there are no gaps, and `for_dataset` takes the stretching out.
 PROFILES = {
     "smoke": Profile(24, 12, 24, head_epochs=10, looks=2, octaves=0.2, neurons=64, cells=32, threshold_photos=24),
-    "cpu": Profile(800, 60, 500, head_epochs=10, looks=3, octaves=0.2, neurons=256, cells=32, threshold_photos=100),
+    "cpu": Profile(800, 60, 500, head_epochs=6, looks=3, octaves=0.2, neurons=256, cells=32, threshold_photos=100),
     "full": Profile(None, 1000, None, epochs=50, looks=2, octaves=0.2, schedule="warm-up cosine", mixed_precision=True),
 }
 
