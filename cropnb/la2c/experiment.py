@@ -71,7 +71,9 @@ class Experiment:
             else:
                 names = training.fingerprint([init, [sample.name for sample in photos.samples[:]]])
                 keep = self.out.parent / "features" / f"{part}-{init}-{names}.safetensors" if self.out else None
-                self._albums[key] = FeatureAlbum(photos, self.base(init), str(self.device), keep, self.progress)
+                made = FeatureAlbum(photos, self.base(init), str(self.device), keep, self.progress)
+                mirrored = part == "train" and self.profile.mirrored
+                self._albums[key] = made.with_mirrored() if mirrored else made
         return self._albums[key]
 
     def game(self, part: str, variant: str, init: str, episodes: int, **changes: object) -> Game:
@@ -109,7 +111,9 @@ class Experiment:
             "init": init,
             "photos": len(world.album),
         }
-        setting = {**about, "profile": asdict(replace(self.profile, recipe=recipe))}
+        # What is switched off is no part of a run's identity, so that a new switch leaves older runs as they are.
+        switched = asdict(replace(self.profile, recipe=recipe)).items()
+        setting = {**about, "profile": {name: value for name, value in switched if value is not False}}
         history = learner.train(
             agent,
             world,
@@ -123,6 +127,9 @@ class Experiment:
             best = folder / training.BEST_FILE
             training.load_into(agent, training.load_weights(best)[0], best)
             training.save_weights(folder / WEIGHTS_FILE, agent.state_dict(), {"method": "la2c", "variant": variant})
+            known = _known(folder / RESULT_FILE, training.fingerprint(setting))
+            if known is not None:
+                return agent, history, known
         result = {
             **about,
             "seed": seed,
@@ -175,6 +182,14 @@ class Experiment:
         if self.dataset != "scenes":
             return {}
         return {**photographers(found, game.album), **noise_free(found, game)}
+
+
+def _known(file: Path, config_hash: str) -> dict | None:
+    """What a finished run of this configuration measured."""
+    if not file.exists():
+        return None
+    result = json.loads(file.read_text("utf-8"))
+    return result if result["config_hash"] == config_hash else None
 
 
 def mean_overlap(found: Outcome, game: Game) -> float:

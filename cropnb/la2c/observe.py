@@ -116,8 +116,11 @@ def cut(desk: Tensor, rows: Tensor, kept: Tensor, boxes_norm: Tensor, size: int,
     height; boxes_norm (B, 4): the crops as shares of these. Feature maps are cut in the same way as pixels.
     """
     across, down = desk.shape[1], desk.shape[2] // channels
-    count = 2 * max(-(-max(across, down) // size), 1) + 2
     boxes = (boxes_norm * torch.cat([kept, kept], -1)).float()
+    # As many taps as the largest reduction needs. To know it a GPU would have to be waited for: there the bound does.
+    known = len(boxes) and not boxes.is_cuda
+    longest = float((boxes[:, 2:] - boxes[:, :2]).max()) if known else max(across, down)
+    count = int(2 * max(longest / size, 1)) + 2
     number = torch.arange(len(rows), device=rows.device)[:, None, None]
     place, weight = taps(boxes[:, 0], boxes[:, 2], kept[:, 0], size, count)
     columns = _bag(desk.flatten(0, 1), place + rows[:, None, None] * across, weight)  # (B, size, C · H)

@@ -106,6 +106,28 @@ def test_maps_are_kept_between_runs(photos: list, tmp_path):
     assert torch.equal(made.kept, kept.kept)
 
 
+def test_a_mirrored_album_is_that_of_mirrored_photos(photos: list):
+    from dataclasses import replace
+
+    from PIL import ImageOps
+
+    def turn(sample: object) -> object:
+        boxes = sample.boxes.clone()
+        boxes[:, [0, 2]] = sample.width - sample.boxes[:, [2, 0]]
+        return replace(sample, boxes=boxes, load_photo=lambda: ImageOps.mirror(sample.photo()))
+
+    agent = Agent(weights=None, shared=True).eval()
+    plain = FeatureAlbum(photos, agent)
+    both, wanted = plain.with_mirrored(), FeatureAlbum([turn(sample) for sample in photos], agent)
+    assert len(both) == 8
+    torch.testing.assert_close(both.truths[4:], wanted.truths)
+    assert torch.equal(both.kept[4:], wanted.kept)
+    assert torch.equal(both.pixels[:4], plain.pixels)
+    for own, turned, (width, _) in zip(plain.pixels, both.pixels[4:], plain.kept.tolist(), strict=True):
+        assert torch.equal(turned[:width], own[:width].flip(0))
+        assert torch.equal(turned[width:], own[width:])
+
+
 def test_the_oracle_climbs_to_the_nearest_box_of_the_lattice():
     truth = torch.tensor([[[50.0, 20, 290, 190]]])
     found = oracle(truth, torch.tensor([[300, 200]]))

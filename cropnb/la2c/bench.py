@@ -1,0 +1,139 @@
+"""What the book says about the speed of the game."""
+
+import numpy as np
+import torch
+from PIL import Image
+
+from cropnb import datasets
+from cropnb.bench import Ratio, ratios
+from cropnb.datasets.base import CropDataset, Sample
+from cropnb.la2c import rules
+from cropnb.la2c.game import Game
+from cropnb.la2c.model import Agent
+from cropnb.la2c.observe import Album
+
+ENVIRONMENTS, SIZE = 16, 224
+
+
+class PillowCrops:
+    """The obvious way: a loop over the environments, each crop cut and resized by Pillow, stacked into one array."""
+
+    def __init__(self, game: Game) -> None:
+        self.photos = [game.album.samples[int(photo)].photo() for photo in game.photo]
+
+    def __call__(self, boxes: list[list[float]]) -> np.ndarray:
+        crops = [
+            np.asarray(photo.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box=tuple(box)))
+            for photo, box in zip(self.photos, boxes, strict=True)
+        ]
+        return np.stack(crops)
+
+
+def _game(dataset: CropDataset) -> Game:
+    game = Game(Album(dataset, resolution=10_000), ENVIRONMENTS, size=SIZE)
+    game.start(torch.arange(ENVIRONMENTS), torch.arange(ENVIRONMENTS) % len(dataset))
+    for action in (4, 5, 6, 7):
+        game.act(torch.full((ENVIRONMENTS,), action))
+    return game
+
+
+def _scenes() -> CropDataset:
+    return datasets.load("scenes", "test", form="fcdb", size=ENVIRONMENTS)
+
+
+def _large() -> CropDataset:
+    """The same scenes enlarged to 1 024 × 683 pixels, the size of a photo on Flickr."""
+
+    def enlarge(sample: Sample) -> Sample:
+        photo = sample.photo().resize((1024, 683))
+        return Sample(sample.name, 1024, 683, torch.tensor([[0.0, 0, 512, 512]]), load_photo=lambda: photo)
+
+    dataset = _scenes()
+    return CropDataset("scenes", "test", "fcdb", None, [enlarge(sample) for sample in dataset.samples[:4]])
+
+
+def _pillow_against_batched(dataset: CropDataset, rounds: int) -> list[float]:
+    game = _game(dataset)
+    pillow, boxes = PillowCrops(game), game.boxes().tolist()
+    return ratios(lambda: pillow(boxes), game.observe, rounds)
+
+
+def batched_crops(rounds: int) -> list[float]:
+    """Seconds of Pillow in a loop over seconds of one batched call, on scenes."""
+    return _pillow_against_batched(_scenes(), rounds)
+
+
+def batched_crops_of_large_photos(rounds: int) -> list[float]:
+    """The same on photos of 1 024 pixels, none of them reduced before."""
+    return _pillow_against_batched(_large(), rounds)
+
+
+def vector_against_sync(rounds: int) -> list[float]:
+    """Seconds of a step of Gymnasium's `SyncVectorEnv` of plain Pillow environments over one of `CropVectorEnv`."""
+    import gymnasium
+    from gymnasium.vector import SyncVectorEnv
+
+    from cropnb.la2c.env import CropVectorEnv
+
+    class Plain(gymnasium.Env):
+        """Boxes by the same rules, and the crop by Pillow."""
+
+        observation_space = gymnasium.spaces.Box(0, 255, (SIZE, SIZE, 3), np.uint8)
+        action_space = gymnasium.spaces.Discrete(9)
+
+        def __init__(self, sample: Sample) -> None:
+            self.sample, self.photo = sample, sample.photo()
+
+        def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict]:
+            self.cells = np.array([0, 0, 30, 30])
+            return self.seen(), {}
+
+        def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
+            moved = self.cells + rules.ACTIONS["la2c"].moves[action]
+            if moved.min() >= 0 and moved.max() <= 30 and (moved[2:] - moved[:2]).min() >= 6:
+                self.cells = moved
+            return self.seen(), 0.0, False, False, {}
+
+        def seen(self) -> np.ndarray:
+            box = tuple(self.cells / 30 * (self.photo.size * 2))
+            return np.asarray(self.photo.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box=box))
+
+    dataset = _scenes()
+    ours = CropVectorEnv(Album(dataset), ENVIRONMENTS, size=SIZE, step_limit=10**9)
+    theirs = SyncVectorEnv([lambda sample=sample: Plain(sample) for sample in dataset.samples])
+    ours.reset(seed=0), theirs.reset(seed=0)
+    draw = np.random.default_rng(0)
+
+    def play(env: object) -> None:
+        env.step(draw.integers(8, size=ENVIRONMENTS))
+
+    return ratios(lambda: play(theirs), lambda: play(ours), rounds)
+
+
+@torch.inference_mode()
+def step_against_network(rounds: int) -> list[float]:
+    """Seconds of a step of one photo, crop and network, over the network alone: MobileNetV2 at 224 pixels."""
+    agent = Agent(weights=None).for_inference()
+    game = Game(Album(_scenes()), 1, size=SIZE)
+    game.start(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long))
+    crop = game.observe()
+
+    def step() -> None:
+        with torch.inference_mode():
+            game.act(agent(game.observe()).logits.argmax(-1) * 0 + 4)
+
+    def network() -> None:
+        with torch.inference_mode():
+            agent(crop)
+
+    return ratios(step, network, rounds)
+
+
+MEASURED = {
+    "16 crops of 256-pixel scenes, Pillow in a loop": Ratio(batched_crops, "times one batched call", images=16),
+    "16 crops of 1 024-pixel photos, Pillow in a loop": Ratio(
+        batched_crops_of_large_photos, "times one batched call", images=4
+    ),
+    "SyncVectorEnv of 16 Pillow environments": Ratio(vector_against_sync, "times CropVectorEnv", images=16),
+    "LA2C's step, crop and network": Ratio(step_against_network, "times the network alone", at_most=1.3, images=1),
+}
