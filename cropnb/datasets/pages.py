@@ -29,7 +29,9 @@ def dataset_page(name: str) -> Markdown:
         ("fetched by", f"`python data_scripts/{name}.py`" + (f", from <{entry.page}>" if entry.page else "")),
         ("its files", "<br>".join(_source(source) for source in entry.sources)),
     ]
-    return Markdown("\n".join(["| | |", "| --- | --- |", *(f"| **{key}** | {text} |" for key, text in lines)]))
+    return Markdown(
+        "\n".join([f"| {entry.title} | |", "| --- | --- |", *(f"| **{key}** | {text} |" for key, text in lines)])
+    )
 
 
 def _source(source: manifest.Source) -> str:

@@ -137,7 +137,8 @@ class Resuming:
                 if failures >= self.attempts:
                     raise DownloadError(
                         f"{url}: {problem}; given up after {failures} attempts, with "
-                        f"{storage.megabytes(self._arrived)} kept. Run the command again to go on"
+                        f"{storage.megabytes(self._arrived)} kept. Run the command again to go on. "
+                        f"{by_hand(self.source)}"
                     ) from problem
                 self.sleep(problem.wait if problem.wait is not None else self.patience * 2 ** (failures - 1))
         if self.source.size not in (None, self._arrived):

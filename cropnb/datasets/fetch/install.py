@@ -146,7 +146,8 @@ def fetched(job: Job, source: Source, notes: list[str]) -> Path:
     trusted = source
     if job.trusted and known in job.trusted and known != source.sha256:
         trusted = Source(source.file, source.by_hand, source.url)  # another file than the manifest's, of another size
-    job.say(f"fetching {source.file} from {source.url or 'nowhere: it has to be given'}")
+    if source.url:
+        job.say(f"fetching {source.file} from {source.url}")
     path = download.fetch(trusted, job.work, known, progress=job.progress, patience=job.patience)
     verify(job, trusted, path, notes, "first download")
     return path

@@ -228,7 +228,7 @@ def test_nothing_is_asked_for_offline(site, tmp_path, monkeypatch):
 
 
 def test_a_site_that_is_not_there(site, tmp_path):
-    with pytest.raises(DownloadError, match=r"connection broke.*given up after 5 attempts"):
+    with pytest.raises(DownloadError, match=r"connection broke.*given up after 5 attempts.*By hand: press the button"):
         get(source(site, url="http://127.0.0.1:9/set.zip"), tmp_path)
     with pytest.raises(DownloadError, match="no address"):
         get(source(site, url="gopher://x/set.zip"), tmp_path)
