@@ -103,8 +103,10 @@ class RatioSlider(Figure):
             "threshold": float(threshold),
             "layers": list(layers),
         }
-        first = next(iter(recordings.values()))
-        super().__init__(next(iter(self._images.values())), first.alt, "Crops at any aspect ratio", state)
+        if state["shown"] not in recordings:
+            raise CropnbError(f"there is no photo {shown!r}; choose from {', '.join(recordings)}")
+        start = state["shown"]
+        super().__init__(self._images[start], recordings[start].alt, "Crops at any aspect ratio", state)
         self.photo = ""  # each photo carries its own
 
     @traitlets.validate("shown")
