@@ -81,7 +81,7 @@ class Experiment:
         folder, identity = self.folder(variant, seed), self.identity(variant, init)
         train_part, validation, test = self.parts
         if self.profile.head_epochs:
-            self._freeze(model)
+            self._freeze(model, init)
         histories = fit(model, train_part, validation, self.profile, seed, folder, identity, self.progress)
         if self.profile.epochs:  # the backbone has moved on, and what was kept of it is stale
             train_part, validation, test = (Data(part.photos, part.looks) for part in self.parts)
@@ -123,10 +123,14 @@ class Experiment:
         columns = zip(COLUMNS, (found.overlap, found.offset, found.displacement), strict=True)
         return {name: found.a_photo(values).tolist() for name, values in columns}
 
-    def _freeze(self, model: Mars) -> None:
+    def _freeze(self, model: Mars, init: str) -> None:
         key = (model.backbone.name, *model.backbone.cuts)
         if self._frozen_for != key:  # features of one backbone at a time: they are large
-            for part in self.parts:
+            for part, name in zip(self.parts, ("train", "val", "test"), strict=True):
+                file = None
+                if self.out and init == "imagenet":  # features of a random start are of one seed only
+                    said = (self.dataset, name, len(part.photos), part.looks.number, self.profile.octaves, *key)
+                    file = self.out / f"features-{name}-{training.fingerprint(said)}.safetensors"
                 part.frozen = None
-                part.frozen = FrozenFeatures(model, part.photos, part.looks, self.progress)
+                part.frozen = FrozenFeatures(model, part.photos, part.looks, self.progress, file)
             self._frozen_for = key

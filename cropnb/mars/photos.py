@@ -1,16 +1,19 @@
 """Photos as Mars sees them, with a true crop for each required ratio: longest side 256, aspect ratio unchanged."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 from tqdm.auto import tqdm
 
 from cropnb import backbones
-from cropnb.datasets.base import CropDataset
+from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import BoxError, ImageError
 from cropnb.images import MAX_RATIO
+from cropnb.ledger import write_atomically
 from cropnb.mars.model import Mars, cut_features
 from cropnb.mars.padding import cells, collate
 from cropnb.training import generator
@@ -38,7 +41,7 @@ def prepare(image: Tensor, stretch: float = 1.0) -> Tensor:
 
 
 class RatioPhotos:
-    """A dataset of true crops for required ratios (FAT's form), resized once and kept as bytes.
+    """A dataset of true crops for required ratios (FAT's form). Photos are read when first shown, and kept as bytes.
 
     Attributes:
         owner: (A,) the photo that each annotation belongs to.
@@ -47,14 +50,14 @@ class RatioPhotos:
     """
 
     def __init__(self, dataset: CropDataset, progress: bool = True) -> None:
-        self._photos: list[Tensor] = []
+        self._samples: list[Sample] = []
+        self._kept: dict[int, Tensor] = {}
         owner, boxes, aspects, sizes = [], [], [], []
-        for number, sample in enumerate(
-            tqdm(dataset, desc=f"{dataset.name} {dataset.split}", unit="photo", disable=not progress)
-        ):
+        name = f"{dataset.name} {dataset.split}"
+        for number, sample in enumerate(tqdm(dataset, desc=name, unit="photo", disable=not progress)):
             if sample.scores is not None or not len(sample.boxes):
                 raise BoxError(f"{sample.name} has no true boxes; Mars learns from a dataset such as fat")
-            self._photos.append((prepare(sample.image()) * 255).round().to(torch.uint8))
+            self._samples.append(sample)
             sizes.append(torch.tensor(sample.size, dtype=torch.float32))
             boxes.append(sample.boxes.float() / sizes[-1].repeat(2))
             # Without a required ratio, as in FCDB and FLMS, it is the true crop's own (section 4.3).
@@ -65,11 +68,13 @@ class RatioPhotos:
         self.boxes_norm, self.aspects = torch.cat(boxes), torch.cat(aspects).float()
 
     def __len__(self) -> int:
-        return len(self._photos)
+        return len(self._samples)
 
     def photo(self, index: int, mirrored: bool = False, stretch: float = 1.0) -> Tensor:
         """(3, H, W) in 0…1, also turned left to right or made wider."""
-        photo = prepare(self._photos[index].float() / 255, stretch)
+        if index not in self._kept:
+            self._kept[index] = (prepare(self._samples[index].image()) * 255).round().to(torch.uint8)
+        photo = prepare(self._kept[index].float() / 255, stretch)
         return photo.flip(-1) if mirrored else photo
 
     def boxes(self, annotations: Tensor, mirrored: Tensor, sizes: Tensor) -> Tensor:
@@ -98,14 +103,23 @@ class Looks:
 
 
 class FrozenFeatures:
-    """Feature maps of all looks at all photos, computed once for a backbone that isn't trained, in half precision."""
+    """Feature maps of all looks at all photos, computed once for a backbone that isn't trained, in half precision.
 
-    def __init__(self, model: Mars, photos: RatioPhotos, looks: Looks, progress: bool = True) -> None:
+    file: where they are kept for the next run, or None. Its name has to say what they are of.
+    """
+
+    def __init__(
+        self, model: Mars, photos: RatioPhotos, looks: Looks, progress: bool = True, file: Path | None = None
+    ) -> None:
+        if file is not None and file.exists():
+            kept = load_file(file)
+            self._maps, self.sizes = kept["maps"], kept["sizes"]
+            return
         device = next(model.parameters()).device
         side = -(-LONG_SIDE // model.stride)
-        channels = model.backbone.channels[0]
         network = backbones.fuse_for_inference(model.backbone).to(memory_format=torch.channels_last)
-        self._maps = torch.zeros(len(photos), looks.number, channels, side, side, dtype=torch.float16)
+        shape = (len(photos), looks.number, model.backbone.channels[0], side, side)
+        self._maps = torch.zeros(shape, dtype=torch.float16)
         self.sizes = torch.zeros(len(photos), looks.number, 2, dtype=torch.long)
         with torch.inference_mode():
             for index in tqdm(range(len(photos)), desc="features", unit="photo", disable=not progress):
@@ -114,6 +128,9 @@ class FrozenFeatures:
                     found = cut_features(network, photo[None].to(device))
                     self._maps[index, look, :, : found.shape[-2], : found.shape[-1]] = found[0].half().cpu()
                     self.sizes[index, look] = torch.tensor([photo.shape[-1], photo.shape[-2]])
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(file, save({"maps": self._maps, "sizes": self.sizes}))
 
     def __call__(
         self, model: Mars, photos: Sequence[int], looks: Tensor, device: torch.device
