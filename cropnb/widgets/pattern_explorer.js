@@ -171,7 +171,7 @@ function render({ model, el }) {
       const numbers = cells.map((text) => make("td", {}, text));
       numbers[1].dataset.value = mean === null ? "" : mean;
       const mark = { onpointerenter: () => point(at), onpointerleave: () => point(null) };
-      return make("tr", { "data-partition": at, ...mark }, name, ...numbers, make("td", {}, bar, signed(gap, 3)));
+      return make("tr", { "data-partition": at, ...mark }, name, ...numbers, make("td", {}, bar, make("span", { class: "cropnb-number" }, signed(gap, 3))));
     });
     caption.textContent =
       `What each partition of your crop adds to its score, beside the best candidate's; the last column sums to ` +
@@ -202,13 +202,13 @@ function render({ model, el }) {
     const thin = { d: path, fill: "none", "vector-effect": "non-scaling-stroke" };
     shapes.push(make("path", { ...thin, stroke: "black", "stroke-width": 2.4, opacity: 0.5 }));
     shapes.push(make("path", { ...thin, stroke: "white", "stroke-width": 1.2 }));
-    if (kind === "scores") shapes.push(...labels(state, box, found.means));
     shapes.push(darken(box));
     const winner = state.boxes[state.best];
     if (round()) {
       shapes.push(ring(winner, { stroke: "white", "stroke-width": 3.5 }), ring(winner, { stroke: BLUE, "stroke-width": 2, "stroke-dasharray": "7 5" }));
       shapes.push(ring(box, { stroke: "white", "stroke-width": 4 }), ring(box, { stroke: ORANGE, "stroke-width": 2.5 }));
     } else shapes.push(outline(scene, winner, { color: BLUE, dashed: true }));
+    if (kind === "scores") shapes.push(...labels(state, box, found.means));
     below.replaceChildren(...shapes);
     point(null);
     drawBox();
