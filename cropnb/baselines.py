@@ -73,12 +73,16 @@ def covering_anchors(training: CropDataset, count: int = 10, eps: float = 0.85) 
     the content-blind answer to set prediction's ACC 1/N (its Table 1).
     """
     cells = candidates.grid_cells(1200, 900)
-    near = best_overlaps(training, cells) >= eps  # [photos, anchors]
+    return cells[greedy_cover(best_overlaps(training, cells) >= eps, count)]
+
+
+def greedy_cover(near: Tensor, count: int) -> list[int]:
+    """Which `count` columns of near (photos, N), booleans, reach the most rows; the next, of those left."""
     unreached, picked = torch.ones(len(near), dtype=torch.bool), []
     for _ in range(count):
         picked.append(int(near[unreached].sum(0).argmax()))
         unreached &= ~near[:, picked[-1]]
-    return cells[picked]
+    return picked
 
 
 def evaluate(dataset: CropDataset, score: Callable[[Sample], Tensor]) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +19,7 @@ NAME = "audit"
 PARTS = ("blind", "matching", "shares", "trained", "epochs")
 METHODS = ("gaic", "vrn")  # scoring methods with weights of ours
 GOOD = 4.0
+SAMPLES = 400  # of the bootstrap of AP
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,17 +74,16 @@ def _context(dataset: str, arguments: Sequence[str], split: str = "test") -> rep
 
 
 def content_blind(
-    training: CropDataset, test: CropDataset, count: int, eps: float
+    training: CropDataset, test: CropDataset, prior: baselines.PositionPrior, count: int, eps: float
 ) -> dict[str, Callable[[], blind.TieBracket]]:
     """Name → the bracket of each set of `count` crops that never looks at a photo, within ε."""
-    prior = baselines.PositionPrior(training)
 
     def of(crops: Callable[[Sample], Tensor]) -> Callable[[], blind.TieBracket]:
         return lambda: blind.hits(test, crops, eps)
 
     return {
         "fixed anchors that cover the training crops": of(
-            blind.fixed_anchors(baselines.covering_anchors(training, count, eps))
+            blind.fixed_anchors(blind.covering_cells(training, count, eps))
         ),
         "anchors of the highest mean score": of(blind.best_ranked(prior, count)),
         "largest anchors": of(blind.best_ranked(baselines.largest_crop, count)),
@@ -93,10 +94,10 @@ def content_blind(
 
 def blind_rows(context: reproduction.Context, training: CropDataset, test: CropDataset) -> list[ledger.Row]:
     """What sets that never look at a photo score, for every ε and N, and for every reading of a tie."""
-    rows = []
+    rows, prior = [], baselines.PositionPrior(training)
     for eps in blind.EPSILONS:
         for count in blind.COUNTS:
-            for name, measure in content_blind(training, test, count, eps).items():
+            for name, measure in content_blind(training, test, prior, count, eps).items():
                 rows += _bracket(context, name, f"ACC 1/{count}, ε = {eps:.2f}", measure())
         rows += _bracket(context, "all anchors of the grid", f"all, ε = {eps:.2f}", blind.hits(test, blind.grid, eps))
         near = blind.neighbours(test, eps)
@@ -144,13 +145,16 @@ def matching_rows(context: reproduction.Context, training: CropDataset, test: Cr
     for name, predictions in sets.items():
         for eps in (0.85, 0.90):
             for most in (5, 10, 40):
-                best, last = (
-                    100 * metrics.average_precision(predictions, truths, eps, most, take) for take in ("best", "last")
+                (best, samples), (last, other) = (
+                    metrics.average_precision_interval(predictions, truths, eps, most, samples=SAMPLES, take=take)
+                    for take in ("best", "last")
                 )
-                column = f"ε = {eps:.2f}, K = {most}"
-                for kind, value in (("COCO's", best), ("the last free true box", last), ("difference", last - best)):
-                    where = (f"AP, {kind}", name, column)
-                    rows.append(reproduction.number(context, *where, round(value, 4), len(test)))
+                gap = metrics.Interval(last.mean - best.mean, *np.quantile(other - samples, [0.025, 0.975]).tolist())
+                for kind, found in (("COCO's", best), ("the last free true box", last), ("difference", gap)):
+                    mean, low, high = (round(100 * value, 4) for value in found)
+                    ends = {"low": min(low, mean), "high": max(high, mean)}
+                    where = (f"AP, {kind}", name, f"ε = {eps:.2f}, K = {most}")
+                    rows.append(reproduction.number(context, *where, mean, len(test), **ends))
     return rows
 
 

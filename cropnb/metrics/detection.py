@@ -46,6 +46,7 @@ def average_precision_interval(
     seed: int = 0,
     samples: int = 1000,
     level: float = 0.95,
+    take: str = "best",
 ) -> tuple[Interval, np.ndarray]:
     """`average_precision` with its percentile bootstrap interval over photos, and the resampled values (samples,).
 
@@ -53,7 +54,7 @@ def average_precision_interval(
     the difference of two methods on the same photos is the difference of their resampled values, pair by pair.
     Raises as `average_precision`, and MetricError where no photo has a true box.
     """
-    hits, scores, total, photo = _ranked_hits(predictions, truths, iou_threshold, max_detections, "best")
+    hits, scores, total, photo = _ranked_hits(predictions, truths, iou_threshold, max_detections, take)
     if total == 0:
         raise MetricError("no photo has a true box, so there is no precision to average")
     order = scores.argsort(descending=True, stable=True)

@@ -1,7 +1,7 @@
 """Set prediction: all the good crops of a photo at once (Jia et al., CVPR 2022)."""
 
 from cropnb.set_prediction.losses import Labels, set_loss
-from cropnb.set_prediction.matching import focal_loss, hungarian_match, matching_costs
+from cropnb.set_prediction.matching import focal_loss, focal_minimum, hungarian_match, matching_costs
 from cropnb.set_prediction.model import Predictions, SetPredictionCropper, to_centred, to_corners
 from cropnb.set_prediction.smoothing import Smoothing, Teacher, estimate_quality, smooth_labels, soft_labels
 
@@ -13,6 +13,7 @@ __all__ = [
     "Teacher",
     "estimate_quality",
     "focal_loss",
+    "focal_minimum",
     "hungarian_match",
     "matching_costs",
     "set_loss",

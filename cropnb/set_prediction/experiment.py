@@ -93,6 +93,7 @@ class Experiment:
             self.progress,
             max_steps,
         )
+        batch = self.profile.batch_size
         config = {**identity, "variant": asdict(variant), "profile": asdict(self.profile)}
         result = {
             **identity,
@@ -104,9 +105,9 @@ class Experiment:
             "device": program.device_name(self.device),
             "commit": ledger.current_commit(),
             "config_hash": training.fingerprint(config),
-            "loss": [float(part.mean()) for part in history.column("loss").chunk(len(history.validation) or 1)],
+            "loss": [float(part.mean()) for part in history.column("loss").split(-(-len(self.parts[0]) // batch))],
             "epoch_columns": EPOCH_COLUMNS,
-            "epochs": trainee.epochs[: len(history.validation)].tolist(),
+            "epochs": trainee.epochs[trainee.epochs[..., 0].isfinite().all(-1)].tolist(),
         }
         found = predict(model, *checks[1])
         if folder is not None:

@@ -72,14 +72,16 @@ def fit(
         turns = torch.randint(2, (len(batch),), generator=draw).bool().tolist()
         maps, mask = _maps(model, photos, frozen, batch, turns, profile.short_sides, draw)
         taught = _teach(trainee, maps, mask, start)
-        return set_loss(model.from_features(maps, mask), photos.labels(batch, turns), variant.smoothing, taught)
+        parts = set_loss(model.from_features(maps, mask), photos.labels(batch, turns), variant.smoothing, taught)
+        # A history has the same columns at each step, also before distillation begins.
+        return {**parts, "distilled": parts.get("distilled", torch.zeros_like(parts["loss"]))}
 
     def validate() -> float:
-        epoch = int(trainee.steps) // steps_an_epoch - 1
+        epoch, part_of_one = divmod(int(trainee.steps), steps_an_epoch)
         for row, (part, features) in enumerate(checks):
             scores = epoch_scores(predict(model, part, features), part)
-            if 0 <= epoch < epochs:
-                trainee.epochs[epoch, row] = torch.tensor(scores)
+            if not part_of_one:  # a run that stops early is looked at within an epoch, too
+                trainee.epochs[epoch - 1, row] = torch.tensor(scores)
             if row == 0:
                 score = scores[0]
         return score

@@ -51,6 +51,20 @@ def focal_loss(logits: Tensor, labels: Tensor, alpha: float = ALPHA, gamma: floa
     return weight * missed**gamma * functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
 
 
+def focal_minimum(labels: Tensor, gamma: float = GAMMA, steps: int = 10_000) -> Tensor:
+    """The validity (...), 0…1, at which the focal loss of a label (...) is least: where training pushes an anchor.
+
+    For hard labels and for 0.5 it is the label itself. Any other soft label is overshot: 0.3 means 0.12 and 0.9 means
+    0.99 with γ = 2, for the factor |miss|^γ rewards certainty. α only scales the loss.
+    """
+    p = torch.arange(steps + 1, dtype=torch.float64) / steps
+    v = labels.double().unsqueeze(-1)
+    cross_entropy = -(torch.xlogy(v, p) + torch.xlogy(1 - v, 1 - p))
+    missed = (1 - (p * v + (1 - p) * (1 - v))) ** gamma
+    # At the ends the cross entropy of a soft label is infinite, that of a hard one zero.
+    return p[(missed * cross_entropy).nan_to_num(nan=0.0).argmin(-1)].to(labels)
+
+
 def matching_costs(logits: Tensor, boxes: Tensor, crops: Tensor) -> Tensor:
     """Equation 3 for every anchor with every good crop.
 

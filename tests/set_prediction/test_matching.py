@@ -9,7 +9,7 @@ from torch import Tensor
 from cropnb import boxes as box_math
 from cropnb.errors import BoxError, CropnbError
 from cropnb.set_prediction import Labels, focal_loss, hungarian_match, matching_costs, set_loss, to_centred, to_corners
-from cropnb.set_prediction.matching import LAMBDA_FOCAL, LAMBDA_IOU, generalized_iou
+from cropnb.set_prediction.matching import LAMBDA_FOCAL, LAMBDA_IOU, focal_minimum, generalized_iou
 from cropnb.set_prediction.model import Predictions
 from cropnb.set_prediction.smoothing import Smoothing
 
@@ -132,6 +132,17 @@ def test_soft_labels_enter_the_unmatched_anchors_of_every_layer():
     assert parts["validity"] != plain["validity"]
     assert parts["regression"] == plain["regression"]
     assert set_loss(predictions, labels, Smoothing(mu=0))["loss"] == plain["loss"]
+
+
+def test_where_the_focal_loss_of_a_soft_label_is_least():
+    labels = torch.tensor([0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0])
+    least = focal_minimum(labels)
+    assert least.tolist() == pytest.approx([0, 0.014, 0.122, 0.5, 0.878, 0.986, 1], abs=1e-3)
+    assert focal_minimum(labels, gamma=0).tolist() == pytest.approx(labels.tolist(), abs=1e-4)
+    # Both sides of it are dearer, by the loss that is trained with.
+    for label, p in zip(labels[1:-1], least[1:-1], strict=True):
+        at, below, above = (focal_loss((p + step).logit(), label).item() for step in (0, -0.01, 0.01))
+        assert at < min(below, above)
 
 
 def test_the_taught_term_is_added_at_every_layer():

@@ -278,7 +278,7 @@ class FewPhotos:
 
 def test_table_3_tests_on_flms_what_cpc_trained(tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "datasets", FewPhotos)
-    cpc = experiment(tmp_path, form="cpc")
+    cpc = experiment(tmp_path, replace(TINY, train_photos=12, epochs=1, distil_after=1), form="cpc")
     cpc.run("SD", 0, init="random")
     context = reproduction.Context("set_prediction", "scenes", [])
     rows = figures.measure(cpc, "SD", [0], context)
