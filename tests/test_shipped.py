@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import pytest
+import torch
 from torch import Tensor
 
 import cropnb
 from cropnb import croppers, datasets, evaluation, ledger, metrics, training
+from cropnb.boxes import iou
 from cropnb.croppers import Cropper, shipped
 from cropnb.datasets import CropDataset
 
@@ -27,6 +29,12 @@ def boxes(cropper: Cropper, test: CropDataset) -> dict[str, Tensor]:
     return evaluation.measure(cropper, test, required=False, progress=False)
 
 
+def required_ratios(cropper: Cropper, test: CropDataset) -> dict[str, Tensor]:
+    """IoU of the crop for each required ratio against its true box, over all annotations: (A,)."""
+    pairs = [(s, box, ratio) for s in test.samples for box, ratio in zip(s.boxes, s.aspects.tolist(), strict=True)]
+    return {"IoU": torch.stack([iou(cropper(s.photo(), aspect=ratio)[0].box, box) for s, box, ratio in pairs])}
+
+
 @dataclass(frozen=True)
 class Case:
     """The ledger rows that a shipped checkpoint stands behind, and how to measure them again on the test scenes."""
@@ -41,7 +49,9 @@ class Case:
 
 RANKING = {"SRCC": 0.002, "Acc 5": 0.5, "Acc 10": 0.5}
 CASES = {
+    "la2c": Case("Table 2", "LA2C", "fcdb", boxes, {"IoU": 0.01, "BDE": 0.004}),
     "gaic": Case("baseline", "GAIC", "gaicd", ranking, RANKING),
+    "mars": Case("Table 3", "both", "fat", required_ratios, {"IoU": 0.004}),
     "vrn": Case("Table 2", "FS + RGL", "gaicd", ranking, RANKING),
 }
 
