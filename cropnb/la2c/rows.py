@@ -59,7 +59,7 @@ def record(results: Mapping[str, Runs], context: Context, main: bool) -> list[le
             found += comparison(context, name, runs, about)
         if main and name == MAIN:
             found += step_limits(context, runs, about)
-    found += claims(context, results)
+    found += claims(context, results) + savings(context, results)
     if context.dataset == "scenes":
         found += reproduction.pending("la2c", MISSING)
     ledger.record("la2c", found)
@@ -163,4 +163,22 @@ def claims(context: Context, results: Mapping[str, Runs]) -> list[ledger.Row]:
                 note=f"{entry['better']} against {entry['worse']}, {len(better)} seeds",
             )
         )
+    return found
+
+
+def savings(context: Context, results: Mapping[str, Runs]) -> list[ledger.Row]:
+    """What Section 4.4 says that LA2C saves against A2-RL, here against its actions and reward with our network."""
+    row, rival = "LA2C against A2-RL", "A2-RL actions, aesthetic score"
+    if not {MAIN, rival} <= set(results) or len(results[MAIN]) != len(results[rival]):
+        return []
+    found = []
+    for column in ("steps", "seconds"):
+        ours, theirs = (np.asarray(_values(results[name], column), dtype=float) for name in (MAIN, rival))
+        note = f"{rival}, less {MAIN}; negative where LA2C takes more"
+        found.append(
+            reproduction.measured(context, "text", row, f"fewer {column}", (theirs - ours).tolist(), note=note)
+        )
+        share = round(100 * float(1 - ours.mean() / theirs.mean()), 2)
+        images = ours.shape[1]
+        found.append(reproduction.number(context, "text", row, f"fewer {column}, per cent", share, images, note=note))
     return found

@@ -228,6 +228,32 @@ def test_average_steps_and_the_share_of_the_gap():
     assert share.low <= 80 <= share.high
 
 
+def test_what_gamma_and_the_step_limit_were_chosen_by(tmp_path, monkeypatch, capsys):
+    from cropnb.la2c import study
+
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+    monkeypatch.setattr(study, "GAMMAS", (0.3, 0.99))
+    monkeypatch.setattr(study, "HORIZON", 40)
+    assert study.main(["--photos", "1", "--climbed", "3", "--record"]) == 0
+    assert ledger.one("la2c", table="farming", row="γ = 0.3").ours == 100
+    assert ledger.one("la2c", table="farming", row="γ = 0.99").ours == 0
+    ends = [ledger.one("la2c", table="oracle", row=name, column="IoU").ours for name in rules.ACTIONS]
+    assert ends[0] > ends[1] > 0.7
+
+
+def test_savings_against_another_design():
+    from cropnb.reproduction import Context
+
+    def runs(steps: list[int]) -> list[dict]:
+        return [{"steps": steps, "seconds": [0.1, 0.1]}]
+
+    results = {"LA2C": runs([5, 7]), "A2-RL actions, aesthetic score": runs([10, 14])}
+    found = {row.column: row for row in rows.savings(Context("la2c", "scenes", []), results)}
+    assert found["fewer steps"].ours == 6
+    assert found["fewer steps, per cent"].ours == 50
+    assert found["fewer seconds"].ours == 0
+
+
 def test_the_program_from_end_to_end(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
     tiny = PROFILES["smoke"]
