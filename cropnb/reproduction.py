@@ -40,15 +40,18 @@ class Context:
         }
 
 
-def measured(context: Context, table: str, row: str, column: str, values: Values, **more: object) -> ledger.Row:
+def measured(
+    context: Context, table: str, row: str, column: str, values: Values, *, listed: int | None = None, **more: object
+) -> ledger.Row:
     """The row of one cell: mean and 95 % interval over photos (and seeds), beside the printed value where there is one.
 
     values: one number a photo, (photos,), or a list of these for each seed, in the unit of the column.
+    listed: how many photos the dataset's list has, where some of them are gone: the interval is widened for them.
     more: further fields of `ledger.Row`, such as note, minutes, config_hash or checkpoint_hash.
 
     The verdict compares with print only on the dataset of the paper's table; on another one the number is `measured`.
     """
-    found = metrics.bootstrap_interval(values)
+    found = metrics.with_missing(values, listed or photos(values))
     printed = printed_value(context.method, context.dataset, table, row, column)
     verdict = "measured" if printed is None else ledger.verdict(printed, found.mean, found.low, found.high)
     content = {**context.fields(), "images": photos(values), "paper_value": printed, **more}

@@ -33,6 +33,13 @@ def test_a_number_on_scenes_is_not():
     assert row.low < row.ours == 65.0 < row.high
 
 
+def test_photos_that_are_gone_widen_the_interval():
+    context = Context("vrn", "gaicd", [])
+    whole = reproduction.measured(context, "Table 2", "FS", "Acc 1/5", hits(0.6))
+    part = reproduction.measured(context, "Table 2", "FS", "Acc 1/5", hits(0.6), listed=400)
+    assert part.low < whole.low < whole.ours == part.ours < whole.high < part.high
+
+
 def test_a_method_without_a_paper_has_no_printed_numbers():
     assert reproduction.printed_value("gaic", "gaicd", "Table 2", "GAIC", "SRCC") is None
     assert reproduction.printed_value("vrn", "gaicd", "Table 2", "FS", "SRCC") is None
