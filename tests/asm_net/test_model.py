@@ -16,10 +16,12 @@ from cropnb.asm_net import (
     composition_pool,
     load_cropper,
     neighbourhood,
+    rules,
     search,
 )
 from cropnb.asm_net.circles import inscribed
 from cropnb.asm_net.photos import prepare
+from cropnb.asm_net.pooling import RULES
 from cropnb.croppers import Cropper
 from cropnb.errors import BoxError, CheckpointError, CropnbError, ImageError, PatternError
 
@@ -208,3 +210,17 @@ def test_a_checkpoint_says_which_network_it_is(tmp_path):
     training.save_weights(tmp_path / "other.safetensors", network.state_dict(), {**card, "method": "vrn"})
     with pytest.raises(CheckpointError, match="'vrn'"):
         load_cropper(tmp_path / "other.safetensors")
+
+
+def test_how_far_equation_2_lies_from_equation_1(model):
+    photo = torch.rand(3, 64, 96, generator=torch.Generator().manual_seed(0))
+    found = rules.compare(AsmCropper(model, {}), photo)
+    assert set(found) == {"cells", "area"} <= set(RULES)
+    for mean, largest, turned, same in found.values():
+        assert 0 < mean < largest
+        assert 0 <= turned < 50
+        assert same in (0, 100)
+    whole = AsmCropper(AsmNet(pattern="grid_1x1", weights=None), {})  # one cell: nothing to deal out
+    for mean, largest, turned, same in rules.compare(whole, photo).values():
+        assert (mean, largest, turned) == pytest.approx((0, 0, 0), abs=1e-2)
+        assert same == 100
