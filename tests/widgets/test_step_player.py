@@ -1,5 +1,7 @@
 """The step player: what it accepts, its formulas against Python's, and how it is used in a page without a kernel."""
 
+import base64
+import io
 import json
 import re
 import subprocess
@@ -137,6 +139,17 @@ def test_python_says_what_the_figure_shows(player: StepPlayer) -> None:
     player.shown, player.taken = "you", [ACTIONS["left edge in"]]
     assert player.values()["reward"] == pytest.approx(player.values()["iou"]) == player.values()["return"]
     assert "late: 5 steps to IoU" in repr(player)
+
+
+def test_it_carries_a_still_picture_and_is_one_module(player: StepPlayer) -> None:
+    data, _ = player._repr_mimebundle_()
+    still = Image.open(io.BytesIO(base64.b64decode(data["image/jpeg"])))
+    assert min(still.size) > 250
+    assert np.asarray(still).std() > 20  # not a blank
+    assert player._repr_mimebundle_()[0] == data
+    assert "\nimport " not in player._esm
+    assert player._esm.count("\nexport ") == 1
+    assert player._esm.count("http") == 1  # the name of SVG, and no other address
 
 
 @pytest.mark.parametrize(
@@ -290,3 +303,15 @@ def test_the_true_box_can_be_hidden(player: StepPlayer, show: Any) -> None:
     count = page.locator(".cropnb-picture svg rect[stroke]").count()
     page.get_by_label("show true boxes").uncheck()
     assert page.locator(".cropnb-picture svg rect[stroke]").count() == count - 2 * len(TRUTHS)
+
+
+@pytest.mark.browser
+def test_a_player_that_goes_leaves_no_listener(player: StepPlayer, show: Any) -> None:
+    page = show(player, dark=True)
+    page.locator("[data-name=play]").click()
+    assert page.evaluate("count()") > 0
+    page.evaluate("stop()")
+    assert page.evaluate("count()") == 0
+    at = page.evaluate("model.get('step')")
+    page.wait_for_timeout(900)
+    assert page.evaluate("model.get('step')") == at
