@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from cropnb import ledger, paper, reproduction
+from cropnb.mars import recipe
 from cropnb.mars.variants import VARIANTS
 from cropnb.reproduction import Context
 
@@ -46,6 +47,7 @@ def _cells(context: Context, variant: str, runs: Sequence[Mapping]) -> list[ledg
     thresholds = ", ".join(f"{run['threshold']:g}" for run in runs)
     empty = sum(run["nothing above"] for run in runs) / len(runs)
     note = f"{runs[0]['annotations']} annotations; θ {thresholds}; nothing above θ in {100 * empty:.1f} %"
+    note += f"; {runs[0]['arguments']['neurons']} neurons" + ("; frozen backbone" if _frozen(runs[0]) else "")
     more = {
         "minutes": round(sum(run["minutes"] for run in runs), 1),
         "config_hash": runs[0]["config_hash"],
@@ -62,6 +64,11 @@ def _cells(context: Context, variant: str, runs: Sequence[Mapping]) -> list[ledg
     ]
 
 
+def _frozen(run: Mapping) -> bool:
+    profile = recipe.PROFILES.get(run["profile"])
+    return profile is not None and not profile.epochs
+
+
 def claims(context: Context, results: Mapping[str, Sequence[Mapping]]) -> list[ledger.Row]:
     """A row for each claim in words that these runs decide, photo by photo, over the seeds that both have."""
     found = []
@@ -70,7 +77,9 @@ def claims(context: Context, results: Mapping[str, Sequence[Mapping]]) -> list[l
         seeds = sorted(set(pair[0]) & set(pair[1]))
         for name in MEASURED if seeds else ():
             better, worse = ([runs[seed]["columns"][name] for seed in seeds] for runs in pair)
-            more = {"note": f"{claim['better']} against {claim['worse']}", "seeds": tuple(seeds)}
+            note = f"{claim['better']} against {claim['worse']}"
+            note += "; frozen backbone" if _frozen(results[claim["better"]][0]) else ""
+            more = {"note": note, "seeds": tuple(seeds)}
             lower = name in LOWER_IS_BETTER
             found.append(
                 reproduction.claim(context, claim["name"], name, better, worse, higher_is_better=not lower, **more)

@@ -186,13 +186,16 @@ def test_the_program_trains_records_and_reads_finished_runs(tmp_path, monkeypatc
     assert ledger.find("mars", table="baseline", column="IoU")[0].ours > 0.2
     monkeypatch.setattr(Experiment, "run", lambda *_: pytest.fail("trained again"))
     assert main(command) == 0
-    assert capsys.readouterr().out.count("Mars, seed 0") == 2
+    assert main([*command, "--seeds", "0", "1", "--finished"]) == 0  # what there is, and nothing is trained
+    assert capsys.readouterr().out.count("Mars, seed 0") == 3
+    assert main(["--profile", "cpu", "--out", str(tmp_path), "--device", "cpu", "--finished"]) == 2
+    assert "--finished" in capsys.readouterr().err
 
 
 def test_a_claim_about_offsets_holds_when_they_are_smaller(monkeypatch):
     def runs(iou, offset):
         columns = {"IoU": [iou] * 8, "Offset": [offset] * 8, "BDE": [0.0] * 8}
-        return [{"seed": seed, "columns": columns} for seed in (0, 1)]
+        return [{"seed": seed, "columns": columns, "profile": "cpu"} for seed in (0, 1)]
 
     results = {"Mars": runs(0.7, 40.0), "no ARS-FTM": runs(0.6, 50.0)}
     context = rows.Context("mars", "scenes", [], seeds=(0, 1))
