@@ -53,9 +53,9 @@ def record(results: Mapping[str, Runs], context: Context, main: bool) -> list[le
     found = []
     for name, runs in results.items():
         about = _about(runs)
-        if main and name in (MAIN, LSTM):
+        if name in (MAIN, LSTM):
             found += tables(context, name, runs, about)
-        else:
+        if not main:
             found += comparison(context, name, runs, about)
         if main and name == MAIN:
             found += step_limits(context, runs, about)
@@ -85,7 +85,7 @@ def _values(runs: Runs, column: str) -> list[list[float]]:
 def tables(context: Context, name: str, runs: Runs, about: Mapping) -> list[ledger.Row]:
     """One row of each of the paper's tables, and the way from the whole photo to the oracle."""
     printed = paper.read("la2c").tables
-    note = "one agent for all tables; that of the best validation score"
+    note = f"{len(runs)} seed(s), one agent for all tables, that of the best validation score"
     found = []
     for table in ("Table 1", "Table 2", "Table 3"):
         for column in printed[table].columns:
