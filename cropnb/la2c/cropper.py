@@ -14,7 +14,7 @@ from cropnb.la2c.play import play
 
 
 class StepCropper:
-    """A proposing method. It finds one crop a photo; of a required ratio, the window around that."""
+    """A proposing method. It finds one crop a photo; of a required ratio, the largest window there."""
 
     name = "la2c"
 
@@ -31,13 +31,9 @@ class StepCropper:
 
 
 def window_around(box: Tensor, aspect: float, width: int, height: int) -> Tensor:
-    """The window (4,) of a ratio that has a box's (4,) area, or fits into the photo, moved inside from its centre."""
+    """The largest window (4,) of a ratio in the photo, as near to a box's (4,) centre as the photo's borders let it."""
     check_aspect(aspect, width, height)
-    area = float((box[2] - box[0]) * (box[3] - box[1]))
-    largest = largest_window(width, height, aspect)
-    across = min((area * aspect) ** 0.5, largest[0])
-    sides = box.new_tensor([across, min(across / aspect, largest[1])])
-    limit = box.new_tensor([width, height])
+    sides, limit = box.new_tensor(largest_window(width, height, aspect)), box.new_tensor([width, height])
     corner = torch.minimum(((box[:2] + box[2:]) / 2 - sides / 2).clamp(min=0), limit - sides)
     return torch.cat([corner, corner + sides])
 
