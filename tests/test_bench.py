@@ -36,9 +36,30 @@ def test_a_bound_decides_the_exit_status_and_the_row(wanted, ratio, status, tmp_
     assert row.command == "python -m cropnb.bench --rounds 4 --threads 1 --record"
 
 
+def test_what_needs_a_gpu_waits_without_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+    monkeypatch.setattr(bench.torch.cuda, "is_available", lambda: False)
+    trial = bench.Ratio(lambda rounds: [2.0] * rounds, "of a step", at_most=0.1, needs_cuda=True)
+    monkeypatch.setattr(bench, "measured", lambda: {"trial": trial})
+    assert bench.main(["--rounds", "4", "--record"]) == 0
+    assert "needs a CUDA GPU" in capsys.readouterr().out
+    row = ledger.one(bench.NAME, row="trial")
+    assert row.verdict == "pending"
+    assert "--only 'trial'" in row.note
+    # A number that another machine measured stays.
+    measured = bench.Ratio(trial.measure, trial.column)
+    monkeypatch.setattr(bench, "measured", lambda: {"trial": measured})
+    bench.main(["--rounds", "4", "--record"])
+    monkeypatch.setattr(bench, "measured", lambda: {"trial": trial})
+    bench.main(["--rounds", "4", "--record"])
+    assert ledger.one(bench.NAME, row="trial").ours == 2.0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", bench.measured())
 def test_each_measurement_runs(name):
+    if bench.measured()[name].needs_cuda and not bench.torch.cuda.is_available():
+        pytest.skip("there is no CUDA GPU here")
     assert all(ratio > 0 for ratio in bench.measured()[name].measure(1))
 
 

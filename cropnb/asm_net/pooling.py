@@ -20,6 +20,7 @@ RULES = {
     "cells": "equation 2 in whole pixels: the mean over the cells of each cell's mean, the pixels dealt as above",
     "area": "both at once: all cells of equal area, a pixel on a border belonging to each by the share that lies there",
 }
+TABLE_VALUES = 1 << 17  # of a map that is summed at once: a megabyte, which the processor keeps at hand
 
 
 def composition_pool(
@@ -114,10 +115,17 @@ def _pool(
     y = cell_edges(y1, y2, pattern.rows, rule != "area")
     channel, row, column, group = (part.to(score_map.device) for part in _corners(pattern, by_cell))
     x, y = x[..., column], y[..., row]  # (..., N, corners)
-    table = summed_area_table(score_map if batched else score_map[None])  # (B, L, H + 1, W + 1)
-    x, y = (x, y) if batched else (x[None], y[None])
-    sums = _look_up(table, channel, x, y, exact=rule != "area") @ group  # (B, N, L)
-    areas = (x * y) @ group
+    maps, x, y = (score_map, x, y) if batched else (score_map[None], x[None], y[None])
+    areas = (x * y) @ group  # (B, N, L)
+    at_once = max(1, TABLE_VALUES // maps[0, 0].numel())
+    values = []
+    for first in range(0, maps.shape[1], at_once):
+        own = slice(
+            *torch.searchsorted(channel, torch.tensor([first, first + at_once], device=channel.device)).tolist()
+        )
+        table = summed_area_table(maps[:, first : first + at_once])  # (B, channels, H + 1, W + 1)
+        values.append(_look_up(table, channel[own] - first, x[..., own], y[..., own], exact=rule != "area"))
+    sums = torch.cat(values, dim=-1) @ group
     return (sums, areas) if batched else (sums[0], areas[0])
 
 
@@ -147,7 +155,7 @@ def _look_up(table: Tensor, channel: Tensor, x: Tensor, y: Tensor, exact: bool) 
 def _corners(pattern: Pattern, by_cell: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The corners to look up: their channel, row and column (K,), and their sign in each group (K, groups).
 
-    A group is a partition, whose inner corners cancel, or a single cell.
+    They stand in the order of their channels. A group is a partition, whose inner corners cancel, or a single cell.
     """
     rows, columns = pattern.cells.shape
     groups = torch.arange(rows * columns).view(rows, columns) if by_cell else pattern.cells
@@ -156,6 +164,8 @@ def _corners(pattern: Pattern, by_cell: bool) -> tuple[Tensor, Tensor, Tensor, T
     signs = inside[1:, 1:] - inside[:-1, 1:] - inside[1:, :-1] + inside[:-1, :-1]  # (rows + 1, columns + 1, groups)
     row, column, owner = signs.nonzero(as_tuple=True)
     channels = torch.zeros(count, dtype=torch.long).scatter(0, groups.flatten(), pattern.cells.flatten())
+    order = channels[owner].argsort(stable=True)
+    row, column, owner = row[order], column[order], owner[order]
     group = torch.zeros(len(owner), count, dtype=torch.double)
     group[torch.arange(len(owner)), owner] = signs[row, column, owner].double()
     return channels[owner], row, column, group

@@ -161,8 +161,7 @@ MEASURED = {
     "matching and smoothing, light model on a CPU": Ratio(
         lambda rounds: matching_share(rounds, "cpu", light=True), "of a training step of the whole network", images=2
     ),
+    "matching and smoothing on a GPU": Ratio(
+        matching_share, "of a training step of the whole network", at_most=0.1, images=2, needs_cuda=True
+    ),
 }
-if torch.cuda.is_available():
-    MEASURED["matching and smoothing on a GPU"] = Ratio(
-        matching_share, "of a training step of the whole network", at_most=0.1, images=2
-    )

@@ -273,7 +273,7 @@ def test_ratio_threshold_and_photo_by_keyboard_and_mouse(slider: RatioSlider, sh
 def test_layers_and_the_centred_window(slider: RatioSlider, show: Any) -> None:
     page = show(slider)
     assert page.locator(".cropnb-cuts figure:visible").count() == 1
-    page.get_by_label("Largest centred window").check()
+    page.locator("input[data-name=centred]").check()
     assert page.locator(".cropnb-cuts figure:visible").count() == 2
     slider.at = page.evaluate("model.get('at')")
     x1, y1, x2, y2 = largest_window(slider.ratios[slider.at], 480, 320)
@@ -282,7 +282,7 @@ def test_layers_and_the_centred_window(slider: RatioSlider, show: Any) -> None:
     assert float(dashed.get_attribute("y")) == pytest.approx(y1)
     shown = [float(part) for part in page.locator(".cropnb-cut").last.get_attribute("viewBox").split()]
     assert shown == pytest.approx([x1, y1, x2 - x1, y2 - y1])
-    page.get_by_label("Predicted map").uncheck()
+    page.locator("input[data-name=map]").uncheck()
     assert page.locator(".cropnb-picture image").count() == 1  # the photo alone
     assert page.locator(".cropnb-shade").count() == 1
     assert_as_in_python(page, slider)
