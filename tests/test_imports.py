@@ -5,8 +5,8 @@ import sys
 
 ABSENT = (
     "IPython", "anywidget", "cv2", "gymnasium", "ipykernel", "ipywidgets", "matplotlib", "nbformat", "pandas",
-    "papermill", "pooch", "pycocotools", "pyvips", "skimage", "smartcrop", "sphinx", "stable_baselines3", "transformers",
-    "yaml",
+    "papermill", "pooch", "pycocotools", "pyvips", "skimage", "smartcrop", "sphinx", "stable_baselines3",
+    "transformers", "yaml",
 )  # fmt: skip
 PROGRAM = f"""
 import contextlib, io, pkgutil, runpy, sys
