@@ -17,6 +17,7 @@ from cropnb.asm_net.pooling import composition_pool
 from cropnb.asm_net.recipe import SAME_RUN, VARIANTS, Profile, Variant
 from cropnb.croppers import Cropper
 from cropnb.datasets.base import CropDataset, held_out
+from cropnb.datasets.scenes import SIZES
 
 METHOD, RESULT_FILE, WEIGHTS_FILE = "asm_net", "result.json", "weights.safetensors"
 
@@ -248,10 +249,13 @@ def measure_boxes(model: AsmNet, data: CropDataset, progress: bool = True) -> di
 def load_splits(name: str, form: str, profile: Profile) -> tuple[CropDataset, CropDataset, CropDataset]:
     """Training, validation and test part.
 
+    The profile's numbers of photos are the most that are taken: a split with fewer gives all that it has.
     CPC has no test photos: Section 4.3 measures on the 2 000 of its validation part. Here these are the test part, and
     what a run looks at meanwhile is held out from the training photos.
     """
     sizes = profile.train_photos, profile.validation_photos, profile.test_photos
+    if name == "scenes":
+        sizes = [wanted and min(wanted, there) for wanted, there in zip(sizes, SIZES[form].values(), strict=True)]
     if name != "cpc":
         return datasets.splits(name, form, *sizes)
     whole, test = datasets.load(name, "train").with_photos(), datasets.load(name, "val").with_photos()

@@ -185,6 +185,19 @@ def test_cpc_is_measured_on_its_validation_photos(tmp_path, monkeypatch):
     assert test.split == "val"
 
 
+@pytest.mark.parametrize("profile", recipe.PROFILES)
+@pytest.mark.parametrize("form", ["cpc", "gaicd"])
+def test_every_profile_fits_every_form(profile, form):
+    """Scenes in GAICD's form have fewer validation photos than the profiles ask for, and none may be taken twice."""
+    parts = load_splits("scenes", form, recipe.PROFILES[profile])
+    wanted = recipe.PROFILES[profile]
+    there = [len(datasets.load("scenes", split, form=form)) for split in ("train", "val", "test")]
+    asked = (wanted.train_photos, wanted.validation_photos, wanted.test_photos)
+    expected = [most if number is None else min(number, most) for number, most in zip(asked, there, strict=True)]
+    assert [len(part) for part in parts] == expected
+    assert [part.split for part in parts] == ["train", "val", "test"]
+
+
 def test_the_accuracy_counts_pairs_and_not_photos():
     run = {"right": [8.0, 1.0], "pairs": [10.0, 30.0]}
     values = rows.accuracies(run)
