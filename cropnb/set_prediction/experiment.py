@@ -15,6 +15,7 @@ from cropnb.set_prediction.model import SetPredictionCropper
 from cropnb.set_prediction.recipe import VARIANTS, Profile
 
 RESULT_FILE, WEIGHTS_FILE, PREDICTIONS_FILE = "result.json", "weights.safetensors", "predictions.safetensors"
+ANCHORS_FILE = "anchors.safetensors"
 METHOD = "set_prediction"
 
 
@@ -116,6 +117,8 @@ class Experiment:
             keep = {"corners": torch.stack([f.corners for f in found])}
             keep["validity"] = torch.stack([f.validity for f in found])
             training.save_weights(folder / PREDICTIONS_FILE, keep, {"method": METHOD, "variant": name})
+            moved = {"starts": trainee.starts, "crops": trainee.crops}
+            training.save_weights(folder / ANCHORS_FILE, moved, {"method": METHOD, "variant": name})
             ledger.write_atomically(folder / RESULT_FILE, (json.dumps(result, indent=1) + "\n").encode())
         return model, result, found
 

@@ -39,6 +39,19 @@ class Trainee(nn.Module):
         # What each epoch reached on the validation and on the test photos. The latter is never chosen by: the audit
         # asks what choosing by it would have been worth.
         self.register_buffer("epochs", torch.full((epochs, 2, len(EPOCH_COLUMNS)), torch.nan))
+        # How the anchors move: before training and after each epoch, where they start from and what they make of the
+        # first validation photo: x1, y1, x2, y2, divided by the sides, and the validity.
+        anchors = len(model.anchors)
+        self.register_buffer("starts", torch.full((epochs + 1, anchors, 4), torch.nan))
+        self.register_buffer("crops", torch.full((epochs + 1, anchors, 5), torch.nan))
+
+    @torch.no_grad()
+    def look(self, epoch: int, photos: CropPhotos, frozen: FrozenFeatures | None) -> None:
+        """Note where the anchors are."""
+        maps = self.model.features(photos.photo(0)) if frozen is None else frozen(0)
+        seen = self.model.eval().from_features(maps)
+        self.starts[epoch] = to_corners(self.model.starts().sigmoid())
+        self.crops[epoch] = torch.cat([seen.corners[0], seen.validity[0, :, None]], dim=-1)
 
 
 def fit(
@@ -63,6 +76,8 @@ def fit(
     model.backbone.requires_grad_(profile.backbone_rate is not None)
     prepare(model, photos, profile)
     trainee = Trainee(model, variant, epochs).to(photos.device)
+    if checks:
+        trainee.look(0, *checks[0])
     groups = rate_groups(model, model.backbone, profile.learning_rate, profile.backbone_rate)
     optimizer = torch.optim.AdamW(groups, weight_decay=profile.weight_decay)
     steps_an_epoch = -(-len(photos) // profile.batch_size)
@@ -84,6 +99,8 @@ def fit(
                 trainee.epochs[epoch - 1, row] = torch.tensor(scores)
             if row == 0:
                 score = scores[0]
+        if not part_of_one:
+            trainee.look(epoch, *checks[0])
         return score
 
     history = train(

@@ -78,7 +78,7 @@ PROFILES = {
         distil_after=2,
         longer=1,
     ),
-    "cpu": replace(_FROZEN, epochs=24, tenth_after=20, distil_after=20, longer=4),
+    "cpu": replace(_FROZEN, epochs=16, tenth_after=12, distil_after=12, longer=4),
     # Sec. 4.3, with the short sides of DETR's multi-scale augmentation.
     "full": Profile(None, 36, None, short_sides=tuple(range(480, 801, 32)), test_side=600, light=False),
 }
