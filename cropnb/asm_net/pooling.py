@@ -111,33 +111,34 @@ def _pool(
     """Sums and areas of each partition, or of each cell, of each crop: two tensors (..., N, L or L̃)."""
     boxes, rule, batched = _checked(score_map, boxes, pattern, size, rule)
     x1, y1, x2, y2 = boxes.unbind(-1)
-    x = cell_edges(x1, x2, pattern.columns, rule != "area")  # (..., N, columns + 1)
-    y = cell_edges(y1, y2, pattern.rows, rule != "area")
-    channel, row, column, group = (part.to(score_map.device) for part in _corners(pattern, by_cell))
-    x, y = x[..., column], y[..., row]  # (..., N, corners)
+    x = cell_edges(x1, x2, pattern.columns, rule != "area").mT  # (..., columns + 1, N)
+    y = cell_edges(y1, y2, pattern.rows, rule != "area").mT
     maps, x, y = (score_map, x, y) if batched else (score_map[None], x[None], y[None])
-    areas = (x * y) @ group  # (B, N, L)
+    x, y = x.contiguous(), y.contiguous()
+    corners = _corners(pattern, by_cell)
     at_once = max(1, TABLE_VALUES // maps[0, 0].numel())
-    values = []
-    for first in range(0, maps.shape[1], at_once):
-        own = slice(
-            *torch.searchsorted(channel, torch.tensor([first, first + at_once], device=channel.device)).tolist()
-        )
+    firsts = range(0, maps.shape[1], at_once)
+    bounds = torch.searchsorted(corners[0], torch.tensor([*firsts, maps.shape[1]])).tolist()
+    sums = areas = 0
+    # Memory that a few channels fill again and again stays at hand; all corners of all crops at once wouldn't.
+    for first, begin, end in zip(firsts, bounds, bounds[1:], strict=False):
+        channel, row, column, group = (part[begin:end].to(score_map.device) for part in corners)
+        across, down = x.index_select(1, column), y.index_select(1, row)  # (B, corners, N)
         table = summed_area_table(maps[:, first : first + at_once])  # (B, channels, H + 1, W + 1)
-        values.append(_look_up(table, channel[own] - first, x[..., own], y[..., own], exact=rule != "area"))
-    sums = torch.cat(values, dim=-1) @ group
-    return (sums, areas) if batched else (sums[0], areas[0])
+        sums = sums + group.mT @ _look_up(table, channel - first, across, down, exact=rule != "area")
+        areas = areas + group.mT @ (across * down)  # (B, L or L̃, N)
+    return (sums.mT, areas.mT) if batched else (sums[0].mT, areas[0].mT)
 
 
 def _look_up(table: Tensor, channel: Tensor, x: Tensor, y: Tensor, exact: bool) -> Tensor:
-    """Values of the summed-area tables (B, L, H + 1, W + 1) at positions (B, N, K), for channels (K,): (B, N, K).
+    """Values of the summed-area tables (B, L, H + 1, W + 1) at positions (B, K, N), for channels (K,): (B, K, N).
 
     Between pixels a table is bilinear, because each pixel counts by the share of it that is covered.
     """
     photos, channels, height, width = table.shape
     flat = table.mT.flatten()  # column by column, as it lies in memory
     photo = torch.arange(photos, device=table.device)[:, None, None]
-    base = (photo * channels + channel) * width
+    base = (photo * channels + channel[:, None]) * width  # (B, K, 1)
 
     def at(row: Tensor, column: Tensor) -> Tensor:
         index = (base + column) * height + row
