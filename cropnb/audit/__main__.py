@@ -1,25 +1,17 @@
 """`python -m cropnb.audit --record`: measure the audit and write the ledger file `audit`."""
 
 import argparse
-import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from cropnb import baselines, croppers, datasets, ledger, metrics, program, reproduction
-from cropnb.audit import blind, epochs, shares, tolerance
-from cropnb.datasets.base import CropDataset, Sample
-from cropnb.errors import CropnbError, DatasetMissing
+from cropnb import datasets, ledger, program, reproduction
+from cropnb.audit import curves, rows, tolerance
+from cropnb.datasets.base import CropDataset
+from cropnb.errors import DatasetMissing
 
 NAME = "audit"
-PARTS = ("blind", "matching", "shares", "trained", "epochs")
-METHODS = ("gaic", "vrn")  # scoring methods with weights of ours
-GOOD = 4.0
-SAMPLES = 400  # of the bootstrap of AP
+PARTS = ("blind", "matching", "shares", "trained", "epochs", "curves")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,24 +26,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(options: argparse.Namespace, arguments: list[str]) -> int:
     for part in options.parts:
-        for rows in _measure(part, options, arguments):
-            for row in rows:
+        for found in _measure(part, options, arguments):
+            for row in found:
                 span = "" if row.low is None else f" [{row.low:.3f}, {row.high:.3f}]"
-                print(f"{row.dataset:9} {row.table} · {row.row} · {row.column}: {row.ours:.3f}{span}", flush=True)
+                value = row.verdict if row.ours is None else f"{row.ours:.3f}{span}"
+                print(f"{row.dataset:9} {row.table} · {row.row} · {row.column}: {value}", flush=True)
             if options.record:
-                ledger.record(NAME, rows)
+                ledger.record(NAME, found)
     return 0
 
 
 def _measure(part: str, options: argparse.Namespace, arguments: list[str]) -> Iterable[list[ledger.Row]]:
     if part == "shares":
-        yield share_rows(_context("printed tables", arguments))
+        yield rows.share_rows(_context("printed tables", arguments))
         return
     if part == "epochs":
-        yield epoch_rows(_context("scenes", arguments), Path(options.runs))
+        yield rows.epoch_rows(_context("scenes", arguments), Path(options.runs))
         return
     if part == "trained":
-        yield trained_rows(_context("scenes", arguments), datasets.load("scenes", "test", form="gaicd"))
+        test = _load("scenes", "test")
+        yield rows.trained_rows(_context("scenes", arguments), test, tolerance.predictions(test))
         return
     for name in options.datasets:
         try:
@@ -59,10 +53,17 @@ def _measure(part: str, options: argparse.Namespace, arguments: list[str]) -> It
         except DatasetMissing as missing:
             print(f"without {name}: {missing}")
             continue
-        measure = {"blind": blind_rows, "matching": matching_rows}[part]
-        yield measure(_context(name, arguments), training, test)
+        context = _context(name, arguments)
+        if part == "curves":
+            found = curves.measure(training, test, tolerance.predictions(test) if name == "scenes" else {})
+            print(f"{name:9} {len(found)} curves", flush=True)
+            if options.record:
+                curves.write(name, found, context, len(test))
+            continue
+        measure = {"blind": rows.blind_rows, "matching": rows.matching_rows}[part]
+        yield measure(context, training, test)
     if part == "blind":
-        yield reach_rows(_context("scenes", arguments), datasets.load("scenes", "test", form="flms"))
+        yield rows.reach_rows(_context("scenes", arguments), datasets.load("scenes", "test", form="flms"))
 
 
 def _load(name: str, split: str) -> CropDataset:
@@ -71,164 +72,6 @@ def _load(name: str, split: str) -> CropDataset:
 
 def _context(dataset: str, arguments: Sequence[str], split: str = "test") -> reproduction.Context:
     return reproduction.Context(NAME, dataset, arguments, split=split, device=program.device_name("cpu"))
-
-
-def content_blind(
-    training: CropDataset, test: CropDataset, prior: baselines.PositionPrior, count: int, eps: float
-) -> dict[str, Callable[[], blind.TieBracket]]:
-    """Name → the bracket of each set of `count` crops that never looks at a photo, within ε."""
-
-    def of(crops: Callable[[Sample], Tensor]) -> Callable[[], blind.TieBracket]:
-        return lambda: blind.hits(test, crops, eps)
-
-    return {
-        "fixed anchors that cover the training crops": of(
-            blind.fixed_anchors(blind.covering_cells(training, count, eps))
-        ),
-        "anchors of the highest mean score": of(blind.best_ranked(prior, count)),
-        "largest anchors": of(blind.best_ranked(baselines.largest_crop, count)),
-        "anchors drawn at random": lambda: blind.random_anchor_hits(test, count, eps),
-        "boxes drawn at random": lambda: blind.random_box_hits(test, count, eps),
-    }
-
-
-def blind_rows(context: reproduction.Context, training: CropDataset, test: CropDataset) -> list[ledger.Row]:
-    """What sets that never look at a photo score, for every ε and N, and for every reading of a tie."""
-    rows, prior = [], baselines.PositionPrior(training)
-    for eps in blind.EPSILONS:
-        for count in blind.COUNTS:
-            for name, measure in content_blind(training, test, prior, count, eps).items():
-                rows += _bracket(context, name, f"ACC 1/{count}, ε = {eps:.2f}", measure())
-        rows += _bracket(context, "all anchors of the grid", f"all, ε = {eps:.2f}", blind.hits(test, blind.grid, eps))
-        near = blind.neighbours(test, eps)
-        column = f"anchors within ε = {eps:.2f} of the best"
-        rows.append(reproduction.measured(context, "the grid", "best crop", column, near.tolist()))
-        for count, value in enumerate(blind.cover_curve(training, test, eps).tolist(), start=1):
-            where = ("cover curve", "fixed anchors that cover the training crops", f"ACC 1/{count}, ε = {eps:.2f}")
-            rows.append(reproduction.number(context, *where, round(100 * value, 4), len(test)))
-    tied = torch.tensor([float(len(blind.tied_best(sample)) > 1) for sample in test.samples])
-    rows.append(reproduction.measured(context, "ties", "photos", "several crops tie for best", (100 * tied).tolist()))
-    return rows
-
-
-def _bracket(context: reproduction.Context, row: str, column: str, bracket: blind.TieBracket) -> list[ledger.Row]:
-    return [
-        reproduction.measured(context, f"content-blind, {among} of the tied", row, column, (100 * values).tolist())
-        for among, values in zip(blind.AMONG_TIED, bracket, strict=True)
-    ]
-
-
-def reach_rows(context: reproduction.Context, dataset: CropDataset) -> list[ledger.Row]:
-    """An oracle limited to grid anchors, on boxes that were drawn freely."""
-    rows = []
-    for eps in blind.EPSILONS:
-        one, share = blind.reachable(dataset, eps)
-        for column, values in (("one of the true boxes", one), ("share of the true boxes", share)):
-            where = ("oracle limited to grid anchors", f"{dataset.form} form, ε = {eps:.2f}", column)
-            rows.append(reproduction.measured(context, *where, (100 * values).tolist()))
-    return rows
-
-
-def matching_rows(context: reproduction.Context, training: CropDataset, test: CropDataset) -> list[ledger.Row]:
-    """How AP by the authors' matching differs from COCO's, on predictions that need no photo.
-
-    Predictions: the candidates that the mean training score of their position puts first, and the candidates in the
-    order of their true scores, each a few hundredths of a side off.
-    """
-    truths = [sample.boxes[sample.scores > GOOD].double() for sample in test.samples]
-    prior = baselines.PositionPrior(training)
-    sets = {
-        "candidates by mean score of their position": [(s.boxes.double(), prior(s).double()) for s in test.samples],
-        "candidates by true score, moved a little": [_moved(s, index) for index, s in enumerate(test.samples)],
-    }
-    rows = []
-    for name, predictions in sets.items():
-        for eps in (0.85, 0.90):
-            for most in (5, 10, 40):
-                (best, samples), (last, other) = (
-                    metrics.average_precision_interval(predictions, truths, eps, most, samples=SAMPLES, take=take)
-                    for take in ("best", "last")
-                )
-                gap = metrics.Interval(last.mean - best.mean, *np.quantile(other - samples, [0.025, 0.975]).tolist())
-                for kind, found in (("COCO's", best), ("the last free true box", last), ("difference", gap)):
-                    mean, low, high = (round(100 * value, 4) for value in found)
-                    ends = {"low": min(low, mean), "high": max(high, mean)}
-                    where = (f"AP, {kind}", name, f"ε = {eps:.2f}, K = {most}")
-                    rows.append(reproduction.number(context, *where, mean, len(test), **ends))
-    return rows
-
-
-def _moved(sample: Sample, index: int) -> tuple[Tensor, Tensor]:
-    width, height = sample.size
-    draw = torch.Generator().manual_seed(index)
-    shift = 0.02 * torch.randn(len(sample.boxes), 4, generator=draw) * torch.tensor([width, height, width, height])
-    boxes = sample.boxes + shift
-    return boxes.double(), sample.scores.double()
-
-
-def share_rows(context: reproduction.Context) -> list[ledger.Row]:
-    """Printed counts of photos that no number of photos gives."""
-    rows = []
-    for one in shares.impossible_shares():
-        near = " or ".join(f"{value:g}" for value in one.nearest)
-        note = f"printed {one.printed:g}; {one.photos} photos give {near}"
-        where = (f"no share of {one.photos} photos", f"{one.method}, {one.table}, {one.row}", one.column)
-        gap = min(abs(one.printed - value) for value in one.nearest)
-        rows.append(reproduction.number(context, *where, round(gap, 4), one.photos, paper_value=one.printed, note=note))
-    return rows
-
-
-def trained_rows(
-    context: reproduction.Context, test: CropDataset, methods: Sequence[str] = METHODS
-) -> list[ledger.Row]:
-    """The same predictions of the methods that we ship, by GAICD's Acc 1/N and by ACC 1/N within ε."""
-    rows = []
-    for name in methods:
-        method = croppers.load(name).method
-        scores = tolerance.anchor_scores(lambda s, m=method: m.score_boxes(s.image(), s.boxes), test, progress=False)
-        measured = tolerance.columns(scores, test)
-        for column, values in measured.items():
-            rows.append(reproduction.measured(context, "the same predictions", name, column, (100 * values).tolist()))
-        for count in blind.COUNTS:
-            for eps in blind.EPSILONS:
-                gap = (100 * (measured[f"ACC 1/{count}, ε = {eps:.2f}"] - measured[f"Acc 1/{count}"])).tolist()
-                column = f"ACC 1/{count}, ε = {eps:.2f}, less Acc 1/{count}"
-                rows.append(reproduction.measured(context, "the lift of the tolerance", name, column, gap))
-    return rows
-
-
-def epoch_rows(context: reproduction.Context, folder: Path) -> list[ledger.Row]:
-    """What each way of choosing an epoch reports, over all finished runs that kept a score for every epoch."""
-    runs: dict[tuple[str, str, str], list[epochs.Selection]] = {}
-    seeds: dict[tuple[str, str, str], list[int]] = {}
-    photos = 0
-    for path in sorted(folder.glob("*/*/*/result.json")):
-        result = json.loads(path.read_text(encoding="utf-8"))
-        if "epochs" not in result or result["dataset"] != "scenes":
-            continue
-        table = torch.tensor(result["epochs"])  # (epochs, 2, columns)
-        for index, column in enumerate(result["epoch_columns"]):
-            try:
-                found = epochs.selection(table[:, 0, index], table[:, 1, index])
-            except CropnbError:
-                continue
-            key = (result["method"], path.parent.parent.name, column)
-            runs.setdefault(key, []).append(found)
-            seeds.setdefault(key, []).append(result["seed"])
-            photos = result["photos"]
-    rows = []
-    for (method, kind, column), found in runs.items():
-        values = 100 * torch.tensor(found).double()  # (runs, 3)
-        names = ("last epoch", "best on validation", "best on test", "best on test less last")
-        columns = [*values.unbind(1), values[:, 2] - values[:, 0]]
-        for name, of_runs in zip(names, columns, strict=True):
-            where = ("choice of the epoch", f"{method}, {kind}, {name}", column)
-            more = {"seeds": tuple(sorted(set(seeds[method, kind, column])))}
-            note = f"mean of {len(of_runs)} runs, from {of_runs.min():.2f} to {of_runs.max():.2f}"
-            rows.append(
-                reproduction.number(context, *where, round(float(of_runs.mean()), 4), photos, note=note, **more)
-            )
-    return rows
 
 
 if __name__ == "__main__":

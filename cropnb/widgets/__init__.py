@@ -9,6 +9,7 @@ from cropnb.widgets.ratio_slider import RatioSlider
 from cropnb.widgets.sample_browser import SampleBrowser
 from cropnb.widgets.score_terms import ScoreTerms
 from cropnb.widgets.step_player import StepPlayer
+from cropnb.widgets.tolerance_explorer import ToleranceExplorer
 
 __all__ = [
     "CandidateScores",
@@ -20,4 +21,5 @@ __all__ = [
     "SampleBrowser",
     "ScoreTerms",
     "StepPlayer",
+    "ToleranceExplorer",
 ]

@@ -92,24 +92,18 @@ def whole_pixels(box: Any, width: int, height: int) -> list[int]:
     return box_tools.check(rounded, width=width, height=height, name="box")[0].int().tolist()
 
 
-class Figure(anywidget.AnyWidget):
-    """Base of the interactive figures.
+class PageFigure(anywidget.AnyWidget):
+    """Base of all interactive figures: ids that stay the same from run to run, numbers, and a still picture.
 
     A subclass sets `_esm = program("its_file.js")`, adds its state as synced traits, and says what it shows in
-    `values()`, `_summary()` and `_draw(ax)`.
+    `values()`, `_summary()` and `static()`.
     """
 
     _css = (_FOLDER / "figure.css").read_text("utf-8")
-    photo = traitlets.Unicode().tag(sync=True)  # a data URI
-    width = traitlets.Int().tag(sync=True)  # of the photo that the boxes belong to, not of the JPEG shown
-    height = traitlets.Int().tag(sync=True)
-    alt = traitlets.Unicode().tag(sync=True)
     label = traitlets.Unicode().tag(sync=True)
 
-    def __init__(self, image: Image.Image, alt: str, label: str, state: Mapping[str, Any]) -> None:
-        self._image = image
-        size = {"width": image.width, "height": image.height}
-        state = {**state, **size, "photo": data_uri(image), "alt": alt or "A photograph", "label": label}
+    def __init__(self, label: str, state: Mapping[str, Any]) -> None:
+        state = {**state, "label": label}
         # ipywidgets draws its ids at random, which would change a notebook's bytes on each run. Here an id follows from
         # the content, and from how many figures of that content this process has made before.
         content = hashlib.sha256(json.dumps([type(self).__name__, state], sort_keys=True).encode()).hexdigest()
@@ -119,27 +113,15 @@ class Figure(anywidget.AnyWidget):
         super().__init__(model_id=ids[0], layout=ipywidgets.Layout(model_id=ids[1], width="100%"), **state)
 
     def values(self) -> dict[str, float]:
-        """The numbers that the figure shows now, computed by `cropnb.metrics`."""
+        """The numbers that the figure shows now."""
         raise NotImplementedError
 
     def _summary(self) -> str:
         raise NotImplementedError
 
-    def _draw(self, ax: "Axes") -> None:
-        raise NotImplementedError
-
     def static(self) -> "StillPicture":
-        """The figure as a still picture, with its numbers below: what print and viewers without scripts show."""
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure as StillPicture
-
-        wide = 6.4 * min(1.0, 1.3 * self.width / self.height)
-        picture = StillPicture(figsize=(wide, wide * self.height / self.width + 0.5), layout="constrained")
-        FigureCanvasAgg(picture)
-        ax = picture.subplots()
-        self._draw(ax)
-        ax.set_xlabel(self._summary(), fontsize=9.5, wrap=True)
-        return picture
+        """The figure as a still picture with its numbers: what print and viewers without scripts show."""
+        raise NotImplementedError
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}: {self._summary()}"
@@ -151,3 +133,36 @@ class Figure(anywidget.AnyWidget):
         # A photo as PNG would be five times as large.
         data["image/jpeg"] = base64.b64encode(buffer.getvalue()).decode("ascii")
         return data, metadata
+
+
+class Figure(PageFigure):
+    """Base of the figures on a photo.
+
+    Beside what `PageFigure` asks for, a subclass draws its still picture in `_draw(ax)`.
+    """
+
+    photo = traitlets.Unicode().tag(sync=True)  # a data URI
+    width = traitlets.Int().tag(sync=True)  # of the photo that the boxes belong to, not of the JPEG shown
+    height = traitlets.Int().tag(sync=True)
+    alt = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, image: Image.Image, alt: str, label: str, state: Mapping[str, Any]) -> None:
+        self._image = image
+        size = {"width": image.width, "height": image.height}
+        super().__init__(label, {**state, **size, "photo": data_uri(image), "alt": alt or "A photograph"})
+
+    def _draw(self, ax: "Axes") -> None:
+        raise NotImplementedError
+
+    def static(self) -> "StillPicture":
+        """The photo with what is drawn on it, and the numbers below."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure as StillPicture
+
+        wide = 6.4 * min(1.0, 1.3 * self.width / self.height)
+        picture = StillPicture(figsize=(wide, wide * self.height / self.width + 0.5), layout="constrained")
+        FigureCanvasAgg(picture)
+        ax = picture.subplots()
+        self._draw(ax)
+        ax.set_xlabel(self._summary(), fontsize=9.5, wrap=True)
+        return picture

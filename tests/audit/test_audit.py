@@ -7,11 +7,11 @@ import math
 import pytest
 import torch
 
-from cropnb import baselines, candidates, datasets, ledger
+from cropnb import baselines, boxes, candidates, datasets, ledger
 from cropnb.audit import __main__ as program
-from cropnb.audit import blind, epochs, shares, tolerance
+from cropnb.audit import blind, curves, epochs, rows, shares, tolerance
 from cropnb.datasets.base import CropDataset, Sample
-from cropnb.errors import MetricError
+from cropnb.errors import LedgerError, MetricError
 
 BOXES = torch.tensor([[0.0, 0, 100, 100], [0, 0, 100, 90], [50, 0, 100, 100], [0, 0, 100, 50]])
 
@@ -117,17 +117,29 @@ def test_three_ways_to_choose_an_epoch():
         epochs.selection(validation, torch.tensor([0.6, math.nan, 0.9, 0.4]))
 
 
+def predicted(sample: Sample, scores: torch.Tensor) -> tolerance.Prediction:
+    order = scores.argsort(descending=True, stable=True)
+    return tolerance.Prediction([sample.boxes[order]], [scores.double()])
+
+
+def test_crops_that_a_method_finds_itself_have_no_acc_1n():
+    dataset = one_photo([4.5, 2.0, 3.0, 1.0])
+    found = tolerance.columns(tolerance.Prediction([torch.tensor([[0.0, 0, 100, 90]]).double()]), dataset)
+    assert set(found) == {f"ACC 1/{n}, ε = {e:.2f}" for n in (5, 10) for e in blind.EPSILONS}
+    assert found["ACC 1/5, ε = 0.90"].item() == 1
+    assert found["ACC 1/5, ε = 1.00"].item() == 0
+
+
 def test_the_same_predictions_by_both_metrics():
     photo = one_photo([4.5, 2.0, 3.0, 1.0]).samples[0]
     sample = Sample("a", 100, 100, photo.boxes.repeat(3, 1), torch.cat([photo.scores, torch.rand(8)]))
     many = CropDataset("gaicd", "test", "gaicd", None, [sample])
     scores = torch.zeros(12)
     scores[1] = 1.0  # chooses the crop of score 2.0, which overlaps the best one by 0.9
-    found = tolerance.columns([scores.double()], many)
+    found = tolerance.columns(predicted(sample, scores), many)
     assert found["Acc 1/5"].item() == 1  # only the best, the third and the second have scores above those of the rest
     assert found["ACC 1/5, ε = 0.85"].item() == found["ACC 1/5, ε = 0.90"].item() == 1
-    worse = -sample.scores.double()
-    found = tolerance.columns([worse], many)
+    found = tolerance.columns(predicted(sample, -sample.scores), many)
     assert found["Acc 1/5"].item() == 0
     assert set(found) == {"Acc 1/5", "Acc 1/10"} | {f"ACC 1/{n}, ε = {e:.2f}" for n in (5, 10) for e in blind.EPSILONS}
 
@@ -142,12 +154,19 @@ def test_epoch_rows_read_what_runs_keep(tmp_path):
     other = tmp_path / "vrn" / "scenes" / "FS-seed0"
     other.mkdir(parents=True)
     (other / "result.json").write_text(json.dumps({"dataset": "scenes"}))
-    rows = program.epoch_rows(program._context("scenes", []), tmp_path)
-    values = {row.row.rpartition(", ")[2]: row.ours for row in rows}
+    measured = rows.epoch_rows(program._context("scenes", []), tmp_path)
+    values = {row.row.rpartition(", ")[2]: row.ours for row in measured}
     assert values == pytest.approx(
-        {"last epoch": 20, "best on validation": 45, "best on test": 45, "best on test less last": 25}
+        {
+            "last epoch": 20,
+            "best on validation": 45,
+            "best on test": 45,
+            "best on validation less last": 25,
+            "best on test less last": 25,
+            "best on test less best on validation": 0,
+        }
     )
-    for row in rows:
+    for row in measured:
         row.check()
         assert row.seeds == (0, 1)
 
@@ -171,12 +190,12 @@ def test_rows_on_the_real_annotations(real_data):
 
 def test_matching_rows_keep_the_ledgers_rules(real_data, monkeypatch):
     training, test = (datasets.load("gaicd", split, root=real_data / "gaicd") for split in ("train", "test"))
-    monkeypatch.setattr(program, "SAMPLES", 10)
-    rows = program.matching_rows(program._context("gaicd", []), training, test)
-    for row in rows:
+    monkeypatch.setattr(rows, "SAMPLES", 10)
+    measured = rows.matching_rows(program._context("gaicd", []), training, test)
+    for row in measured:
         row.check()
-    assert len({row.key for row in rows}) == len(rows) == 36
-    by_place = {(row.table, row.row, row.column): row.ours for row in rows}
+    assert len({row.key for row in measured}) == len(measured) == 36
+    by_place = {(row.table, row.row, row.column): row.ours for row in measured}
     for table, row, column in list(by_place):
         if table == "AP, difference":
             both = by_place["AP, the last free true box", row, column] - by_place["AP, COCO's", row, column]
@@ -184,3 +203,102 @@ def test_matching_rows_keep_the_ledgers_rules(real_data, monkeypatch):
     # The rule of the last free box is no constant: it helps a blind set and harms a near-perfect one.
     differences = [value for (table, *_), value in by_place.items() if table == "AP, difference"]
     assert min(differences) < -5 < 1 < max(differences)
+
+
+def many_photos(count: int = 6) -> CropDataset:
+    """Photos of 400 × 300 whose anchors have scores of one decimal, so that some tie for best."""
+    anchors = candidates.grid_anchors(400, 300)
+    generator = torch.Generator().manual_seed(3)
+    samples = [
+        Sample(str(n), 400, 300, anchors, torch.randint(10, 35, (len(anchors),), generator=generator) / 10)
+        for n in range(count)
+    ]
+    return CropDataset("scenes", "test", "gaicd", None, samples)
+
+
+def test_curves_are_the_brackets_at_every_threshold_and_number():
+    dataset = many_photos()
+    assert any(len(blind.tied_best(sample)) > 1 for sample in dataset.samples)
+    generator = torch.Generator().manual_seed(0)
+    sets = [sample.boxes[torch.randperm(90, generator=generator)[:15]] for sample in dataset.samples]
+    curve = curves.of_sets("any", "blind", dataset, sets)
+    given = dict(zip([sample.name for sample in dataset.samples], sets, strict=True))
+    for e, eps in ((0, 0.70), (15, 0.85), (20, 0.90), (30, 1.0)):
+        assert curves.EPSILONS[e] == eps
+        for n in (1, 5, 15, 20):
+            bracket = blind.hits(dataset, lambda sample, n=n: given[sample.name][:n], eps)
+            found = [getattr(curve, among)[e][n - 1] for among in blind.AMONG_TIED]
+            assert found == [int(values.sum()) for values in bracket]
+    ranks = []
+    for one, sample in zip(sets, dataset.samples, strict=True):
+        score = sample.scores[(sample.boxes == one[0]).all(1)]
+        ranks.append(int((sample.scores > score).sum()))
+    assert curve.acc == [[sum(rank < n for rank in ranks) for n in range(1, 21)]]
+
+
+def test_the_oracle_is_right_about_all_and_chance_is_what_it_is():
+    dataset = many_photos()
+    oracle, *others = curves.measure(dataset, dataset, {})
+    assert {value for row in (*oracle.first, *oracle.any, *oracle.acc) for value in row} == {len(dataset)}
+    by_name = {curve.name: curve for curve in others}
+    chance = by_name["anchors drawn at random"]
+    assert chance.kind == "chance"
+    assert chance.first[-1][8] == pytest.approx(len(dataset) * 9 / 90, abs=0.06)
+    assert chance.acc[0][0] == pytest.approx(sum(len(blind.tied_best(s)) / 90 for s in dataset.samples), abs=0.06)
+    fixed = by_name["fixed: covers the training crops"]
+    for among in blind.AMONG_TIED:
+        rows_of = getattr(fixed, among)
+        assert all(row == sorted(row) for row in rows_of)  # one crop more never harms
+    # Chosen for these very photos, six anchors reach all six best crops.
+    assert fixed.first[-1][5] == len(dataset)
+    assert by_name["boxes drawn at random"].acc is None
+
+
+def test_anchors_spread_over_the_grid_cover_it():
+    cells = curves.spread_cells(20, 0.85)
+    anchors = candidates.anchors_at(candidates.grid_cells(1200, 900), 1200, 900).double()
+    spread = candidates.anchors_at(cells, 1200, 900).double()
+    reached = boxes.pairwise_iou(anchors, spread) >= 0.85
+    assert len(cells.unique(dim=0)) == 20
+    assert reached.any(1).double().mean() > 0.9
+    assert reached[:, 0].sum() == (boxes.pairwise_iou(anchors, anchors) >= 0.85).sum(0).max()
+
+
+def test_curves_are_written_and_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+    with pytest.raises(LedgerError, match="--parts curves"):
+        curves.read()
+    dataset = many_photos(2)
+    curve = curves.of_sets("any", "blind", dataset, [sample.boxes[:3] for sample in dataset.samples], "a note")
+    curves.write("scenes", [curve], program._context("scenes", ["--parts", "curves"]), len(dataset))
+    found = curves.read()
+    assert found["scenes"]["photos"] == 2
+    assert found["scenes"]["command"] == "python -m cropnb.audit --parts curves"
+    assert curves.Curve(**found["scenes"]["curves"][0]) == curve
+    assert ledger.names() == []
+
+
+def test_the_committed_curves_are_the_ledgers_numbers():
+    """At the thresholds and numbers of the tables, the figure shows what the tables print."""
+    names = {
+        "fixed: covers the training crops": "fixed anchors that cover the training crops",
+        "anchors of the highest mean training score": "anchors of the highest mean score",
+        "largest anchors": "largest anchors",
+        "anchors drawn at random": "anchors drawn at random",
+        "boxes drawn at random": "boxes drawn at random",
+    }
+    compared = 0
+    for dataset, panel in curves.read().items():
+        for curve in panel["curves"]:
+            for among, eps, count in itertools.product(blind.AMONG_TIED, blind.EPSILONS, blind.COUNTS):
+                table, row = f"content-blind, {among} of the tied", names.get(curve["name"])
+                if curve["kind"] == "method":
+                    table, row = "the same predictions", curve["name"]
+                    if among != "first":
+                        continue
+                column = f"ACC 1/{count}, ε = {eps:.2f}"
+                for found in ledger.find(program.NAME, dataset=dataset, table=table, row=row, column=column):
+                    value = curve[among][curves.EPSILONS.index(eps)][count - 1]
+                    assert 100 * value / panel["photos"] == pytest.approx(found.ours, abs=0.03), (row, column)
+                    compared += 1
+    assert compared >= 2 * 5 * 18
