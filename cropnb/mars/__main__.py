@@ -8,7 +8,8 @@ from cropnb import ledger, program, training
 from cropnb.croppers import shipped
 from cropnb.errors import WeightsUnavailable
 from cropnb.mars import recipe, rows
-from cropnb.mars.experiment import WEIGHTS_FILE, Experiment
+from cropnb.mars.experiment import Experiment
+from cropnb.mars.rows import WEIGHTS_FILE
 from cropnb.mars.variants import VARIANTS
 from cropnb.reproduction import Context
 
@@ -41,7 +42,8 @@ def _main(options: argparse.Namespace, arguments: list[str]) -> int:
         training.save_weights(shipped("mars"), state, rows.card(results[options.variants[0]][0]), half=True)
         print(f"shipped {shipped('mars')} ({shipped('mars').stat().st_size / 1e6:.1f} MB)")
     if options.record:
-        context = Context("mars", options.dataset, arguments, profile=options.profile, seeds=tuple(options.seeds))
+        more = {"split": experiment.judged, "profile": options.profile, "seeds": tuple(options.seeds)}
+        context = Context("mars", options.dataset, arguments, **more)
         centred = None if options.finished else experiment.centred()  # the one thing that still needs the photos' sizes
         found = rows.rows(context, results, centred)
         ledger.record("mars", [*found, *rows.pending()])

@@ -11,9 +11,10 @@ from cropnb.mars import recipe
 from cropnb.mars.fitting import Data, Profile, fit, judge, measure, search_threshold
 from cropnb.mars.model import Mars
 from cropnb.mars.photos import FrozenFeatures, Looks, RatioPhotos
+from cropnb.mars.rows import WEIGHTS_FILE, card, folder_name
 from cropnb.training import History
 
-RESULT_FILE, WEIGHTS_FILE = "result.json", "weights.safetensors"
+RESULT_FILE = "result.json"
 COLUMNS = ("IoU", "Offset", "BDE")
 
 
@@ -51,10 +52,14 @@ class Experiment:
             self._parts = tuple(found)
         return self._parts
 
+    @property
+    def judged(self) -> str:
+        """What the ablations are measured on: of FAT the 1 000 training photos that are held out (Tables 1 to 6)."""
+        return "val" if self.dataset == "fat" else "test"
+
     def folder(self, variant: str, seed: int) -> Path | None:
         """Where a run is kept; None when nothing is kept."""
-        name = "".join(letter if letter.isalnum() else "-" for letter in variant)
-        return self.out / f"{name}-seed{seed}" if self.out else None
+        return self.out / f"{folder_name(variant)}-seed{seed}" if self.out else None
 
     def identity(self, variant: str, init: str) -> dict[str, object]:
         return {"method": "mars", "variant": variant, "dataset": self.dataset, "init": init}
@@ -71,10 +76,10 @@ class Experiment:
         return training.fingerprint({**self.identity(variant, init), "profile": asdict(self.profile)})
 
     def run(self, variant: str, seed: int, init: str = "imagenet") -> tuple[Mars, list[History], dict]:
-        """Train one variant, or continue it, and measure it on the test photos.
+        """Train one variant, or continue it, and measure it.
 
         Returns the model, its histories and the result that is also written to `result.json`: the columns of the
-        tables with one value a photo, θ and what each θ gave, and what a ledger row needs.
+        tables with one value a photo, θ and what each θ gave, and what a ledger row needs. Measured on `judged`.
         """
         torch.manual_seed(seed)
         model = recipe.build(variant, self.profile, None if init == "random" else "imagenet").to(self.device)
@@ -86,15 +91,16 @@ class Experiment:
         if self.profile.epochs:  # the backbone has moved on, and what was kept of it is stale
             train_part, validation, test = (Data(part.photos, part.looks) for part in self.parts)
         threshold, grid = search_threshold(model, train_part, self.profile.threshold_photos)
-        found = measure(model, test, threshold)
+        judged = validation if self.judged == "val" else test
+        found = measure(model, judged, threshold)
         columns = dict(zip(COLUMNS, (found.overlap, found.offset, found.displacement), strict=True))
         result = {
             **identity,
             "arguments": recipe.arguments(variant, self.profile),
             "profile": self.profile_name,
             "seed": seed,
-            "photos": len(test.photos),
-            "annotations": len(test.photos.owner),
+            "photos": len(judged.photos),
+            "annotations": len(judged.photos.owner),
             "minutes": round(sum(history.seconds for history in histories) / 60, 2),
             "device": program.device_name(self.device),
             "commit": ledger.current_commit(),
@@ -106,14 +112,14 @@ class Experiment:
             "columns": {name: found.a_photo(values).tolist() for name, values in columns.items()},
         }
         if folder is not None:
-            training.save_weights(folder / WEIGHTS_FILE, model.state_dict(), {"method": "mars", "variant": variant})
+            training.save_weights(folder / WEIGHTS_FILE, model.state_dict(), card(result))
             result["checkpoint_hash"] = training.file_hash(folder / WEIGHTS_FILE)
             ledger.write_atomically(folder / RESULT_FILE, (json.dumps(result, indent=1) + "\n").encode())
         return model, histories, result
 
     def centred(self) -> dict[str, list[float]]:
         """The same columns for the largest centred window of each required ratio, which sees no photo."""
-        photos = self.parts[2].photos
+        photos = self.parts[("train", "val", "test").index(self.judged)].photos
         sizes, ratio = photos.sizes[photos.owner], photos.aspects
         sides = torch.stack(
             [torch.minimum(sizes[:, 0], sizes[:, 1] * ratio), torch.minimum(sizes[:, 1], sizes[:, 0] / ratio)], 1

@@ -1,6 +1,8 @@
 """Ledger rows from runs of Mars."""
 
+import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from cropnb import ledger, paper, reproduction
 from cropnb.mars import recipe
@@ -8,11 +10,17 @@ from cropnb.mars.variants import VARIANTS
 from cropnb.reproduction import Context
 
 MEASURED = ("IoU", "Offset")
+WEIGHTS_FILE = "weights.safetensors"  # of a run
 LOWER_IS_BETTER = ("Offset", "BDE")
 MISSING = (
     "needs {dataset}'s photos, which can't be redistributed, and ImageNet weights of the backbone; with them on a GPU: "
-    "python -m cropnb.mars --dataset fat --profile full --device cuda --record"
+    "python -m cropnb.mars --dataset fat --profile full --device cuda --variants {variant} --record"
 )
+THEN = (
+    "; then python -m cropnb.mars.table7 --dataset {dataset} --device cuda "
+    "--weights runs/mars/fat-full/{folder}-seed0/{file} --record"
+)
+OF_TABLE_7 = {"Mars, VGG16": "vgg16 c4_3", "Mars, MobileNetV2": recipe.MAIN}
 SPEED_MISSING = "a speed on the authors' GPU; ratios between rows are in the table «seconds, as a ratio» where measured"
 
 
@@ -89,7 +97,20 @@ def claims(context: Context, results: Mapping[str, Sequence[Mapping]]) -> list[l
 
 def pending() -> list[ledger.Row]:
     """A row for each printed number that waits for data, or, of the columns Speed, for a machine."""
-    waiting = []
-    for row in reproduction.pending("mars", MISSING):
-        waiting.append(ledger.Row(**{**row.__dict__, "note": SPEED_MISSING}) if row.column == "Speed" else row)
-    return [row for row in waiting if row.column != "Param"]
+    return [replace(row, note=_missing(row)) for row in reproduction.pending("mars", "") if row.column != "Param"]
+
+
+def _missing(row: ledger.Row) -> str:
+    if row.column == "Speed":
+        return SPEED_MISSING
+    places = {place: name for name, variant in VARIANTS.items() for place in variant.cells}
+    variant = OF_TABLE_7.get(row.row) or places[row.table, row.row]
+    note = MISSING.format(dataset=row.dataset, variant=shlex.quote(variant))
+    if row.row not in OF_TABLE_7:
+        return note
+    return note + THEN.format(dataset=row.dataset, folder=folder_name(variant), file=WEIGHTS_FILE)
+
+
+def folder_name(variant: str) -> str:
+    """A variant's name as a folder's."""
+    return "".join(letter if letter.isalnum() else "-" for letter in variant)
