@@ -49,6 +49,7 @@ class Case:
 
 RANKING = {"SRCC": 0.002, "Acc 5": 0.5, "Acc 10": 0.5}
 CASES = {
+    "asm_net": Case("Table 1", "cross_rectangle", "cpc", ranking, RANKING),
     "la2c": Case("Table 2", "LA2C", "fcdb", boxes, {"IoU": 0.01, "BDE": 0.004}),
     "gaic": Case("baseline", "GAIC", "gaicd", ranking, RANKING),
     "mars": Case("Table 3", "both", "fat", required_ratios, {"IoU": 0.004}),

@@ -264,7 +264,7 @@ def test_the_gradient_of_a_circle():
     pattern = PATTERNS["cross_rectangle"]
     score_map = noise(pattern, 14, 15).double().requires_grad_()
     circles = torch.tensor([[7.5, 7.0, 6.5]])
-    assert torch.autograd.gradcheck(lambda m: circle_pool(m, circles, pattern), score_map)
+    assert torch.autograd.gradcheck(lambda m: circle_pool(m, circles, pattern), score_map, fast_mode=True)
     circle_pool(score_map, circles, pattern).sum().backward()
     assert score_map.grad.sum().item() == pytest.approx(1)
     assert (score_map.grad != 0).any(0).sum().item() == (score_map.grad != 0).sum().item()  # one channel a pixel
