@@ -4,6 +4,7 @@ from cropnb.widgets.candidate_scores import CandidateScores
 from cropnb.widgets.composition_rules import CompositionRules
 from cropnb.widgets.crop_explorer import CropExplorer
 from cropnb.widgets.ledger_explorer import LedgerExplorer
+from cropnb.widgets.match_player import MatchPlayer
 from cropnb.widgets.pattern_explorer import PatternExplorer
 from cropnb.widgets.ratio_slider import RatioSlider
 from cropnb.widgets.sample_browser import SampleBrowser
@@ -16,6 +17,7 @@ __all__ = [
     "CompositionRules",
     "CropExplorer",
     "LedgerExplorer",
+    "MatchPlayer",
     "PatternExplorer",
     "RatioSlider",
     "SampleBrowser",
