@@ -1,5 +1,6 @@
 """Set prediction: all the good crops of a photo at once (Jia et al., CVPR 2022)."""
 
+from cropnb.set_prediction.cropper import SetCropper, load_cropper
 from cropnb.set_prediction.losses import Labels, set_loss
 from cropnb.set_prediction.matching import focal_loss, focal_minimum, hungarian_match, matching_costs
 from cropnb.set_prediction.model import Predictions, SetPredictionCropper, to_centred, to_corners
@@ -8,6 +9,7 @@ from cropnb.set_prediction.smoothing import Smoothing, Teacher, estimate_quality
 __all__ = [
     "Labels",
     "Predictions",
+    "SetCropper",
     "SetPredictionCropper",
     "Smoothing",
     "Teacher",
@@ -15,6 +17,7 @@ __all__ = [
     "focal_loss",
     "focal_minimum",
     "hungarian_match",
+    "load_cropper",
     "matching_costs",
     "set_loss",
     "smooth_labels",

@@ -1,13 +1,19 @@
 """`python -m cropnb.set_prediction --profile cpu`: train variants of the set predictor, and record their rows."""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
+
+from torch import Tensor
 
 from cropnb import ledger, program, reproduction, training
 from cropnb.croppers import shipped
 from cropnb.set_prediction import recipe, rows
-from cropnb.set_prediction.experiment import METHOD, WEIGHTS_FILE, Experiment
+from cropnb.set_prediction.experiment import ANCHORS_FILE, METHOD, WEIGHTS_FILE, Experiment
+from cropnb.set_prediction.fitting import LOOKED_AT
+
+ANCHORS = "anchors.json"  # beside the shipped weights
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +54,39 @@ def ship(experiment: Experiment, name: str, seed: int, result: dict) -> None:
     state, _ = training.load_weights(experiment.folder(name, seed) / WEIGHTS_FILE, METHOD)
     scores = dict(zip(result["epoch_columns"], result["epochs"][-1][1], strict=True))
     training.save_weights(shipped(METHOD), state, reproduction.card(result, scores), half=True)
+    moved = anchors_moving(experiment, name, seed)
+    ledger.write_atomically(shipped(METHOD).with_name(ANCHORS), (json.dumps(moved) + "\n").encode())
     print(f"shipped {shipped(METHOD)} ({shipped(METHOD).stat().st_size / 1e6:.1f} MB)")
+
+
+def anchors_moving(experiment: Experiment, name: str, seed: int) -> dict[str, object]:
+    """Where the anchors were before training and after some epochs, and what they made of one validation photo.
+
+    `starts` (E, Q, 4) and `crops` (E, Q, 4) are x1, y1, x2, y2 divided by the sides, `validities` (E, Q), `epochs` (E,).
+    Of the photos that the run looked at it is the one with the most good crops that is no more than ten.
+    """
+    kept, _ = training.load_weights(experiment.folder(name, seed) / ANCHORS_FILE, METHOD)
+    last = len(kept["starts"]) - 1
+    epochs = sorted({epoch for epoch in (0, 1, 2, 4, 8) if epoch < last} | {last})
+    good = [len(crops) for crops in experiment.photos(1).crops[:LOOKED_AT]]
+    photo = max(range(len(good)), key=lambda index: good[index] if good[index] <= 10 else 0)
+    crops = kept["crops"][epochs, photo]
+    return {
+        "dataset": experiment.dataset,
+        "form": experiment.form,
+        "split": experiment.parts[1].split,
+        "photo": photo,
+        "variant": name,
+        "seed": seed,
+        "epochs": epochs,
+        "starts": _rounded(kept["starts"][epochs]),
+        "crops": _rounded(crops[..., :4]),
+        "validities": _rounded(crops[..., 4]),
+    }
+
+
+def _rounded(values: Tensor) -> list:
+    return (values.double() * 1e4).round().div(1e4).tolist()
 
 
 def record(experiment: Experiment, runs: rows.Runs, options: argparse.Namespace, arguments: list[str]) -> None:

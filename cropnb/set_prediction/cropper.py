@@ -60,7 +60,10 @@ def _in_pixels(corners: Tensor, width: int, height: int) -> Tensor:
     return torch.cat([first, second], dim=1)
 
 
-def load(weights: str | Path | None = None, device: str = "cpu") -> SetCropper:
-    """The light model with trained weights, those of `weights` or those that come with the method."""
+def load_cropper(weights: str | Path | None = None, device: str = "cpu") -> SetCropper:
+    """The light model with trained weights, those of `weights` or those that come with the method.
+
+    Raises `WeightsUnavailable` without weights, `CheckpointError` for those of another method or another model.
+    """
     model = SetPredictionCropper.light(None)
     return SetCropper(model, croppers.load_trained("set_prediction", model, weights), device)

@@ -17,6 +17,7 @@ from cropnb.training import History, Recipe, train
 
 COUNTS, THRESHOLDS = (5, 10), (0.85, 0.90)
 DETECTIONS = (5, 10, 40)
+LOOKED_AT = 6  # validation photos whose crops are kept after each epoch
 EPOCH_COLUMNS = ("AP 0.85, K = 10", "ACC 1/5, 0.85", "ACC 1/10, 0.85")
 
 
@@ -39,19 +40,21 @@ class Trainee(nn.Module):
         # What each epoch reached on the validation and on the test photos. The latter is never chosen by: the audit
         # asks what choosing by it would have been worth.
         self.register_buffer("epochs", torch.full((epochs, 2, len(EPOCH_COLUMNS)), torch.nan))
-        # How the anchors move: before training and after each epoch, where they start from and what they make of the
-        # first validation photo: x1, y1, x2, y2, divided by the sides, and the validity.
+        # How the anchors move: before training and after each epoch, where they start from, and what they make of the
+        # first validation photos: x1, y1, x2, y2, divided by the sides, and the validity.
         anchors = len(model.anchors)
         self.register_buffer("starts", torch.full((epochs + 1, anchors, 4), torch.nan))
-        self.register_buffer("crops", torch.full((epochs + 1, anchors, 5), torch.nan))
+        self.register_buffer("crops", torch.full((epochs + 1, LOOKED_AT, anchors, 5), torch.nan))
 
     @torch.no_grad()
     def look(self, epoch: int, photos: CropPhotos, frozen: FrozenFeatures | None) -> None:
         """Note where the anchors are."""
-        maps = self.model.features(photos.photo(0)) if frozen is None else frozen(0)
-        seen = self.model.eval().from_features(maps)
+        self.model.eval()
         self.starts[epoch] = to_corners(self.model.starts().sigmoid())
-        self.crops[epoch] = torch.cat([seen.corners[0], seen.validity[0, :, None]], dim=-1)
+        for index in range(min(LOOKED_AT, len(photos))):
+            maps = self.model.features(photos.photo(index)) if frozen is None else frozen(index)
+            seen = self.model.from_features(maps)
+            self.crops[epoch, index] = torch.cat([seen.corners[0], seen.validity[0, :, None]], dim=-1)
 
 
 def fit(

@@ -13,7 +13,7 @@ from cropnb.errors import CheckpointError, CropnbError
 from cropnb.set_prediction import __main__ as program
 from cropnb.set_prediction import figures, recipe, rows, study
 from cropnb.set_prediction.bench import matching_share
-from cropnb.set_prediction.cropper import SetCropper, load, windows_within
+from cropnb.set_prediction.cropper import SetCropper, load_cropper, windows_within
 from cropnb.set_prediction.data import CropPhotos
 from cropnb.set_prediction.experiment import Experiment
 from cropnb.set_prediction.fitting import Found, set_accuracy
@@ -143,10 +143,10 @@ def test_weights_of_another_model_are_refused(tmp_path):
     path = tmp_path / "weights.safetensors"
     training.save_weights(path, {"a": torch.zeros(1)}, {"method": "set_prediction"})
     with pytest.raises(CheckpointError, match="does not fit"):
-        load(path)
+        load_cropper(path)
     training.save_weights(path, {"a": torch.zeros(1)}, {"method": "vrn"})
     with pytest.raises(CheckpointError, match="vrn"):
-        load(path)
+        load_cropper(path)
 
 
 def photos(size: int = 3) -> CropPhotos:
