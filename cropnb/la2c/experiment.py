@@ -13,7 +13,7 @@ from cropnb import datasets, ledger, metrics, training
 from cropnb.datasets.base import CropDataset
 from cropnb.la2c import learner, rules
 from cropnb.la2c.analysis import oracle
-from cropnb.la2c.features import FeatureAlbum
+from cropnb.la2c.features import FeatureAlbum, calibrate
 from cropnb.la2c.game import Game, scene_of
 from cropnb.la2c.model import Agent
 from cropnb.la2c.observe import Album
@@ -25,6 +25,7 @@ RESULT_FILE, WEIGHTS_FILE = "result.json", "weights.safetensors"
 STEP_LIMITS = (5, 10, 15, 20, 30, 40)
 TIMED = 40  # photos on which the time a photo is taken, one at a time
 TOGETHER = 128  # photos that are cropped side by side in an evaluation
+CALIBRATED = 64  # training photos that give the batch statistics of a backbone that starts at random
 
 
 class Experiment:
@@ -59,6 +60,8 @@ class Experiment:
             torch.manual_seed(0)
             weights = None if init == "random" else "imagenet"
             self._bases[init] = Agent(weights=weights, shared=self.profile.shared).to(self.device)
+            if weights is None:
+                calibrate(self._bases[init].backbone, self.parts["train"].samples[:CALIBRATED])
         return self._bases[init]
 
     def album(self, part: str, init: str) -> Album:
@@ -69,7 +72,7 @@ class Experiment:
             if not self.profile.shared:
                 self._albums[key] = Album(photos, str(self.device))
             else:
-                names = training.fingerprint([init, [sample.name for sample in photos.samples[:]]])
+                names = training.fingerprint([*_start(init).values(), [sample.name for sample in photos.samples[:]]])
                 keep = self.out.parent / "features" / f"{part}-{init}-{names}.safetensors" if self.out else None
                 made = FeatureAlbum(photos, self.base(init), str(self.device), keep, self.progress)
                 mirrored = part == "train" and self.profile.mirrored
@@ -108,7 +111,7 @@ class Experiment:
             "method": "la2c",
             "variant": variant,
             "dataset": self.dataset,
-            "init": init,
+            **_start(init),
             "photos": len(world.album),
         }
         # What is switched off is no part of a run's identity, so that a new switch leaves older runs as they are.
@@ -182,6 +185,11 @@ class Experiment:
         if self.dataset != "scenes":
             return {}
         return {**photographers(found, game.album), **noise_free(found, game)}
+
+
+def _start(init: str) -> dict[str, object]:
+    """What tells one start of the backbone from another."""
+    return {"init": init} | ({"calibrated": CALIBRATED} if init == "random" else {})
 
 
 def _known(file: Path, config_hash: str) -> dict | None:

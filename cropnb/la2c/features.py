@@ -1,11 +1,13 @@
 """Albums of feature maps: each photo goes through the frozen backbone once; crops are cut from what comes out."""
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 from tqdm.auto import tqdm
 
 from cropnb.datasets.base import CropDataset, Sample
@@ -66,6 +68,28 @@ class FeatureAlbum(Album):
         for name in ("kept", "sizes", "valid"):
             setattr(both, name, getattr(self, name).repeat(2, *[1] * (getattr(self, name).ndim - 1)))
         return both
+
+
+@torch.no_grad()
+def calibrate(backbone: nn.Module, samples: Sequence[Sample], together: int = 16) -> None:
+    """Set the batch statistics of a backbone, in place, to those that it meets on these photos.
+
+    A frozen backbone normalises by its running means and variances. At a random start they are 0 and 1, which fit none
+    of its layers: the signal fades from unit to unit until all photos look alike, and nothing can be learned from them.
+    """
+    normalisations = [module for module in backbone.modules() if isinstance(module, nn.BatchNorm2d)]
+    device = next(backbone.parameters()).device
+    before = [(module.momentum, module.training) for module in normalisations]
+    for module in normalisations:
+        module.reset_running_stats()
+        module.momentum = None  # the mean over all batches
+        module.train()
+    square = [functional.interpolate(s.image()[None], (SHORT_SIDE, SHORT_SIDE), mode="bilinear") for s in samples]
+    for start in range(0, len(square), together):
+        backbone(torch.cat(square[start : start + together]).to(device))
+    for module, (momentum, training) in zip(normalisations, before, strict=True):
+        module.momentum = momentum
+        module.train(training)
 
 
 @torch.no_grad()

@@ -106,7 +106,9 @@ def taps(low: Tensor, high: Tensor, length: Tensor, size: int, count: int) -> tu
     weight = (1 - (place + 0.5 - centre[..., None]).abs() / support[..., None]).clamp(min=0)
     weight = weight * ((place >= 0) & (place < length[:, None, None]))
     place = torch.minimum(place.clamp(min=0), length[:, None, None] - 1)
-    return place.long(), weight / weight.sum(-1, keepdim=True)
+    # These weights are multiples of 2 to the power of −25, so a sum in double precision is exact: the same however many
+    # taps of weight zero the other crops of the batch add.
+    return place.long(), weight / weight.sum(-1, keepdim=True, dtype=torch.float64).float()
 
 
 def cut(desk: Tensor, rows: Tensor, kept: Tensor, boxes_norm: Tensor, size: int, channels: int = 3) -> Tensor:

@@ -55,7 +55,7 @@ def record(results: Mapping[str, Runs], context: Context, main: bool) -> list[le
         about = _about(runs)
         if name in (MAIN, LSTM):
             found += tables(context, name, runs, about)
-        if not main:
+        if not main or len(results) > 1:
             found += comparison(context, name, runs, about)
         if main and name == MAIN:
             found += step_limits(context, runs, about)
@@ -125,6 +125,10 @@ def comparison(context: Context, name: str, runs: Runs, about: Mapping) -> list[
     """One variant of a comparison over seeds."""
     chosen = VARIANTS[name]
     note = f"{len(runs)} seeds; reward {chosen.reward}, actions {chosen.actions}, {chosen.environments} environments"
+    if chosen.updates != 1:
+        note += f"; {chosen.updates:g} times the updates, which take about as long"
+    if runs[0].get("calibrated"):
+        note += f"; random backbone with the batch statistics of {runs[0]['calibrated']} training photos"
     columns = ["IoU", "BDE", "steps", "stopped", "seconds"]
     columns += [name for name in ("best box", "aesthetic score") if name in runs[0]["test"]]
     return [

@@ -15,7 +15,7 @@ from cropnb.errors import BoxError, CropnbError, DatasetMissing, ImageError
 from cropnb.la2c import rules
 from cropnb.la2c.env import ActionError, CropEnv, CropVectorEnv, EpisodeError
 from cropnb.la2c.game import Game
-from cropnb.la2c.observe import Album
+from cropnb.la2c.observe import Album, taps
 
 SIZE = 48
 
@@ -115,6 +115,20 @@ def test_observations_are_pillows(side: tuple[int, int], size: int):
     # Without the antialiasing, or with a box that is off by half a cell, it would not be.
     plain = torch.nn.functional.interpolate(torch.from_numpy(noise).permute(2, 0, 1)[None].float(), (size, size))
     assert (plain[0].numpy() - wanted.transpose(2, 0, 1)).max() > 20
+
+
+def test_a_crop_is_the_same_whatever_is_cut_beside_it():
+    """The widest crop of a batch decides how many taps are summed, which must not change the others by a bit."""
+    low = torch.arange(6).repeat_interleave(11) * 384 / 20
+    high = low + torch.arange(5, 16).repeat(6) * 384 / 20
+    length = torch.full((len(low),), 384)
+    place, weight = taps(low, high, length, SIZE, 14)
+    torch.testing.assert_close(weight.sum(-1), torch.ones(len(low), SIZE))
+    for more in (15, 16, 17, 24):
+        same_place, same_weight = taps(low, high, length, SIZE, more)
+        assert torch.equal(same_weight[..., :14], weight)
+        assert not same_weight[..., 14:].any()
+        assert torch.equal(same_place[..., :14], place)
 
 
 def test_large_photos_are_reduced_once():

@@ -12,7 +12,7 @@ from cropnb.errors import CheckpointError, CropnbError, ImageError, WeightsUnava
 from cropnb.la2c import Agent, Game, analysis, load_cropper, oracle, planning, play, play_all, rows, rules
 from cropnb.la2c.cropper import StepCropper, window_around
 from cropnb.la2c.experiment import Experiment
-from cropnb.la2c.features import FeatureAlbum
+from cropnb.la2c.features import FeatureAlbum, calibrate
 from cropnb.la2c.observe import Album
 from cropnb.la2c.program import main
 from cropnb.la2c.recipe import PROFILES, VARIANTS
@@ -104,6 +104,27 @@ def test_maps_are_kept_between_runs(photos: list, tmp_path):
     kept = FeatureAlbum(photos, agent, keep=tmp_path / "maps.safetensors")
     assert torch.equal(made.pixels, kept.pixels)
     assert torch.equal(made.kept, kept.kept)
+
+
+def test_a_random_backbone_tells_photos_apart_once_it_is_calibrated(photos: list):
+    def look(backbone: torch.nn.Module) -> torch.Tensor:
+        with torch.no_grad():
+            return torch.stack([backbone(s.image()[None, :, :256, :256])[0].flatten() for s in photos])
+
+    torch.manual_seed(0)
+    backbone = Agent(weights=None, shared=True).eval().backbone
+    before = look(backbone)
+    calibrate(backbone, photos, together=2)
+    after = look(backbone)
+    assert before.std() < 1e-3  # whatever the photo, next to nothing comes out
+    assert after.std(0).mean() > 0.2
+    # The first normalisation knows what its convolution gives on all the photos.
+    convolution, normalisation, _ = backbone.units[0]
+    square = torch.cat([torch.nn.functional.interpolate(s.image()[None], (256, 256), mode="bilinear") for s in photos])
+    with torch.no_grad():
+        wanted = convolution((square - backbone.mean) / backbone.deviation).mean((0, 2, 3))
+    torch.testing.assert_close(normalisation.running_mean, wanted, atol=1e-4, rtol=1e-4)
+    assert (normalisation.momentum, normalisation.training) == (0.1, False)
 
 
 def test_a_mirrored_album_is_that_of_mirrored_photos(photos: list):
