@@ -1,6 +1,7 @@
 """`python -m cropnb.set_prediction --profile cpu`: train variants of the set predictor, and record their rows."""
 
 import argparse
+import dataclasses
 import json
 import sys
 from collections.abc import Sequence
@@ -62,7 +63,7 @@ def ship(experiment: Experiment, name: str, seed: int, result: dict) -> None:
 def anchors_moving(experiment: Experiment, name: str, seed: int) -> dict[str, object]:
     """Where the anchors were before training and after some epochs, and what they made of one validation photo.
 
-    `starts` (E, Q, 4) and `crops` (E, Q, 4) are x1, y1, x2, y2 divided by the sides, `validities` (E, Q), `epochs` (E,).
+    `starts` (E, Q, 4) and `crops` (E, Q, 4) are x1, y1, x2, y2 divided by the sides; `validities` (E, Q), `epochs` (E).
     Of the photos that the run looked at it is the one with the most good crops that is no more than ten.
     """
     kept, _ = training.load_weights(experiment.folder(name, seed) / ANCHORS_FILE, METHOD)
@@ -104,6 +105,9 @@ def record(experiment: Experiment, runs: rows.Runs, options: argparse.Namespace,
     )
     photos = {name: experiment.photos(2, recipe.VARIANTS[name].at_least) for name in runs}
     found = rows.table_rows(context, runs, photos, experiment.form) + rows.claim_rows(context, runs, photos)
+    if recipe.MAIN in runs:
+        blind = dataclasses.replace(context, seeds=())
+        found += rows.blind_rows(blind, experiment.photos(0), photos[recipe.MAIN], experiment.form)
     if options.dataset == "scenes":
         found += reproduction.pending(METHOD, rows.MISSING)
     ledger.record(METHOD, found)

@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from cropnb import ledger, metrics, paper, reproduction
 from cropnb.set_prediction.data import CropPhotos
 from cropnb.set_prediction.fitting import COUNTS, DETECTIONS, THRESHOLDS, Found, detections, set_accuracy, truths
+from cropnb.set_prediction.study import blind_set
 
 METHOD = "set_prediction"
 # The printed tables that a run gives rows of, by the dataset and, for scenes, the form: (ACC 1/N, AP).
@@ -60,6 +62,23 @@ def table_rows(
                 measured = precision(found, truths(test), eps, most)
                 where = [(precision_table, row, f"K = {most}"), *_more_places(name, eps, most)]
                 rows += [_precision_row(context, *place, *measured, len(test), common) for place in where]
+    return rows
+
+
+def blind_rows(context: reproduction.Context, training: CropPhotos, test: CropPhotos, form: str) -> list[ledger.Row]:
+    """The same numbers of a set that never looks at a photo, chosen on the training photos for each ε."""
+    accuracy_table, precision_table = TABLES.get(form, ("ACC 1/N", "AP"))
+    rows, good = [], torch.cat(truths(training))
+    common = {"note": "the same boxes for every photo, chosen to reach the good crops of the training photos"}
+    for eps in THRESHOLDS:
+        found = [blind_set(good, max(DETECTIONS), eps)] * len(test)
+        row = f"content-blind set (ε = {eps:.2f})"
+        for count in COUNTS if test.scores else ():
+            values = (100 * set_accuracy(found, test, count, eps)).tolist()
+            rows.append(reproduction.measured(context, accuracy_table, row, f"ACC 1/{count}", values, **common))
+        for most in DETECTIONS:
+            measured = precision([found], truths(test), eps, most)
+            rows.append(_precision_row(context, precision_table, row, f"K = {most}", *measured, len(test), common))
     return rows
 
 

@@ -20,6 +20,26 @@ from cropnb.set_prediction.model import to_centred
 from cropnb.set_prediction.smoothing import estimate_quality
 
 
+def blind_set(crops: Tensor, count: int = 40, eps: float = 0.85, pool: int = 500, seed: int = 0) -> Found:
+    """A set of `count` boxes that never looks at a photo: what a method that does look has to beat.
+
+    crops (N, 4): good crops of training photos, corners divided by the sides. Of `pool` of them, drawn at random, each
+    box is the one that reaches most of the crops that no earlier box reaches at IoU `eps`. Its validity is the share
+    of all crops that it adds.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    boxes = crops[torch.randperm(len(crops), generator=draw)[:pool]].cpu()
+    near = pairwise_iou(boxes, crops.cpu()) >= eps  # (pool, N)
+    chosen, gains = [], []
+    for _ in range(min(count, len(boxes))):
+        gain = near.sum(1)
+        gain[chosen] = -1
+        chosen.append(int(gain.argmax()))
+        gains.append(float(gain.max()) / len(crops))
+        near = near & ~near[chosen[-1]]
+    return Found(boxes[chosen], torch.tensor(gains))
+
+
 @dataclass
 class Unmatched:
     """Crops of the anchors that were matched with no good crop, of all photos: (P,) quality, NaN where unknown."""

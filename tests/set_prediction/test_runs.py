@@ -228,6 +228,7 @@ def test_the_program_trains_and_records(tmp_path, monkeypatch, capsys):
     recorded = ledger.read("set_prediction")
     assert {row.verdict for row in recorded} <= {"measured", "holds", "fails", "pending"}
     assert any("--variants" in row.command for row in recorded)
+    assert any(row.row.startswith("content-blind") and row.ours is not None for row in recorded)
     assert program.main(["--dataset", "fcdb", "--out", str(tmp_path)]) == 2
     assert json.loads(next(tmp_path.rglob("result.json")).read_text())["epoch_columns"][0].startswith("AP")
 
@@ -254,6 +255,19 @@ def test_figures_on_what_is_annotated():
     assert all(reached.mean() == 1 for _, reached in study.recall_by_area(right, test, count=90))
     areas = [area for area, _ in study.recall_by_area(right, test)]
     assert areas == sorted(areas)
+
+
+def test_a_blind_set_reaches_what_it_can():
+    near, far = torch.tensor([0.0, 0, 0.5, 0.5]), torch.tensor([0.5, 0.5, 1, 1])
+    crops = torch.stack([near, near + 0.005, near + 0.01, far, far - 0.005, torch.tensor([0.0, 0.5, 0.5, 1])])
+    found = study.blind_set(crops, 3)
+    assert found.validity.tolist() == pytest.approx([3 / 6, 2 / 6, 1 / 6])  # the largest group first, none twice
+    assert {tuple(box.round(decimals=1).tolist()) for box in found.corners} == {
+        (0.0, 0.0, 0.5, 0.5),
+        (0.5, 0.5, 1.0, 1.0),
+        (0.0, 0.5, 0.5, 1.0),
+    }
+    assert len(study.blind_set(crops, 40).corners) == len(crops)
 
 
 def test_rows_of_the_figures(tmp_path, monkeypatch, capsys):
