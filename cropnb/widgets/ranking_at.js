@@ -9,8 +9,18 @@ export function wilson(hits, photos) {
   return [100 * Math.max(0, middle - half), 100 * Math.min(1, middle + half)];
 }
 
+/** Tables of numbers come as text, rows divided by semicolons: what Python's `pack` wrote. */
+export function unpackPanel(panel) {
+  const table = (text) => (text ? text.split(";").map((row) => row.split(",").map(Number)) : null);
+  const curves = panel.curves.map((curve) => {
+    const [first, any, worst, acc] = ["first", "any", "worst", "acc"].map((key) => table(curve[key]));
+    return { ...curve, first, any, worst, acc };
+  });
+  return { ...panel, curves };
+}
+
 /**
- * The rows of a panel at the threshold with index `at`, for the first `n` crops, best first; of equal rows the first
+ * The rows of an unpacked panel at the threshold with index `at`, for the first `n` crops, best first; of equal rows the first
  * listed comes first. Each: {name, kind, value, interval, acc}, in per cent. A printed row stands only where a paper
  * prints it, and chance has no interval, since it is computed.
  */

@@ -11,7 +11,7 @@ const AMONG = [["first", "the first in the file"], ["any", "any of them"], ["wor
 
 function render({ model, el }) {
   const parts = frame(el, model);
-  const [panels, epsilons] = [model.get("panels"), model.get("epsilons")];
+  const [panels, epsilons] = [model.get("panels").map(unpackPanel), model.get("epsilons")];
   const most = panels[0].curves[0].first[0].length;
   const put = (changes) => {
     for (const [name, value] of Object.entries(changes)) model.set(name, value);

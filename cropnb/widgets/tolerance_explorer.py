@@ -70,7 +70,7 @@ class ToleranceExplorer(PageFigure):
 
     @traitlets.validate("n")
     def _check_n(self, proposal: Any) -> int:
-        most = len(self.panels[0]["curves"][0]["first"][0]) if self.panels else proposal["value"]
+        most = len(unpack(self.panels[0]["curves"][0]["first"])[0]) if self.panels else proposal["value"]
         if not 1 <= proposal["value"] <= most:
             raise CropnbError(f"n is {proposal['value']}; the curves go from 1 to {most} crops")
         return proposal["value"]
@@ -86,10 +86,10 @@ class ToleranceExplorer(PageFigure):
         shown = self.panels[panel]
         photos, rows = shown["photos"], []
         for curve in shown["curves"]:
-            hits, acc = curve[self.among][self.at][self.n - 1], curve["acc"]
+            hits, acc = unpack(curve[self.among])[self.at][self.n - 1], unpack(curve["acc"])
             row = {"name": curve["name"], "kind": curve["kind"], "value": 100 * hits / photos}
             row["interval"] = None if curve["kind"] == "chance" else wilson(hits, photos)
-            row["acc"] = None if acc is None else 100 * acc[min(self.at, len(acc) - 1)][self.n - 1] / photos
+            row["acc"] = 100 * acc[min(self.at, len(acc) - 1)][self.n - 1] / photos if acc else None
             rows.append(row)
         for one in shown["printed"]:
             if one["n"] == self.n and abs(one["epsilon"] - self.epsilons[self.at]) < 1e-9:
@@ -139,6 +139,16 @@ class ToleranceExplorer(PageFigure):
         return picture
 
 
+def pack(rows: Sequence[Sequence[float]] | None) -> str:
+    """A table of numbers as text, without which a notebook gives each of them a line. None becomes empty."""
+    return ";".join(",".join(f"{value:g}" for value in row) for row in rows or ())
+
+
+def unpack(text: str) -> list[list[float]]:
+    """The table of a text by `pack`."""
+    return [[float(value) for value in row.split(",")] for row in text.split(";")] if text else []
+
+
 def wilson(hits: float, photos: int) -> list[float]:
     """Wilson's 95 % interval of a share, in per cent."""
     found = binomtest(round(hits), photos).proportion_ci(method="wilson")
@@ -152,5 +162,6 @@ def _panel(title: str, found: Mapping[str, Any], thresholds: int, printed: Mappi
     for curve in curves:
         if curve["kind"] not in COLORS or any(len(curve[among]) != thresholds for among in AMONG):
             raise CropnbError(f"the curve {curve['name']!r} of {title!r} doesn't fit {thresholds} thresholds")
+    packed = [{**curve, **{key: pack(curve[key]) for key in (*AMONG, "acc")}} for curve in curves]
     rows = [{"epsilon": eps, "n": n, "name": name, "value": value} for (eps, n), (name, value) in printed.items()]
-    return {"title": title, "photos": int(found["photos"]), "curves": curves, "printed": rows}
+    return {"title": title, "photos": int(found["photos"]), "curves": packed, "printed": rows}

@@ -56,7 +56,8 @@ def in_page(node: str, folder: Path, calls: list[tuple[str, list[Any]]]) -> list
     module = folder / "formulas.mjs"
     module.write_text((FOLDER / "ranking_at.js").read_text("utf-8"), "utf-8")
     program = (
-        f"import * as formulas from {json.dumps(module.as_uri())};"
+        f"import * as all from {json.dumps(module.as_uri())};"
+        "const formulas = { ...all, rankingAt: (panel, ...rest) => all.rankingAt(all.unpackPanel(panel), ...rest) };"
         "let text = ''; for await (const part of process.stdin) text += part;"
         "console.log(JSON.stringify(JSON.parse(text).map(([name, values]) => formulas[name](...values))));"
     )
@@ -93,7 +94,7 @@ def test_the_interval_is_wilsons(node: str, tmp_path: Path, photos: int) -> None
 
 
 def test_a_row_by_hand(explorer: ToleranceExplorer) -> None:
-    curve = explorer.panels[0]["curves"][1]
+    curve = some_panels()[TITLES[0]]["curves"][1]
     row = next(row for row in explorer.ranking(0) if row["name"] == "blind set")
     assert row["value"] == curve["first"][1][4] / 2  # of 200 photos, at ε = 0.85 and N = 5
     assert row["acc"] == curve["acc"][1][4] / 2
@@ -102,6 +103,16 @@ def test_a_row_by_hand(explorer: ToleranceExplorer) -> None:
     assert in_order == sorted(in_order, reverse=True)
     dice = next(row for row in explorer.ranking(0) if row["name"] == "dice")
     assert dice["interval"] is None
+
+
+def test_packed_tables_come_back(node: str, tmp_path: Path, explorer: ToleranceExplorer) -> None:
+    (page,) = in_page(node, tmp_path, [("unpackPanel", [explorer.panels[1]])])
+    for own, packed, unpacked in zip(
+        some_panels()[TITLES[1]]["curves"], explorer.panels[1]["curves"], page["curves"], strict=True
+    ):
+        for key in (*tolerance_explorer.AMONG, "acc"):
+            assert unpacked[key] == own[key]
+            assert tolerance_explorer.unpack(packed[key]) == (own[key] or [])
 
 
 def test_a_printed_row_stands_only_where_it_is_printed(explorer: ToleranceExplorer) -> None:
