@@ -65,7 +65,7 @@ class Experiment:
 
     def folder(self, variant: str, seed: int) -> Path | None:
         """Where a run is kept; None when nothing is kept."""
-        return self.out / f"{variant}-seed{seed}" if self.out else None
+        return self.out / f"{variant.replace('w/o', 'without')}-seed{seed}" if self.out else None
 
     def run(
         self, name: str, seed: int, init: str = "imagenet", max_steps: int | None = None
