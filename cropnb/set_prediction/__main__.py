@@ -53,7 +53,8 @@ def one_line(result: dict) -> str:
 def ship(experiment: Experiment, name: str, seed: int, result: dict) -> None:
     """Put the weights of a run beside the package, in half precision, with their card."""
     state, _ = training.load_weights(experiment.folder(name, seed) / WEIGHTS_FILE, METHOD)
-    scores = dict(zip(result["epoch_columns"], result["epochs"][-1][1], strict=True))
+    names = ("AP, ε = 0.85, K = 10", "ACC 1/5", "ACC 1/10")  # as the ledger's columns, of the last epoch
+    scores = {column: 100 * value for column, value in zip(names, result["epochs"][-1][1], strict=True)}
     training.save_weights(shipped(METHOD), state, reproduction.card(result, scores), half=True)
     moved = anchors_moving(experiment, name, seed)
     ledger.write_atomically(shipped(METHOD).with_name(ANCHORS), (json.dumps(moved) + "\n").encode())
