@@ -36,7 +36,7 @@ def required_ratios(cropper: Cropper, test: CropDataset) -> dict[str, Tensor]:
 
 
 def first_crops(cropper: Cropper, test: CropDataset) -> dict[str, Tensor]:
-    """ACC 1/N in per cent at IoU 0.85: whether one of the first N crops comes near the best annotated one, (photos,)."""
+    """ACC 1/N in per cent at IoU 0.85: does one of the first N crops come near the best annotated one? (photos,)"""
     hits: dict[str, list[Tensor]] = {"ACC 1/5": [], "ACC 1/10": []}
     for sample in test.samples:
         found = torch.stack([crop.box for crop in cropper(sample.photo(), k=10)])
