@@ -1,7 +1,10 @@
 // From a recorded map to a crop, in the page. The twin of cropnb.mars.postprocess, and a test compares the two.
 
-/** Maps from their text (see `pack` in ratio_slider.py): `count` maps of `size` cells, as levels 0…255. */
-export function unpackMaps(code, count, size) {
+/**
+ * Maps from their text (see `pack` in ratio_slider.py): `count` maps of `size` cells, as levels 0…255.
+ * Where only each `step`-th level was kept, a level is the middle of its step.
+ */
+export function unpackMaps(code, count, size, step = 1) {
   const text = atob(code);
   let at = 0;
   const next = () => {
@@ -21,7 +24,7 @@ export function unpackMaps(code, count, size) {
       levels[place] = before + change; // an unsigned byte, so it counts modulo 256
     }
   }
-  return levels;
+  return step === 1 ? levels : levels.map((level) => level * step + (step >> 1));
 }
 
 /** A level as the number that it stands for: the middle of its step, which is never a whole hundredth. */

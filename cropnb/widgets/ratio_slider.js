@@ -142,7 +142,8 @@ function render({ model, el }) {
   }
 
   function current() {
-    if (!unpacked.has(photo)) unpacked.set(photo, unpackMaps(photo.code, ratios.length, photo.rows * photo.columns));
+    const cells = photo.rows * photo.columns;
+    if (!unpacked.has(photo)) unpacked.set(photo, unpackMaps(photo.code, ratios.length, cells, photo.step));
     const size = photo.rows * photo.columns;
     const map = unpacked.get(photo).subarray(model.get("at") * size, (model.get("at") + 1) * size);
     const { rows, columns, cell, width, height } = photo;

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 LAYERS = ("map", "above", "medians", "centred")
 # Of the stored maps. Each is read as the middle of its step, so that no cell ties with a threshold in hundredths.
 _LEVELS = 256
+_STEPS = (1, 2, 4, 8, 16, 32, 64)
 _RUN, _LONG_RUN, _ESCAPE, _ZERO = 13, 14, 15, 6
 _SHORTEST, _SHORTEST_LONG, _LONGEST = 3, 19, 274
 
@@ -54,6 +55,7 @@ class RatioSlider(Figure):
         ratio: the ratio at the start; the recorded one that is nearest to it in the logarithm.
         shown: name of the photo at the start; by default the first.
         layers: what is drawn on the photo, of `LAYERS`.
+        step: of the 256 levels of a map only each `step`-th is kept, 1, 2, 4, … 64. Noisy maps are a large page.
 
     `shown`, `at` (the index of the ratio), `threshold` and `layers` are the state; `values()` gives the numbers shown.
 
@@ -82,6 +84,7 @@ class RatioSlider(Figure):
         ratio: float = 1.0,
         shown: str | None = None,
         layers: Sequence[str] = ("map", "above", "medians"),
+        step: int = 1,
     ) -> None:
         if not recordings:
             raise BoxError("recordings is empty; give {name: Recording} for one photo at least")
@@ -93,10 +96,12 @@ class RatioSlider(Figure):
             or (np.diff(known) <= 0).any()
         ):
             raise BoxError(f"ratios are {known.tolist()}; give rising numbers above 0, width / height")
+        if step not in _STEPS:
+            raise CropnbError(f"step is {step!r}; it is one of {', '.join(map(str, _STEPS))}")
         self._crops = crops
         self._images = {name: read_photo(one.photo) for name, one in recordings.items()}
         state = {
-            "photos": [_packed(name, one, self._images[name], len(known)) for name, one in recordings.items()],
+            "photos": [_packed(name, one, self._images[name], len(known), step) for name, one in recordings.items()],
             "ratios": known.tolist(),
             "shown": next(iter(recordings)) if shown is None else shown,
             "at": int(np.abs(np.log(known) - np.log(ratio)).argmin()),
@@ -135,11 +140,12 @@ class RatioSlider(Figure):
         return proposal["value"]
 
     def maps(self, name: str | None = None) -> Tensor:
-        """The maps (R, h, w) of a photo as the page holds them, in 256 levels."""
+        """The maps (R, h, w) of a photo as the page holds them, in 256 levels or fewer."""
         one = next(one for one in self.photos if one["name"] == (name or self.shown))
         shape = (len(self.ratios), one["rows"], one["columns"])
         levels = torch.from_numpy(unpack(one["code"], int(np.prod(shape)), shape[1] * shape[2])).view(shape)
-        return (levels.float() + 0.5) / _LEVELS
+        step = one["step"]
+        return (levels.float() * step + step // 2 + 0.5) / _LEVELS
 
     def found(self) -> Any:
         """What the post-processing makes of the map on show: `boxes` (1, 4), `medians` (1, 4), `thresholds` (1,)."""
@@ -228,7 +234,7 @@ def unpack(code: str, count: int, size: int) -> np.ndarray:
     return (maps.cumsum(0) % 256).astype(np.uint8).ravel()
 
 
-def _packed(name: str, one: Recording, photo: Any, count: int) -> dict[str, Any]:
+def _packed(name: str, one: Recording, photo: Any, count: int, step: int) -> dict[str, Any]:
     maps = torch.as_tensor(one.maps).detach().cpu().double()
     if maps.ndim != 3 or maps.shape[0] != count or 0 in maps.shape:
         raise BoxError(f"the maps of {name!r} have shape {tuple(maps.shape)}; give ({count}, h, w), a map a ratio")
@@ -237,7 +243,7 @@ def _packed(name: str, one: Recording, photo: Any, count: int) -> dict[str, Any]
     cell = [float(side) for side in one.cell]
     if len(cell) != 2 or min(cell) <= 0:
         raise BoxError(f"a cell of {name!r} measures {cell}; give its width and height in pixels of the photo")
-    levels = (maps * _LEVELS).floor().clamp(max=_LEVELS - 1).numpy().astype(np.uint8)
+    levels = (maps * _LEVELS).floor().clamp(max=_LEVELS - 1).numpy().astype(np.uint8) // step
     return {
         "name": name,
         "alt": one.alt or "A photograph",
@@ -247,5 +253,6 @@ def _packed(name: str, one: Recording, photo: Any, count: int) -> dict[str, Any]
         "rows": maps.shape[1],
         "columns": maps.shape[2],
         "cell": cell,
+        "step": step,
         "code": pack(levels.reshape(count, -1)),
     }

@@ -85,6 +85,25 @@ def test_maps_of_neighbouring_ratios_pack_well() -> None:
     assert len(pack(maps)) < 0.7 * len(base64.b64encode(maps.tobytes()))
 
 
+@pytest.mark.parametrize("step", [1, 8, 64])
+def test_fewer_levels_are_read_as_the_middle_of_their_step(node: str, tmp_path: Path, step: int) -> None:
+    levels = hard_levels()
+    code = pack(levels // step)
+    (page,) = in_page(node, tmp_path, [("unpackMaps", [code, *levels.shape, step])])
+    assert page == (levels.ravel() // step * step + step // 2).tolist()
+    assert np.abs(np.array(page) - levels.ravel().astype(int)).max() <= step // 2
+
+
+def test_a_smaller_page_holds_nearly_the_same_maps() -> None:
+    recordings = {"wide": Recording(Image.new("RGB", (480, 320)), some_maps(43, 64, 0), (7.5, 7.5))}
+    full, small = (RatioSlider(recordings, RATIOS, crops_from_maps, step=step) for step in (1, 8))
+    assert len(small.photos[0]["code"]) < 0.7 * len(full.photos[0]["code"])
+    assert (full.maps() - small.maps()).abs().max() <= 4.5 / 256
+    assert (small.maps()[:, 0, 0] * 256 % 8 == 4.5).all()
+    with pytest.raises(CropnbError, match="step is 3"):
+        RatioSlider(recordings, RATIOS, crops_from_maps, step=3)
+
+
 def test_the_page_crops_as_the_package_does(node: str, tmp_path: Path) -> None:
     """Every ratio, low and high thresholds, soft maps and scattered ones, wide and upright photos."""
     generator = torch.Generator().manual_seed(5)
