@@ -7,7 +7,8 @@ from PIL import Image
 from cropnb import datasets
 from cropnb.bench import Ratio, ratios
 from cropnb.datasets.base import CropDataset, Sample
-from cropnb.la2c import rules
+from cropnb.la2c import learner, rules
+from cropnb.la2c.features import FeatureAlbum
 from cropnb.la2c.game import Game
 from cropnb.la2c.model import Agent
 from cropnb.la2c.observe import Album
@@ -68,8 +69,7 @@ def batched_crops_of_large_photos(rounds: int) -> list[float]:
     return _pillow_against_batched(_large(), rounds)
 
 
-def vector_against_sync(rounds: int) -> list[float]:
-    """Seconds of a step of Gymnasium's `SyncVectorEnv` of plain Pillow environments over one of `CropVectorEnv`."""
+def _vector_against_sync(dataset: CropDataset, rounds: int) -> list[float]:
     import gymnasium
     from gymnasium.vector import SyncVectorEnv
 
@@ -98,9 +98,9 @@ def vector_against_sync(rounds: int) -> list[float]:
             box = tuple(self.cells / 30 * (self.photo.size * 2))
             return np.asarray(self.photo.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box=box))
 
-    dataset = _scenes()
     ours = CropVectorEnv(Album(dataset), ENVIRONMENTS, size=SIZE, step_limit=10**9)
-    theirs = SyncVectorEnv([lambda sample=sample: Plain(sample) for sample in dataset.samples])
+    samples = [dataset.samples[number % len(dataset)] for number in range(ENVIRONMENTS)]
+    theirs = SyncVectorEnv([lambda sample=sample: Plain(sample) for sample in samples])
     ours.reset(seed=0), theirs.reset(seed=0)
     draw = np.random.default_rng(0)
 
@@ -108,6 +108,16 @@ def vector_against_sync(rounds: int) -> list[float]:
         env.step(draw.integers(8, size=ENVIRONMENTS))
 
     return ratios(lambda: play(theirs), lambda: play(ours), rounds)
+
+
+def vector_against_sync(rounds: int) -> list[float]:
+    """Seconds of a step of Gymnasium's `SyncVectorEnv` of plain Pillow environments over one of `CropVectorEnv`."""
+    return _vector_against_sync(_scenes(), rounds)
+
+
+def vector_against_sync_on_large_photos(rounds: int) -> list[float]:
+    """The same on photos of 1 024 pixels, which our environment reduces once and Pillow at every step."""
+    return _vector_against_sync(_large(), rounds)
 
 
 @torch.inference_mode()
@@ -129,11 +139,29 @@ def step_against_network(rounds: int) -> list[float]:
     return ratios(step, network, rounds)
 
 
+def update_with_sixteen_against_one(rounds: int) -> list[float]:
+    """Seconds of ten training updates with 16 environments over ten with one, of the agent of the `cpu` profile."""
+    agents = [Agent(weights=None, shared=True, neck=256) for _ in range(2)]
+    album = FeatureAlbum(_scenes(), agents[0])
+    for agent in agents:
+        agent.backbone.requires_grad_(False)
+
+    def learn(agent: Agent, environments: int) -> None:
+        game = Game(album, environments, size=agent.grid)
+        learner.train(agent, game, learner.Recipe(10, environments), progress=False)
+
+    return ratios(lambda: learn(agents[0], ENVIRONMENTS), lambda: learn(agents[1], 1), rounds)
+
+
 MEASURED = {
     "16 crops of 256-pixel scenes, Pillow in a loop": Ratio(batched_crops, "times one batched call", images=16),
     "16 crops of 1 024-pixel photos, Pillow in a loop": Ratio(
         batched_crops_of_large_photos, "times one batched call", images=4
     ),
     "SyncVectorEnv of 16 Pillow environments": Ratio(vector_against_sync, "times CropVectorEnv", images=16),
+    "SyncVectorEnv of 16 Pillow environments, 1 024-pixel photos": Ratio(
+        vector_against_sync_on_large_photos, "times CropVectorEnv", at_least=4, images=4
+    ),
+    "LA2C's updates with 16 environments": Ratio(update_with_sixteen_against_one, "times as many with one", images=16),
     "LA2C's step, crop and network": Ratio(step_against_network, "times the network alone", at_most=1.3, images=1),
 }
