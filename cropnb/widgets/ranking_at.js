@@ -22,7 +22,7 @@ export function unpackPanel(panel) {
 /**
  * The rows of an unpacked panel at the threshold with index `at`, for the first `n` crops, best first; of equal rows the first
  * listed comes first. Each: {name, kind, value, interval, acc}, in per cent. A printed row stands only where a paper
- * prints it, and chance has no interval, since it is computed.
+ * prints it, and neither chance nor an oracle has an interval: one is computed, the other right by definition.
  */
 export function rankingAt(panel, at, n, among, epsilon) {
   const rows = panel.curves.map((curve) => {
@@ -33,7 +33,7 @@ export function rankingAt(panel, at, n, among, epsilon) {
       kind: curve.kind,
       note: curve.note,
       value: (100 * hits) / panel.photos,
-      interval: curve.kind === "chance" ? null : wilson(hits, panel.photos),
+      interval: ["chance", "oracle"].includes(curve.kind) ? null : wilson(hits, panel.photos),
       acc: acc === null ? null : (100 * acc) / panel.photos,
     };
   });

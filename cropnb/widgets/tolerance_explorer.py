@@ -13,6 +13,7 @@ from cropnb.widgets.base import PageFigure, program
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as StillPicture
 
+CERTAIN = ("chance", "oracle")  # computed or right by definition, so without an interval
 AMONG = ("first", "any", "worst")
 COLORS = {"oracle": "#8C8C8C", "printed": "#D55E00", "method": "#0072B2", "blind": "#E69F00", "chance": "#56B4E9"}
 
@@ -88,7 +89,7 @@ class ToleranceExplorer(PageFigure):
         for curve in shown["curves"]:
             hits, acc = unpack(curve[self.among])[self.at][self.n - 1], unpack(curve["acc"])
             row = {"name": curve["name"], "kind": curve["kind"], "value": 100 * hits / photos}
-            row["interval"] = None if curve["kind"] == "chance" else wilson(hits, photos)
+            row["interval"] = None if curve["kind"] in CERTAIN else wilson(hits, photos)
             row["acc"] = 100 * acc[min(self.at, len(acc) - 1)][self.n - 1] / photos if acc else None
             rows.append(row)
         for one in shown["printed"]:
