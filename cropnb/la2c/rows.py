@@ -71,6 +71,7 @@ def _about(runs: Runs) -> dict[str, object]:
         "minutes": round(sum(run["minutes"] for run in runs), 1),
         "config_hash": runs[0]["config_hash"],
         "checkpoint_hash": runs[0]["checkpoint_hash"],
+        "commit": runs[0]["commit"],
     }
 
 
@@ -115,9 +116,7 @@ def scenes_only(context: Context, table: str, name: str, runs: Runs, about: Mapp
         **about,
         **reproduction.rounded(gap),
     }
-    found.append(
-        ledger.Row(**context.fields(), table=table, row=name, column="per cent of the oracle's gain", **shared)
-    )
+    found.append(ledger.Row(**context.fields() | shared, table=table, row=name, column="per cent of the oracle's gain"))
     return found
 
 
@@ -164,6 +163,7 @@ def claims(context: Context, results: Mapping[str, Runs]) -> list[ledger.Row]:
                 entry["column"],
                 *values,
                 higher_is_better=entry["column"] != "steps",
+                commit=worse[0]["commit"],
                 note=f"{entry['better']} against {entry['worse']}, {len(better)} seeds",
             )
         )
