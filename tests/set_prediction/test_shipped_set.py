@@ -1,0 +1,59 @@
+"""The weights that come with the method, and the record of how their anchors moved."""
+
+import json
+
+import pytest
+import torch
+
+import cropnb
+from cropnb import croppers, datasets, training
+from cropnb.set_prediction import SetPredictionCropper, to_corners
+from cropnb.set_prediction.__main__ import ANCHORS
+from cropnb.set_prediction.data import CropPhotos
+from cropnb.set_prediction.fitting import predict
+
+MOVED = json.loads(croppers.shipped("set_prediction").with_name(ANCHORS).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def model() -> SetPredictionCropper:
+    light = SetPredictionCropper.light(None)
+    croppers.load_trained("set_prediction", light)
+    return light.eval()
+
+
+def test_the_record_ends_where_the_weights_are(model):
+    assert torch.tensor(MOVED["starts"][-1]) == pytest.approx(to_corners(model.starts().sigmoid()).detach(), abs=2e-3)
+    photos = CropPhotos(datasets.load(MOVED["dataset"], MOVED["split"], form=MOVED["form"], size=MOVED["photo"] + 1))
+    with torch.inference_mode():
+        seen = model(photos.photo(MOVED["photo"]))
+    assert torch.tensor(MOVED["crops"][-1]) == pytest.approx(seen.corners[0], abs=0.01)
+    assert torch.tensor(MOVED["validities"][-1]) == pytest.approx(seen.validity[0], abs=0.04)  # half precision, in 53 layers
+
+
+def test_the_record_is_of_several_epochs_and_anchors_move():
+    epochs, starts = MOVED["epochs"], torch.tensor(MOVED["starts"])
+    assert epochs == sorted(set(epochs))
+    assert epochs[0] == 0
+    assert starts.shape == (len(epochs), 90, 4)
+    assert (starts[-1] - starts[0]).abs().max() > 0.005
+    card = training.load_weights(croppers.shipped("set_prediction"))[1]
+    assert (MOVED["variant"], MOVED["seed"]) == (card["variant"], card["seed"])
+
+
+def test_it_crops_by_name():
+    photo = datasets.load("scenes", "test", form="gaicd", size=1)[0].photo()
+    crops = cropnb.load("set_prediction")(photo, k=3)
+    assert len(crops) == 3
+    assert 0 < crops[-1].score <= crops[0].score < 1
+    assert len({crop.pixels for crop in crops}) == 3
+
+
+def test_the_light_network_stays_light(model):
+    assert sum(parameter.numel() for parameter in model.parameters()) <= 6_000_000
+
+
+def test_it_looks_at_the_photo(model):
+    photos = CropPhotos(datasets.load("scenes", "test", form="gaicd", size=2))
+    first, second = predict(model, photos)
+    assert (first.corners[0] - second.corners[0]).abs().max() > 0.02
