@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from cropnb import boxes as box_math
-from cropnb.errors import MetricError
+from cropnb.errors import BoxError, MetricError
 from cropnb.metrics.intervals import Interval
 
 RECALLS = np.linspace(0, 1, 101)
@@ -87,47 +88,66 @@ def _ranked_hits(
         raise MetricError(f"max_detections is {max_detections}, iou_threshold {iou_threshold}: at least 1, in 0…1")
     if take not in ("best", "last"):
         raise MetricError(f"take is {take!r}: a prediction takes the 'best' or the 'last' free true box")
-    ranked = [_ranked(boxes, scores, max_detections) for boxes, scores in predictions]
-    truths = [box_math.check(boxes, name="truths").double().reshape(-1, 4) for boxes in truths]
-    total = sum(map(len, truths))
-    scores = torch.cat([scores for _, scores in ranked]) if ranked else torch.zeros(0)
-    photo = torch.repeat_interleave(torch.arange(len(ranked)), torch.tensor([len(boxes) for boxes, _ in ranked]).long())
-    if total == 0:
-        return torch.zeros(len(scores), dtype=torch.bool), scores, 0, photo
-    return _matches([boxes for boxes, _ in ranked], truths, iou_threshold, take), scores, total, photo
-
-
-def _ranked(boxes: Tensor, scores: Tensor, limit: int) -> tuple[Tensor, Tensor]:
-    boxes = box_math.check(boxes, name="predicted boxes").double().reshape(-1, 4)
-    scores = torch.as_tensor(scores).detach().double().flatten()
-    if len(scores) != len(boxes):
-        raise MetricError(f"{len(boxes)} predicted boxes have {len(scores)} scores: give one each")
-    if scores.isnan().any():
+    found = _checked([boxes for boxes, _ in predictions], "predicted boxes")
+    scores = [_flat(scores) for _, scores in predictions]
+    for boxes, own in zip(found, scores, strict=True):
+        if len(own) != len(boxes):
+            raise MetricError(f"{len(boxes)} predicted boxes have {len(own)} scores: give one each")
+    truths, total = _checked(truths, "truths"), sum(map(len, truths))
+    if not any(map(len, found)):
+        empty = torch.zeros(0)
+        return empty.bool(), empty.double(), total, empty.long()
+    ranked = pad_sequence(scores, batch_first=True, padding_value=-torch.inf)  # (photos, N)
+    if ranked.isnan().any():
         raise MetricError("a predicted score is NaN")
-    order = scores.argsort(descending=True, stable=True)[:limit]
-    return boxes[order], scores[order]
+    order = ranked.argsort(dim=1, descending=True, stable=True)[:, :max_detections]
+    counts = torch.tensor([len(own) for own in scores]).clamp(max=max_detections)
+    there = torch.arange(order.shape[1]) < counts[:, None]  # (photos, K): not padded
+    boxes = pad_sequence(found, batch_first=True).gather(1, order[..., None].expand(-1, -1, 4))  # (photos, K, 4)
+    photo = torch.arange(len(found))[:, None].expand_as(there)[there]
+    hits = _matches(boxes, truths, iou_threshold, take) if total else torch.zeros_like(there)
+    return hits[there], ranked.gather(1, order)[there], total, photo
 
 
-def _matches(ranked: list[Tensor], truths: list[Tensor], threshold: float, take: str) -> Tensor:
-    """Which of all predictions, photo after photo, take a true box. Photos run in parallel, ranks one by one."""
-    detections, most = [len(boxes) for boxes in ranked], max(map(len, truths))
-    photos, deepest = len(ranked), max(detections, default=0)
-    overlap = torch.full((photos, deepest, most), -1.0, dtype=torch.double)
-    for photo, (boxes, true) in enumerate(zip(ranked, truths, strict=True)):
-        if len(boxes) and len(true):
-            overlap[photo, : len(boxes), : len(true)] = box_math.pairwise_iou(boxes, true)
+def _checked(parts: Sequence[Tensor], name: str) -> list[Tensor]:
+    """The boxes of each photo in double precision (N, 4), checked all at once: one by one takes ten times as long."""
+    parts = [torch.as_tensor(part) for part in parts]
+    plain = all(part.ndim and part.shape[-1] == 4 and part.dtype.is_floating_point for part in parts)
+    flat = [part.detach().double().reshape(-1, 4) for part in parts] if plain else []
+    try:
+        box_math.check(torch.cat([torch.zeros(0, 4), *flat]), name=name)
+    except BoxError:
+        flat = []
+    if len(flat) == len(parts):
+        return flat
+    # Something is unusual, perhaps wrong: one by one, so that the message names the box within its photo.
+    return [box_math.check(part, name=name).detach().double().reshape(-1, 4) for part in parts]
+
+
+def _flat(scores: Tensor) -> Tensor:
+    return torch.as_tensor(scores).detach().double().flatten()
+
+
+def _matches(boxes: Tensor, truths: list[Tensor], threshold: float, take: str) -> Tensor:
+    """Which predictions (photos, K, 4), best first, take a true box: (photos, K). Photos run in parallel."""
+    true = pad_sequence(truths, batch_first=True)  # (photos, M, 4)
+    counts = torch.tensor([len(part) for part in truths])
+    free = torch.arange(true.shape[1]) < counts[:, None]  # (photos, M): no padding, and not taken yet
+    a, b = boxes[:, :, None], true[:, None]
+    shared = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0).prod(-1)
+    areas = [(part[..., 2:] - part[..., :2]).prod(-1) for part in (a, b)]
+    overlap = shared / (areas[0] + areas[1] - shared).clamp(min=1e-300)  # (photos, K, M)
+    least = min(threshold, 1 - 1e-10)
     if take == "last":
-        overlap = (overlap >= min(threshold, 1 - 1e-10)).double()  # all that are reached are equally good
-    hits = torch.zeros(photos, deepest, dtype=torch.bool)
-    rows = torch.arange(photos)
-    for rank in range(deepest):
+        overlap = (overlap >= least).double()  # all that are reached are equally good
+    hits = torch.zeros(overlap.shape[:2], dtype=torch.bool)
+    for rank in range(overlap.shape[1]):
         # Flipped, so that of equal overlaps the last true box is taken, as in COCO's loop.
-        value, flipped = overlap[:, rank].flip(1).max(dim=1)
-        hit = value >= min(threshold, 1 - 1e-10)
-        hits[:, rank] = hit
-        taken = most - 1 - flipped
-        overlap[rows[hit], :, taken[hit]] = -1.0  # each true box once
-    return torch.cat([hits[photo, :count] for photo, count in enumerate(detections)])
+        value, flipped = overlap[:, rank].where(free, -1.0).flip(1).max(dim=1)
+        hits[:, rank] = value >= least
+        taken = (true.shape[1] - 1 - flipped)[:, None]
+        free = free & ~torch.zeros_like(free).scatter_(1, taken, hits[:, rank, None])  # each true box once
+    return hits
 
 
 def _area(hits: np.ndarray, total: int, times: np.ndarray | int = 1) -> float:
