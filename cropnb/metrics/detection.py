@@ -90,19 +90,22 @@ def _ranked_hits(
     if take not in ("best", "last"):
         raise MetricError(f"take is {take!r}: a prediction takes the 'best' or the 'last' free true box")
     found = _checked([boxes for boxes, _ in predictions], "predicted boxes")
-    scores = [_flat(scores) for _, scores in predictions]
-    for boxes, own in zip(found, scores, strict=True):
-        if len(own) != len(boxes):
-            raise MetricError(f"{len(boxes)} predicted boxes have {len(own)} scores: give one each")
-    truths, total = _checked(truths, "truths"), sum(map(len, truths))
-    if not any(map(len, found)):
+    scores = [torch.as_tensor(scores) for _, scores in predictions]
+    sizes, given = [boxes.shape[0] for boxes in found], [own.numel() for own in scores]
+    if sizes != given:
+        number, other = next(pair for pair in zip(sizes, given, strict=True) if pair[0] != pair[1])
+        raise MetricError(f"{number} predicted boxes have {other} scores: give one each")
+    truths = _checked(truths, "truths")
+    total = sum(boxes.shape[0] for boxes in truths)
+    if not any(sizes):
         empty = torch.zeros(0)
         return empty.bool(), empty.double(), total, empty.long()
-    ranked = pad_sequence(scores, batch_first=True, padding_value=-torch.inf)  # (photos, N)
+    flat = torch.cat([own if own.ndim == 1 else own.flatten() for own in scores]).detach().double()
+    ranked = pad_sequence(list(flat.split(sizes)), batch_first=True, padding_value=-torch.inf)  # (photos, N)
     if ranked.isnan().any():
         raise MetricError("a predicted score is NaN")
     order = ranked.argsort(dim=1, descending=True, stable=True)[:, :max_detections]
-    counts = torch.tensor([len(own) for own in scores]).clamp(max=max_detections)
+    counts = torch.tensor(sizes).clamp(max=max_detections)
     there = torch.arange(order.shape[1]) < counts[:, None]  # (photos, K): not padded
     boxes = pad_sequence(found, batch_first=True).gather(1, order[..., None].expand(-1, -1, 4))  # (photos, K, 4)
     photo = torch.arange(len(found))[:, None].expand_as(there)[there]
@@ -116,21 +119,17 @@ def _checked(parts: Sequence[Tensor], name: str) -> list[Tensor]:
     if all(part.ndim == 2 and part.shape[1] == 4 and part.is_floating_point() for part in parts):
         try:
             whole = box_math.check(torch.cat([*parts, torch.zeros(0, 4)]), name=name).detach().double()
-            return list(whole.split([len(part) for part in parts]))
+            return list(whole.split([part.shape[0] for part in parts]))
         except BoxError:
             pass
     # Something is unusual, perhaps wrong: one by one, so that the message names the box within its photo.
     return [box_math.check(part, name=name).detach().double().reshape(-1, 4) for part in parts]
 
 
-def _flat(scores: Tensor) -> Tensor:
-    return torch.as_tensor(scores).detach().double().flatten()
-
-
 def _matches(boxes: Tensor, truths: list[Tensor], threshold: float, take: str) -> Tensor:
     """Which predictions (photos, K, 4), best first, take a true box: (photos, K). Photos run in parallel."""
     true = pad_sequence(truths, batch_first=True)  # (photos, M, 4)
-    counts = torch.tensor([len(part) for part in truths])
+    counts = torch.tensor([part.shape[0] for part in truths])
     free = torch.arange(true.shape[1]) < counts[:, None]  # (photos, M): no padding, and not taken yet
     overlap = boxes.new_zeros(*boxes.shape[:2], true.shape[1])  # (photos, K, M)
     for part in counts.argsort().split(CHUNK):  # photos with about as many true boxes, so that little is padding
