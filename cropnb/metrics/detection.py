@@ -130,21 +130,20 @@ def _matches(boxes: Tensor, truths: list[Tensor], threshold: float, take: str) -
     """Which predictions (photos, K, 4), best first, take a true box: (photos, K). Photos run in parallel."""
     true = pad_sequence(truths, batch_first=True)  # (photos, M, 4)
     counts = torch.tensor([part.shape[0] for part in truths])
-    free = torch.arange(true.shape[1]) < counts[:, None]  # (photos, M): no padding, and not taken yet
+    # True boxes from the last to the first, so that of equal overlaps the last one is taken, as in COCO's loop.
+    free = torch.arange(true.shape[1]).flip(0) < counts[:, None]  # (photos, M): no padding, and not taken yet
     overlap = boxes.new_zeros(*boxes.shape[:2], true.shape[1])  # (photos, K, M)
     for part in counts.argsort().split(CHUNK):  # photos with about as many true boxes, so that little is padding
         most = int(counts[part].max())
-        overlap[part, :, :most] = _overlaps(boxes[part, :, None], true[part, None, :most])
+        overlap[part, :, true.shape[1] - most :] = _overlaps(boxes[part, :, None], true[part, None, :most]).flip(2)
     least = min(threshold, 1 - 1e-10)
     if take == "last":
         overlap = (overlap >= least).double()  # all that are reached are equally good
     hits = torch.zeros(overlap.shape[:2], dtype=torch.bool)
     for rank in range(overlap.shape[1]):
-        # Flipped, so that of equal overlaps the last true box is taken, as in COCO's loop.
-        value, flipped = overlap[:, rank].where(free, -1.0).flip(1).max(dim=1)
-        hits[:, rank] = value >= least
-        taken = (true.shape[1] - 1 - flipped)[:, None]
-        free = free & ~torch.zeros_like(free).scatter_(1, taken, hits[:, rank, None])  # each true box once
+        value, best = overlap[:, rank].where(free, -1.0).max(dim=1)
+        hits[:, rank] = hit = value >= least
+        free[hit, best[hit]] = False  # each true box once
     return hits
 
 
