@@ -72,7 +72,7 @@ VARIANTS = {
 _RECIPE = Recipe(0, gamma=GAMMA, value_weight=VALUE_WEIGHT, entropy_weight=ENTROPY_WEIGHT)
 PROFILES = {
     "smoke": Profile(24, 12, 12, replace(_RECIPE, updates=150, validate_every=50), neck=64),
-    "cpu": Profile(None, 200, None, replace(_RECIPE, updates=10_000, validate_every=1000), mirrored=True),
+    "cpu": Profile(None, 200, None, replace(_RECIPE, updates=40_000, validate_every=2000), mirrored=True),
     # A short run, for comparing variants with three seeds each.
     "trial": Profile(2000, 200, None, replace(_RECIPE, updates=800, validate_every=400)),
     # Section 3: 16 environments, 224 pixels, the whole network. For a GPU; it was not run for the ledger.
