@@ -1,6 +1,7 @@
 """Average precision as COCO defines it, on the boxes of many photos at once."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -130,21 +131,26 @@ def _matches(boxes: Tensor, truths: list[Tensor], threshold: float, take: str) -
     """Which predictions (photos, K, 4), best first, take a true box: (photos, K). Photos run in parallel."""
     true = pad_sequence(truths, batch_first=True)  # (photos, M, 4)
     counts = torch.tensor([part.shape[0] for part in truths])
-    # True boxes from the last to the first, so that of equal overlaps the last one is taken, as in COCO's loop.
-    free = torch.arange(true.shape[1]).flip(0) < counts[:, None]  # (photos, M): no padding, and not taken yet
-    overlap = boxes.new_zeros(*boxes.shape[:2], true.shape[1])  # (photos, K, M)
-    for part in counts.argsort().split(CHUNK):  # photos with about as many true boxes, so that little is padding
-        most = int(counts[part].max())
-        overlap[part, :, true.shape[1] - most :] = _overlaps(boxes[part, :, None], true[part, None, :most]).flip(2)
     least = min(threshold, 1 - 1e-10)
-    if take == "last":
-        overlap = (overlap >= least).double()  # all that are reached are equally good
-    hits = torch.zeros(overlap.shape[:2], dtype=torch.bool)
-    for rank in range(overlap.shape[1]):
-        value, best = overlap[:, rank].where(free, -1.0).max(dim=1)
-        hits[:, rank] = hit = value >= least
-        free[hit, best[hit]] = False  # each true box once
-    return hits
+    found = []
+    for part in counts.argsort().split(CHUNK):  # photos with about as many true boxes, so that little is padding
+        overlap = _overlaps(boxes[part, :, None], true[part, None, : int(counts[part].max())])  # (photos, K, M)
+        photo, rank, box = (overlap >= least).nonzero(as_tuple=True)
+        found.append((part[photo], rank, box, overlap[photo, rank, box]))
+    photo, rank, box, value = (torch.cat(each).numpy() for each in zip(*found, strict=True))
+    # Few pairs overlap that much. By rank and photo, and in the order in which a prediction would like to take them:
+    # the highest IoU first, and of equal ones the last, as in COCO's loop.
+    order = np.lexsort((-box, -value if take == "best" else -box, photo, rank))
+    photo, rank, place = photo[order], rank[order], photo[order] * true.shape[1] + box[order]
+    starts = np.searchsorted(rank, np.arange(boxes.shape[1] + 1))
+    free = np.ones(true.shape[0] * true.shape[1], dtype=bool)
+    hits = np.zeros(boxes.shape[:2], dtype=bool)
+    for number, (start, end) in enumerate(pairwise(starts)):
+        still = np.flatnonzero(free[place[start:end]]) + start
+        first = still[np.diff(photo[still], prepend=-1) > 0]  # of each photo's
+        hits[photo[first], number] = True
+        free[place[first]] = False  # each true box once
+    return torch.from_numpy(hits)
 
 
 def _overlaps(a: Tensor, b: Tensor) -> Tensor:
