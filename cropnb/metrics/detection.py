@@ -6,14 +6,13 @@ from itertools import pairwise
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from cropnb import boxes as box_math
 from cropnb.errors import BoxError, MetricError
 from cropnb.metrics.intervals import Interval
 
 RECALLS = np.linspace(0, 1, 101)
-CHUNK = 50  # photos whose overlaps are computed together
+CHUNK = 25  # photos whose overlaps are computed together
 
 
 def average_precision(
@@ -90,47 +89,64 @@ def _ranked_hits(
         raise MetricError(f"max_detections is {max_detections}, iou_threshold {iou_threshold}: at least 1, in 0…1")
     if take not in ("best", "last"):
         raise MetricError(f"take is {take!r}: a prediction takes the 'best' or the 'last' free true box")
-    found = _checked([boxes for boxes, _ in predictions], "predicted boxes")
+    found, sizes = _checked([boxes for boxes, _ in predictions], "predicted boxes")
     scores = [torch.as_tensor(scores) for _, scores in predictions]
-    sizes, given = [boxes.shape[0] for boxes in found], [own.numel() for own in scores]
+    given = [own.numel() for own in scores]
     if sizes != given:
         number, other = next(pair for pair in zip(sizes, given, strict=True) if pair[0] != pair[1])
         raise MetricError(f"{number} predicted boxes have {other} scores: give one each")
-    truths = _checked(truths, "truths")
-    total = sum(boxes.shape[0] for boxes in truths)
+    true, numbers = _checked(truths, "truths")
+    total = len(true)
     if not any(sizes):
         empty = torch.zeros(0)
         return empty.bool(), empty.double(), total, empty.long()
     flat = torch.cat([own if own.ndim == 1 else own.flatten() for own in scores]).detach().double()
-    ranked = pad_sequence(list(flat.split(sizes)), batch_first=True, padding_value=-torch.inf)  # (photos, N)
+    counts = torch.tensor(sizes)
+    ranked = _padded(flat, counts, -torch.inf)  # (photos, N)
     if ranked.isnan().any():
         raise MetricError("a predicted score is NaN")
     order = ranked.argsort(dim=1, descending=True, stable=True)[:, :max_detections]
-    counts = torch.tensor(sizes).clamp(max=max_detections)
     there = torch.arange(order.shape[1]) < counts[:, None]  # (photos, K): not padded
-    boxes = pad_sequence(found, batch_first=True).gather(1, order[..., None].expand(-1, -1, 4))  # (photos, K, 4)
-    photo = torch.arange(len(found))[:, None].expand_as(there)[there]
-    hits = _matches(boxes, truths, iou_threshold, take) if total else torch.zeros_like(there)
+    photo = torch.arange(len(sizes))
+    boxes = _padded(found, counts)[photo[:, None], order]  # (photos, K, 4)
+    photo = photo[:, None].expand_as(there)[there]
+    hits = _matches(boxes, true, torch.tensor(numbers), iou_threshold, take) if total else torch.zeros_like(there)
     return hits[there], ranked.gather(1, order)[there], total, photo
 
 
-def _checked(parts: Sequence[Tensor], name: str) -> list[Tensor]:
-    """The boxes of each photo in double precision (N, 4), checked all at once: one by one takes ten times as long."""
+def _checked(parts: Sequence[Tensor], name: str) -> tuple[Tensor, list[int]]:
+    """The boxes of all photos in double precision (total, 4), checked all at once, and how many each photo has.
+
+    One by one takes ten times as long.
+    """
     parts = [torch.as_tensor(part) for part in parts]
     if all(part.ndim == 2 and part.shape[1] == 4 and part.is_floating_point() for part in parts):
         try:
             whole = box_math.check(torch.cat([*parts, torch.zeros(0, 4)]), name=name).detach().double()
-            return list(whole.split([part.shape[0] for part in parts]))
+            return whole, [part.shape[0] for part in parts]
         except BoxError:
             pass
     # Something is unusual, perhaps wrong: one by one, so that the message names the box within its photo.
-    return [box_math.check(part, name=name).detach().double().reshape(-1, 4) for part in parts]
+    parts = [box_math.check(part, name=name).detach().double().reshape(-1, 4) for part in parts]
+    return torch.cat([*parts, torch.zeros(0, 4)]), [part.shape[0] for part in parts]
 
 
-def _matches(boxes: Tensor, truths: list[Tensor], threshold: float, take: str) -> Tensor:
-    """Which predictions (photos, K, 4), best first, take a true box: (photos, K). Photos run in parallel."""
-    true = pad_sequence(truths, batch_first=True)  # (photos, M, 4)
-    counts = torch.tensor([part.shape[0] for part in truths])
+def _padded(flat: Tensor, counts: Tensor, value: float = 0.0) -> Tensor:
+    """Values (total, ...) of all photos, photo after photo → (photos, most, ...); photos with fewer are filled."""
+    there = torch.arange(int(counts.max())) < counts[:, None]
+    if there.all():
+        return flat.view(*there.shape, *flat.shape[1:])
+    padded = flat.new_full((*there.shape, *flat.shape[1:]), value)
+    padded[there] = flat
+    return padded
+
+
+def _matches(boxes: Tensor, truths: Tensor, counts: Tensor, threshold: float, take: str) -> Tensor:
+    """Which predictions (photos, K, 4), best first, take a true box: (photos, K). Photos run in parallel.
+
+    truths: of all photos (total, 4), `counts` (photos,) of each.
+    """
+    true = _padded(truths, counts)  # (photos, M, 4)
     least = min(threshold, 1 - 1e-10)
     found = []
     for part in counts.argsort().split(CHUNK):  # photos with about as many true boxes, so that little is padding
@@ -146,10 +162,12 @@ def _matches(boxes: Tensor, truths: list[Tensor], threshold: float, take: str) -
     free = np.ones(true.shape[0] * true.shape[1], dtype=bool)
     hits = np.zeros(boxes.shape[:2], dtype=bool)
     for number, (start, end) in enumerate(pairwise(starts)):
-        still = np.flatnonzero(free[place[start:end]]) + start
-        first = still[np.diff(photo[still], prepend=-1) > 0]  # of each photo's
-        hits[photo[first], number] = True
-        free[place[first]] = False  # each true box once
+        still = free[place[start:end]]
+        owner, wanted = photo[start:end][still], place[start:end][still]
+        first = np.ones(len(owner), dtype=bool)  # of each photo's
+        first[1:] = owner[1:] != owner[:-1]
+        hits[owner[first], number] = True
+        free[wanted[first]] = False  # each true box once
     return torch.from_numpy(hits)
 
 
