@@ -13,6 +13,12 @@ function element(name, properties = {}, ...children) {
   return node;
 }
 
+// Rows as objects, from their values in the order of `fields`, where [n] is the n-th text.
+export function unpackRows(fields, texts, packed) {
+  const value = (each) => (Array.isArray(each) ? texts[each[0]] : each);
+  return JSON.parse(packed).map((values) => Object.fromEntries(fields.map((field, place) => [field, value(values[place])])));
+}
+
 function measured(row) {
   if (row.ours === null) return "";
   if (Number.isInteger(row.ours) && row.low === null) return String(row.ours);
@@ -22,7 +28,7 @@ function measured(row) {
 }
 
 function render({ model, el }) {
-  const rows = model.get("rows");
+  const rows = unpackRows(model.get("fields"), model.get("texts"), model.get("packed"));
   const chosen = {};
   const status = element("p", { className: "ledger-status", role: "status" });
   const body = element("tbody");

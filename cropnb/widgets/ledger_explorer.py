@@ -1,5 +1,6 @@
 """The rows of the ledger as a table that the page filters."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,6 +11,21 @@ from cropnb import ledger
 from cropnb.errors import LedgerError
 
 _FOLDER = Path(__file__).parent
+FIELDS = (
+    "paper",
+    "table",
+    "row",
+    "column",
+    "paper_value",
+    "ours",
+    "low",
+    "high",
+    "images",
+    "verdict",
+    "command",
+    "note",
+    "data",
+)
 
 
 class LedgerExplorer(anywidget.AnyWidget):
@@ -24,7 +40,11 @@ class LedgerExplorer(anywidget.AnyWidget):
 
     _esm = (_FOLDER / "ledger_explorer.js").read_text("utf-8")
     _css = (_FOLDER / "ledger_explorer.css").read_text("utf-8")
-    rows = traitlets.List().tag(sync=True)
+    fields = traitlets.List(list(FIELDS)).tag(sync=True)
+    # As JSON in one string, because a notebook gives each value of a list a line of its own. Texts, which come again
+    # and again, stand in `texts` once; in a row, [n] is the n-th of them.
+    texts = traitlets.List().tag(sync=True)
+    packed = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, rows: Iterable[ledger.Row] | None = None) -> None:
         if rows is None:
@@ -32,26 +52,20 @@ class LedgerExplorer(anywidget.AnyWidget):
         shown = [_shown(row) for row in rows]
         if not shown:
             raise LedgerError("the ledger has no row to show; run a method, or restore book/results from git")
-        super().__init__(rows=shown)
+        texts = {text: place for place, text in enumerate(dict.fromkeys(_texts(shown)))}
+        packed = [[[texts[value]] if isinstance(value, str) else value for value in line] for line in shown]
+        self._number = len(packed)
+        super().__init__(texts=list(texts), packed=json.dumps(packed, separators=(",", ":")))
 
     def __repr__(self) -> str:
-        return f"LedgerExplorer: {len(self.rows)} rows"
+        return f"LedgerExplorer: {self._number} rows"
 
 
-def _shown(row: ledger.Row) -> dict[str, object]:
-    fields = (
-        "paper",
-        "table",
-        "row",
-        "column",
-        "paper_value",
-        "ours",
-        "low",
-        "high",
-        "images",
-        "verdict",
-        "command",
-        "note",
-    )
+def _shown(row: ledger.Row) -> list[object]:
+    """The values of `FIELDS`."""
     data = "scenes" if row.dataset == "scenes" else "photographs"
-    return {**{field: getattr(row, field) for field in fields}, "data": data}
+    return [*(getattr(row, field) for field in FIELDS[:-1]), data]
+
+
+def _texts(lines: Iterable[list[object]]) -> Iterable[str]:
+    return (value for line in lines for value in line if isinstance(value, str))
