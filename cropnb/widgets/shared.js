@@ -235,7 +235,8 @@ function swatch(color, pattern, text) {
 function choice(parent, { name, label, options, value, onchoose }) {
   const select = make("select", { "data-name": name, onchange: () => onchoose(select.value) });
   select.append(...options.map(([key, text]) => make("option", { value: key, selected: String(key) === String(value) }, text)));
-  parent.append(make("label", { class: "cropnb-choice" }, make("span", {}, label), select));
+  // With one option there is nothing to choose.
+  parent.append(make("label", { class: "cropnb-choice", hidden: options.length < 2 }, make("span", {}, label), select));
   return select;
 }
 

@@ -158,7 +158,7 @@ def test_page_on_a_phone(browser: object, address: str, name: str) -> None:
 SEEN = """figure => [figure.innerText, figure.innerHTML,
     ...[...figure.querySelectorAll('input, select')].map(control => control.value + control.checked),
     ...[...figure.querySelectorAll('canvas')].map(canvas => canvas.toDataURL())].join('|')"""
-REACHED_BY_KEYBOARD = "[tabindex='0'], input, select, button, [role='slider']"
+REACHED_BY_KEYBOARD = ":is([tabindex='0'], input, select, button, [role='slider']):visible:enabled"
 KEYS = ("ArrowRight", "ArrowDown", "Enter", " ")  # seen one by one: on a slider the second takes the first one back
 
 
