@@ -105,7 +105,8 @@ def record(experiment: Experiment, runs: rows.Runs, options: argparse.Namespace,
         commit=result["commit"],
     )
     photos = {name: experiment.photos(2, recipe.VARIANTS[name].at_least) for name in runs}
-    found = rows.table_rows(context, runs, photos, experiment.form) + rows.claim_rows(context, runs, photos)
+    found = rows.table_rows(context, runs, photos, experiment.form)
+    found += rows.claim_rows(context, runs, photos, experiment.form)
     if recipe.MAIN in runs:
         blind = dataclasses.replace(context, seeds=())
         found += rows.blind_rows(blind, experiment.photos(0), photos[recipe.MAIN], experiment.form)

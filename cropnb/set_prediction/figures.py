@@ -55,9 +55,10 @@ def measure(experiment: Experiment, name: str, seeds: Sequence[int], context: re
     """The rows of every figure for one variant; of CPC's form also Table 3."""
     test = experiment.photos(2, recipe.VARIANTS[name].at_least)
     found = [experiment.kept(name, seed)[1] for seed in seeds]
-    rows = [*globality(found, test, name, context), *diversity(found, test, name, context)]
-    rows += bias(found, test, name, context)
-    if experiment.form != "cpc":  # CPC's scores are on another scale than equation 4's
+    on = " on CPC" if experiment.form == "cpc" else ""  # rows of two forms stand in one table
+    rows = [*globality(found, test, name + on, context), *diversity(found, test, name, context, on)]
+    rows += bias(found, test, name + on, context)
+    if not on:  # CPC's scores are on another scale than equation 4's
         early = [predict(m, test, experiment.frozen(m, 2)) for m in (experiment.start(name, seed) for seed in seeds)]
         rows += [*invalid_anchors(early, found, test, name, context), *scatter(found, test, name, context)]
     else:
@@ -105,7 +106,7 @@ def globality(
 
 
 def diversity(
-    found: Sequence[list[Found]], test: CropPhotos, name: str, context: reproduction.Context
+    found: Sequence[list[Found]], test: CropPhotos, name: str, context: reproduction.Context, on: str = ""
 ) -> list[ledger.Row]:
     """Figure 5: how far apart the five most valid crops are, and the annotated good ones."""
     runs = [study.diversity([one.corners[:5] for one in run]).tolist() for run in found]
@@ -113,8 +114,8 @@ def diversity(
     annotated = annotated[~annotated.isnan()]
     column = "mean of 1 − IoU between two crops"
     return [
-        reproduction.measured(context, "Figure 5", f"{name}, five most valid crops", column, runs),
-        reproduction.measured(context, "Figure 5", "annotated good crops", column, annotated.tolist()),
+        reproduction.measured(context, "Figure 5", f"{name}{on}, five most valid crops", column, runs),
+        reproduction.measured(context, "Figure 5", f"annotated good crops{on}", column, annotated.tolist()),
     ]
 
 

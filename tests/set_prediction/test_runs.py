@@ -182,7 +182,7 @@ def test_rows_and_claims_keep_the_ledgers_rules(monkeypatch, tmp_path):
     }
     context = reproduction.Context("set_prediction", "scenes", ["--record"], profile="cpu", seeds=(0, 1))
     by_name = dict.fromkeys(runs, test)
-    found = rows.table_rows(context, runs, by_name, "gaicd_v2") + rows.claim_rows(context, runs, by_name)
+    found = rows.table_rows(context, runs, by_name, "gaicd_v2") + rows.claim_rows(context, runs, by_name, "gaicd_v2")
     found += reproduction.pending("set_prediction", rows.MISSING)
     ledger.record("set_prediction", found)
     assert len({row.key for row in found}) == len(found)
@@ -194,6 +194,12 @@ def test_rows_and_claims_keep_the_ledgers_rules(monkeypatch, tmp_path):
     assert claims["guidance helps"] == "holds"
     assert claims["distillation helps"] == "fails"
     assert all(row.verdict == "pending" for row in found if row.dataset == "flms")
+    # What is measured on CPC's form leaves the rows of GAICD's alone.
+    on_cpc = rows.table_rows(context, runs, by_name, "cpc") + rows.claim_rows(context, runs, by_name, "cpc")
+    assert not {row.key for row in on_cpc} & {row.key for row in found}
+    printed = paper.read("set_prediction").tables["Table 4, CPC"]
+    cells = {("Table 4, CPC", row, column) for row in printed.own for column in printed.columns}
+    assert cells <= {(row.table, row.row, row.column) for row in on_cpc}
 
 
 def test_every_printed_cell_waits_or_is_measured():
@@ -299,6 +305,7 @@ def test_table_3_tests_on_flms_what_cpc_trained(tmp_path, monkeypatch):
     (table_3,) = [row for row in rows if row.table == "Table 3"]
     assert (table_3.row, table_3.column, table_3.images) == ("Ours", "IoU", 3)
     assert 0 < table_3.ours < 1
+    assert all("CPC" in row.row for row in rows if row.table in ("Figure 4", "Figure 5", "Section 5"))
 
 
 def test_the_share_of_matching_needs_a_gpu_or_says_so():
