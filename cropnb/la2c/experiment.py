@@ -92,7 +92,12 @@ class Experiment:
         torch.manual_seed(seed)
         actions = len(rules.ACTIONS[VARIANTS[variant].actions])
         made = Agent(
-            actions, weights=None, shared=self.profile.shared, neck=self.profile.neck, **VARIANTS[variant].agent
+            actions,
+            weights=None,
+            shared=self.profile.shared,
+            neck=self.profile.neck,
+            dropout=self.profile.dropout,
+            **VARIANTS[variant].agent,
         )
         made.backbone.load_state_dict(self.base(init).backbone.state_dict())
         if self.profile.shared:
@@ -116,7 +121,7 @@ class Experiment:
         }
         # What is switched off is no part of a run's identity, so that a new switch leaves older runs as they are.
         switched = asdict(replace(self.profile, recipe=recipe)).items()
-        setting = {**about, "profile": {name: value for name, value in switched if value is not False}}
+        setting = {**about, "profile": {name: value for name, value in switched if value not in (False, 0.0)}}
         history = learner.train(
             agent,
             world,

@@ -34,6 +34,7 @@ class Agent(nn.Module):
         paper: it makes a step hundreds of times cheaper, and is what a CPU can train.
     grid: the heads see the feature map averaged to so many places each way; 1 is MobileNetV2's own pooling.
     neck: units of a layer before the heads (or the LSTM), 0 for none.
+    dropout: the share of the features that is hidden from what follows, in training only.
     """
 
     def __init__(
@@ -44,8 +45,10 @@ class Agent(nn.Module):
         shared: bool = False,
         grid: int | None = None,
         neck: int = 0,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.dropout = dropout
         self.fused = False  # `for_inference` has been here
         self.shared, self.grid = shared, grid or (6 if shared else 1)
         self.backbone = backbones.build("mobilenet_v2", [SHARED_CUT if shared else CUT], weights)
@@ -76,6 +79,8 @@ class Agent(nn.Module):
         if maps.shape[-2:] != (self.grid, self.grid):
             maps = nn.functional.adaptive_avg_pool2d(maps, self.grid)
         features = maps.flatten(1)  # (B, C · grid²)
+        if self.dropout:
+            features = nn.functional.dropout(features, self.dropout, self.training)
         if self.neck is not None:
             features = self.neck(features)
         if self.lstm is not None:

@@ -47,7 +47,8 @@ def _among_best(mos: Tensor, n: int) -> Tensor:
 def acc_kn(scores: Tensor, mos: Tensor, k: int, n: int) -> Tensor:
     """Acc K/N: the share (...), 0…1, of the k best-scored candidates whose MOS reaches the n-th largest MOS.
 
-    scores, mos: (..., N). The GAICD protocol; Table 1 of VRN and of set prediction print it for k = 1, n = 5 and 10.
+    scores, mos: (..., N). The GAICD protocol. VRN's Table 1 prints it for k = 1, n = 5 and 10; set prediction's repeats
+    that for earlier methods, and has `set_acc_1n` for its own.
     Raises MetricError for other shapes, for values that aren't finite and for k or n above N.
     """
     scores, mos = _pair(scores, mos)

@@ -207,7 +207,7 @@ RECIPE = Recipe(6, 3, 2, gamma=0.5, entropy_weight=0.05, learning_rate=1e-3, val
 def small(lstm: bool = False) -> Agent:
     """Only the last unit of the backbone learns, to save time."""
     torch.manual_seed(0)
-    agent = Agent(weights=None, lstm=lstm)
+    agent = Agent(weights=None, lstm=lstm, dropout=0.3)
     agent.backbone.units[:18].requires_grad_(False)
     return agent
 
@@ -255,6 +255,18 @@ def test_what_is_frozen_stays(album: Album):
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert {"policy.weight", "value.weight", "policy.bias"} <= changed
     assert not any(name.startswith(f"backbone.units.{unit}.") for unit in range(18) for name in changed)
+
+
+def test_features_are_hidden_in_training_only():
+    torch.manual_seed(0)
+    agent, maps = Agent(weights=None, shared=True, neck=8, dropout=0.5), torch.rand(2, 96, 6, 6)
+    nn.init.normal_(agent.value.weight)
+    assert not torch.equal(agent.act(maps).value, agent.act(maps).value)
+    agent.eval()
+    answer = agent.act(maps).value
+    assert torch.equal(answer, agent.act(maps).value)
+    agent.dropout = 0.0
+    assert torch.equal(answer, agent.act(maps).value)
 
 
 def test_fusing_changes_no_answer():
