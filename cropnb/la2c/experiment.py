@@ -74,9 +74,7 @@ class Experiment:
             else:
                 names = training.fingerprint([*_start(init).values(), [sample.name for sample in photos.samples[:]]])
                 keep = self.out.parent / "features" / f"{part}-{init}-{names}.safetensors" if self.out else None
-                made = FeatureAlbum(photos, self.base(init), str(self.device), keep, self.progress)
-                mirrored = part == "train" and self.profile.mirrored
-                self._albums[key] = made.with_mirrored() if mirrored else made
+                self._albums[key] = FeatureAlbum(photos, self.base(init), str(self.device), keep, self.progress)
         return self._albums[key]
 
     def game(self, part: str, variant: str, init: str, episodes: int, **changes: object) -> Game:
@@ -87,18 +85,18 @@ class Experiment:
         size = grid if self.profile.shared else self.profile.size
         return Game(self.album(part, init), episodes, size=size, **{**settings, **changes}).to(self.device)
 
+    def arguments(self, variant: str) -> dict[str, object]:
+        """What an agent of this variant is built with, as it stands in its card."""
+        chosen = VARIANTS[variant]
+        actions = rules.ACTIONS[chosen.actions]
+        mirror = {"mirror": actions.mirror()} if self.profile.symmetric and not chosen.agent.get("lstm") else {}
+        return {"actions": len(actions), "shared": self.profile.shared, "neck": self.profile.neck,
+                **mirror, **chosen.agent}  # fmt: skip
+
     def agent(self, variant: str, init: str, seed: int) -> Agent:
         """A new agent: the backbone of its start, heads of its seed."""
         torch.manual_seed(seed)
-        actions = len(rules.ACTIONS[VARIANTS[variant].actions])
-        made = Agent(
-            actions,
-            weights=None,
-            shared=self.profile.shared,
-            neck=self.profile.neck,
-            dropout=self.profile.dropout,
-            **VARIANTS[variant].agent,
-        )
+        made = Agent(weights=None, dropout=self.profile.dropout, **self.arguments(variant))
         made.backbone.load_state_dict(self.base(init).backbone.state_dict())
         if self.profile.shared:
             made.backbone.requires_grad_(False)
@@ -143,8 +141,7 @@ class Experiment:
             "seed": seed,
             "profile": self.profile_name,
             "photos": len(self.parts["test"]),
-            "agent": {"actions": world.actions.stop + 1, "shared": self.profile.shared, "neck": self.profile.neck,
-                      **VARIANTS[variant].agent},
+            "agent": self.arguments(variant),
             "rules": {"actions": VARIANTS[variant].actions, "step_limit": self.profile.step_limit,
                       "size": self.profile.size},
             "minutes": round(history.seconds / 60, 2),

@@ -1,6 +1,5 @@
 """Albums of feature maps: each photo goes through the frozen backbone once; crops are cut from what comes out."""
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,27 +46,6 @@ class FeatureAlbum(Album):
         self.pixels, self.kept = kept["maps"].to(device), kept["sizes"].to(device)
         self.sizes = torch.tensor([sample.size for sample in self.samples], device=device)
         self.truths, self.valid = (part.to(device) for part in truths)
-
-    def with_mirrored(self) -> "FeatureAlbum":
-        """The album with each photo also turned left to right.
-
-        A mirrored map is nearly the map of the mirrored photo, which ImageNet's training saw as often.
-        """
-        both = copy.copy(self)
-        count, across = self.pixels.shape[:2]
-        # Columns are turned within the photo's own width; what pads them stays where it is.
-        column = torch.arange(across, device=self.pixels.device).expand(count, -1)
-        width = self.kept[:, :1]
-        turned = torch.where(column < width, width - 1 - column, column)
-        maps = self.pixels.gather(1, turned[..., None].expand_as(self.pixels))
-        truths = self.truths.clone()
-        truths[..., [0, 2]] = self.sizes[:, :1, None].double() - self.truths[..., [2, 0]]
-        truths = torch.where(self.valid[..., None], truths, self.truths)
-        both.samples = self.samples * 2
-        both.pixels, both.truths = torch.cat([self.pixels, maps]), torch.cat([self.truths, truths])
-        for name in ("kept", "sizes", "valid"):
-            setattr(both, name, getattr(self, name).repeat(2, *[1] * (getattr(self, name).ndim - 1)))
-        return both
 
 
 @torch.no_grad()

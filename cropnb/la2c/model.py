@@ -1,12 +1,14 @@
 """The agent of Section 3.3: MobileNetV2, then two linear layers side by side, for the actions and for the value."""
 
 import copy
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from cropnb import backbones
+from cropnb.errors import CropnbError
 
 CUT = "c5_5"  # MobileNetV2 without its last layer
 SHARED_CUT = "c4_7"  # where the features of a whole photo are taken from, 1/16 of its resolution
@@ -35,6 +37,10 @@ class Agent(nn.Module):
     grid: the heads see the feature map averaged to so many places each way; 1 is MobileNetV2's own pooling.
     neck: units of a layer before the heads (or the LSTM), 0 for none.
     dropout: the share of the features that is hidden from what follows, in training only.
+    mirror: `ActionSet.mirror()`. With it the agent looks at a crop's feature map and at its mirror image, and answers
+        with the mean of both: it crops the mirror image of a photo as it crops the photo. Not with an LSTM.
+
+    Raises `CropnbError` for an LSTM with `mirror`.
     """
 
     def __init__(
@@ -46,8 +52,13 @@ class Agent(nn.Module):
         grid: int | None = None,
         neck: int = 0,
         dropout: float = 0.0,
+        mirror: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
+        if lstm and mirror is not None:
+            raise CropnbError("an LSTM would have to remember both views of a crop; leave out `mirror`")
+        mirror = None if mirror is None else torch.tensor(mirror)
+        self.register_buffer("mirror", mirror, persistent=False)
         self.dropout = dropout
         self.fused = False  # `for_inference` has been here
         self.shared, self.grid = shared, grid or (6 if shared else 1)
@@ -78,6 +89,13 @@ class Agent(nn.Module):
         """The two heads on feature maps (B, C, h, w) of crops."""
         if maps.shape[-2:] != (self.grid, self.grid):
             maps = nn.functional.adaptive_avg_pool2d(maps, self.grid)
+        if self.mirror is None:
+            return self._answer(maps, memory)
+        logits, values, _ = self._answer(torch.cat([maps, maps.flip(-1)]), None)  # (2 B, A), (2 B,)
+        (logits, mirrored), values = logits.chunk(2), values.view(2, -1)
+        return Answer((logits + mirrored[:, self.mirror]) / 2, values.mean(0), None)
+
+    def _answer(self, maps: Tensor, memory: Memory) -> Answer:
         features = maps.flatten(1)  # (B, C · grid²)
         if self.dropout:
             features = nn.functional.dropout(features, self.dropout, self.training)

@@ -27,7 +27,7 @@ class Profile:
     size: int = 224  # pixels of an observation where the backbone is not shared
     step_limit: int = STEP_LIMIT
     form: str = "flms"  # of the training scenes: several people's boxes a photo; tests are in the form of FCDB
-    mirrored: bool = False  # learn from each training photo's mirror image too; of feature maps only
+    symmetric: bool = False  # see `Agent`'s `mirror`; not of an agent with an LSTM
     match: str = "mean"  # detail 6: the IoU of the reward is the mean over a photo's true boxes
 
 
@@ -73,7 +73,7 @@ VARIANTS = {
 _RECIPE = Recipe(0, gamma=GAMMA, value_weight=VALUE_WEIGHT, entropy_weight=ENTROPY_WEIGHT)
 PROFILES = {
     "smoke": Profile(24, 12, 12, replace(_RECIPE, updates=150, validate_every=50), neck=64),
-    "cpu": Profile(None, 200, None, replace(_RECIPE, updates=80_000, validate_every=4000), dropout=0.3, mirrored=True),
+    "cpu": Profile(None, 200, None, replace(_RECIPE, updates=45_000, validate_every=2500), dropout=0.3, symmetric=True),
     # A short run, for comparing variants with three seeds each.
     "trial": Profile(2000, 200, None, replace(_RECIPE, updates=800, validate_every=400)),
     # Section 3: 16 environments, 224 pixels, the whole network. For a GPU; it was not run for the ledger.

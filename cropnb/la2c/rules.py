@@ -44,6 +44,10 @@ class ActionSet:
         """The moves as (A, 4) whole numbers."""
         return torch.tensor(self.moves, device=device)
 
+    def mirror(self) -> list[int]:
+        """For each action the number of the one that does the same to the photo's mirror image."""
+        return [self.moves.index((-right, top, -left, bottom)) for left, top, right, bottom in self.moves]
+
 
 _LA2C = {
     "left out": (-1, 0, 0, 0), "top out": (0, -1, 0, 0), "right out": (0, 0, 1, 0), "bottom out": (0, 0, 0, 1),

@@ -127,26 +127,32 @@ def test_a_random_backbone_tells_photos_apart_once_it_is_calibrated(photos: list
     assert (normalisation.momentum, normalisation.training) == (0.1, False)
 
 
-def test_a_mirrored_album_is_that_of_mirrored_photos(photos: list):
-    from dataclasses import replace
+@pytest.mark.parametrize("name", ["la2c", "a2rl"])
+def test_the_mirror_image_is_cropped_as_the_photo_is(name: str):
+    actions = rules.ACTIONS[name]
+    mirror = torch.tensor(actions.mirror())
+    assert torch.equal(mirror[mirror], torch.arange(len(actions)))
+    assert int(mirror[actions.stop]) == actions.stop
+    # Mirrored moves of mirrored boxes are the mirror images of the moved boxes.
+    here = torch.tensor([5, 6, 14, 17]).expand(len(actions), 4)
+    there = torch.stack([actions.divisions - here[:, 2], here[:, 1], actions.divisions - here[:, 0], here[:, 3]], 1)
+    moved, turned = (rules.move(cells, chosen, actions) for cells, chosen in ((here, torch.arange(len(actions))),
+                                                                             (there, mirror)))  # fmt: skip
+    assert torch.equal(turned[:, [0, 2]], actions.divisions - moved[:, [2, 0]])
+    assert torch.equal(turned[:, 1::2], moved[:, 1::2])
 
-    from PIL import ImageOps
-
-    def turn(sample: object) -> object:
-        boxes = sample.boxes.clone()
-        boxes[:, [0, 2]] = sample.width - sample.boxes[:, [2, 0]]
-        return replace(sample, boxes=boxes, load_photo=lambda: ImageOps.mirror(sample.photo()))
-
-    agent = Agent(weights=None, shared=True).eval()
-    plain = FeatureAlbum(photos, agent)
-    both, wanted = plain.with_mirrored(), FeatureAlbum([turn(sample) for sample in photos], agent)
-    assert len(both) == 8
-    torch.testing.assert_close(both.truths[4:], wanted.truths)
-    assert torch.equal(both.kept[4:], wanted.kept)
-    assert torch.equal(both.pixels[:4], plain.pixels)
-    for own, turned, (width, _) in zip(plain.pixels, both.pixels[4:], plain.kept.tolist(), strict=True):
-        assert torch.equal(turned[:width], own[:width].flip(0))
-        assert torch.equal(turned[width:], own[width:])
+    torch.manual_seed(0)
+    agent = Agent(len(actions), weights=None, shared=True, neck=8, mirror=actions.mirror()).eval()
+    torch.nn.init.normal_(agent.policy.weight)
+    torch.nn.init.normal_(agent.value.weight)
+    maps = torch.rand(3, 96, 6, 6)
+    answer, other = agent.act(maps), agent.act(maps.flip(-1))
+    torch.testing.assert_close(answer.logits, other.logits[:, mirror])
+    torch.testing.assert_close(answer.value, other.value)
+    agent.mirror = None
+    assert not torch.allclose(answer.logits, agent.act(maps).logits)
+    with pytest.raises(CropnbError, match="remember both views"):
+        Agent(weights=None, lstm=True, mirror=actions.mirror())
 
 
 def test_the_oracle_climbs_to_the_nearest_box_of_the_lattice():
