@@ -52,6 +52,8 @@ lab: $(installed)  ## Open the chapters in JupyterLab
 .PHONY: test lint
 pytest := $(bin)/python -m pytest -n 2
 test: export CROPNB_OFFLINE := 1
+# Two processes of one thread each: with more threads than cores, the chapters wait for each other three times as long.
+test: export OMP_NUM_THREADS := 1
 test: $(installed)  ## Install, test the package, re-run the notebooks, open every page
 	$(pytest) tests --cov --cov-report=term:skip-covered --cov-fail-under=90
 	$(pytest) book --dist loadfile -p tools.nbval_count --nbval-lax --nbval-cell-timeout 300
