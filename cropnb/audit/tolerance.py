@@ -39,7 +39,7 @@ METHODS = {
     "asm_net": ("asm_net", True, "trained on scenes in CPC's form; ranks the annotated crops"),
     "asm_net, its own search": ("asm_net", False, "trained on scenes in CPC's form; finds its crops itself"),
     "set_prediction": ("set_prediction", False, "trained on scenes in GAICD's form; finds its crops itself"),
-    "la2c": ("la2c", False, "trained on scenes in FCDB's form; one crop a photo, whatever N"),
+    "la2c": ("la2c", False, "trained on scenes in FLMS's form; one crop a photo, whatever N"),
     "mars": ("mars", False, "trained on scenes in FAT's form; one crop a photo, of the photo's own ratio, whatever N"),
 }
 

@@ -194,8 +194,7 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * share
         draw = training.generator(recipe.seed, "update", update)
-        hidden = training.generator(recipe.seed, "dropout", update)
-        torch.manual_seed(int(torch.randint(2**62, (1,), generator=hidden)))  # dropout draws from the global generator
+        training.seed_dropout(training.generator(recipe.seed, "dropout", update))
         rollout = roll_out(agent, world, state.memory, recipe.rollout, recipe.gamma, draw)
         state.memory = rollout.memory
         parts = rollout.loss(recipe)
