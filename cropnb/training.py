@@ -108,7 +108,7 @@ def train(
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * _schedule(recipe, step / (recipe.epochs * per_epoch))
         draw = generator(recipe.seed, "step", step)
-        seed_dropout(draw)
+        seed_global(draw)
         batch = order[position * recipe.batch_size : (position + 1) * recipe.batch_size]
         with torch.autocast(device.type, torch.bfloat16, enabled=recipe.mixed_precision and device.type == "cuda"):
             parts = loss(batch, draw)
@@ -147,7 +147,7 @@ def generator(seed: int, *purpose: object) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
 
 
-def seed_dropout(draw: torch.Generator) -> None:
+def seed_global(draw: torch.Generator) -> None:
     """Seed the global generator, which dropout draws from, with a number from `draw`."""
     torch.manual_seed(int(torch.randint(2**62, (1,), generator=draw)))
 

@@ -72,9 +72,15 @@ class Experiment:
             if not self.profile.shared:
                 self._albums[key] = Album(photos, str(self.device))
             else:
-                names = training.fingerprint([*_start(init).values(), [sample.name for sample in photos.samples[:]]])
-                keep = self.out.parent / "features" / f"{part}-{init}-{names}.safetensors" if self.out else None
-                self._albums[key] = FeatureAlbum(photos, self.base(init), str(self.device), keep, self.progress)
+                views = self.profile.views if part == "train" else 0
+                names = [
+                    *_start(init).values(),
+                    [sample.name for sample in photos.samples[:]],
+                    *([views] if views else []),
+                ]
+                file = f"{part}-{init}-{training.fingerprint(names)}.safetensors"
+                keep = self.out.parent / "features" / file if self.out else None
+                self._albums[key] = FeatureAlbum(photos, self.base(init), str(self.device), keep, self.progress, views)
         return self._albums[key]
 
     def game(self, part: str, variant: str, init: str, episodes: int, **changes: object) -> Game:
@@ -90,8 +96,9 @@ class Experiment:
         chosen = VARIANTS[variant]
         actions = rules.ACTIONS[chosen.actions]
         mirror = {"mirror": actions.mirror()} if self.profile.symmetric and not chosen.agent.get("lstm") else {}
+        narrow = {"narrow": self.profile.narrow} if self.profile.narrow else {}
         return {"actions": len(actions), "shared": self.profile.shared, "neck": self.profile.neck,
-                **mirror, **chosen.agent}  # fmt: skip
+                **narrow, **mirror, **chosen.agent}  # fmt: skip
 
     def agent(self, variant: str, init: str, seed: int) -> Agent:
         """A new agent: the backbone of its start, heads of its seed."""
@@ -115,7 +122,7 @@ class Experiment:
             "variant": variant,
             "dataset": self.dataset,
             **_start(init),
-            "photos": len(world.album),
+            "photos": len(self.parts["train"]),
         }
         # What is switched off is no part of a run's identity, so that a new switch leaves older runs as they are.
         switched = asdict(replace(self.profile, recipe=recipe)).items()

@@ -7,8 +7,10 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional
+from torchvision.transforms import v2
 from tqdm.auto import tqdm
 
+from cropnb import training
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.images import resize_short_side
 from cropnb.la2c.model import Agent
@@ -16,12 +18,16 @@ from cropnb.la2c.observe import Album, check_photo, pad_truths
 from cropnb.ledger import write_atomically
 
 SHORT_SIDE, MULTIPLE = 256, 16  # pixels of a photo's shorter side; both sides are multiples of the backbone's stride
+COLOURS = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1}  # of a changed view, at most
+STRETCH = 0.125  # of each side of a changed view, at most
 
 
 class FeatureAlbum(Album):
     """Feature maps of whole photos, in the place of an album's pixels: pixels (N, W', C · H') in half precision.
 
-    agent: with `shared=True`. keep: a file that keeps the maps between runs; who gives it names backbone and photos.
+    agent: with `shared=True`. keep: a file that keeps the maps between runs; who gives it names backbone, photos and
+    views. views: further maps of each photo, in changed colours and stretched, see `changed`: a frozen backbone looks
+    once, so whatever is to vary in training has to vary before it. The album then holds all photos `1 + views` times.
     Raises as `Album`.
     """
 
@@ -32,13 +38,14 @@ class FeatureAlbum(Album):
         device: str = "cpu",
         keep: Path | None = None,
         progress: bool = False,
+        views: int = 0,
     ) -> None:
-        self.samples = list(dataset)
+        self.samples = list(dataset) * (1 + views)
         truths = pad_truths(self.samples)
         if keep is not None and keep.exists():
             kept = load_file(keep)
         else:
-            kept = look_at_all(self.samples, agent, progress)
+            kept = look_at_all(list(dataset), agent, progress, views)
             if keep is not None:
                 keep.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(keep, save(kept))
@@ -65,25 +72,43 @@ def calibrate(backbone: nn.Module, samples: Sequence[Sample], together: int = 16
     square = [functional.interpolate(s.image()[None], (SHORT_SIDE, SHORT_SIDE), mode="bilinear") for s in samples]
     for start in range(0, len(square), together):
         backbone(torch.cat(square[start : start + together]).to(device))
-    for module, (momentum, training) in zip(normalisations, before, strict=True):
+    for module, (momentum, mode) in zip(normalisations, before, strict=True):
         module.momentum = momentum
-        module.train(training)
+        module.train(mode)
 
 
 @torch.no_grad()
-def look_at_all(samples: list[Sample], agent: Agent, progress: bool = False) -> dict[str, Tensor]:
-    """Maps (N, W', C · H') in half precision, columns first and padded, and their sizes (N, 2)."""
+def look_at_all(samples: list[Sample], agent: Agent, progress: bool = False, views: int = 0) -> dict[str, Tensor]:
+    """Maps ((1 + views) · N, W', C · H') in half precision, columns first and padded, and their sizes (…, 2)."""
     eyes = agent.for_inference()
     device = next(eyes.parameters()).device
-    found = []
-    for sample in tqdm(samples, desc="features", unit="photo", disable=not progress):
+    found: list[list[Tensor]] = [[] for _ in range(1 + views)]
+    for index, sample in enumerate(tqdm(samples, desc="features", unit="photo", disable=not progress)):
         image = sample.image()
         check_photo(sample.name, image)
-        small = resize_short_side(image, SHORT_SIDE, MULTIPLE).clamp(0, 1)
-        found.append(eyes.look(small[None].to(device))[0].half().cpu())  # (C, H', W')
-    across, down = (max(part.shape[axis] for part in found) for axis in (2, 1))
-    maps = torch.zeros(len(found), across, found[0].shape[0], down, dtype=torch.half)
-    for index, part in enumerate(found):
-        maps[index, : part.shape[2], :, : part.shape[1]] = part.permute(2, 0, 1)
-    sizes = torch.tensor([(part.shape[2], part.shape[1]) for part in found])
-    return {"maps": maps.flatten(2), "sizes": sizes}
+        drawn = (changed(image, training.generator(view, "view", index)) for view in range(1, 1 + views))
+        for maps, small in zip(found, [resize_short_side(image, SHORT_SIDE, MULTIPLE), *drawn], strict=True):
+            maps.append(eyes.look(small[None].clamp(0, 1).to(device))[0].half().cpu())  # (C, H', W')
+    maps = [part for parts in found for part in parts]
+    across, down = (max(part.shape[axis] for part in maps) for axis in (2, 1))
+    padded = torch.zeros(len(maps), across, maps[0].shape[0], down, dtype=torch.half)
+    for index, part in enumerate(maps):
+        padded[index, : part.shape[2], :, : part.shape[1]] = part.permute(2, 0, 1)
+    sizes = torch.tensor([(part.shape[2], part.shape[1]) for part in maps])
+    return {"maps": padded.flatten(2), "sizes": sizes}
+
+
+def changed(image: Tensor, draw: torch.Generator) -> Tensor:
+    """A photo (3, H, W) in other colours, each side near what `resize_short_side` makes of it, stretched by chance.
+
+    Both sides stay multiples of the backbone's stride, so that shares of the map are shares of the photo.
+    """
+    with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
+        training.seed_global(draw)
+        image = v2.ColorJitter(**COLOURS)(image)
+    scale = SHORT_SIDE / min(image.shape[-2:]) / MULTIPLE
+    stretch = 1 + STRETCH * (2 * torch.rand(2, generator=draw) - 1)
+    sides = [
+        max(round(side * scale * float(by)), 6) * MULTIPLE for side, by in zip(image.shape[-2:], stretch, strict=True)
+    ]
+    return functional.interpolate(image[None], sides, mode="bilinear", antialias=True)[0]

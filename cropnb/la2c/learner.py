@@ -194,7 +194,7 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * share
         draw = training.generator(recipe.seed, "update", update)
-        training.seed_dropout(training.generator(recipe.seed, "dropout", update))
+        training.seed_global(training.generator(recipe.seed, "dropout", update))
         rollout = roll_out(agent, world, state.memory, recipe.rollout, recipe.gamma, draw)
         state.memory = rollout.memory
         parts = rollout.loss(recipe)

@@ -35,6 +35,8 @@ class Agent(nn.Module):
         `grid` places), instead of a crop of the photo that goes through the backbone again. This is no part of the
         paper: it makes a step hundreds of times cheaper, and is what a CPU can train.
     grid: the heads see the feature map averaged to so many places each way; 1 is MobileNetV2's own pooling.
+    narrow: channels that each place of the feature map is brought down to by a layer of its own, the same one at every
+        place; 0 for none.
     neck: units of a layer before the heads (or the LSTM), 0 for none.
     dropout: the share of the features that is hidden from what follows, in training only.
     mirror: `ActionSet.mirror()`. With it the agent looks at a crop's feature map and at its mirror image, and answers
@@ -52,6 +54,7 @@ class Agent(nn.Module):
         grid: int | None = None,
         neck: int = 0,
         dropout: float = 0.0,
+        narrow: int = 0,
         mirror: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
@@ -63,7 +66,9 @@ class Agent(nn.Module):
         self.fused = False  # `for_inference` has been here
         self.shared, self.grid = shared, grid or (6 if shared else 1)
         self.backbone = backbones.build("mobilenet_v2", [SHARED_CUT if shared else CUT], weights)
-        width = self.backbone.channels[0] * self.grid**2
+        channels = self.backbone.channels[0]
+        self.narrow = nn.Sequential(nn.Conv2d(channels, narrow, 1), nn.ReLU()) if narrow else None
+        width = (narrow or channels) * self.grid**2
         self.neck = nn.Sequential(nn.Linear(width, neck), nn.ReLU()) if neck else None
         width = neck or width
         self.lstm = nn.LSTMCell(width, HIDDEN) if lstm else None
@@ -96,9 +101,11 @@ class Agent(nn.Module):
         return Answer((logits + mirrored[:, self.mirror]) / 2, values.mean(0), None)
 
     def _answer(self, maps: Tensor, memory: Memory) -> Answer:
-        features = maps.flatten(1)  # (B, C · grid²)
         if self.dropout:
-            features = nn.functional.dropout(features, self.dropout, self.training)
+            maps = nn.functional.dropout(maps, self.dropout, self.training)
+        if self.narrow is not None:
+            maps = self.narrow(maps)
+        features = maps.flatten(1)  # (B, C · grid²)
         if self.neck is not None:
             features = self.neck(features)
         if self.lstm is not None:

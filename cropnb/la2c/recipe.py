@@ -23,7 +23,9 @@ class Profile:
     recipe: Recipe
     shared: bool = True  # one pass of the frozen backbone a photo, see `Agent`
     neck: int = 256  # units of a layer before the heads, in the place of the backbone's last ones; 0 for none
+    narrow: int = 0  # channels before that layer, see `Agent`
     dropout: float = 0.0  # of the features, see `Agent`
+    views: int = 0  # further ones of each training photo, where the backbone is shared, see `FeatureAlbum`
     size: int = 224  # pixels of an observation where the backbone is not shared
     step_limit: int = STEP_LIMIT
     form: str = "flms"  # of the training scenes: several people's boxes a photo; tests are in the form of FCDB
@@ -73,7 +75,16 @@ VARIANTS = {
 _RECIPE = Recipe(0, gamma=GAMMA, value_weight=VALUE_WEIGHT, entropy_weight=ENTROPY_WEIGHT)
 PROFILES = {
     "smoke": Profile(24, 12, 12, replace(_RECIPE, updates=150, validate_every=50), neck=64),
-    "cpu": Profile(None, 200, None, replace(_RECIPE, updates=45_000, validate_every=2500), dropout=0.3, symmetric=True),
+    "cpu": Profile(
+        None,
+        200,
+        None,
+        replace(_RECIPE, updates=75_000, validate_every=2500),
+        narrow=32,
+        dropout=0.3,
+        views=3,
+        symmetric=True,
+    ),
     # A short run, for comparing variants with three seeds each.
     "trial": Profile(2000, 200, None, replace(_RECIPE, updates=800, validate_every=400)),
     # Section 3: 16 environments, 224 pixels, the whole network. For a GPU; it was not run for the ledger.

@@ -12,7 +12,7 @@ from cropnb.errors import CheckpointError, CropnbError, ImageError, WeightsUnava
 from cropnb.la2c import Agent, Game, analysis, load_cropper, oracle, planning, play, play_all, rows, rules
 from cropnb.la2c.cropper import StepCropper, window_around
 from cropnb.la2c.experiment import Experiment
-from cropnb.la2c.features import FeatureAlbum, calibrate
+from cropnb.la2c.features import FeatureAlbum, calibrate, changed
 from cropnb.la2c.observe import Album
 from cropnb.la2c.program import main
 from cropnb.la2c.recipe import PROFILES, VARIANTS
@@ -104,6 +104,50 @@ def test_maps_are_kept_between_runs(photos: list, tmp_path):
     kept = FeatureAlbum(photos, agent, keep=tmp_path / "maps.safetensors")
     assert torch.equal(made.pixels, kept.pixels)
     assert torch.equal(made.kept, kept.kept)
+
+
+def test_changed_views_keep_everything_in_its_place(photos: list):
+    torch.manual_seed(0)
+    agent = Agent(weights=None, shared=True).eval()
+    calibrate(agent.backbone, photos, together=2)
+    album, plain = FeatureAlbum(photos, agent, views=2), FeatureAlbum(photos, agent)
+    assert (len(album), len(plain)) == (12, 4)
+    assert torch.equal(album.truths, plain.truths.repeat(3, 1, 1))
+    assert torch.equal(album.sizes, plain.sizes.repeat(3, 1))
+
+    def look(album: FeatureAlbum, first: int) -> torch.Tensor:
+        game = Game(album, 4, size=6)
+        game.start(torch.arange(4), torch.arange(first, first + 4))
+        game.act(torch.full((4,), 4))  # the left edge in, so that left and right are not alike
+        seen = game.observe()  # (4, 96, 6, 6)
+        return seen - seen.mean((0, 2, 3), keepdim=True)  # what a channel always says tells no place
+
+    def alike(one: torch.Tensor, other: torch.Tensor) -> float:
+        return float(torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1])
+
+    before = look(plain, 0)
+    torch.testing.assert_close(look(album, 0), before)  # the first view is the photo as it is
+    for first in (4, 8):
+        view = look(album, first)
+        assert not torch.equal(view, before)
+        same, mirrored, other = alike(view, before), alike(view.flip(-1), before), alike(view.roll(1, 0), before)
+        assert same > max(mirrored, other) + 0.1, (same, mirrored, other)
+
+
+def test_a_changed_view_is_a_photo_that_the_backbone_can_take():
+    draw = np.random.default_rng(0)
+    image = torch.from_numpy(draw.random((3, 90, 120), dtype=np.float32))
+    state = torch.get_rng_state()
+    views = [changed(image, training.generator(seed, "view", 0)) for seed in range(20)]
+    assert torch.equal(torch.get_rng_state(), state)  # nobody else's draws are touched
+    assert torch.equal(views[3], changed(image, training.generator(3, "view", 0)))
+    sizes = torch.tensor([view.shape[-2:] for view in views])
+    assert (sizes % 16 == 0).all()
+    assert (sizes[:, 0] - 256).abs().max() <= 256 * 0.125 + 8
+    assert (sizes[:, 1] - 341).abs().max() <= 341 * 0.125 + 8
+    assert len(sizes.unique(dim=0)) > 5
+    assert min(float(view.min()) for view in views) >= -1e-6
+    assert max(float(view.max()) for view in views) <= 1 + 1e-6
 
 
 def test_a_random_backbone_tells_photos_apart_once_it_is_calibrated(photos: list):
