@@ -95,7 +95,7 @@ class Experiment:
         """What an agent of this variant is built with, as it stands in its card."""
         chosen = VARIANTS[variant]
         actions = rules.ACTIONS[chosen.actions]
-        mirror = {"mirror": actions.mirror()} if self.profile.symmetric and not chosen.agent.get("lstm") else {}
+        mirror = {"mirror": actions.mirror()} if self.profile.symmetric else {}
         narrow = {"narrow": self.profile.narrow} if self.profile.narrow else {}
         return {"actions": len(actions), "shared": self.profile.shared, "neck": self.profile.neck,
                 **narrow, **mirror, **chosen.agent}  # fmt: skip

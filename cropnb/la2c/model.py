@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from cropnb import backbones
-from cropnb.errors import CropnbError
 
 CUT = "c5_5"  # MobileNetV2 without its last layer
 SHARED_CUT = "c4_7"  # where the features of a whole photo are taken from, 1/16 of its resolution
@@ -40,9 +39,7 @@ class Agent(nn.Module):
     neck: units of a layer before the heads (or the LSTM), 0 for none.
     dropout: the share of the features that is hidden from what follows, in training only.
     mirror: `ActionSet.mirror()`. With it the agent looks at a crop's feature map and at its mirror image, and answers
-        with the mean of both: it crops the mirror image of a photo as it crops the photo. Not with an LSTM.
-
-    Raises `CropnbError` for an LSTM with `mirror`.
+        with the mean of both: it crops the mirror image of a photo as it crops the photo. An LSTM remembers both views.
     """
 
     def __init__(
@@ -58,8 +55,6 @@ class Agent(nn.Module):
         mirror: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        if lstm and mirror is not None:
-            raise CropnbError("an LSTM would have to remember both views of a crop; leave out `mirror`")
         mirror = None if mirror is None else torch.tensor(mirror)
         self.register_buffer("mirror", mirror, persistent=False)
         self.dropout = dropout
@@ -96,9 +91,13 @@ class Agent(nn.Module):
             maps = nn.functional.adaptive_avg_pool2d(maps, self.grid)
         if self.mirror is None:
             return self._answer(maps, memory)
-        logits, values, _ = self._answer(torch.cat([maps, maps.flip(-1)]), None)  # (2 B, A), (2 B,)
+        if memory is not None:  # a row a crop, (B, 2 · HIDDEN), both views side by side
+            memory = tuple(torch.cat(part.chunk(2, -1)) for part in memory)  # (2 B, HIDDEN) each
+        logits, values, memory = self._answer(torch.cat([maps, maps.flip(-1)]), memory)  # (2 B, A), (2 B,)
         (logits, mirrored), values = logits.chunk(2), values.view(2, -1)
-        return Answer((logits + mirrored[:, self.mirror]) / 2, values.mean(0), None)
+        if memory is not None:
+            memory = tuple(torch.cat(part.chunk(2), -1) for part in memory)
+        return Answer((logits + mirrored[:, self.mirror]) / 2, values.mean(0), memory)
 
     def _answer(self, maps: Tensor, memory: Memory) -> Answer:
         if self.dropout:

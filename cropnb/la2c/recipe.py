@@ -29,7 +29,7 @@ class Profile:
     size: int = 224  # pixels of an observation where the backbone is not shared
     step_limit: int = STEP_LIMIT
     form: str = "flms"  # of the training scenes: several people's boxes a photo; tests are in the form of FCDB
-    symmetric: bool = False  # see `Agent`'s `mirror`; not of an agent with an LSTM
+    symmetric: bool = False  # see `Agent`'s `mirror`
     match: str = "mean"  # detail 6: the IoU of the reward is the mean over a photo's true boxes
 
 

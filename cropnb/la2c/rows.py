@@ -12,6 +12,7 @@ MISSING = (
     "the photos of {dataset} can't be redistributed and are not here; with them: "
     "python -m cropnb.la2c --dataset {dataset} --profile full --variants LA2C LA2C-LSTM --record"
 )
+STEP_LIMITS = {MAIN: "step limits", LSTM: "step limits, LSTM"}  # tables of the ledger
 Runs = Sequence[Mapping]  # results of one variant, a seed each
 
 
@@ -57,8 +58,8 @@ def record(results: Mapping[str, Runs], context: Context, main: bool) -> list[le
             found += tables(context, name, runs, about)
         if not main or len(results) > 1:
             found += comparison(context, name, runs, about)
-        if main and name == MAIN:
-            found += step_limits(context, runs, about)
+        if main and name in (MAIN, LSTM):
+            found += step_limits(context, name, runs, about)
     found += claims(context, results) + savings(context, results)
     if context.dataset == "scenes":
         found += reproduction.pending("la2c", MISSING)
@@ -136,13 +137,13 @@ def comparison(context: Context, name: str, runs: Runs, about: Mapping) -> list[
     ]
 
 
-def step_limits(context: Context, runs: Runs, about: Mapping) -> list[ledger.Row]:
+def step_limits(context: Context, name: str, runs: Runs, about: Mapping) -> list[ledger.Row]:
     """Where the same agent is when it is cut off earlier."""
-    found = []
+    table, found = STEP_LIMITS[name], []
     for limit in runs[0]["limits"]:
         for column in ("IoU", "steps"):
             values = [run["limits"][limit][column] for run in runs]
-            found.append(reproduction.measured(context, "step limits", f"{limit} steps", column, values, **about))
+            found.append(reproduction.measured(context, table, f"{limit} steps", column, values, **about))
     return found
 
 

@@ -13,6 +13,7 @@ from cropnb.la2c import Agent, Game, analysis, load_cropper, oracle, planning, p
 from cropnb.la2c.cropper import StepCropper, window_around
 from cropnb.la2c.experiment import Experiment
 from cropnb.la2c.features import FeatureAlbum, calibrate, changed
+from cropnb.la2c.model import forget
 from cropnb.la2c.observe import Album
 from cropnb.la2c.program import main
 from cropnb.la2c.recipe import PROFILES, VARIANTS
@@ -171,8 +172,9 @@ def test_a_random_backbone_tells_photos_apart_once_it_is_calibrated(photos: list
     assert (normalisation.momentum, normalisation.training) == (0.1, False)
 
 
+@pytest.mark.parametrize("lstm", [False, True])
 @pytest.mark.parametrize("name", ["la2c", "a2rl"])
-def test_the_mirror_image_is_cropped_as_the_photo_is(name: str):
+def test_the_mirror_image_is_cropped_as_the_photo_is(name: str, lstm: bool):
     actions = rules.ACTIONS[name]
     mirror = torch.tensor(actions.mirror())
     assert torch.equal(mirror[mirror], torch.arange(len(actions)))
@@ -186,17 +188,27 @@ def test_the_mirror_image_is_cropped_as_the_photo_is(name: str):
     assert torch.equal(turned[:, 1::2], moved[:, 1::2])
 
     torch.manual_seed(0)
-    agent = Agent(len(actions), weights=None, shared=True, neck=8, mirror=actions.mirror()).eval()
+    shape = {"weights": None, "shared": True, "narrow": 4, "neck": 8, "lstm": lstm}
+    agent = Agent(len(actions), mirror=actions.mirror(), **shape).eval()
     torch.nn.init.normal_(agent.policy.weight)
     torch.nn.init.normal_(agent.value.weight)
-    maps = torch.rand(3, 96, 6, 6)
-    answer, other = agent.act(maps), agent.act(maps.flip(-1))
-    torch.testing.assert_close(answer.logits, other.logits[:, mirror])
-    torch.testing.assert_close(answer.value, other.value)
-    agent.mirror = None
-    assert not torch.allclose(answer.logits, agent.act(maps).logits)
-    with pytest.raises(CropnbError, match="remember both views"):
-        Agent(weights=None, lstm=True, mirror=actions.mirror())
+    one_sided = Agent(len(actions), **shape).eval()
+    one_sided.load_state_dict(agent.state_dict())
+    memory = there = alone = None
+    for _ in range(3):  # an LSTM has something to remember from the second crop on
+        maps = torch.rand(3, 96, 6, 6)
+        answer, other, plain = agent.act(maps, memory), agent.act(maps.flip(-1), there), one_sided.act(maps, alone)
+        torch.testing.assert_close(answer.logits, other.logits[:, mirror])
+        torch.testing.assert_close(answer.value, other.value)
+        assert not torch.allclose(answer.logits, plain.logits)
+        memory, there, alone = answer.memory, other.memory, plain.memory
+    assert (memory is not None) == lstm
+    if lstm:
+        assert not torch.allclose(agent.act(maps).logits, answer.logits)  # memory matters
+        ended = torch.tensor([True, False, False])
+        fresh, before = agent.act(maps, forget(memory, ended)), agent.act(maps, memory)
+        torch.testing.assert_close(fresh.logits[0], agent.act(maps[:1]).logits[0])
+        torch.testing.assert_close(fresh.logits[1:], before.logits[1:])
 
 
 def test_the_oracle_climbs_to_the_nearest_box_of_the_lattice():
@@ -329,14 +341,17 @@ def test_the_program_from_end_to_end(tmp_path, monkeypatch, capsys):
     from dataclasses import replace
 
     small = replace(tiny, train_photos=3, validation_photos=2, test_photos=3, recipe=replace(tiny.recipe, updates=4))
+    # What only the longer profiles switch on goes the whole way too.
+    small = replace(small, views=1, narrow=4, dropout=0.3, symmetric=True)
     monkeypatch.setitem(PROFILES, "smoke", small)
     command = ["--init", "random", "--device", "cpu", "--out", str(tmp_path / "runs"), "--seeds", "0", "--record"]
-    command += ["--variants", "LA2C", "aesthetic score", "1 environment"]
+    command += ["--variants", "LA2C", "LA2C-LSTM", "aesthetic score", "1 environment"]
     assert main(command) == 0
     found = ledger.read("la2c")
-    assert {"Table 1", "Table 2", "Table 3", "variants", "step limits", "claim", "noise-free best box", "text"} == {
-        row.table for row in found
-    }
+    tables = {row.table for row in found}
+    assert tables == {"Table 1", "Table 2", "Table 3", "variants", "claim", "noise-free best box", "text"} | {
+        "step limits", "step limits, LSTM"
+    }  # fmt: skip
     measured = ledger.one("la2c", table="Table 2", row="LA2C", column="IoU", dataset="scenes")
     assert measured.images == 3
     assert measured.device == device_name("cpu")
