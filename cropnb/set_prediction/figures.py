@@ -55,12 +55,13 @@ def measure(experiment: Experiment, name: str, seeds: Sequence[int], context: re
     """The rows of every figure for one variant; of CPC's form also Table 3."""
     test = experiment.photos(2, recipe.VARIANTS[name].at_least)
     found = [experiment.kept(name, seed)[1] for seed in seeds]
-    on = " on CPC" if experiment.form == "cpc" else ""  # rows of two forms stand in one table
+    cpc, scenes = experiment.form == "cpc", experiment.dataset == "scenes"
+    on = " on CPC" if cpc else " on v2" if scenes and experiment.form == "gaicd_v2" else ""  # all stand in one table
     rows = [*globality(found, test, name + on, context), *diversity(found, test, name, context, on)]
     rows += bias(found, test, name + on, context)
-    if not on:  # CPC's scores are on another scale than equation 4's
+    if not cpc:  # whose scores are on another scale than equation 4's
         early = [predict(m, test, experiment.frozen(m, 2)) for m in (experiment.start(name, seed) for seed in seeds)]
-        rows += [*invalid_anchors(early, found, test, name, context), *scatter(found, test, name, context)]
+        rows += [*invalid_anchors(early, found, test, name + on, context), *scatter(found, test, name + on, context)]
     else:
         rows.append(table_3(experiment, name, seeds, context))
     return rows

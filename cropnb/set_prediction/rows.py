@@ -12,13 +12,15 @@ from cropnb.set_prediction.fitting import COUNTS, DETECTIONS, THRESHOLDS, Found,
 from cropnb.set_prediction.study import blind_set
 
 METHOD = "set_prediction"
-# The tables that a run gives rows of, by the dataset and, for scenes, the form: (ACC 1/N, AP). The paper has none of
-# all numbers on CPC, only its Table 4.
+# Where a run's rows stand, by the dataset or, for scenes, the form: ACC 1/N, AP, and what is added to the names of
+# Tables 4 and 5 and of the claims. The paper has none of all numbers on CPC, only its Table 4.
 TABLES = {
-    "gaicd": ("Table 1", "Table 2"),
-    "gaicd_v2": ("Table 1, v2", "Table 2"),
-    "cpc": ("ACC 1/N, CPC", "AP, CPC"),
+    "gaicd": ("Table 1", "Table 2", ""),
+    "gaicd_v2": ("Table 1, v2", "Table 2", ""),
+    "cpc": ("ACC 1/N, CPC", "AP, CPC", ", CPC"),
 }
+# On scenes every variant was run in the form of GAICD v1, so what was run in v2's stands in tables of its own.
+TABLES_OF_SCENES = TABLES | {"gaicd_v2": ("Table 1, v2", "Table 2, v2", ", v2")}
 MISSING = (
     "the photos of {dataset} can't be redistributed and are not here; with them and a GPU: "
     "python -m cropnb.set_prediction --dataset {dataset} --profile full --variants all --seeds 0 1 2 --record"
@@ -53,7 +55,7 @@ def table_rows(
 
     photos: the test photos for each variant; which of their crops are good depends on it.
     """
-    accuracy_table, precision_table = TABLES.get(form, ("ACC 1/N", "AP"))
+    accuracy_table, precision_table, added = _tables(context, form)
     rows = []
     for name, done in runs.items():
         results, found = [one for one, _ in done], [one for _, one in done]
@@ -65,14 +67,14 @@ def table_rows(
                 rows.append(reproduction.measured(context, accuracy_table, row, f"ACC 1/{count}", values, **common))
             for most in DETECTIONS:
                 measured = precision(found, truths(test), eps, most)
-                where = [(precision_table, row, f"K = {most}"), *_more_places(name, eps, most, form)]
+                where = [(precision_table, row, f"K = {most}"), *_more_places(name, eps, most, added)]
                 rows += [_precision_row(context, *place, *measured, len(test), common) for place in where]
     return rows
 
 
 def blind_rows(context: reproduction.Context, training: CropPhotos, test: CropPhotos, form: str) -> list[ledger.Row]:
     """The same numbers of a set that never looks at a photo, chosen on the training photos for each ε."""
-    accuracy_table, precision_table = TABLES.get(form, ("ACC 1/N", "AP"))
+    accuracy_table, precision_table, _ = _tables(context, form)
     rows, good = [], torch.cat(truths(training))
     common = {"note": "the same boxes for every photo, chosen to reach the good crops of the training photos"}
     for eps in THRESHOLDS:
@@ -87,17 +89,19 @@ def blind_rows(context: reproduction.Context, training: CropPhotos, test: CropPh
     return rows
 
 
-def _more_places(name: str, eps: float, most: int, form: str) -> list[tuple[str, str, str]]:
-    """Where else in the paper the same AP is printed."""
+def _tables(context: reproduction.Context, form: str) -> tuple[str, str, str]:
+    tables = TABLES_OF_SCENES if context.dataset == "scenes" else TABLES
+    return tables.get(form, ("ACC 1/N", "AP", ""))
+
+
+def _more_places(name: str, eps: float, most: int, added: str) -> list[tuple[str, str, str]]:
+    """Where else in the paper the same AP is printed; `added` to the names of these tables."""
     column, places = f"ε = {eps:.2f}, K = {most}", []
     if name in ("w/o smoothing", "SD") and eps == 0.85 and most != 5:
-        table = "Table 4, CPC" if form == "cpc" else "Table 4"
-        places.append((table, "w/ SD" if name == "SD" else "w/o SD", f"K = {most}"))
-    if form == "cpc":
-        return places
-    if name in ("QG", "SD") and most != 5:
-        places.append(("Table 5", name, column))
-    if column == "ε = 0.90, K = 40":
+        places.append((f"Table 4{added}", "w/ SD" if name == "SD" else "w/o SD", f"K = {most}"))
+    if name in ("QG", "SD") and most != 5 and added != ", CPC":
+        places.append((f"Table 5{added}", name, column))
+    if column == "ε = 0.90, K = 40" and not added:
         mu = {"QG": "0.5", "w/o smoothing": "0"}.get(name, name.removeprefix("QG, μ = ") if "μ" in name else "")
         places += [("Figure 6", f"μ = {mu}", column)] if mu else []
     return places
@@ -123,7 +127,7 @@ def claim_rows(
     context: reproduction.Context, runs: Runs, photos: Mapping[str, CropPhotos], form: str
 ) -> list[ledger.Row]:
     """A verdict on each claim in words that these runs decide: the difference in AP over the same resampled photos."""
-    rows, table = [], "claim, CPC" if form == "cpc" else "claim"
+    rows, table = [], "claim" + _tables(context, form)[2]
     for claim in paper.read(METHOD).claims:
         if not {claim["better"], claim["worse"]} <= set(runs):
             continue

@@ -1,5 +1,6 @@
 """Training, resuming, the program, the croppers and the ledger rows, on a handful of scenes."""
 
+import dataclasses
 import json
 import math
 from dataclasses import replace
@@ -182,24 +183,36 @@ def test_rows_and_claims_keep_the_ledgers_rules(monkeypatch, tmp_path):
     }
     context = reproduction.Context("set_prediction", "scenes", ["--record"], profile="cpu", seeds=(0, 1))
     by_name = dict.fromkeys(runs, test)
-    found = rows.table_rows(context, runs, by_name, "gaicd_v2") + rows.claim_rows(context, runs, by_name, "gaicd_v2")
+
+    def measured(form: str, dataset: str = "scenes") -> list[ledger.Row]:
+        on = dataclasses.replace(context, dataset=dataset)
+        return rows.table_rows(on, runs, by_name, form) + rows.claim_rows(on, runs, by_name, form)
+
+    def cells(found: list[ledger.Row]) -> set[tuple[str, str, str]]:
+        return {(row.table, row.row, row.column) for row in found}
+
+    def wanted(name: str, added: str = "") -> set[tuple[str, str, str]]:
+        table = paper.read("set_prediction").tables[name]
+        return {(name + added, row, column) for row in table.own for column in table.columns}
+
+    found = measured("gaicd")
     found += reproduction.pending("set_prediction", rows.MISSING)
     ledger.record("set_prediction", found)
     assert len({row.key for row in found}) == len(found)
-    places = {(row.table, row.row, row.column) for row in found}
-    for name in ("Table 1, v2", "Table 2", "Table 5"):
-        printed = paper.read("set_prediction").tables[name]
-        assert {(name, row, column) for row in printed.own for column in printed.columns} <= places
+    assert wanted("Table 1") | wanted("Table 2") | wanted("Table 4") | wanted("Table 5") <= cells(found)
     claims = {row.row: row.verdict for row in found if row.table == "claim"}
     assert claims["guidance helps"] == "holds"
     assert claims["distillation helps"] == "fails"
     assert all(row.verdict == "pending" for row in found if row.dataset == "flms")
-    # What is measured on CPC's form leaves the rows of GAICD's alone.
-    on_cpc = rows.table_rows(context, runs, by_name, "cpc") + rows.claim_rows(context, runs, by_name, "cpc")
+    # What is measured in the forms of CPC and of GAICD v2 leaves the rows of v1's alone.
+    on_cpc, on_v2 = measured("cpc"), measured("gaicd_v2")
     assert not {row.key for row in on_cpc} & {row.key for row in found}
-    printed = paper.read("set_prediction").tables["Table 4, CPC"]
-    cells = {("Table 4, CPC", row, column) for row in printed.own for column in printed.columns}
-    assert cells <= {(row.table, row.row, row.column) for row in on_cpc}
+    assert not {row.key for row in on_v2} & {row.key for row in found + on_cpc}
+    assert wanted("Table 4, CPC") <= cells(on_cpc)
+    assert wanted("Table 1, v2") | wanted("Table 2", ", v2") | wanted("Table 5", ", v2") <= cells(on_v2)
+    # On the photographs of v2 they are the paper's own cells.
+    real = cells(measured("gaicd_v2", "gaicd_v2"))
+    assert wanted("Table 1, v2") | wanted("Table 2") | wanted("Table 4") | wanted("Table 5") <= real
 
 
 def test_every_printed_cell_waits_or_is_measured():
