@@ -140,7 +140,7 @@ def step_against_network(rounds: int) -> list[float]:
 
 
 def update_with_sixteen_against_one(rounds: int) -> list[float]:
-    """Seconds of ten training updates with 16 environments over ten with one, of the agent of the `cpu` profile."""
+    """Seconds of ten training updates with 16 environments over ten with one, of the agent of the `trial` profile."""
     agents = [Agent(weights=None, shared=True, neck=256) for _ in range(2)]
     album = FeatureAlbum(_scenes(), agents[0])
     for agent in agents:

@@ -55,11 +55,9 @@ def record(results: Mapping[str, Runs], context: Context, main: bool) -> list[le
     for name, runs in results.items():
         about = _about(runs)
         if name in (MAIN, LSTM):
-            found += tables(context, name, runs, about)
+            found += tables(context, name, runs, about) + step_limits(context, name, runs, about)
         if not main or len(results) > 1:
             found += comparison(context, name, runs, about)
-        if main and name in (MAIN, LSTM):
-            found += step_limits(context, name, runs, about)
     found += claims(context, results) + savings(context, results)
     if context.dataset == "scenes":
         found += reproduction.pending("la2c", MISSING)
