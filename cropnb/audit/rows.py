@@ -147,7 +147,7 @@ def epoch_rows(context: reproduction.Context, folder: Path) -> list[ledger.Row]:
     """What each way of choosing an epoch reports, over all finished runs that kept a score for every epoch."""
     runs: dict[tuple[str, str, str], list[epochs.Selection]] = {}
     seeds: dict[tuple[str, str, str], list[int]] = {}
-    photos = 0
+    photos: dict[tuple[str, str, str], int] = {}
     for path in sorted(folder.glob("*/*/*/result.json")):
         result = json.loads(path.read_text(encoding="utf-8"))
         if "epochs" not in result or result["dataset"] != "scenes":
@@ -161,7 +161,7 @@ def epoch_rows(context: reproduction.Context, folder: Path) -> list[ledger.Row]:
             key = (result["method"], path.parent.parent.name, column)
             runs.setdefault(key, []).append(found)
             seeds.setdefault(key, []).append(result["seed"])
-            photos = result["photos"]
+            photos[key] = result["photos"]
     rows = []
     for (method, kind, column), found in runs.items():
         values = 100 * torch.tensor(found).double()  # (runs, 3)
@@ -176,8 +176,8 @@ def epoch_rows(context: reproduction.Context, folder: Path) -> list[ledger.Row]:
         }
         for name, of_runs in columns.items():
             where = ("choice of the epoch", f"{method}, {kind}, {name}", column)
-            more = {"seeds": tuple(sorted(set(seeds[method, kind, column])))}
+            more, images = {"seeds": tuple(sorted(set(seeds[method, kind, column])))}, photos[method, kind, column]
             note = f"mean of {len(of_runs)} runs, from {of_runs.min():.2f} to {of_runs.max():.2f}; interval over runs"
             ends = reproduction.rounded(metrics.bootstrap_interval(of_runs.tolist()))
-            rows.append(reproduction.number(context, *where, ends.pop("ours"), photos, note=note, **ends, **more))
+            rows.append(reproduction.number(context, *where, ends.pop("ours"), images, note=note, **ends, **more))
     return rows

@@ -154,7 +154,15 @@ def test_epoch_rows_read_what_runs_keep(tmp_path):
     other = tmp_path / "vrn" / "scenes" / "FS-seed0"
     other.mkdir(parents=True)
     (other / "result.json").write_text(json.dumps({"dataset": "scenes"}))
-    measured = rows.epoch_rows(program._context("scenes", []), tmp_path)
+    cpc = tmp_path / "set_prediction" / "scenes-cpc-cpu" / "SD-seed2"
+    cpc.mkdir(parents=True)
+    result |= {"seed": 2, "photos": 500, "epoch_columns": ["AP"]}
+    (cpc / "result.json").write_text(json.dumps(result))
+    found = rows.epoch_rows(program._context("scenes", []), tmp_path)
+    assert {row.row.split(", ")[1]: (row.images, row.seeds) for row in found} == {
+        "scenes-cpc-cpu": (500, (2,)), "scenes-gaicd-cpu": (200, (0, 1))
+    }  # fmt: skip
+    measured = [row for row in found if "gaicd" in row.row]
     values = {row.row.rpartition(", ")[2]: row.ours for row in measured}
     assert values == pytest.approx(
         {
