@@ -148,7 +148,7 @@ def generator(seed: int, *purpose: object) -> torch.Generator:
 
 
 def seed_global(draw: torch.Generator) -> None:
-    """Seed the global generator, which dropout draws from, with a number from `draw`."""
+    """Seed the global generator, which dropout and torchvision's transforms draw from, with a number from `draw`."""
     torch.manual_seed(int(torch.randint(2**62, (1,), generator=draw)))
 
 
