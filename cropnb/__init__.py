@@ -1,7 +1,7 @@
 """Five image-cropping papers, taught, rebuilt and measured.
 
-`cropnb.load("vrn")` gives a cropper; `cropnb.boxes`, `cropnb.metrics`, `cropnb.datasets` and the other submodules
-are imported when they are first asked for, so that `import cropnb` costs nothing.
+`cropnb.load("vrn")` gives a cropper; `cropnb.boxes`, `cropnb.metrics`, `cropnb.datasets` and the
+other submodules are imported when they are first asked for, so that `import cropnb` costs nothing.
 """
 
 import importlib
@@ -22,10 +22,13 @@ def __getattr__(name: str) -> Any:
         try:
             return importlib.import_module(f"cropnb.{name}")
         except ModuleNotFoundError as error:
-            if error.name != f"cropnb.{name}":  # the submodule is there, and something that it needs is not
+            # the submodule is there, and something that it needs is not
+            if error.name != f"cropnb.{name}":
                 raise
     raise AttributeError(f"module 'cropnb' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *(module.name for module in pkgutil.iter_modules(__path__))})
+    return sorted(
+        {*globals(), *__all__, *(module.name for module in pkgutil.iter_modules(__path__))}
+    )

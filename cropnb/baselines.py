@@ -1,8 +1,8 @@
 """Content-blind baselines: scores and sets of candidates that never look at the photo.
 
-Run `python -m cropnb.baselines` to measure them on GAICD's annotations (no photo is needed) and to write the rows of
-`book/results/gaicd_baselines.json`. A method that doesn't beat them has learned nothing from the pictures.
-Taught in `book/foundations/metrics.ipynb`.
+Run `python -m cropnb.baselines` to measure them on GAICD's annotations (no photo is needed) and to
+write the rows of `book/results/gaicd_baselines.json`. A method that doesn't beat them has learned
+nothing from the pictures. Taught in `book/foundations/metrics.ipynb`.
 """
 
 import argparse
@@ -35,14 +35,17 @@ class PositionPrior:
         """Raises MetricError where `training` has no scored candidates."""
         scored = [sample for sample in training.samples if sample.scores is not None]
         if not scored:
-            raise MetricError(f"{training.name} ({training.split}) has no scored candidates to take a mean of")
+            raise MetricError(
+                f"{training.name} ({training.split}) has no scored candidates to take a mean of"
+            )
         self.bins = bins
         places = torch.cat([self._places(sample) for sample in scored])
         scores = torch.cat([sample.scores for sample in scored]).double()
         total = torch.zeros(bins**4, dtype=torch.double).index_add_(0, places, scores)
         count = torch.bincount(places, minlength=bins**4)
         # A position that no training photo has gets the mean of all.
-        self.table = torch.where(count > 0, total / count.clamp(min=1), scores.mean())  # [bins ** 4]
+        # [bins ** 4]
+        self.table = torch.where(count > 0, total / count.clamp(min=1), scores.mean())
 
     def _places(self, sample: Sample) -> Tensor:
         cells = candidates.cells_of(sample.boxes, *sample.size, bins=self.bins)
@@ -54,10 +57,12 @@ class PositionPrior:
 
 
 def best_overlaps(dataset: CropDataset, cells: Tensor) -> Tensor:
-    """IoU (photos, N) of each photo's best-scored crop (of several, the first) with its anchors at `cells` (N, 4).
+    """IoU (photos, N) of each photo's best-scored crop (of several, the first) with its anchors at
+    `cells` (N, 4).
 
-    In whole pixels, as the crops were annotated. That matters at the printed thresholds: anchors of 10 and of 9 cells
-    side by side have an IoU of 0.9 exactly, and the rounding to pixels decides on which side of it a photo falls.
+    In whole pixels, as the crops were annotated. That matters at the printed thresholds: anchors of
+    10 and of 9 cells side by side have an IoU of 0.9 exactly, and the rounding to pixels decides on
+    which side of it a photo falls.
     """
     overlaps = []
     for sample in dataset.samples:
@@ -69,15 +74,17 @@ def best_overlaps(dataset: CropDataset, cells: Tensor) -> Tensor:
 def covering_anchors(training: CropDataset, count: int = 10, eps: float = 0.85) -> Tensor:
     """The cells (count, 4) of anchors for every photo, chosen from training scores alone.
 
-    Greedily, each next one comes within IoU `eps` of the most training photos' best crops not yet reached. They are
-    the content-blind answer to set prediction's ACC 1/N (its Table 1).
+    Greedily, each next one comes within IoU `eps` of the most training photos' best crops not yet
+    reached. They are the content-blind answer to set prediction's ACC 1/N (its Table 1).
     """
     cells = candidates.grid_cells(1200, 900)
     return cells[greedy_cover(best_overlaps(training, cells) >= eps, count)]
 
 
 def greedy_cover(near: Tensor, count: int) -> list[int]:
-    """Which `count` columns of near (photos, N), booleans, reach the most rows; the next, of those left."""
+    """Which `count` columns of near (photos, N), booleans, reach the most rows; the next, of those
+    left.
+    """
     unreached, picked = torch.ones(len(near), dtype=torch.bool), []
     for _ in range(count):
         picked.append(int(near[unreached].sum(0).argmax()))
@@ -87,13 +94,20 @@ def greedy_cover(near: Tensor, count: int) -> list[int]:
 
 def evaluate(dataset: CropDataset, score: Callable[[Sample], Tensor]) -> dict[str, Tensor]:
     """`metrics.ranking_table` of a scoring function on a scored dataset: name -> (photos,)."""
-    return metrics.ranking_table([score(sample) for sample in dataset.samples], [s.scores for s in dataset.samples])
+    return metrics.ranking_table(
+        [score(sample) for sample in dataset.samples], [s.scores for s in dataset.samples]
+    )
 
 
 def rows(training: CropDataset, test: CropDataset, command: str, seed: int = 0) -> list[ledger.Row]:
-    """The ledger rows of all baselines: per cent (SRCC: -1…1), with the bootstrap interval over photos."""
+    """The ledger rows of all baselines: per cent (SRCC: -1…1), with the bootstrap interval over
+    photos.
+    """
     found = []
-    for name, score in (("largest crop", largest_crop), ("mean MOS of the position", PositionPrior(training))):
+    for name, score in (
+        ("largest crop", largest_crop),
+        ("mean MOS of the position", PositionPrior(training)),
+    ):
         for column, values in evaluate(test, score).items():
             unit = 1 if column == "SRCC" else 100
             found.append(_row(test, BLIND, name, column, unit * values, command, seed))
@@ -106,7 +120,9 @@ def rows(training: CropDataset, test: CropDataset, command: str, seed: int = 0) 
     return found
 
 
-def _row(test: CropDataset, table: str, name: str, column: str, values: Tensor, command: str, seed: int) -> ledger.Row:
+def _row(
+    test: CropDataset, table: str, name: str, column: str, values: Tensor, command: str, seed: int
+) -> ledger.Row:
     interval = metrics.bootstrap_interval(values, seed=seed)
     printed = PRINTED.get((name, column)) if test.name == "gaicd" else None
     mean, low, high = (round(value, 4) for value in interval)
@@ -132,17 +148,30 @@ def _row(test: CropDataset, table: str, name: str, column: str, values: Tensor, 
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure all baselines, write their rows and print them."""
-    parser = argparse.ArgumentParser(prog="python -m cropnb.baselines", description=__doc__.splitlines()[0])
-    parser.add_argument("--dataset", default="gaicd", help="gaicd, gaicd_v2 or scenes (default: gaicd)")
-    parser.add_argument("--root", default=None, help="the dataset's folder (default: below $CROPNB_DATA)")
+    parser = argparse.ArgumentParser(
+        prog="python -m cropnb.baselines", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "--dataset", default="gaicd", help="gaicd, gaicd_v2 or scenes (default: gaicd)"
+    )
+    parser.add_argument(
+        "--root", default=None, help="the dataset's folder (default: below $CROPNB_DATA)"
+    )
     options = parser.parse_args(arguments)
-    splits = [datasets.load(options.dataset, split=split, root=options.root) for split in ("train", "test")]
-    command = "python -m cropnb.baselines" + (f" --dataset {options.dataset}" if options.dataset != "gaicd" else "")
+    splits = [
+        datasets.load(options.dataset, split=split, root=options.root)
+        for split in ("train", "test")
+    ]
+    command = "python -m cropnb.baselines" + (
+        f" --dataset {options.dataset}" if options.dataset != "gaicd" else ""
+    )
     measured = rows(*splits, command)
     ledger.record(NAME, measured)
     for row in measured:
         printed = "" if row.paper_value is None else f"   printed {row.paper_value}: {row.verdict}"
-        print(f"{row.row:26}{row.column:24}{row.ours:9.3f}  [{row.low:.3f}, {row.high:.3f}]{printed}")
+        print(
+            f"{row.row:26}{row.column:24}{row.ours:9.3f}  [{row.low:.3f}, {row.high:.3f}]{printed}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Speeds that the book quotes, each as a ratio of two things measured in turn in one run: `make bench`.
+"""Speeds that the book quotes, each as a ratio of two things measured in turn in one run:
+`make bench`.
 
-A method's measurements stand in its own `bench.py`. Rows go to `book/results/speed.json` with `--record`. A ratio
-holds on machines of different speeds; seconds don't.
+A method's measurements stand in its own `bench.py`. Rows go to `book/results/speed.json` with
+`--record`. A ratio holds on machines of different speeds; seconds don't.
 """
 
 import argparse
@@ -82,7 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; the exit status is 1 when a ratio misses what is wanted."""
     all_of_them = measured()
     parser = argparse.ArgumentParser(prog="python -m cropnb.bench", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=all_of_them, default=list(all_of_them), metavar="NAME")
+    parser.add_argument(
+        "--only", nargs="+", choices=all_of_them, default=list(all_of_them), metavar="NAME"
+    )
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--record", action="store_true", help="write the rows into the ledger")
@@ -99,12 +102,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             device = program.device_name("cuda" if ratio.needs_cuda else "cpu")
             values = sorted(ratio.measure(chosen.rounds))
             middle = statistics.median(values)
-            low, high = values[len(values) // 40], values[-1 - len(values) // 40]  # the ledger's 95 %
+            # the ledger's 95 %
+            low, high = values[len(values) // 40], values[-1 - len(values) // 40]
             missed = ratio.missed(middle)
             status = 1 if missed else status
             span = f"{low:.2f} … {high:.2f} in 95 % of the rounds"
-            print(f"{name}: {middle:.2f} {ratio.column} ({span}{ratio.wanted}{': MISSED' if missed else ''})")
-            context = reproduction.Context(NAME, ratio.dataset, arguments, module="cropnb.bench", device=device)
+            print(
+                f"{name}: {middle:.2f} {ratio.column} "
+                f"({span}{ratio.wanted}{': MISSED' if missed else ''})"
+            )
+            context = reproduction.Context(
+                NAME, ratio.dataset, arguments, module="cropnb.bench", device=device
+            )
             row = reproduction.number(
                 context,
                 TABLE,
@@ -114,7 +123,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 ratio.images,
                 low=round(low, 3),
                 high=round(high, 3),
-                note=f"median of {len(values)} rounds; the interval holds 95 % of them{ratio.wanted}",
+                note=(
+                    f"median of {len(values)} rounds; the interval holds 95 % of them{ratio.wanted}"
+                ),
             )
             if chosen.record:
                 ledger.record(NAME, row)
@@ -125,7 +136,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _waiting(name: str, ratio: Ratio) -> list[ledger.Row]:
     """The pending row of a ratio that this machine can't measure, unless another machine did."""
-    place = {"table": TABLE, "row": name, "column": ratio.column, "dataset": ratio.dataset, "split": "test"}
+    place = {
+        "table": TABLE,
+        "row": name,
+        "column": ratio.column,
+        "dataset": ratio.dataset,
+        "split": "test",
+    }
     if ledger.find(NAME, **place):
         return []
     note = f"needs a CUDA GPU: python -m cropnb.bench --only {name!r} --record{ratio.wanted}"

@@ -1,6 +1,7 @@
 """Boxes: float tensors (..., 4) in x1, y1, x2, y2 pixels, x to the right, y down.
 
-Everything here broadcasts over leading dimensions and is differentiable. Taught in `book/foundations/crops.ipynb`.
+Everything here broadcasts over leading dimensions and is differentiable. Taught in
+`book/foundations/crops.ipynb`.
 """
 
 import torch
@@ -9,18 +10,27 @@ from torch import Tensor
 from cropnb.errors import BoxError
 
 
-def check(boxes, *, width: float | None = None, height: float | None = None, name: str = "boxes") -> Tensor:
-    """Boxes (..., 4), from a tensor, an array or nested lists, as a float tensor that is safe to compute with.
+def check(
+    boxes, *, width: float | None = None, height: float | None = None, name: str = "boxes"
+) -> Tensor:
+    """Boxes (..., 4), from a tensor, an array or nested lists, as a float tensor that is safe to
+    compute with.
 
-    Raises BoxError, naming the first bad box, where the last dimension isn't 4, a coordinate isn't finite, a box is
-    inverted or empty (x2 <= x1 or y2 <= y1), or, where `width` and `height` are given, a box leaves the photo.
+    Raises BoxError, naming the first bad box, where the last dimension isn't 4, a coordinate isn't
+    finite, a box is inverted or empty (x2 <= x1 or y2 <= y1), or, where `width` and `height` are
+    given, a box leaves the photo.
     """
     try:
         boxes = torch.as_tensor(boxes)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise BoxError(f"{name} can't be read as numbers ({error}): give rows of x1, y1, x2, y2") from None
+        raise BoxError(
+            f"{name} can't be read as numbers ({error}): give rows of x1, y1, x2, y2"
+        ) from None
     if boxes.ndim == 0 or boxes.shape[-1] != 4:
-        raise BoxError(f"{name} have shape {tuple(boxes.shape)}: the last dimension has to be 4 (x1, y1, x2, y2)")
+        raise BoxError(
+            f"{name} have shape {tuple(boxes.shape)}: the last dimension has to be 4 (x1, y1, x2, "
+            "y2)"
+        )
     if boxes.is_complex() or boxes.dtype == torch.bool:
         raise BoxError(f"{name} are {boxes.dtype}: give real numbers")
     if not boxes.is_floating_point():
@@ -36,7 +46,9 @@ def check(boxes, *, width: float | None = None, height: float | None = None, nam
     return boxes
 
 
-def _explain(boxes: Tensor, good: Tensor, width: float | None, height: float | None, name: str) -> None:
+def _explain(
+    boxes: Tensor, good: Tensor, width: float | None, height: float | None, name: str
+) -> None:
     index = int((~good).nonzero()[0])
     x1, y1, x2, y2 = values = boxes[index].tolist()
     if not all(-float("inf") < value < float("inf") for value in values):
@@ -77,7 +89,8 @@ def _intersection_and_union(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def iou(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union (...), 0…1, of boxes (..., 4) with boxes (..., 4); leading dimensions broadcast.
+    """Intersection over union (...), 0…1, of boxes (..., 4) with boxes (..., 4); leading dimensions
+    broadcast.
 
     Raises BoxError as `check`, or where the leading dimensions don't broadcast.
     """
@@ -87,17 +100,23 @@ def iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union of every a with every b: (..., N, 4), (..., M, 4) -> (..., N, M). BoxError as `iou`."""
+    """Intersection over union of every a with every b: (..., N, 4), (..., M, 4) -> (..., N, M).
+    BoxError as `iou`.
+    """
     a, b = check(a, name="a"), check(b, name="b")
     if a.ndim < 2 or b.ndim < 2:
-        raise BoxError(f"pairwise_iou takes (..., N, 4) and (..., M, 4), not {tuple(a.shape)} and {tuple(b.shape)}")
+        raise BoxError(
+            f"pairwise_iou takes (..., N, 4) and (..., M, 4), not {tuple(a.shape)} and "
+            f"{tuple(b.shape)}"
+        )
     return iou(a.unsqueeze(-2), b.unsqueeze(-3))
 
 
 def generalized_iou(a: Tensor, b: Tensor) -> Tensor:
     """Generalised IoU (...), -1…1: IoU less the share of the common hull that neither box covers.
 
-    Unlike IoU it has a gradient for boxes that don't touch (Rezatofighi et al. 2019). BoxError as `iou`.
+    Unlike IoU it has a gradient for boxes that don't touch (Rezatofighi et al. 2019). BoxError as
+    `iou`.
     """
     a, b = _pair(a, b)
     intersection, union = _intersection_and_union(a, b)
@@ -111,14 +130,17 @@ def _pair(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         torch.broadcast_shapes(a.shape, b.shape)
     except RuntimeError:
         raise BoxError(
-            f"boxes of shape {tuple(a.shape)} and {tuple(b.shape)} don't broadcast: use pairwise_iou for all pairs"
+            f"boxes of shape {tuple(a.shape)} and {tuple(b.shape)} don't broadcast: use "
+            "pairwise_iou for all pairs"
         ) from None
     return a, b
 
 
 def _size(width: float, height: float) -> tuple[float, float]:
     if not (0 < width < float("inf") and 0 < height < float("inf")):
-        raise BoxError(f"a photo of {width} x {height} pixels has no inside: both sides have to be above 0")
+        raise BoxError(
+            f"a photo of {width} x {height} pixels has no inside: both sides have to be above 0"
+        )
     return width, height
 
 
@@ -128,7 +150,9 @@ def _scale(boxes: Tensor, width: float, height: float) -> Tensor:
 
 
 def normalize(boxes: Tensor, width: float, height: float) -> Tensor:
-    """Boxes (..., 4) in pixels -> the same with x divided by `width` and y by `height`. BoxError as `check`."""
+    """Boxes (..., 4) in pixels -> the same with x divided by `width` and y by `height`. BoxError as
+    `check`.
+    """
     boxes = check(boxes)
     return boxes / _scale(boxes, width, height)
 
@@ -140,7 +164,11 @@ def denormalize(boxes_norm: Tensor, width: float, height: float) -> Tensor:
 
 
 def clip(boxes: Tensor, width: float, height: float) -> Tensor:
-    """Boxes (..., 4) cut off at the borders of the photo. BoxError as `check`, or where nothing is left inside."""
+    """Boxes (..., 4) cut off at the borders of the photo. BoxError as `check`, or where nothing is
+    left inside.
+    """
     boxes = check(boxes)
     limit = _scale(boxes, width, height)
-    return check(torch.minimum(boxes.clamp(min=0), limit), name="boxes cut off at the photo's border")
+    return check(
+        torch.minimum(boxes.clamp(min=0), limit), name="boxes cut off at the photo's border"
+    )

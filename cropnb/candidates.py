@@ -9,13 +9,20 @@ from torch import Tensor
 from cropnb.errors import BoxError
 
 # Every ratio at every scale, a scale of 1 being the largest window of that ratio in the photo.
-SLIDING_ASPECTS = tuple(Fraction(w, h) for w, h in ((9, 16), (2, 3), (3, 4), (1, 1), (4, 3), (3, 2), (16, 9)))
+SLIDING_ASPECTS = tuple(
+    Fraction(w, h) for w, h in ((9, 16), (2, 3), (3, 4), (1, 1), (4, 3), (3, 2), (16, 9))
+)
 SLIDING_SCALES = tuple(Fraction(tenths, 10) for tenths in range(5, 11))
 ASPECT_SCALES = tuple(Fraction(twentieths, 20) for twentieths in range(8, 21))
 
 
 def _whole(value: float, name: str) -> int:
-    if isinstance(value, bool) or value != value or value in (float("inf"), float("-inf")) or int(value) != value:
+    if (
+        isinstance(value, bool)
+        or value != value
+        or value in (float("inf"), float("-inf"))
+        or int(value) != value
+    ):
         raise BoxError(f"{name} is {value!r}: a photo has a whole number of pixels")
     return int(value)
 
@@ -23,7 +30,10 @@ def _whole(value: float, name: str) -> int:
 def _photo(width: float, height: float, least: int) -> tuple[int, int]:
     width, height = _whole(width, "width"), _whole(height, "height")
     if min(width, height) < least:
-        raise BoxError(f"a photo of {width} x {height} pixels is too small: each side needs at least {least} pixels")
+        raise BoxError(
+            f"a photo of {width} x {height} pixels is too small: each side needs at least {least} "
+            "pixels"
+        )
     return width, height
 
 
@@ -41,12 +51,15 @@ def grid_cells(
     min_aspect: float = 0.5,
     max_aspect: float = 2.2,
 ) -> Tensor:
-    """The cells (N, 4), int64, whose centres are the corners of the grid anchors: column, row, column, row in 0…bins-1.
+    """The cells (N, 4), int64, whose centres are the corners of the grid anchors: column, row,
+    column, row in 0…bins-1.
 
-    The first corner lies in the first third of each axis, the second in the last third. A pair of cells is kept where
-    area / photo area > `min_area` and `min_aspect` <= w / h <= `max_aspect`. All of that is decided in integers: at
-    16:9 and at 8:5 some boxes sit exactly on a limit, and floating point would keep or drop them by chance.
-    Order: by first column, first row, second column, second row. Raises BoxError for a photo smaller than the grid.
+    The first corner lies in the first third of each axis, the second in the last third. A pair of
+    cells is kept where area / photo area > `min_area` and `min_aspect` <= w / h <= `max_aspect`.
+    All of that is decided in integers: at 16:9 and at 8:5 some boxes sit exactly on a limit, and
+    floating point would keep or drop them by chance.
+    Order: by first column, first row, second column, second row. Raises BoxError for a photo
+        smaller than the grid.
     """
     if bins < 3:
         raise BoxError(f"bins is {bins}: a grid needs at least 3 cells on a side")
@@ -72,28 +85,40 @@ def grid_anchors(
     max_aspect: float = 2.2,
     rounded: bool = True,
 ) -> Tensor:
-    """The candidates (N, 4) of GAICD, in pixels: at most 90, with their corners at the centres of a 12 x 12 grid.
+    """The candidates (N, 4) of GAICD, in pixels: at most 90, with their corners at the centres of a
+    12 x 12 grid.
 
-    90 at 4:3, 87 at 3:2, 75 at 16:9; 87, 83 and 72 in portrait. `rounded=True` gives whole pixels, halves upwards, as
-    the annotation files have them; `rounded=False` the cell centres themselves. Rule, order and errors: `grid_cells`.
+    90 at 4:3, 87 at 3:2, 75 at 16:9; 87, 83 and 72 in portrait. `rounded=True` gives whole pixels,
+    halves upwards, as the annotation files have them; `rounded=False` the cell centres themselves.
+    Rule, order and errors: `grid_cells`.
     """
-    cells = grid_cells(width, height, bins=bins, min_area=min_area, min_aspect=min_aspect, max_aspect=max_aspect)
+    cells = grid_cells(
+        width, height, bins=bins, min_area=min_area, min_aspect=min_aspect, max_aspect=max_aspect
+    )
     return anchors_at(cells, width, height, bins=bins, rounded=rounded)
 
 
-def anchors_at(cells: Tensor, width: int, height: int, *, bins: int = 12, rounded: bool = True) -> Tensor:
-    """Boxes (..., 4) in pixels whose corners are the centres of the grid cells (..., 4), as `grid_cells` gives them."""
+def anchors_at(
+    cells: Tensor, width: int, height: int, *, bins: int = 12, rounded: bool = True
+) -> Tensor:
+    """Boxes (..., 4) in pixels whose corners are the centres of the grid cells (..., 4), as
+    `grid_cells` gives them.
+    """
     width, height = _photo(width, height, bins)
-    doubled = (2 * cells + 1) * torch.tensor([width, height, width, height])  # in 1 / (2 bins) of a pixel
+    # in 1 / (2 bins) of a pixel
+    doubled = (2 * cells + 1) * torch.tensor([width, height, width, height])
     if rounded:
         return ((doubled + bins) // (2 * bins)).to(torch.get_default_dtype())
     return (doubled.double() / (2 * bins)).to(torch.get_default_dtype())
 
 
 def cells_of(boxes: Tensor, width: int, height: int, *, bins: int = 12) -> Tensor:
-    """The grid cells (..., 4), int64, in which the corners of boxes (..., 4) lie: the way back from `grid_anchors`."""
+    """The grid cells (..., 4), int64, in which the corners of boxes (..., 4) lie: the way back from
+    `grid_anchors`.
+    """
     size = torch.tensor([width, height, width, height], dtype=torch.double)
-    # A centre that was rounded upwards may land on its cell's far edge, so the far edge belongs to the cell.
+    # A centre that was rounded upwards may land on its cell's far edge, so the far edge belongs to
+    # the cell.
     return ((boxes.double() * bins / size).ceil().long() - 1).clamp(0, bins - 1)
 
 
@@ -105,11 +130,13 @@ def sliding_windows(
     scales: Sequence[float | Fraction] = SLIDING_SCALES,
     steps: int = 10,
 ) -> Tensor:
-    """Windows (N, 4) in pixels of several ratios and sizes, slid over the photo: 899 for a 3:2 photo.
+    """Windows (N, 4) in pixels of several ratios and sizes, slid over the photo: 899 for a 3:2
+    photo.
 
-    VEN and ASM-Net search about 895 such windows and print no rule. Ours: the largest window of each of seven ratios
-    (1:1, and 4:3, 3:2, 16:9 lying and standing), at 50, 60 … 100 % of its sides; each slides in as many equal moves
-    of at least 1 / `steps` of the photo's side as fit, from border to border. BoxError for a photo below 16 pixels.
+    VEN and ASM-Net search about 895 such windows and print no rule. Ours: the largest window of
+    each of seven ratios (1:1, and 4:3, 3:2, 16:9 lying and standing), at 50, 60 … 100 % of its
+    sides; each slides in as many equal moves of at least 1 / `steps` of the photo's side as fit,
+    from border to border. BoxError for a photo below 16 pixels.
     """
     width, height = _photo(width, height, 16)
     sizes = [
@@ -128,12 +155,16 @@ def aspect_windows(
     *,
     scales: Sequence[float | Fraction] = ASPECT_SCALES,
 ) -> Tensor:
-    """Windows (N, 4) in pixels of one ratio `aspect` = w / h: as many as fit into `count`, and never more.
+    """Windows (N, 4) in pixels of one ratio `aspect` = w / h: as many as fit into `count`, and
+    never more.
 
-    Mars (section 4.3) lets sliding-window methods choose among 1140 windows of the required ratio and prints no rule.
-    Ours: the largest window of that ratio at 40, 45 … 100 % of its sides, slid from border to border in equal moves;
-    the least move, the same for all sizes, is the smallest that stays within `count`.
-    Raises BoxError for a photo below 16 pixels, a ratio that leaves no window of one pixel, or a `count` too small.
+    Mars (section 4.3) lets sliding-window methods choose among 1140 windows of the required ratio
+    and prints no rule.
+    Ours: the largest window of that ratio at 40, 45 … 100 % of its sides, slid from border to
+        border in equal moves;
+        the least move, the same for all sizes, is the smallest that stays within `count`.
+    Raises BoxError for a photo below 16 pixels, a ratio that leaves no window of one pixel, or a
+    `count` too small.
     """
     width, height = _photo(width, height, 16)
     if not 0 < aspect < float("inf"):
@@ -141,24 +172,31 @@ def aspect_windows(
     across, down = _largest(width, height, _exact(aspect))
     sizes = [(scale * across, scale * down) for scale in map(_exact, scales)]
     if min(min(size) for size in sizes) < 1:
-        raise BoxError(f"no window of ratio {float(aspect):.4g} has a pixel's width in {width} x {height} pixels")
+        raise BoxError(
+            f"no window of ratio {float(aspect):.4g} has a pixel's width in {width} x {height} "
+            "pixels"
+        )
     if count < len(sizes):
         raise BoxError(f"count is {count}: {len(sizes)} window sizes need at least as many windows")
 
     def number(move_x: int, move_y: int) -> int:
         return sum(
-            _places(width - w, Fraction(move_x, 64)) * _places(height - h, Fraction(move_y, 64)) for w, h in sizes
+            _places(width - w, Fraction(move_x, 64)) * _places(height - h, Fraction(move_y, 64))
+            for w, h in sizes
         )
 
-    # Moves are counted in 1/64 of a pixel. First one for both axes, then what is left of `count` goes to the second:
-    # in a photo of the same ratio all sizes gain a place at once, and the first step alone may stop far short.
+    # Moves are counted in 1/64 of a pixel. First one for both axes, then what is left of `count`
+    # goes to the second: in a photo of the same ratio all sizes gain a place at once, and the first
+    # step alone may stop far short.
     both = _smallest(64 * max(width, height), lambda move: number(move, move) <= count)
     down_only = _smallest(both, lambda move: number(both, move) <= count)
     return _slide(width, height, sizes, Fraction(both, 64), Fraction(down_only, 64))
 
 
 def _smallest(high: int, fits: Callable[[int], bool]) -> int:
-    """The smallest whole number from 1 that fits; `high` does, and so does everything above one that does."""
+    """The smallest whole number from 1 that fits; `high` does, and so does everything above one
+    that does.
+    """
     low = 1
     while low < high:
         middle = (low + high) // 2
@@ -176,10 +214,18 @@ def _places(room: Fraction, step: Fraction) -> int:
 
 
 def _slide(
-    width: int, height: int, sizes: list[tuple[Fraction, Fraction]], step_x: Fraction, step_y: Fraction
+    width: int,
+    height: int,
+    sizes: list[tuple[Fraction, Fraction]],
+    step_x: Fraction,
+    step_y: Fraction,
 ) -> Tensor:
-    """Every window of every size, with equal offsets from border to border (one place: in the middle): (N, 4)."""
-    counts = torch.tensor([[_places(width - w, step_x), _places(height - h, step_y)] for w, h in sizes])
+    """Every window of every size, with equal offsets from border to border (one place: in the
+    middle): (N, 4).
+    """
+    counts = torch.tensor(
+        [[_places(width - w, step_x), _places(height - h, step_y)] for w, h in sizes]
+    )
     windows = torch.tensor([[float(w), float(h)] for w, h in sizes], dtype=torch.float64)
     photo = torch.tensor([width, height], dtype=torch.float64)
     number = counts.prod(1)

@@ -1,7 +1,8 @@
 """How well a set of candidates covers the crops that a person might want.
 
-Run `python -m cropnb.coverage` to measure it on GAICD's annotations and on the FCDB photos that are on this disk, and
-to write the rows of `book/results/candidates.json`. Taught in `book/foundations/crops.ipynb`.
+Run `python -m cropnb.coverage` to measure it on GAICD's annotations and on the FCDB photos that are
+on this disk, and to write the rows of `book/results/candidates.json`. Taught in
+`book/foundations/crops.ipynb`.
 """
 
 import argparse
@@ -36,16 +37,26 @@ def random_boxes(
 ) -> Tensor:
     """Boxes (count, 4) in pixels, drawn evenly from all boxes of a class.
 
-    The class: `min_area` <= share of the photo's area <= `max_area`, and `min_aspect` <= w / h <= `max_aspect`.
-    Drawn by rejection. Raises BoxError where no box, or hardly any, belongs to the class.
+    The class: `min_area` <= share of the photo's area <= `max_area`, and `min_aspect` <= w / h <=
+    `max_aspect`. Drawn by rejection. Raises BoxError where no box, or hardly any, belongs to the
+    class.
     """
     generator = torch.Generator().manual_seed(seed)
     kept, found = [], 0
     for _ in range(1000):
-        corners = torch.rand(20_000, 2, 2, generator=generator, dtype=torch.double).sort(dim=1).values.flatten(1)
+        corners = (
+            torch.rand(20_000, 2, 2, generator=generator, dtype=torch.double)
+            .sort(dim=1)
+            .values.flatten(1)
+        )
         sides = corners[:, 2:] - corners[:, :2]
         share, ratio = sides.prod(1), sides[:, 0] * width / (sides[:, 1] * height)
-        inside = (share >= min_area) & (share <= max_area) & (ratio >= min_aspect) & (ratio <= max_aspect)
+        inside = (
+            (share >= min_area)
+            & (share <= max_area)
+            & (ratio >= min_aspect)
+            & (ratio <= max_aspect)
+        )
         kept.append(corners[inside])
         found += int(inside.sum())
         if found >= count:
@@ -59,7 +70,9 @@ def nearest_iou(boxes: Tensor, choice: Tensor) -> Tensor:
 
 
 def files_that_follow(dataset: CropDataset, **limits: float) -> Tensor:
-    """Whether (photos,) the annotated boxes of each photo are just those of `grid_anchors` with these limits."""
+    """Whether (photos,) the annotated boxes of each photo are just those of `grid_anchors` with
+    these limits.
+    """
     return torch.tensor(
         [
             {tuple(box) for box in candidates.grid_anchors(*sample.size, **limits).tolist()}
@@ -70,7 +83,9 @@ def files_that_follow(dataset: CropDataset, **limits: float) -> Tensor:
 
 
 def rule_rows(splits: list[CropDataset]) -> list[ledger.Row]:
-    """For each reading of the grid-anchor rule, how many of the annotated photos follow it to the pixel."""
+    """For each reading of the grid-anchor rule, how many of the annotated photos follow it to the
+    pixel.
+    """
     readings = {
         "0.5 ≤ w/h ≤ 2.2, the limits kept": {},
         "0.5 ≤ w/h ≤ 2, as in the published code": {"max_aspect": 2},
@@ -92,11 +107,16 @@ def rule_rows(splits: list[CropDataset]) -> list[ledger.Row]:
 
 
 def coverage_rows(dataset: CropDataset, seed: int = 0) -> list[ledger.Row]:
-    """How near the nearest candidate comes to the true box of a photo: the best that a method could choose."""
+    """How near the nearest candidate comes to the true box of a photo: the best that a method could
+    choose.
+    """
     rows = []
     for family, make in FAMILIES.items():
         best = torch.stack([nearest_iou(s.boxes, make(*s.size)).max() for s in dataset.samples])
-        for column, values in (("IoU of the nearest", best), ("share with IoU ≥ 0.85", (best >= 0.85).double())):
+        for column, values in (
+            ("IoU of the nearest", best),
+            ("share with IoU ≥ 0.85", (best >= 0.85).double()),
+        ):
             interval = metrics.bootstrap_interval(values, seed=seed)
             mean, low, high = (round(value, 4) for value in interval)
             where = {"dataset": dataset.name, "split": dataset.split, "images": len(dataset)}
@@ -105,7 +125,12 @@ def coverage_rows(dataset: CropDataset, seed: int = 0) -> list[ledger.Row]:
 
 
 def _row(table: str, row: str, column: str, ours: float, **more: object) -> ledger.Row:
-    base = {"device": "CPU", "command": COMMAND, "commit": ledger.current_commit(), "verdict": "measured"}
+    base = {
+        "device": "CPU",
+        "command": COMMAND,
+        "commit": ledger.current_commit(),
+        "verdict": "measured",
+    }
     return ledger.Row(paper=NAME, table=table, row=row, column=column, ours=ours, **base, **more)
 
 

@@ -1,8 +1,12 @@
-"""The errors that cropnb raises on purpose. Each message says what was wrong and what to do about it."""
+"""The errors that cropnb raises on purpose. Each message says what was wrong and what to do about
+it.
+"""
 
 
 class CropnbError(Exception):
-    """The root of every error below: `except CropnbError` catches what cropnb refuses and nothing else."""
+    """The root of every error below: `except CropnbError` catches what cropnb refuses and nothing
+    else.
+    """
 
 
 class ImageError(CropnbError, ValueError):
@@ -26,7 +30,9 @@ class StorageError(DownloadError):
 
 
 class ArchiveError(DownloadError):
-    """An archive that is cut short or damaged, or that would write where it must not, or far more than it holds."""
+    """An archive that is cut short or damaged, or that would write where it must not, or far more
+    than it holds.
+    """
 
 
 class WeightsUnavailable(CropnbError, FileNotFoundError):
@@ -42,7 +48,9 @@ class LedgerError(CropnbError, ValueError):
 
 
 class MetricError(CropnbError, ValueError):
-    """Scores or values that a metric can't be computed from: wrong shapes, NaN, more picks than candidates."""
+    """Scores or values that a metric can't be computed from: wrong shapes, NaN, more picks than
+    candidates.
+    """
 
 
 class PatternError(CropnbError, ValueError):

@@ -1,7 +1,9 @@
-"""How well croppers find boxes that people drew on photographs: `python -m cropnb.evaluation --record`.
+"""How well croppers find boxes that people drew on photographs:
+`python -m cropnb.evaluation --record`.
 
-Every cropper is asked for its best crop of the same photos, once freely and once at the aspect ratio of the true crop,
-and compared by IoU and boundary displacement. Rows go to `book/results/photographs.json`.
+Every cropper is asked for its best crop of the same photos, once freely and once at the aspect
+ratio of the true crop, and compared by IoU and boundary displacement. Rows go to
+`book/results/photographs.json`.
 """
 
 import argparse
@@ -30,7 +32,9 @@ REFERENCE_REQUIRED = "center_window"
 
 
 class SmartCrop:
-    """The `smartcrop` package from PyPI: skin, edges and saturation, no training. A baseline from outside."""
+    """The `smartcrop` package from PyPI: skin, edges and saturation, no training. A baseline from
+    outside.
+    """
 
     name = "smartcrop"
 
@@ -40,30 +44,41 @@ class SmartCrop:
 
         picture: Image.Image = to_image(image)
         ratio = aspect or picture.width / picture.height
-        best = smartcrop.SmartCrop().crop(picture, width=round(1000 * ratio), height=1000)["top_crop"]
+        best = smartcrop.SmartCrop().crop(picture, width=round(1000 * ratio), height=1000)[
+            "top_crop"
+        ]
         x, y, width, height = (best[key] for key in ("x", "y", "width", "height"))
         return torch.tensor([[x, y, x + width, y + height]], dtype=torch.float32), None
 
 
 class VipsCrop:
-    """libvips' `smartcrop` by attention, the thumbnailer behind many image services. Another baseline from outside."""
+    """libvips' `smartcrop` by attention, the thumbnailer behind many image services. Another
+    baseline from outside.
+    """
 
     name = "libvips"
 
     def propose(self, image: Tensor, aspect: float | None = None) -> tuple[Tensor, None]:
-        """(3, H, W) in 0…1 → a largest window of the ratio (1, 4), in whole pixels; without one, the whole photo."""
+        """(3, H, W) in 0…1 → a largest window of the ratio (1, 4), in whole pixels; without one,
+        the whole photo.
+        """
         import pyvips
 
         picture = to_image(image)
         across, down = croppers.largest_window(picture.width, picture.height, aspect)
         width, height = max(int(across), 1), max(int(down), 1)
-        found = pyvips.Image.new_from_array(np.asarray(picture)).smartcrop(width, height, interesting="attention")
-        x, y = -found.xoffset, -found.yoffset  # libvips tells where the photo's corner lies from the crop
+        found = pyvips.Image.new_from_array(np.asarray(picture)).smartcrop(
+            width, height, interesting="attention"
+        )
+        # libvips tells where the photo's corner lies from the crop
+        x, y = -found.xoffset, -found.yoffset
         return torch.tensor([[x, y, x + width, y + height]], dtype=torch.float32), None
 
 
 class ManyWindows:
-    """A method that rates candidates, asked as Mars' section 4.3 asks it: among 1140 windows of the required ratio."""
+    """A method that rates candidates, asked as Mars' section 4.3 asks it: among 1140 windows of the
+    required ratio.
+    """
 
     suffix = ", 1140 windows"
 
@@ -82,15 +97,21 @@ OUTSIDE = {method.name: method for method in (SmartCrop, VipsCrop)}
 
 
 def load(name: str, device: str = "cpu") -> Cropper:
-    """A cropper by name: of `croppers.load`, `smartcrop`, `libvips`, or such as «gaic, 1140 windows»."""
+    """A cropper by name: of `croppers.load`, `smartcrop`, `libvips`, or such as «gaic, 1140
+    windows».
+    """
     if name in OUTSIDE:
         return Cropper(OUTSIDE[name]())
     if name.endswith(ManyWindows.suffix):
-        return Cropper(ManyWindows(croppers.load(name.removesuffix(ManyWindows.suffix), device=device).method))
+        return Cropper(
+            ManyWindows(croppers.load(name.removesuffix(ManyWindows.suffix), device=device).method)
+        )
     return croppers.load(name, device=device)
 
 
-def measure(cropper: Cropper, dataset: CropDataset, required: bool, progress: bool = True) -> dict[str, Tensor]:
+def measure(
+    cropper: Cropper, dataset: CropDataset, required: bool, progress: bool = True
+) -> dict[str, Tensor]:
     """IoU and BDE of the best crop against the best-matching true box, (photos,) each.
 
     required: ask for the aspect ratio of the (first) true box, as Mars is compared on FCDB.
@@ -107,11 +128,17 @@ def measure(cropper: Cropper, dataset: CropDataset, required: bool, progress: bo
 
 
 def rows(
-    names: Sequence[str], dataset: CropDataset, command: str, device: str = "cpu", listed: int | None = None
+    names: Sequence[str],
+    dataset: CropDataset,
+    command: str,
+    device: str = "cpu",
+    listed: int | None = None,
 ) -> list[ledger.Row]:
-    """Rows of every cropper, for both ways of asking; each notes its paired difference from the centred window.
+    """Rows of every cropper, for both ways of asking; each notes its paired difference from the
+    centred window.
 
-    listed: photos that the dataset's list has; where some of them are gone, the intervals are widened for them.
+    listed: photos that the dataset's list has; where some of them are gone, the intervals are
+        widened for them.
     """
     found, listed = [], listed or len(dataset)
     gone = f"; {len(dataset)} of {listed} listed photos, and the interval is widened for the rest"
@@ -154,24 +181,37 @@ def rows(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and with `--record` write the rows. Returns the exit status."""
     options = argparse.ArgumentParser(prog="python -m cropnb.evaluation", description=__doc__)
-    options.add_argument("--dataset", default="fcdb", help="fcdb, flms or cuhk_icd (default: %(default)s)")
     options.add_argument(
-        "--methods", nargs="+", default=["full", *OUTSIDE, *croppers.METHODS], metavar="NAME", help="what to compare"
+        "--dataset", default="fcdb", help="fcdb, flms or cuhk_icd (default: %(default)s)"
+    )
+    options.add_argument(
+        "--methods",
+        nargs="+",
+        default=["full", *OUTSIDE, *croppers.METHODS],
+        metavar="NAME",
+        help="what to compare",
     )
     options.add_argument("--device", default="cpu")
     options.add_argument("--record", action="store_true", help="write the rows into the ledger")
     chosen = options.parse_args(arguments)
-    command = shlex.join(["python", "-m", "cropnb.evaluation", *(sys.argv[1:] if arguments is None else arguments)])
+    command = shlex.join(
+        ["python", "-m", "cropnb.evaluation", *(sys.argv[1:] if arguments is None else arguments)]
+    )
     try:
         whole = datasets.load(chosen.dataset, "test")
-        measured = rows(chosen.methods, whole.with_photos(), command, chosen.device, listed=len(whole))
+        measured = rows(
+            chosen.methods, whole.with_photos(), command, chosen.device, listed=len(whole)
+        )
         if chosen.record:
             ledger.record(NAME, measured)
     except CropnbError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     for row in measured:
-        print(f"{row.table:32}{row.row:16}{row.column:5}{row.ours:7.3f} [{row.low:.3f}, {row.high:.3f}]  {row.note}")
+        print(
+            f"{row.table:32}{row.row:16}{row.column:5}{row.ours:7.3f} [{row.low:.3f}, "
+            f"{row.high:.3f}]  {row.note}"
+        )
     return 0
 
 

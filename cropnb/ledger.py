@@ -1,7 +1,8 @@
-"""The reproduction ledger: one JSON file a paper under `book/results`, one row for every number that is claimed.
+"""The reproduction ledger: one JSON file a paper under `book/results`, one row for every number
+that is claimed.
 
-Only a run writes a row, and a row names the command that repeats it. Chapters print from here, so prose can't
-drift from what was measured.
+Only a run writes a row, and a row names the command that repeats it. Chapters print from here, so
+prose can't drift from what was measured.
 """
 
 import fcntl
@@ -22,7 +23,9 @@ VERDICTS = {
     "exact": "equals the printed number to its last digit",
     "within": "the interval holds the printed number",
     "contradicts": "the interval does not hold the printed number",
-    "not_comparable": "measured, but the printed number was taken under conditions that we can't have",
+    "not_comparable": (
+        "measured, but the printed number was taken under conditions that we can't have"
+    ),
     "pending": "not measured yet; the note says what is missing",
     "holds": "a claim made in words, which our runs support",
     "fails": "a claim made in words, which our runs do not support",
@@ -35,8 +38,9 @@ PHOTOGRAPHS, SCENES = "photographs", "scenes"
 class Row:
     """One number: what is printed, what we measured, on what, and how to measure it again.
 
-    `ours`, `low` and `high` are the mean and its 95 % interval in the unit of the column (accuracies in per cent).
-    `images` is the number of photos that the number stands on; `seeds` lists the seeds of the training runs.
+    `ours`, `low` and `high` are the mean and its 95 % interval in the unit of the column
+    (accuracies in per cent). `images` is the number of photos that the number stands on; `seeds`
+    lists the seeds of the training runs.
     """
 
     paper: str  # the file's name: vrn, gaicd_baselines, scenes, …
@@ -87,11 +91,18 @@ class Row:
         ends = (self.low, self.ours, self.high)
         if None not in ends and not self.low <= self.ours <= self.high:
             problems.append(f"the interval {self.low} … {self.high} does not hold {self.ours}")
-        if self.verdict == "within" and None not in (self.low, self.high) and self.paper_value is not None:
+        if (
+            self.verdict == "within"
+            and None not in (self.low, self.high)
+            and self.paper_value is not None
+        ):
             # A printed number is rounded: half a unit of its last digit belongs to it.
             slack = 0.5 * 10 ** -_decimals(self.paper_value)
             if not self.low - slack <= self.paper_value <= self.high + slack:
-                problems.append(f"the interval {self.low} … {self.high} does not hold the paper's {self.paper_value}")
+                problems.append(
+                    f"the interval {self.low} … {self.high} does not hold the paper's "
+                    f"{self.paper_value}"
+                )
         if problems:
             raise LedgerError(f"row {self.key}: " + "; ".join(problems))
 
@@ -141,7 +152,11 @@ def names() -> list[str]:
 
 def find(name: str, **wanted: object) -> list[Row]:
     """Rows of one file whose fields equal `wanted`, such as `table="Table 2", column="Acc 1/5"`."""
-    return [row for row in read(name) if all(getattr(row, key) == value for key, value in wanted.items())]
+    return [
+        row
+        for row in read(name)
+        if all(getattr(row, key) == value for key, value in wanted.items())
+    ]
 
 
 def one(name: str, **wanted: object) -> Row:
@@ -155,8 +170,8 @@ def one(name: str, **wanted: object) -> Row:
 def record(name: str, rows: Row | Iterable[Row]) -> None:
     """Write rows into a file, each replacing the row of the same key.
 
-    Whole or not at all: the new file is written beside the old one and then takes its name, under a lock that
-    makes two runs wait for each other. Raises `LedgerError` before anything is written.
+    Whole or not at all: the new file is written beside the old one and then takes its name, under a
+    lock that makes two runs wait for each other. Raises `LedgerError` before anything is written.
     """
     rows = [rows] if isinstance(rows, Row) else list(rows)
     for row in rows:
@@ -167,7 +182,10 @@ def record(name: str, rows: Row | Iterable[Row]) -> None:
     with _locked(folder()):
         merged = {row.key: row for row in read(name)}
         merged.update({row.key: row for row in rows})
-        text = json.dumps([_compact(row) for row in merged.values()], indent=1, ensure_ascii=False) + "\n"
+        text = (
+            json.dumps([_compact(row) for row in merged.values()], indent=1, ensure_ascii=False)
+            + "\n"
+        )
         write_atomically(folder() / f"{name}.json", text.encode("utf-8"))
 
 
@@ -177,7 +195,8 @@ def _compact(row: Row) -> dict[str, object]:
 
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    # A lock on the folder itself leaves no lock file behind, and the system lifts it when the process dies.
+    # A lock on the folder itself leaves no lock file behind, and the system lifts it when the
+    # process dies.
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -187,7 +206,9 @@ def _locked(directory: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file's content so that a reader, or a kill at any moment, sees the old or the new one whole."""
+    """Replace a file's content so that a reader, or a kill at any moment, sees the old or the new
+    one whole.
+    """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:
@@ -212,5 +233,7 @@ def current_commit() -> str:
 
 
 def this_command(module: str) -> str:
-    """The shell command that repeats the running program: `python -m MODULE` with the arguments it was given."""
+    """The shell command that repeats the running program: `python -m MODULE` with the arguments it
+    was given.
+    """
     return " ".join(["python", "-m", module, *sys.argv[1:]])

@@ -1,4 +1,6 @@
-"""What the chapters print and draw with: source code from the package, pictures with boxes, tables from the ledger."""
+"""What the chapters print and draw with: source code from the package, pictures with boxes, tables
+from the ledger.
+"""
 
 import dataclasses
 import inspect
@@ -16,8 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, told apart by readers with any of the common colour-vision deficiencies, and its names.
-# Yellow comes last: on white it is too pale for a line.
+# Okabe and Ito's palette, told apart by readers with any of the common colour-vision deficiencies,
+# and its names. Yellow comes last: on white it is too pale for a line.
 COLORS: dict[str, str] = {
     "blue": "#0072B2",
     "orange": "#E69F00",
@@ -62,10 +64,11 @@ class Markdown(str):
 
 
 def show_source(*objects: Any) -> Markdown:
-    """The source of functions, classes or methods as one highlighted code block each, under the name of its module.
+    """The source of functions, classes or methods as one highlighted code block each, under the
+    name of its module.
 
-    The text is read from the package when the cell runs, so what the page prints is what the tests ran.
-    Raises TypeError for an object that has no Python source.
+    The text is read from the package when the cell runs, so what the page prints is what the tests
+    ran. Raises TypeError for an object that has no Python source.
     """
     blocks = []
     for item in objects:
@@ -73,13 +76,16 @@ def show_source(*objects: Any) -> Markdown:
         try:
             source = textwrap.dedent(inspect.getsource(item)).rstrip()
         except (OSError, TypeError) as error:
-            raise TypeError(f"{item!r} has no Python source to show; pass a function, method or class.") from error
+            raise TypeError(
+                f"{item!r} has no Python source to show; pass a function, method or class."
+            ) from error
         blocks.append(f"```python\n# {item.__module__}\n{source}\n```")
     return Markdown("\n\n".join(blocks))
 
 
 def style(photographs: bool = False) -> None:
-    """Set matplotlib up for the book: the palette `COLORS`, readable sizes, files of the same bytes on every run.
+    """Set matplotlib up for the book: the palette `COLORS`, readable sizes, files of the same bytes
+    on every run.
 
     `photographs`: cells' pictures become JPEG files. A photograph as PNG is five times as large.
     """
@@ -104,7 +110,8 @@ def style(photographs: bool = False) -> None:
             "ytick.labelsize": 10,
             "legend.fontsize": 10,
             "legend.frameon": False,
-            "font.family": "DejaVu Sans",  # carried by matplotlib, so every machine draws the same letters
+            # carried by matplotlib, so every machine draws the same letters
+            "font.family": "DejaVu Sans",
             "font.size": 10.5,
             "lines.linewidth": 1.8,
             "image.interpolation": "antialiased",
@@ -120,8 +127,8 @@ def style(photographs: bool = False) -> None:
         return
     if get_ipython() is None:
         return
-    # Cells' pictures without the version of the program that drew them. Kept in the configuration too, which IPython
-    # reads again when the first picture is drawn.
+    # Cells' pictures without the version of the program that drew them. Kept in the configuration
+    # too, which IPython reads again when the first picture is drawn.
     kwargs = {"pil_kwargs": {"quality": 80}} if photographs else {"metadata": {"Software": None}}
     backend = InlineBackend.instance(parent=get_ipython())
     backend.print_figure_kwargs = {"bbox_inches": "tight", **kwargs}
@@ -138,8 +145,10 @@ def draw_boxes(
 ) -> "Axes":
     """Draw a photo and boxes on it.
 
-    `image`: what `cropnb.images.read_photo` takes. `boxes`: (N, 4) or (4,), x1 y1 x2 y2 in the photo's pixels; an empty
-    sequence draws none. `labels`: one text a box. `colors`: one colour for all, one a box, or names of `COLORS`.
+    `image`: what `cropnb.images.read_photo` takes. `boxes`: (N, 4) or (4,), x1 y1 x2 y2 in the
+        photo's pixels; an empty
+        sequence draws none. `labels`: one text a box. `colors`: one colour for all, one a box, or
+        names of `COLORS`.
     Raises BoxError for boxes of another shape, ImageError for a photo that can't be read.
     """
     from cropnb.images import read_photo
@@ -158,11 +167,25 @@ def draw_boxes(
         color = COLORS.get(color, color)
         # A white line below the coloured one keeps the box visible on any photo.
         for line_color, line_width in (("white", 4.0), (color, 2.0)):
-            ax.plot([x1, x2, x2, x1, x1], [y1, y1, y2, y2, y1], color=line_color, linewidth=line_width)
+            ax.plot(
+                [x1, x2, x2, x1, x1], [y1, y1, y2, y2, y1], color=line_color, linewidth=line_width
+            )
         if labels is not None:
             note = {"facecolor": color, "edgecolor": "none", "boxstyle": "square,pad=0.25"}
-            ink = "black" if color in (COLORS["orange"], COLORS["sky"], COLORS["yellow"]) else "white"
-            ax.text(x1, y1, labels[index], color=ink, bbox=note, va="bottom", ha="left", fontsize=9, clip_on=False)
+            ink = (
+                "black" if color in (COLORS["orange"], COLORS["sky"], COLORS["yellow"]) else "white"
+            )
+            ax.text(
+                x1,
+                y1,
+                labels[index],
+                color=ink,
+                bbox=note,
+                va="bottom",
+                ha="left",
+                fontsize=9,
+                clip_on=False,
+            )
     ax.set(xlim=(0, photo.width), ylim=(photo.height, 0), xticks=[], yticks=[])
     ax.set_aspect("equal")
     for spine in ax.spines.values():
@@ -174,14 +197,19 @@ def _number(value: float | str | None) -> str:
     """A number with at most four significant digits; a dash where there is none."""
     if value is None:
         return "–"
-    return value if isinstance(value, str) else f"{value + 0.0:.4g}"  # adding zero turns −0.0 into 0
+    # adding zero turns −0.0 into 0
+    return value if isinstance(value, str) else f"{value + 0.0:.4g}"
 
 
 def _cell(row: Any, column: str) -> str:
     if column in ("ours_photographs", "ours_scenes"):
         return _cell(row, "ours") if _is_scenes(row) == (column == "ours_scenes") else ""
     if column == "ours":
-        interval = "" if row.low is None or row.high is None else f" [{_number(row.low)}, {_number(row.high)}]"
+        interval = (
+            ""
+            if row.low is None or row.high is None
+            else f" [{_number(row.low)}, {_number(row.high)}]"
+        )
         return _number(row.ours) + interval
     value = getattr(row, column)
     if column in ("paper_value", "low", "high", "minutes"):
@@ -201,12 +229,18 @@ def _split_ours(columns: Iterable[str], rows: Sequence[Any]) -> list[str]:
     return [part for name in columns for part in (_OURS if mixed and name == "ours" else (name,))]
 
 
-def ledger_table(name: str, table: str | None = None, columns: Iterable[str] | None = None) -> Markdown:
-    """The rows of a paper's ledger as a Markdown table: the paper's value beside ours with its interval and verdict.
+def ledger_table(
+    name: str, table: str | None = None, columns: Iterable[str] | None = None
+) -> Markdown:
+    """The rows of a paper's ledger as a Markdown table: the paper's value beside ours with its
+    interval and verdict.
 
-    `name`: the ledger's file in `book/results`, such as "vrn". `table`: only the rows of this table of the paper.
-    `columns`: fields of `cropnb.ledger.Row`, by default row, column, paper_value, ours, images and verdict.
-    Where the rows mix photographs and Composed Scenes, ours is printed in two columns, one for each.
+    `name`: the ledger's file in `book/results`, such as "vrn". `table`: only the rows of this table
+        of the paper.
+    `columns`: fields of `cropnb.ledger.Row`, by default row, column, paper_value, ours, images and
+        verdict.
+        Where the rows mix photographs and Composed Scenes, ours is printed in two columns, one for
+        each.
     Raises LedgerError for an unknown field or when no row is left to print.
     """
     from cropnb import ledger
@@ -214,17 +248,24 @@ def ledger_table(name: str, table: str | None = None, columns: Iterable[str] | N
     rows = [row for row in ledger.read(name) if table is None or str(row.table) == str(table)]
     if not rows:
         wanted = f"rows of table {table!r}" if table is not None else "rows"
-        raise LedgerError(f"The ledger {name!r} has no {wanted}; run the method, or check the name.")
+        raise LedgerError(
+            f"The ledger {name!r} has no {wanted}; run the method, or check the name."
+        )
     columns = list(columns) if columns is not None else list(_LEDGER_COLUMNS)
     if table is None and "table" not in columns:
         columns = ["table", *columns]
     known = [field.name for field in dataclasses.fields(ledger.Row)]
     for column in columns:
         if column not in known:
-            raise LedgerError(f"A ledger row has no field {column!r}; choose from {', '.join(known)}.")
+            raise LedgerError(
+                f"A ledger row has no field {column!r}; choose from {', '.join(known)}."
+            )
     columns = _split_ours(columns, rows)
     if len({row.profile for row in rows if row.profile}) > 1:  # the same row, trained in two ways
-        rows = [dataclasses.replace(row, row=f"{row.row} ({row.profile})") if row.profile else row for row in rows]
+        rows = [
+            dataclasses.replace(row, row=f"{row.row} ({row.profile})") if row.profile else row
+            for row in rows
+        ]
     heads = [_LEDGER_HEADS.get(column, column.replace("_", " ").capitalize()) for column in columns]
     rules = ["--:" if column in _NUMBERS else ":--" for column in columns]
     lines = [heads, rules, *([_cell(row, column) for column in columns] for row in rows)]
@@ -234,23 +275,29 @@ def ledger_table(name: str, table: str | None = None, columns: Iterable[str] | N
 def loss_curve(history: Any, smooth: int = 1) -> "Figure":
     """The loss of a training run, step by step.
 
-    `history`: what `cropnb.training.train` returns, or names with their losses, or one list of losses. `smooth`: draw
-    the running mean over so many steps, and the steps themselves pale behind it.
+    `history`: what `cropnb.training.train` returns, or names with their losses, or one list of
+        losses. `smooth`: draw
+        the running mean over so many steps, and the steps themselves pale behind it.
     Raises ValueError where there is no loss to draw.
     """
     import matplotlib.pyplot as plt
 
     figure, ax = plt.subplots()
-    plt.close(figure)  # the cell shows the returned figure; open, pyplot would show it a second time
+    # the cell shows the returned figure; open, pyplot would show it a second time
+    plt.close(figure)
     curves = _curves(history)
     if not curves or any(len(losses) == 0 for losses in curves.values()):
         raise ValueError("No losses to draw; train for at least one step.")
-    for (name, losses), color in zip(curves.items(), itertools.cycle(COLORS.values()), strict=False):
+    for (name, losses), color in zip(
+        curves.items(), itertools.cycle(COLORS.values()), strict=False
+    ):
         steps = np.arange(1, len(losses) + 1)
         if 1 < smooth <= len(losses):
             ax.plot(steps, losses, color=color, alpha=0.25, linewidth=1)
             means = np.convolve(losses, np.full(smooth, 1 / smooth), mode="valid")
-            ax.plot(steps[smooth - 1 :], means, color=color, label=f"{name}, mean of {smooth} steps")
+            ax.plot(
+                steps[smooth - 1 :], means, color=color, label=f"{name}, mean of {smooth} steps"
+            )
         else:
             ax.plot(steps, losses, color=color, label=name)
     ax.set(xlabel="step", ylabel="loss")
@@ -272,5 +319,9 @@ def sample_photos() -> dict[str, tuple[Image.Image, str]]:
     try:
         from skimage import data
     except ImportError as error:
-        raise ImageError("The sample photographs come with scikit-image: pip install scikit-image.") from error
-    return {name: (Image.fromarray(getattr(data, name)()), credit) for name, credit in _PHOTOS.items()}
+        raise ImageError(
+            "The sample photographs come with scikit-image: pip install scikit-image."
+        ) from error
+    return {
+        name: (Image.fromarray(getattr(data, name)()), credit) for name, credit in _PHOTOS.items()
+    }

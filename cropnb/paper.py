@@ -1,4 +1,6 @@
-"""What a paper prints, as data: each method's `paper.toml`, typed in once and read by chapter, ledger and tests."""
+"""What a paper prints, as data: each method's `paper.toml`, typed in once and read by chapter,
+ledger and tests.
+"""
 
 import math
 import tomllib
@@ -10,7 +12,9 @@ from cropnb.errors import CropnbError
 
 @dataclass(frozen=True)
 class Table:
-    """One printed table: a value for each row and column, in the paper's unit; None where it prints a dash."""
+    """One printed table: a value for each row and column, in the paper's unit; None where it prints
+    a dash.
+    """
 
     name: str
     caption: str
@@ -27,7 +31,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Paper:
-    """`about` holds title, authors, venue and key; the rest are the entries of the file, in its order."""
+    """`about` holds title, authors, venue and key; the rest are the entries of the file, in its
+    order.
+    """
 
     about: dict[str, str]
     tables: dict[str, Table]
@@ -46,7 +52,9 @@ def read(method: str) -> Paper:
     """The paper of one method, such as `vrn`. Raises `CropnbError` when the method has none."""
     path = _path(method)
     if not known(method):
-        raise CropnbError(f"{method!r} has no paper.toml; look into the folders of cropnb for those that have")
+        raise CropnbError(
+            f"{method!r} has no paper.toml; look into the folders of cropnb for those that have"
+        )
     content = tomllib.loads(path.read_text(encoding="utf-8"))
     tables = {}
     for entry in content.get("table", []):

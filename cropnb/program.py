@@ -1,4 +1,6 @@
-"""What every method's program has in common: `python -m cropnb.vrn --profile cpu`, and the same for the others."""
+"""What every method's program has in common: `python -m cropnb.vrn --profile cpu`, and the same for
+the others.
+"""
 
 import argparse
 import platform
@@ -10,21 +12,37 @@ import torch
 from cropnb.errors import CropnbError
 
 
-def options(method: str, profiles: Iterable[str], description: str | None = None) -> argparse.ArgumentParser:
+def options(
+    method: str, profiles: Iterable[str], description: str | None = None
+) -> argparse.ArgumentParser:
     """The options of a training program, to which a method adds its own.
 
     What a run was given stands in the command of its ledger rows.
     """
     parser = argparse.ArgumentParser(prog=f"python -m cropnb.{method}", description=description)
     parser.add_argument("--profile", choices=list(profiles), default="smoke")
-    parser.add_argument("--dataset", default="scenes", help="scenes, or a dataset on this disk (default: %(default)s)")
+    parser.add_argument(
+        "--dataset",
+        default="scenes",
+        help="scenes, or a dataset on this disk (default: %(default)s)",
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, help="CPU threads; a CPU run repeats bit by bit with the same number")
-    parser.add_argument("--init", choices=("imagenet", "random"), default="imagenet", help="the backbone's start")
-    parser.add_argument("--out", default="runs", help="folder of the runs; a run found there is continued")
-    parser.add_argument("--record", action="store_true", help="write ledger rows, from all runs of these seeds")
-    parser.add_argument("--ship", action="store_true", help="put the weights of the first run beside the package")
+    parser.add_argument(
+        "--threads", type=int, help="CPU threads; a CPU run repeats bit by bit with the same number"
+    )
+    parser.add_argument(
+        "--init", choices=("imagenet", "random"), default="imagenet", help="the backbone's start"
+    )
+    parser.add_argument(
+        "--out", default="runs", help="folder of the runs; a run found there is continued"
+    )
+    parser.add_argument(
+        "--record", action="store_true", help="write ledger rows, from all runs of these seeds"
+    )
+    parser.add_argument(
+        "--ship", action="store_true", help="put the weights of the first run beside the package"
+    )
     return parser
 
 
@@ -49,7 +67,9 @@ def run(
 
 
 def device_name(device: str | torch.device) -> str:
-    """What a ledger row says about the machine: the GPU's name, or the CPU's architecture and threads."""
+    """What a ledger row says about the machine: the GPU's name, or the CPU's architecture and
+    threads.
+    """
     device = torch.device(device)
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)

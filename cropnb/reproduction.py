@@ -1,6 +1,8 @@
-"""Ledger rows from measurements: the numbers of a table, the claims that two rows decide, and what still waits.
+"""Ledger rows from measurements: the numbers of a table, the claims that two rows decide, and what
+still waits.
 
-A method measures; this module gives what it measured an interval, a verdict and a place beside the printed number.
+A method measures; this module gives what it measured an interval, a verdict and a place beside the
+printed number.
 """
 
 import shlex
@@ -9,12 +11,15 @@ from dataclasses import dataclass, field
 
 from cropnb import ledger, metrics, paper
 
-Values = Sequence[float] | Sequence[Sequence[float]]  # (photos,), or (seeds, photos) for several runs
+# (photos,), or (seeds, photos) for several runs
+Values = Sequence[float] | Sequence[Sequence[float]]
 
 
 @dataclass(frozen=True)
 class Context:
-    """What the rows of one program share. `arguments` are those of the command line, as the program got them."""
+    """What the rows of one program share. `arguments` are those of the command line, as the program
+    got them.
+    """
 
     method: str
     dataset: str
@@ -36,26 +41,45 @@ class Context:
             "seeds": self.seeds,
             "device": self.device,
             "commit": self.commit,
-            "command": shlex.join(["python", "-m", self.module or f"cropnb.{self.method}", *self.arguments]),
+            "command": shlex.join(
+                ["python", "-m", self.module or f"cropnb.{self.method}", *self.arguments]
+            ),
         }
 
 
 def measured(
-    context: Context, table: str, row: str, column: str, values: Values, *, listed: int | None = None, **more: object
+    context: Context,
+    table: str,
+    row: str,
+    column: str,
+    values: Values,
+    *,
+    listed: int | None = None,
+    **more: object,
 ) -> ledger.Row:
-    """The row of one cell: mean and 95 % interval over photos (and seeds), beside the printed value where there is one.
+    """The row of one cell: mean and 95 % interval over photos (and seeds), beside the printed value
+    where there is one.
 
-    values: one number a photo, (photos,), or a list of these for each seed, in the unit of the column.
-    listed: how many photos the dataset's list has, where some of them are gone: the interval is widened for them.
+    values: one number a photo, (photos,), or a list of these for each seed, in the unit of the
+        column.
+    listed: how many photos the dataset's list has, where some of them are gone: the interval is
+        widened for them.
     more: further fields of `ledger.Row`, such as note, minutes, config_hash or checkpoint_hash.
 
-    The verdict compares with print only on the dataset of the paper's table; on another one the number is `measured`.
+    The verdict compares with print only on the dataset of the paper's table; on another one the
+    number is `measured`.
     """
     found = metrics.with_missing(values, listed or photos(values))
     printed = printed_value(context.method, context.dataset, table, row, column)
-    verdict = "measured" if printed is None else ledger.verdict(printed, found.mean, found.low, found.high)
+    verdict = (
+        "measured"
+        if printed is None
+        else ledger.verdict(printed, found.mean, found.low, found.high)
+    )
     content = {**context.fields(), "images": photos(values), "paper_value": printed, **more}
-    return ledger.Row(table=table, row=row, column=column, verdict=verdict, **rounded(found), **content)
+    return ledger.Row(
+        table=table, row=row, column=column, verdict=verdict, **rounded(found), **content
+    )
 
 
 def number(
@@ -89,9 +113,14 @@ def claim(
 ) -> ledger.Row:
     """The verdict on «this beats that»: the paired difference, photo by photo and seed by seed.
 
-    It holds when the whole 95 % interval of the gain lies above `margin`, in the unit of the column.
+    It holds when the whole 95 % interval of the gain lies above `margin`, in the unit of the
+    column.
     """
-    gap = metrics.paired_bootstrap(better, worse) if higher_is_better else metrics.paired_bootstrap(worse, better)
+    gap = (
+        metrics.paired_bootstrap(better, worse)
+        if higher_is_better
+        else metrics.paired_bootstrap(worse, better)
+    )
     verdict = "holds" if gap.low > margin else "fails"
     note = str(more.pop("note", ""))
     if gap.low <= margin <= gap.high:
@@ -99,13 +128,17 @@ def claim(
         unsettled = f"the interval holds {edge}, so these photos and seeds don't settle it"
         note = f"{note}; {unsettled}" if note else unsettled
     content = {**context.fields(), "images": photos(better), "note": note, **more}
-    return ledger.Row(table=table, row=name, column=column, verdict=verdict, **rounded(gap), **content)
+    return ledger.Row(
+        table=table, row=name, column=column, verdict=verdict, **rounded(gap), **content
+    )
 
 
 def pending(method: str, missing: str, tables: Sequence[str] | None = None) -> list[ledger.Row]:
-    """A row for each printed number of the paper's own rows that was not measured on the paper's dataset yet.
+    """A row for each printed number of the paper's own rows that was not measured on the paper's
+    dataset yet.
 
-    missing: what is missing and the command that would measure it, for the note; `{dataset}` becomes its name.
+    missing: what is missing and the command that would measure it, for the note; `{dataset}`
+        becomes its name.
     tables: only these; by default all tables of `paper.toml`.
     """
     # Whatever profile measured it: a number that was measured is not pending.
@@ -136,7 +169,12 @@ def printed_value(method: str, dataset: str, table: str, row: str, column: str) 
     if not paper.known(method):
         return None
     printed = paper.read(method).tables.get(table)
-    if printed is None or printed.dataset != dataset or row not in printed.rows or column not in printed.columns:
+    if (
+        printed is None
+        or printed.dataset != dataset
+        or row not in printed.rows
+        or column not in printed.columns
+    ):
         return None
     return printed.value(row, column)
 
@@ -144,9 +182,21 @@ def printed_value(method: str, dataset: str, table: str, row: str, column: str) 
 def card(result: Mapping[str, object], scores: Mapping[str, float]) -> dict[str, object]:
     """What a shipped checkpoint says about itself: data, recipe, commit and score.
 
-    result: method, variant, dataset, profile, init, seed, commit, config_hash, minutes, device and photos of its run.
+    result: method, variant, dataset, profile, init, seed, commit, config_hash, minutes, device and
+        photos of its run.
     """
-    kept = ("method", "variant", "dataset", "profile", "init", "seed", "commit", "config_hash", "minutes", "device")
+    kept = (
+        "method",
+        "variant",
+        "dataset",
+        "profile",
+        "init",
+        "seed",
+        "commit",
+        "config_hash",
+        "minutes",
+        "device",
+    )
     return {name: result[name] for name in (*kept, "photos")} | {
         "scores": {name: round(value, 4) for name, value in scores.items()}
     }
@@ -154,13 +204,20 @@ def card(result: Mapping[str, object], scores: Mapping[str, float]) -> dict[str,
 
 def photos(values: Values) -> int:
     """How many photos the values stand on."""
-    return len(values[0]) if len(values) and hasattr(values[0], "__len__") and len(values[0]) else len(values)
+    return (
+        len(values[0])
+        if len(values) and hasattr(values[0], "__len__") and len(values[0])
+        else len(values)
+    )
 
 
 def rounded(found: metrics.Interval | metrics.Difference) -> dict[str, float]:
     """Four decimals are finer than any interval here, and keep the file readable."""
     # Adding zero turns a rounded −0.0 into 0.0.
-    return {name: round(value, 4) + 0.0 for name, value in zip(("ours", "low", "high"), found, strict=False)}
+    return {
+        name: round(value, 4) + 0.0
+        for name, value in zip(("ours", "low", "high"), found, strict=False)
+    }
 
 
 def _cell(row: ledger.Row) -> tuple[str, ...]:

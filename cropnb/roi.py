@@ -1,7 +1,9 @@
-"""Features of a region, and features of what the region leaves out: RoIAlign and RoDAlign (GAIC, Sec. 3.3).
+"""Features of a region, and features of what the region leaves out: RoIAlign and RoDAlign (GAIC,
+Sec. 3.3).
 
-A crop is judged by what it keeps and by what it throws away. RoIAlign samples the feature map on a regular grid
-inside the crop; RoDAlign samples the whole map on one grid and sets to zero what lies inside the crop.
+A crop is judged by what it keeps and by what it throws away. RoIAlign samples the feature map on a
+regular grid inside the crop; RoDAlign samples the whole map on one grid and sets to zero what lies
+inside the crop.
 """
 
 from collections.abc import Sequence
@@ -19,8 +21,9 @@ SAMPLES = 2  # sampling points along each side of a cell, as RoIAlign averages t
 def roi_align(features: Tensor, boxes: Sequence[Tensor], size: int, stride: float) -> Tensor:
     """The region of interest: torchvision's RoIAlign with half-pixel alignment.
 
-    features (B, C, h, w); boxes: B tensors (N_b, 4) in pixels of the photo; stride: pixels of the photo a feature.
-    Returns (ΣN_b, C, size, size). Raises `BoxError` when there isn't one set of boxes a photo.
+    features (B, C, h, w); boxes: B tensors (N_b, 4) in pixels of the photo; stride: pixels of the
+    photo a feature. Returns (ΣN_b, C, size, size). Raises `BoxError` when there isn't one set of
+    boxes a photo.
     """
     _check(features, boxes)
     boxes = [box.to(features.dtype) for box in boxes]
@@ -30,8 +33,9 @@ def roi_align(features: Tensor, boxes: Sequence[Tensor], size: int, stride: floa
 def rod_align(features: Tensor, boxes: Sequence[Tensor], size: int, stride: float) -> Tensor:
     """The region of discard: the whole map on a `size` × `size` grid, zero inside of the crop.
 
-    features (B, C, h, w); boxes: B tensors (N_b, 4) in pixels of the photo. Returns (ΣN_b, C, size, size).
-    Each cell averages SAMPLES² points, and a point counts as discarded when it lies outside of the box.
+    features (B, C, h, w); boxes: B tensors (N_b, 4) in pixels of the photo. Returns (ΣN_b, C, size,
+    size). Each cell averages SAMPLES² points, and a point counts as discarded when it lies outside
+    of the box.
     """
     _check(features, boxes)
     points, values = discard_samples(features, size, stride)  # (P, 2), (B, C, P)
@@ -45,17 +49,20 @@ def rod_align(features: Tensor, boxes: Sequence[Tensor], size: int, stride: floa
 
 
 def discard_samples(features: Tensor, size: int, stride: float) -> tuple[Tensor, Tensor]:
-    """Where RoDAlign looks, and what it sees there before the crop is cut out; the same for every box of a photo.
+    """Where RoDAlign looks, and what it sees there before the crop is cut out; the same for every
+    box of a photo.
 
-    features (B, C, h, w). Returns points (P, 2) as x, y in pixels of the photo and values (B, C, P), with
-    P = size² · SAMPLES², the samples of one cell beside each other.
+    features (B, C, h, w). Returns points (P, 2) as x, y in pixels of the photo and values (B, C,
+    P), with P = size² · SAMPLES², the samples of one cell beside each other.
     """
     batch, channels, height, width = features.shape
     fine = size * SAMPLES
-    # Bilinear interpolation to a grid SAMPLES times finer gives the points that RoIAlign of the whole map averages.
+    # Bilinear interpolation to a grid SAMPLES times finer gives the points that RoIAlign of the
+    # whole map averages.
     values = functional.interpolate(features, (fine, fine), mode="bilinear", align_corners=False)
     values = values.reshape(batch, channels, size, SAMPLES, size, SAMPLES)
-    values = values.permute(0, 1, 2, 4, 3, 5).reshape(batch, channels, -1)  # (B, C, size, size, S, S) → (B, C, P)
+    # (B, C, size, size, S, S) → (B, C, P)
+    values = values.permute(0, 1, 2, 4, 3, 5).reshape(batch, channels, -1)
     centre = (torch.arange(fine, device=features.device, dtype=features.dtype) + 0.5) / fine
     y, x = torch.meshgrid(centre * height * stride, centre * width * stride, indexing="ij")
     points = torch.stack([x, y], dim=-1).reshape(size, SAMPLES, size, SAMPLES, 2).transpose(1, 2)
@@ -71,7 +78,10 @@ def discarded(points: Tensor, boxes: Tensor) -> Tensor:
 
 def _check(features: Tensor, boxes: Sequence[Tensor]) -> None:
     if features.ndim != 4 or len(boxes) != len(features):
-        raise BoxError(f"{len(boxes)} sets of boxes for features {tuple(features.shape)}: one set a photo is needed")
+        raise BoxError(
+            f"{len(boxes)} sets of boxes for features {tuple(features.shape)}: one set a photo is "
+            "needed"
+        )
     for box in boxes:
         if box.ndim != 2 or box.shape[1] != 4:
             raise BoxError(f"boxes of a photo have the shape (N, 4), not {tuple(box.shape)}")

@@ -9,16 +9,18 @@ from torch.nn import functional
 
 from cropnb.errors import ImageError
 
-GRAY_WEIGHTS = (4899, 9617, 1868)  # 0.299, 0.587, 0.114 in 1 / 16384, so that gray levels are whole numbers
+# 0.299, 0.587, 0.114 in 1 / 16384, so that gray levels are whole numbers
+GRAY_WEIGHTS = (4899, 9617, 1868)
 
 
 def spectral_residual(image: Tensor, size: int = 64) -> Tensor:
     """Saliency (..., H, W) in 0…1, 1 at the most salient place, of images (..., 3, H, W) in 0…1.
 
-    The photo is taken at `size` x `size`. What a 3 x 3 mean of its log spectrum predicts is expected of any photo;
-    the rest, sent back with the photo's own phase, is the saliency (equations 1 to 4 of Hou and Zhang). Steps and
-    constants are those of OpenCV's StaticSaliencySpectralResidual. No contrast, no salient place: all 0.
-    Raises ImageError for another shape, or values outside of 0…1.
+    The photo is taken at `size` x `size`. What a 3 x 3 mean of its log spectrum predicts is
+    expected of any photo; the rest, sent back with the photo's own phase, is the saliency
+    (equations 1 to 4 of Hou and Zhang). Steps and constants are those of OpenCV's
+    StaticSaliencySpectralResidual. No contrast, no salient place: all 0. Raises ImageError for
+    another shape, or values outside of 0…1.
     """
     if image.ndim < 3 or image.shape[-3] != 3 or image.numel() == 0:
         raise ImageError(f"the image has shape {tuple(image.shape)}: give (..., 3, H, W)")
@@ -35,7 +37,9 @@ def spectral_residual(image: Tensor, size: int = 64) -> Tensor:
     salient = salient / salient.amax((-2, -1), keepdim=True).clamp(min=1e-30)
     flat = small.amax((-2, -1), keepdim=True) == small.amin((-2, -1), keepdim=True)
     salient = salient.masked_fill(flat, 0.0)
-    return _resize(salient, (height, width)).clamp(0, 1).to(image.dtype).reshape(*lead, height, width)
+    return (
+        _resize(salient, (height, width)).clamp(0, 1).to(image.dtype).reshape(*lead, height, width)
+    )
 
 
 def _gray_levels(image: Tensor) -> Tensor:

@@ -1,4 +1,5 @@
-"""Print what is on this disk of every dataset: where it is looked for, what is there, what is missing, what it blocks.
+"""Print what is on this disk of every dataset: where it is looked for, what is there, what is
+missing, what it blocks.
 
     python data_scripts/status.py [FOLDER]
 
@@ -14,7 +15,9 @@ from cropnb.datasets.folders import dataset_root
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Print what is on this disk of every dataset.")
-    parser.add_argument("folder", nargs="?", type=Path, help="holds one folder a dataset (default: $CROPNB_DATA)")
+    parser.add_argument(
+        "folder", nargs="?", type=Path, help="holds one folder a dataset (default: $CROPNB_DATA)"
+    )
     folder = parser.parse_args(arguments).folder
     for name in manifest.entries():
         print("\n".join(status.describe(name, folder / name if folder else dataset_root(name))))

@@ -10,19 +10,32 @@ from torch.nn import functional
 
 from cropnb import training
 
-RECIPE = training.Recipe(epochs=6, learning_rate=1e-2, batch_size=2, schedule="cosine", clip=1.0, seed=7)
+RECIPE = training.Recipe(
+    epochs=6, learning_rate=1e-2, batch_size=2, schedule="cosine", clip=1.0, seed=7
+)
 
 
 def build() -> nn.Module:
-    """Convolution, dropout and a batch normalisation that learns its statistics: everything that has a state."""
+    """Convolution, dropout and a batch normalisation that learns its statistics: everything that
+    has a state.
+    """
     torch.manual_seed(7)
     return nn.Sequential(
-        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(8 * 36, 1)
+        nn.Conv2d(3, 8, 3),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Flatten(),
+        nn.Linear(8 * 36, 1),
     )
 
 
-def run(folder: Path | None, pause: float = 0.0, save_every: float = 0.0) -> tuple[nn.Module, training.History]:
-    """Train on 24 noise pictures whose mean is to be found; random shifts of the pictures come from the step."""
+def run(
+    folder: Path | None, pause: float = 0.0, save_every: float = 0.0
+) -> tuple[nn.Module, training.History]:
+    """Train on 24 noise pictures whose mean is to be found; random shifts of the pictures come from
+    the step.
+    """
     torch.set_num_threads(1)
     draw = torch.Generator().manual_seed(0)
     pictures, model = torch.rand(24, 3, 8, 8, generator=draw), build()
@@ -31,17 +44,23 @@ def run(folder: Path | None, pause: float = 0.0, save_every: float = 0.0) -> tup
     def loss(batch: list[int], draw: torch.Generator) -> dict[str, torch.Tensor]:
         time.sleep(pause)
         shift = int(torch.randint(8, (1,), generator=draw))
-        error = functional.mse_loss(model(pictures[batch].roll(shift, 3)).squeeze(1), targets[batch])
+        error = functional.mse_loss(
+            model(pictures[batch].roll(shift, 3)).squeeze(1), targets[batch]
+        )
         return {"loss": error, "shift": torch.tensor(float(shift))}
 
     def validate() -> float:
         return -float((model(pictures).squeeze(1) - targets).abs().mean())
 
-    history = training.train(model, loss, 24, RECIPE, folder, validate=validate, progress=False, save_every=save_every)
+    history = training.train(
+        model, loss, 24, RECIPE, folder, validate=validate, progress=False, save_every=save_every
+    )
     return model, history
 
 
 if __name__ == "__main__":
     print("ready", flush=True)
     trained, _ = run(Path(sys.argv[1]), pause=0.01)
-    training.save_weights(Path(sys.argv[1]) / "final.safetensors", trained.state_dict(), {"method": "trial"})
+    training.save_weights(
+        Path(sys.argv[1]) / "final.safetensors", trained.state_dict(), {"method": "trial"}
+    )

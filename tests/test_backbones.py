@@ -37,10 +37,21 @@ def own_weights(tmp_path, monkeypatch):
 def until(network, name, cut):
     """torchvision's own layers up to the cut, written out once a network."""
     if name == "mobilenet_v2":
-        return network.features[: {"c3_3": 7, "c4_3": 10, "c4_6": 13, "c4_7": 14, "c5_1": 15, "c5_4": 18}[cut]]
+        return network.features[
+            : {"c3_3": 7, "c4_3": 10, "c4_6": 13, "c4_7": 14, "c5_1": 15, "c5_4": 18}[cut]
+        ]
     if name == "vgg16":
-        return network.features[: {"c2_3": 16, "c3_1": 19, "c3_3": 23, "c4_1": 26, "c4_3": 30, "c5_1": 31}[cut]]
-    stem = [network.conv1, network.bn1, network.relu, network.maxpool, network.layer1, network.layer2]
+        return network.features[
+            : {"c2_3": 16, "c3_1": 19, "c3_3": 23, "c4_1": 26, "c4_3": 30, "c5_1": 31}[cut]
+        ]
+    stem = [
+        network.conv1,
+        network.bn1,
+        network.relu,
+        network.maxpool,
+        network.layer1,
+        network.layer2,
+    ]
     stages = {
         "c3_4": [],
         "c4_3": [network.layer3[:3]],
@@ -116,14 +127,20 @@ def test_missing_weights_are_an_error_that_says_how_to_get_them(tmp_path, monkey
     monkeypatch.setenv("CROPNB_OFFLINE", "1")
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     for folder in (str(tmp_path), None):
-        monkeypatch.setenv("CROPNB_WEIGHTS", folder) if folder else monkeypatch.delenv("CROPNB_WEIGHTS")
+        monkeypatch.setenv("CROPNB_WEIGHTS", folder) if folder else monkeypatch.delenv(
+            "CROPNB_WEIGHTS"
+        )
         with pytest.raises(WeightsUnavailable, match="--init random"):
             backbones.build("mobilenet_v2", ["c3_3"])
     assert backbones.build("mobilenet_v2", ["c3_3"], weights=None).channels == (32,)
 
 
-@pytest.mark.parametrize(("asked", "offline", "tried"), [("1", "0", True), ("1", "1", False), ("0", "0", False)])
-def test_nothing_is_downloaded_without_being_asked_for(asked, offline, tried, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("asked", "offline", "tried"), [("1", "0", True), ("1", "1", False), ("0", "0", False)]
+)
+def test_nothing_is_downloaded_without_being_asked_for(
+    asked, offline, tried, tmp_path, monkeypatch
+):
     calls = []
 
     def refuse(*arguments, **options):
@@ -150,12 +167,16 @@ def test_damaged_weights_are_named(content, tmp_path, monkeypatch):
 
 def test_weights_of_another_network_are_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("CROPNB_WEIGHTS", str(tmp_path))
-    save_file({"features.0.0.weight": torch.zeros(3)}, tmp_path / "mobilenet_v2_imagenet.safetensors")
+    save_file(
+        {"features.0.0.weight": torch.zeros(3)}, tmp_path / "mobilenet_v2_imagenet.safetensors"
+    )
     with pytest.raises(WeightsUnavailable, match="another network"):
         backbones.build("mobilenet_v2", ["c3_3"])
 
 
-@pytest.mark.parametrize(("name", "cuts"), [("alexnet", ["c3_3"]), ("vgg16", ["c9_9"]), ("vgg16", [])])
+@pytest.mark.parametrize(
+    ("name", "cuts"), [("alexnet", ["c3_3"]), ("vgg16", ["c9_9"]), ("vgg16", [])]
+)
 def test_unknown_names_are_refused(name, cuts):
     with pytest.raises(CropnbError):
         backbones.build(name, cuts, weights=None)

@@ -1,4 +1,6 @@
-"""Content-blind baselines: on a dataset small enough to follow, and the rows that the real annotations give."""
+"""Content-blind baselines: on a dataset small enough to follow, and the rows that the real
+annotations give.
+"""
 
 import pytest
 import torch
@@ -23,7 +25,11 @@ def scored_dataset(photos: int = 6, seed: int = 0, split: str = "train") -> Crop
 def test_the_prior_is_the_mean_of_each_position():
     dataset = scored_dataset(3)
     prior = baselines.PositionPrior(dataset)
-    cells = [tuple(row) for s in dataset for row in candidates.cells_of(s.boxes, s.width, s.height).tolist()]
+    cells = [
+        tuple(row)
+        for s in dataset
+        for row in candidates.cells_of(s.boxes, s.width, s.height).tolist()
+    ]
     scores = torch.cat([sample.scores for sample in dataset])
     wanted = cells[0]
     mean = scores[[cell == wanted for cell in cells]].mean()
@@ -47,7 +53,9 @@ def test_the_largest_crop_is_taken():
 def test_the_very_anchor_overlaps_wholly_on_any_size():
     cells = candidates.grid_cells(1200, 900)[[7, 60]]
     sizes = ((403, 301), (1024, 768), (577, 1023))
-    samples = [Sample("a", *size, candidates.anchors_at(cells[:1], *size), torch.ones(1)) for size in sizes]
+    samples = [
+        Sample("a", *size, candidates.anchors_at(cells[:1], *size), torch.ones(1)) for size in sizes
+    ]
     overlap = baselines.best_overlaps(CropDataset("gaicd", "test", "gaicd", None, samples), cells)
     assert overlap[:, 0].tolist() == [1, 1, 1]
     assert overlap[:, 1].max() < 1
@@ -67,13 +75,17 @@ def test_fixed_anchors_cover_what_they_were_chosen_for():
 
 
 def test_scores_are_needed():
-    unscored = CropDataset("fcdb", "train", "fcdb", None, [Sample("a", 40, 30, torch.tensor([[0.0, 0, 9, 9]]))])
+    unscored = CropDataset(
+        "fcdb", "train", "fcdb", None, [Sample("a", 40, 30, torch.tensor([[0.0, 0, 9, 9]]))]
+    )
     with pytest.raises(MetricError, match="no scored candidates"):
         baselines.PositionPrior(unscored)
 
 
 def test_rows_keep_the_rules_of_the_ledger():
-    found = baselines.rows(scored_dataset(6), scored_dataset(6, seed=1, split="test"), "python -m cropnb.baselines")
+    found = baselines.rows(
+        scored_dataset(6), scored_dataset(6, seed=1, split="test"), "python -m cropnb.baselines"
+    )
     assert len(found) == 18
     for row in found:
         row.check()
@@ -96,5 +108,9 @@ def test_real_rows(real_data, tmp_path, monkeypatch, capsys):
     for row in ledger.read(baselines.NAME):
         if row.dataset == "gaicd":
             monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
-            again = ledger.one(baselines.NAME, table=row.table, row=row.row, column=row.column, dataset=row.dataset)
-            assert (again.ours, again.low, again.high) == pytest.approx((row.ours, row.low, row.high), abs=2e-4)
+            again = ledger.one(
+                baselines.NAME, table=row.table, row=row.row, column=row.column, dataset=row.dataset
+            )
+            assert (again.ours, again.low, again.high) == pytest.approx(
+                (row.ours, row.low, row.high), abs=2e-4
+            )

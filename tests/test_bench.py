@@ -23,9 +23,16 @@ def test_ratios_are_first_over_second():
 
 @pytest.mark.parametrize(
     ("wanted", "ratio", "status"),
-    [({"at_most": 1.2}, 1.1, 0), ({"at_most": 1.2}, 1.3, 1), ({"at_least": 50}, 60, 0), ({"at_least": 50}, 40, 1)],
+    [
+        ({"at_most": 1.2}, 1.1, 0),
+        ({"at_most": 1.2}, 1.3, 1),
+        ({"at_least": 50}, 60, 0),
+        ({"at_least": 50}, 40, 1),
+    ],
 )
-def test_a_bound_decides_the_exit_status_and_the_row(wanted, ratio, status, tmp_path, monkeypatch, capsys):
+def test_a_bound_decides_the_exit_status_and_the_row(
+    wanted, ratio, status, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
     trial = bench.Ratio(lambda rounds: [ratio] * rounds, "times the other", **wanted)
     monkeypatch.setattr(bench, "measured", lambda: {"trial": trial})

@@ -41,7 +41,8 @@ def test_broadcasts_over_leading_dimensions():
 
 
 def test_the_wrong_iou_that_adds_a_pixel_is_told_apart():
-    # Inclusive corners (x2 - x1 + 1) were common in older code; on small boxes they move IoU visibly.
+    # Inclusive corners (x2 - x1 + 1) were common in older code; on small boxes they move IoU
+    # visibly.
     a, b = torch.tensor([0.0, 0, 4, 4]), torch.tensor([2.0, 2, 6, 6])
     inclusive = 9 / (25 + 25 - 9)
     assert abs(boxes.iou(a, b).item() - inclusive) > 0.05
@@ -83,7 +84,10 @@ def test_normalize_and_back(seed: int, width: int, height: int):
 def test_iou_does_not_change_with_the_unit_of_each_axis():
     a, b = random_boxes(9, 5), random_boxes(9, 6)
     torch.testing.assert_close(
-        boxes.iou(a, b), boxes.iou(boxes.normalize(a, 300, 200), boxes.normalize(b, 300, 200)), rtol=1e-4, atol=1e-5
+        boxes.iou(a, b),
+        boxes.iou(boxes.normalize(a, 300, 200), boxes.normalize(b, 300, 200)),
+        rtol=1e-4,
+        atol=1e-5,
     )
 
 

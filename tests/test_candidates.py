@@ -41,7 +41,8 @@ def test_anchors_follow_their_rule():
 
 
 def test_rounded_anchors_are_whole_pixels_halves_upwards():
-    # At a width of 1024 / 768 centres such as 213.33 and 298.67; at 1000 x 900 some are exactly at .5.
+    # At a width of 1024 / 768 centres such as 213.33 and 298.67; at 1000 x 900 some are exactly at
+    # .5.
     exact = candidates.grid_anchors(1004, 900, rounded=False)
     rounded = candidates.grid_anchors(1004, 900)
     assert torch.equal(rounded, (exact.double() + 0.5 + 1e-6).floor().float())
@@ -53,7 +54,8 @@ def test_limits_are_decided_exactly():
     for scale in range(1, 60):
         assert len(candidates.grid_anchors(9 * scale + 9, 16 * scale + 16)) == 72
         assert len(candidates.grid_anchors(32 * scale, 20 * scale)) == 87
-    # The plausible wrong version, in floating point, keeps some of the twelve that lie on the limit and drops others.
+    # The plausible wrong version, in floating point, keeps some of the twelve that lie on the limit
+    # and drops others.
     ratios = boxes.aspect(candidates.grid_anchors(576, 1024, rounded=False).double())
     assert ((ratios - 0.5).abs() < 1e-6).sum() == 12
     assert 0 < ((ratios - 0.5).abs() < 1e-6).logical_and(ratios > 0.5).sum() < 12
@@ -93,7 +95,9 @@ def test_cells_of_is_the_way_back(size):
     boxes.check(found, width=size[0], height=size[1])
 
 
-@pytest.mark.parametrize("size", [(1500, 1000), (1000, 1500), (1024, 768), (1920, 1080), (333, 97), (17, 900)])
+@pytest.mark.parametrize(
+    "size", [(1500, 1000), (1000, 1500), (1024, 768), (1920, 1080), (333, 97), (17, 900)]
+)
 def test_sliding_windows(size):
     found = candidates.sliding_windows(*size)
     boxes.check(found, width=size[0], height=size[1])
@@ -101,7 +105,9 @@ def test_sliding_windows(size):
     if size in ((1500, 1000), (1000, 1500)):
         assert len(found) == 899
     ratios = boxes.aspect(found.double())
-    wanted = torch.tensor([float(aspect) for aspect in candidates.SLIDING_ASPECTS], dtype=torch.double)
+    wanted = torch.tensor(
+        [float(aspect) for aspect in candidates.SLIDING_ASPECTS], dtype=torch.double
+    )
     assert ((ratios[:, None] / wanted - 1).abs().amin(1) < 1e-3).all()
     assert found[:, 0].min() == 0
     assert found[:, 2].max() == pytest.approx(size[0])

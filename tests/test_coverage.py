@@ -1,4 +1,6 @@
-"""Coverage: the class of random boxes, the nearest candidate by hand, and the rows of the real annotations."""
+"""Coverage: the class of random boxes, the nearest candidate by hand, and the rows of the real
+annotations.
+"""
 
 import pytest
 import torch
@@ -8,21 +10,29 @@ from cropnb.errors import BoxError
 
 
 def test_random_boxes_belong_to_their_class():
-    found = coverage.random_boxes(500, 600, 400, min_area=0.3, max_area=0.6, min_aspect=0.8, max_aspect=1.2, seed=3)
+    found = coverage.random_boxes(
+        500, 600, 400, min_area=0.3, max_area=0.6, min_aspect=0.8, max_aspect=1.2, seed=3
+    )
     share = boxes.area(boxes.check(found, width=600, height=400)) / (600 * 400)
     assert found.shape == (500, 4)
     assert share.min() >= 0.3
     assert share.max() <= 0.6
     assert boxes.aspect(found).min() >= 0.8
     assert boxes.aspect(found).max() <= 1.2
-    again = coverage.random_boxes(500, 600, 400, min_area=0.3, max_area=0.6, min_aspect=0.8, max_aspect=1.2, seed=3)
+    again = coverage.random_boxes(
+        500, 600, 400, min_area=0.3, max_area=0.6, min_aspect=0.8, max_aspect=1.2, seed=3
+    )
     assert torch.equal(found, again)
 
 
 def test_random_boxes_are_even_within_the_class():
-    found = boxes.normalize(coverage.random_boxes(4000, 100, 100, min_area=0.01, min_aspect=0.01, max_aspect=100), 1, 1)
+    found = boxes.normalize(
+        coverage.random_boxes(4000, 100, 100, min_area=0.01, min_aspect=0.01, max_aspect=100), 1, 1
+    )
     # Mirrored boxes are as likely: the mean centre is the photo's.
-    torch.testing.assert_close(boxes.centers(found).mean(0), torch.tensor([50.0, 50.0]).double(), rtol=0, atol=1.0)
+    torch.testing.assert_close(
+        boxes.centers(found).mean(0), torch.tensor([50.0, 50.0]).double(), rtol=0, atol=1.0
+    )
 
 
 def test_a_class_that_is_empty_is_refused():
@@ -40,8 +50,16 @@ def test_few_anchors_cover_large_crops_and_not_small_ones():
     large = coverage.random_boxes(500, 600, 400)
     small = coverage.random_boxes(500, 600, 400, min_area=0.25, max_area=0.5)
     anchors, windows = candidates.grid_anchors(600, 400), candidates.sliding_windows(600, 400)
-    assert coverage.nearest_iou(large, anchors).mean() > coverage.nearest_iou(large, windows).mean() > 0.85
-    assert coverage.nearest_iou(small, anchors).mean() < 0.7 < coverage.nearest_iou(small, windows).mean()
+    assert (
+        coverage.nearest_iou(large, anchors).mean()
+        > coverage.nearest_iou(large, windows).mean()
+        > 0.85
+    )
+    assert (
+        coverage.nearest_iou(small, anchors).mean()
+        < 0.7
+        < coverage.nearest_iou(small, windows).mean()
+    )
 
 
 def test_rows_of_the_real_annotations(real_data):

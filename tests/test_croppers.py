@@ -147,15 +147,27 @@ def test_baselines(photo, name, aspect, box):
 def test_rounding_to_pixels_keeps_the_ratio_and_stays_inside(photo):
     crop = croppers.Crop(torch.tensor([0.4, 0.6, 30.6, 30.4]), None, photo)
     assert crop.pixels == (0, 1, 30, 31)  # corners rounded one by one would give 31 × 29
-    assert croppers.Crop(torch.tensor([119.8, 89.8, 120.0, 90.0]), None, photo).pixels == (119, 89, 120, 90)
-    assert croppers.Crop(torch.tensor([0.0, 0.0, 120.0, 90.0]), None, photo).pixels == (0, 0, 120, 90)
+    assert croppers.Crop(torch.tensor([119.8, 89.8, 120.0, 90.0]), None, photo).pixels == (
+        119,
+        89,
+        120,
+        90,
+    )
+    assert croppers.Crop(torch.tensor([0.0, 0.0, 120.0, 90.0]), None, photo).pixels == (
+        0,
+        0,
+        120,
+        90,
+    )
 
 
 def test_one_pixel_is_enough_for_a_baseline_and_too_little_to_choose_in(toy):
     pixel = Image.new("RGB", (1, 1))
     for name in croppers.BASELINES:
         assert cropnb.load(name)(pixel)[0].image().size == (1, 1)
-    with pytest.raises(ImageError, match="1 × 1, too small for toy to choose in; each side needs 16"):
+    with pytest.raises(
+        ImageError, match="1 × 1, too small for toy to choose in; each side needs 16"
+    ):
         toy(pixel)
     with pytest.raises(ImageError, match="1 × 900"):
         toy(Image.new("RGB", (1, 900)))
@@ -233,7 +245,9 @@ def test_k_is_a_whole_number_from_1(toy, photo, k):
 
 
 def test_scores_that_are_not_finite_are_not_ranked(toy, photo, monkeypatch):
-    monkeypatch.setattr(toy.method, "score_boxes", lambda image, boxes: torch.full((len(boxes),), float("nan")))
+    monkeypatch.setattr(
+        toy.method, "score_boxes", lambda image, boxes: torch.full((len(boxes),), float("nan"))
+    )
     with pytest.raises(CropnbError, match="not finite"):
         toy(photo)
 
@@ -277,11 +291,15 @@ def test_each_method_crops_with_the_weights_that_it_comes_with(name, photo):
             crops = cropper(photo, k=3)
     else:
         crops = cropper(photo, k=3)
-        assert [crop.score for crop in crops] == sorted((crop.score for crop in crops), reverse=True)
+        assert [crop.score for crop in crops] == sorted(
+            (crop.score for crop in crops), reverse=True
+        )
     boxes = torch.stack([crop.box for crop in crops])
     assert boxes[0].equal(best.box)
     if hasattr(cropper.method, "score_boxes"):
-        assert cropper.score(photo, boxes).tolist() == pytest.approx([crop.score for crop in crops], abs=1e-4)
+        assert cropper.score(photo, boxes).tolist() == pytest.approx(
+            [crop.score for crop in crops], abs=1e-4
+        )
     else:
         with pytest.raises(CropnbError, match="scores no boxes"):
             cropper.score(photo, boxes)

@@ -27,7 +27,9 @@ def status(capsys):
     return run
 
 
-def test_status_of_an_empty_folder_names_all_seven_and_where_it_looked(tmp_path, monkeypatch, status):
+def test_status_of_an_empty_folder_names_all_seven_and_where_it_looked(
+    tmp_path, monkeypatch, status
+):
     monkeypatch.setenv("CROPNB_DATA", str(tmp_path))
     code, lines = status()
     assert code == 0
@@ -47,27 +49,48 @@ def test_status_counts_annotations_and_photos_and_reports_damage(tmp_path, statu
     assert code == 0
     assert lines[:2] == [
         f"gaicd: {tmp_path / 'gaicd'}",
-        "  train: 1 of 1036 annotations with 2 boxes, 0 photos; missing: 1035 annotations, 1 photos",
+        "  train: 1 of 1036 annotations with 2 boxes, 0 photos; missing: 1035 annotations, 1 "
+        "photos",
     ]
     assert "test: can't be used" in lines[2]
     assert "b.txt, line 1" in lines[2]
 
 
-def test_status_names_the_chapters_and_pending_rows_that_a_missing_dataset_blocks(tmp_path, monkeypatch, status):
+def test_status_names_the_chapters_and_pending_rows_that_a_missing_dataset_blocks(
+    tmp_path, monkeypatch, status
+):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
-    common = {"paper": "vrn", "row": "VRN", "dataset": "gaicd", "split": "test", "verdict": "pending", "note": "photos"}
-    rows = [ledger.Row(table=table, column=column, **common) for table, column in (("Table 1", "a"), ("Table 1", "b"))]
-    ledger.record("vrn", [*rows, ledger.Row(table="Table 2", column="a", **{**common, "dataset": "fcdb"})])
+    common = {
+        "paper": "vrn",
+        "row": "VRN",
+        "dataset": "gaicd",
+        "split": "test",
+        "verdict": "pending",
+        "note": "photos",
+    }
+    rows = [
+        ledger.Row(table=table, column=column, **common)
+        for table, column in (("Table 1", "a"), ("Table 1", "b"))
+    ]
+    ledger.record(
+        "vrn", [*rows, ledger.Row(table="Table 2", column="a", **{**common, "dataset": "fcdb"})]
+    )
     _, lines = status(str(tmp_path))
     gaicd = lines[: lines.index(f"gaicd_v2: {tmp_path / 'gaicd_v2'}")]
     assert "  blocks: papers/asm_net: Table 4" in gaicd
-    assert gaicd[-1] == "  blocks: 2 pending rows of the ledger vrn (chapter papers/vrn): Table 1 (2 rows)"
-    assert "  blocks: 1 pending rows of the ledger vrn (chapter papers/vrn): Table 2 (1 rows)" in lines
+    assert (
+        gaicd[-1]
+        == "  blocks: 2 pending rows of the ledger vrn (chapter papers/vrn): Table 1 (2 rows)"
+    )
+    assert (
+        "  blocks: 1 pending rows of the ledger vrn (chapter papers/vrn): Table 2 (1 rows)" in lines
+    )
 
 
 def test_status_says_which_splits_are_ours(tmp_path, status):
     _, lines = status(str(tmp_path))
-    assert sum(line.startswith("  split: ours") for line in lines) == 2  # CPC and CUHK-ICD publish no list
+    # CPC and CUHK-ICD publish no list
+    assert sum(line.startswith("  split: ours") for line in lines) == 2
 
 
 @pytest.mark.parametrize("name", manifest.entries())
@@ -108,7 +131,9 @@ def test_a_folder_by_hand_then_nothing_to_do_then_the_cache(tmp_path, monkeypatc
                 parents=True, exist_ok=True
             )
         Image.new("RGB", (600, 480)).save(tmp_path / f"mine/GAIC/images/{split}/{name}.jpg")
-        (tmp_path / f"mine/GAIC/annotations/{name}.txt").write_text("20 25 460 575 3.14\n20 25 420 525 -2\n")
+        (tmp_path / f"mine/GAIC/annotations/{name}.txt").write_text(
+            "20 25 460 575 3.14\n20 25 420 525 -2\n"
+        )
     root = ["--root", str(tmp_path / "data"), "--quiet"]
     assert program.main("gaicd", [*root, "--from", str(tmp_path / "mine")]) == 0
     assert "done. 2 of 1236 annotated photos and 2 photo files" in capsys.readouterr().out
@@ -116,7 +141,8 @@ def test_a_folder_by_hand_then_nothing_to_do_then_the_cache(tmp_path, monkeypatc
     assert "nothing to do" in capsys.readouterr().out
     assert program.main("gaicd", [*root, "--prepare", "256"]) == 0
     assert "gaicd, test: 1 photos prepared with 256 pixels" in capsys.readouterr().out
-    assert program.main("gaicd", root) == 0  # what was prepared doesn't count as a photo, nor gets lost
+    # what was prepared doesn't count as a photo, nor gets lost
+    assert program.main("gaicd", root) == 0
     assert "2 photo files" in capsys.readouterr().out
 
 

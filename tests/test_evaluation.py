@@ -1,4 +1,6 @@
-"""Croppers against boxes that people drew: answers known beforehand, and the real photographs where they are."""
+"""Croppers against boxes that people drew: answers known beforehand, and the real photographs where
+they are.
+"""
 
 import pytest
 import torch
@@ -14,28 +16,40 @@ def dataset(*truths):
     """Grey photos, one for each list of true boxes."""
     photo = to_image(torch.full((3, HEIGHT, WIDTH), 0.5))
     samples = [
-        Sample(f"photo {i}", WIDTH, HEIGHT, torch.tensor(boxes, dtype=torch.float), load_photo=lambda: photo)
+        Sample(
+            f"photo {i}",
+            WIDTH,
+            HEIGHT,
+            torch.tensor(boxes, dtype=torch.float),
+            load_photo=lambda: photo,
+        )
         for i, boxes in enumerate(truths)
     ]
     return CropDataset("toy", "test", "flms", None, samples)
 
 
 def test_the_full_frame_by_hand():
-    found = evaluation.measure(croppers.load("full"), dataset([[0, 0, 120, 160]], [[0, 0, 240, 160]]), False, False)
+    found = evaluation.measure(
+        croppers.load("full"), dataset([[0, 0, 120, 160]], [[0, 0, 240, 160]]), False, False
+    )
     assert found["IoU"].tolist() == [0.5, 1.0]
     assert found["BDE"].tolist() == pytest.approx([0.125, 0.0])
 
 
 def test_a_required_ratio_is_that_of_the_true_crop():
     square = dataset([[40, 0, 200, 160]])
-    assert evaluation.measure(croppers.load("center_window"), square, True, False)["IoU"].item() == 1
-    assert evaluation.measure(croppers.load("center_window"), square, False, False)["IoU"].item() == pytest.approx(
-        2 / 3
+    assert (
+        evaluation.measure(croppers.load("center_window"), square, True, False)["IoU"].item() == 1
     )
+    assert evaluation.measure(croppers.load("center_window"), square, False, False)[
+        "IoU"
+    ].item() == pytest.approx(2 / 3)
 
 
 def test_both_numbers_come_from_the_best_matching_box():
-    found = evaluation.measure(croppers.load("full"), dataset([[0, 0, 60, 80], [0, 0, 200, 160]]), False, False)
+    found = evaluation.measure(
+        croppers.load("full"), dataset([[0, 0, 60, 80], [0, 0, 200, 160]]), False, False
+    )
     assert found["IoU"].item() == pytest.approx(200 / 240)
     assert found["BDE"].item() == pytest.approx(40 / 240 / 4)
 
@@ -66,12 +80,18 @@ def test_libvips_tells_which_pixels_it_took(aspect):
     x1, y1, x2, y2 = (int(value) for value in box.tolist())
     assert (x2 - x1) / (y2 - y1) == pytest.approx(aspect, rel=0.02)
     array = np.asarray(to_image(photo))
-    found = pyvips.Image.new_from_array(array).smartcrop(x2 - x1, y2 - y1, interesting="attention").numpy()
+    found = (
+        pyvips.Image.new_from_array(array)
+        .smartcrop(x2 - x1, y2 - y1, interesting="attention")
+        .numpy()
+    )
     assert (array[y1:y2, x1:x2] == found).all()
 
 
 def test_libvips_without_a_ratio_takes_the_whole_photo():
-    assert evaluation.VipsCrop().propose(torch.full((3, 20, 30), 0.5))[0].tolist() == [[0, 0, 30, 20]]
+    assert evaluation.VipsCrop().propose(torch.full((3, 20, 30), 0.5))[0].tolist() == [
+        [0, 0, 30, 20]
+    ]
 
 
 class FarRight:
@@ -101,7 +121,9 @@ def test_a_scoring_method_may_choose_among_many_windows_of_the_ratio():
 
 def test_rows_compare_with_the_centred_window_photo_by_photo(tmp_path, monkeypatch):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
-    found = evaluation.rows(["full"], dataset([[20, 10, 220, 150]], [[0, 0, 240, 160]]), "python -m trial")
+    found = evaluation.rows(
+        ["full"], dataset([[20, 10, 220, 150]], [[0, 0, 240, 160]]), "python -m trial"
+    )
     ledger.record(evaluation.NAME, found)
     assert {(row.table, row.row) for row in found} == {
         (evaluation.FREE, "center"),
@@ -126,10 +148,18 @@ def test_missing_photos_are_said_in_one_line(tmp_path, monkeypatch, capsys):
 def test_the_recorded_baselines_come_out_again(real_data, capsys):
     assert evaluation.main(["--methods", "full"]) == 0
     printed = capsys.readouterr().out
-    for name, table in (("full", evaluation.FREE), ("center", evaluation.FREE), ("center_window", evaluation.REQUIRED)):
+    for name, table in (
+        ("full", evaluation.FREE),
+        ("center", evaluation.FREE),
+        ("center_window", evaluation.REQUIRED),
+    ):
         written = ledger.one(evaluation.NAME, table=table, row=name, column="IoU", dataset="fcdb")
         assert written.images == 48
-        line = next(line for line in printed.splitlines() if line.startswith(table) and f"{name:16}IoU" in line)
+        line = next(
+            line
+            for line in printed.splitlines()
+            if line.startswith(table) and f"{name:16}IoU" in line
+        )
         assert f"{written.ours:.3f} [{written.low:.3f}, {written.high:.3f}]" in line
 
 
@@ -139,6 +169,9 @@ def test_the_recorded_croppers_come_out_again(real_data):
 
     photos = datasets.load("fcdb", "test").with_photos()
     for name in ("gaic", "vrn"):
-        written = ledger.one(evaluation.NAME, table=evaluation.FREE, row=name, column="IoU", dataset="fcdb")
+        written = ledger.one(
+            evaluation.NAME, table=evaluation.FREE, row=name, column="IoU", dataset="fcdb"
+        )
         found = evaluation.measure(evaluation.load(name), photos, False, False)["IoU"].mean().item()
-        assert found == pytest.approx(written.ours, abs=0.01)  # a near tie of two anchors may fall otherwise elsewhere
+        # a near tie of two anchors may fall otherwise elsewhere
+        assert found == pytest.approx(written.ours, abs=0.01)

@@ -10,14 +10,23 @@ import torch
 from PIL import Image, ImageCms
 
 from cropnb.errors import CropnbError, ImageError
-from cropnb.images import photo_size, read_photo, resize_short_side, short_side_size, to_image, to_tensor
+from cropnb.images import (
+    photo_size,
+    read_photo,
+    resize_short_side,
+    short_side_size,
+    to_image,
+    to_tensor,
+)
 
-# Red left, blue right, in the upper half; green and yellow below: any flip, turn or swap of channels shows.
+# Red left, blue right, in the upper half; green and yellow below: any flip, turn or swap of
+# channels shows.
 UPRIGHT = np.zeros((12, 20, 3), np.uint8)
 UPRIGHT[:6, :10], UPRIGHT[:6, 10:] = (255, 0, 0), (0, 0, 255)
 UPRIGHT[6:, :10], UPRIGHT[6:, 10:] = (0, 255, 0), (255, 255, 0)
 
-# EXIF: what row 0 and column 0 of the stored pixels are in the upright photo, as the standard words it.
+# EXIF: what row 0 and column 0 of the stored pixels are in the upright photo, as the standard words
+# it.
 STORED = {
     1: UPRIGHT,
     2: np.fliplr(UPRIGHT),  # top, right
@@ -46,7 +55,9 @@ def test_exif_orientation_gives_the_upright_photo(tmp_path, orientation, suffix)
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = tmp_path / f"photo.{suffix}"
-    options = {"jpg": {"quality": 100, "subsampling": 0}, "webp": {"lossless": True}}.get(suffix, {})
+    options = {"jpg": {"quality": 100, "subsampling": 0}, "webp": {"lossless": True}}.get(
+        suffix, {}
+    )
     Image.fromarray(np.ascontiguousarray(STORED[orientation])).save(path, exif=exif, **options)
     same(read_photo(path), UPRIGHT, tolerance=8 if suffix == "jpg" else 0)
     assert photo_size(path) == (20, 12)
@@ -110,13 +121,33 @@ GOOD = {
     "cmyk.jpg": (cmyk, (8, 8), (0, 0), (255, 0, 0)),
     "grey16.png": (grey16, (4, 1), (3, 0), (255, 255, 255)),
     "grey16.tif": (grey16, (4, 1), (2, 0), (128, 128, 128)),
-    "palette.png": (lambda path: Image.fromarray(UPRIGHT).quantize(4).save(path), (20, 12), (19, 0), (0, 0, 255)),
+    "palette.png": (
+        lambda path: Image.fromarray(UPRIGHT).quantize(4).save(path),
+        (20, 12),
+        (19, 0),
+        (0, 0, 255),
+    ),
     "palette_transparent.png": (palette_with_transparency, (4, 1), (0, 0), (255, 255, 255)),
     "palette_opaque_part.png": (palette_with_transparency, (4, 1), (1, 0), (0, 0, 255)),
     "grey.jpg": (lambda path: Image.new("L", (8, 8), 77).save(path), (8, 8), (3, 3), (77, 77, 77)),
-    "bilevel.png": (lambda path: Image.new("1", (8, 8), 1).save(path), (8, 8), (3, 3), (255, 255, 255)),
-    "la.png": (lambda path: Image.new("LA", (8, 8), (0, 0)).save(path), (8, 8), (3, 3), (255, 255, 255)),
-    "rgba.png": (lambda path: Image.new("RGBA", (8, 8), (255, 0, 0, 51)).save(path), (8, 8), (3, 3), (255, 204, 204)),
+    "bilevel.png": (
+        lambda path: Image.new("1", (8, 8), 1).save(path),
+        (8, 8),
+        (3, 3),
+        (255, 255, 255),
+    ),
+    "la.png": (
+        lambda path: Image.new("LA", (8, 8), (0, 0)).save(path),
+        (8, 8),
+        (3, 3),
+        (255, 255, 255),
+    ),
+    "rgba.png": (
+        lambda path: Image.new("RGBA", (8, 8), (255, 0, 0, 51)).save(path),
+        (8, 8),
+        (3, 3),
+        (255, 204, 204),
+    ),
     "rgb_with_a_transparent_colour.png": (
         lambda path: Image.new("RGB", (8, 8), "black").save(path, transparency=(0, 0, 0)),
         (8, 8),
@@ -124,12 +155,32 @@ GOOD = {
         (255, 255, 255),
     ),
     "animated.gif": (animation, (20, 12), (19, 11), (255, 255, 0)),
-    "animated.webp": (lambda path: animation(path, lossless=True), (20, 12), (19, 11), (255, 255, 0)),
+    "animated.webp": (
+        lambda path: animation(path, lossless=True),
+        (20, 12),
+        (19, 11),
+        (255, 255, 0),
+    ),
     "animated.png": (animation, (20, 12), (19, 11), (255, 255, 0)),
     "pages.tif": (animation, (20, 12), (19, 11), (255, 255, 0)),
-    "one_pixel.png": (lambda path: Image.new("RGB", (1, 1), "red").save(path), (1, 1), (0, 0), (255, 0, 0)),
-    "strip.png": (lambda path: Image.new("RGB", (1, 900), "red").save(path), (1, 900), (0, 899), (255, 0, 0)),
-    "named_wrongly.jpg": (lambda path: Image.fromarray(UPRIGHT).save(path, "PNG"), (20, 12), (0, 0), (255, 0, 0)),
+    "one_pixel.png": (
+        lambda path: Image.new("RGB", (1, 1), "red").save(path),
+        (1, 1),
+        (0, 0),
+        (255, 0, 0),
+    ),
+    "strip.png": (
+        lambda path: Image.new("RGB", (1, 900), "red").save(path),
+        (1, 900),
+        (0, 899),
+        (255, 0, 0),
+    ),
+    "named_wrongly.jpg": (
+        lambda path: Image.fromarray(UPRIGHT).save(path, "PNG"),
+        (20, 12),
+        (0, 0),
+        (255, 0, 0),
+    ),
 }
 
 
@@ -144,7 +195,9 @@ def test_unusual_photos_are_read(tmp_path, name):
     assert not getattr(image, "is_animated", False)
 
 
-@pytest.mark.parametrize("mode", ["La", "RGBa", "PA", "HSV", "YCbCr", "LAB", "RGBX", "I;16B", "F", "I"])
+@pytest.mark.parametrize(
+    "mode", ["La", "RGBa", "PA", "HSV", "YCbCr", "LAB", "RGBX", "I;16B", "F", "I"]
+)
 def test_every_mode_of_pil_becomes_rgb(mode):
     blank = Image.new(mode, (5, 4))
     assert read_photo(blank).mode == "RGB"
@@ -174,10 +227,17 @@ def huge_png(path, side=20_000):
     """A header of 20 000 × 20 000 pixels with next to nothing behind it."""
 
     def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b""))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + header
+        + chunk(b"IDAT", zlib.compress(bytes(100)))
+        + chunk(b"IEND", b"")
+    )
 
 
 def jpeg(size=(200, 200)):
@@ -189,7 +249,9 @@ def jpeg(size=(200, 200)):
 
 def png():
     stream = BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(stream, "PNG")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(
+        stream, "PNG"
+    )
     return stream.getvalue()
 
 
@@ -200,11 +262,17 @@ BAD_FILES = {
     "zero_bytes.jpg": (lambda path: path.write_bytes(b""), "0 bytes"),
     "text.jpg": (lambda path: path.write_text("This is no photo."), "not a photo.*JPEG or PNG"),
     "page.jpg": (lambda path: path.write_text("<html>404 Not Found</html>"), "not a photo"),
-    "noise.png": (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256))), "not a photo|damaged"),
+    "noise.png": (
+        lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256))),
+        "not a photo|damaged",
+    ),
     "huge.png": (huge_png, "20000 × 20000|pixels; make it smaller"),
     "folder.jpg": (lambda path: path.mkdir(), "is a folder"),
     "missing.jpg": (lambda path: None, "there is no file"),
-    "drawing.svg": (lambda path: path.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>"), "not a photo"),
+    "drawing.svg": (
+        lambda path: path.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>"),
+        "not a photo",
+    ),
 }
 
 
@@ -241,7 +309,10 @@ BAD_VALUES = {
     "list": ([[0, 0, 0]], "list"),
     "a float image outside of 0…1": (Image.new("F", (4, 4), 7.0), "0…1"),
     "32-bit greys": (Image.new("I", (4, 4), 100_000), "16 bits"),
-    "an image too large to decode": (Image.frombuffer("1", (20_000, 20_000), bytes(2500 * 20_000)), "20000 × 20000"),
+    "an image too large to decode": (
+        Image.frombuffer("1", (20_000, 20_000), bytes(2500 * 20_000)),
+        "20000 × 20000",
+    ),
 }
 
 

@@ -1,4 +1,6 @@
-"""A bare GPU machine has PyTorch and little else: the package must import, and its programs start, without the rest."""
+"""A bare GPU machine has PyTorch and little else: the package must import, and its programs start,
+without the rest.
+"""
 
 import subprocess
 import sys
@@ -31,13 +33,19 @@ print(len(names))
 
 
 def test_everything_but_the_figures_imports_and_every_program_starts_without_jupyter():
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 30
 
 
 def test_a_blocked_module_would_be_noticed():
-    program = PROGRAM.replace('("cropnb.widgets", "cropnb.notebook", "cropnb.la2c.env")', '("cropnb.none",)')
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    program = PROGRAM.replace(
+        '("cropnb.widgets", "cropnb.notebook", "cropnb.la2c.env")', '("cropnb.none",)'
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
     assert done.returncode != 0
     assert "ModuleNotFoundError" in done.stderr

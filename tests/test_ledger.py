@@ -134,9 +134,11 @@ def test_a_failing_write_leaves_the_old_file(tmp_path, monkeypatch):
 
 def test_a_kill_in_the_middle_leaves_a_whole_file(tmp_path):
     program = (
-        "import itertools\nfrom dataclasses import replace\nfrom tests.test_ledger import ROW, ledger\n"
+        "import itertools\nfrom dataclasses import replace\nfrom tests.test_ledger import ROW, "
+        "ledger\n"
         "for n in itertools.count():\n"
-        "    ledger.record('trial', [replace(ROW, column=str(c), ours=0.4 + n % 10 / 100) for c in range(300)])\n"
+        "    ledger.record('trial', [replace(ROW, column=str(c), ours=0.4 + n % 10 / 100) for c "
+        "in range(300)])\n"
         "    print(n, flush=True)\n"
     )
     for _ in range(3):

@@ -15,7 +15,9 @@ from cropnb.errors import BoxError, ImageError, LedgerError
 from cropnb.ledger import Row
 from cropnb.training import History
 
-matplotlib = pytest.importorskip("matplotlib", reason="the chapters' pictures need the package's extra `book`")
+matplotlib = pytest.importorskip(
+    "matplotlib", reason="the chapters' pictures need the package's extra `book`"
+)
 matplotlib.use("agg")
 
 
@@ -35,7 +37,13 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         paper_value=50.0, ours=49.25, low=42.5, high=56.0, **common,
     )  # fmt: skip
     drawn = Row(
-        table="Table 2", row="full | all", column="Acc 5", dataset="scenes", verdict="measured", ours=61.5, **common
+        table="Table 2",
+        row="full | all",
+        column="Acc 5",
+        dataset="scenes",
+        verdict="measured",
+        ours=61.5,
+        **common,
     )
     pending = Row(
         paper="vrn", table="Table 2", row="full | all", column="Acc 5", dataset="gaicd", split="test",
@@ -103,7 +111,13 @@ def test_ledger_table_takes_any_fields_and_refuses_others(results: Path) -> None
 
 def test_boxes_are_drawn_where_they_are(ax) -> None:
     photo = np.full((60, 90, 3), 128, np.uint8)
-    notebook.draw_boxes(ax, photo, torch.tensor([[10.0, 20, 50, 40], [0, 0, 90, 60]]), ["a", "b"], ["green", "#123456"])
+    notebook.draw_boxes(
+        ax,
+        photo,
+        torch.tensor([[10.0, 20, 50, 40], [0, 0, 90, 60]]),
+        ["a", "b"],
+        ["green", "#123456"],
+    )
     assert ax.get_xlim() == (0, 90)
     assert ax.get_ylim() == (60, 0)  # y points down
     drawn = [line for line in ax.lines if line.get_color() != "white"]
@@ -128,7 +142,9 @@ def test_one_box_no_box_and_bad_boxes(ax) -> None:
 
 
 def test_the_palette_keeps_its_distance() -> None:
-    rgb = np.array([[int(color[at : at + 2], 16) for at in (1, 3, 5)] for color in notebook.COLORS.values()])
+    rgb = np.array(
+        [[int(color[at : at + 2], 16) for at in (1, 3, 5)] for color in notebook.COLORS.values()]
+    )
     gaps = np.abs(rgb[:, None] - rgb[None]).sum(-1) + 1000 * np.eye(len(rgb))
     assert gaps.min() > 60
 
@@ -176,5 +192,7 @@ def test_sample_photos_come_with_credits() -> None:
 
 def test_nothing_of_the_book_is_imported_before_it_is_used() -> None:
     program = "import sys, cropnb.notebook; print({'matplotlib', 'skimage', 'IPython', 'anywidget'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
+    )
     assert done.stdout.strip() == "set()"

@@ -20,7 +20,12 @@ def test_options_reach_the_program_and_set_the_threads():
         assert program.run(main, program.options("vrn", ["smoke", "cpu"]), given) == 0
     finally:
         torch.set_num_threads(before)
-    assert (seen["profile"], seen["seeds"], seen["threads_used"], seen["arguments"]) == ("cpu", [0, 2], 1, given)
+    assert (seen["profile"], seen["seeds"], seen["threads_used"], seen["arguments"]) == (
+        "cpu",
+        [0, 2],
+        1,
+        given,
+    )
 
 
 def test_a_typed_error_is_one_line_and_a_plain_bug_is_not_hidden(capsys):

@@ -19,8 +19,15 @@ def hits(share, photos=200):
 
 
 def test_a_number_on_the_papers_dataset_is_compared_with_print():
-    near = reproduction.measured(Context("vrn", "gaicd", ["--record"]), "Table 2", "FS", "Acc 1/5", hits(0.60))
-    assert (near.paper_value, near.verdict, near.ours, near.images) == (PRINTED, "within", 60.0, 200)
+    near = reproduction.measured(
+        Context("vrn", "gaicd", ["--record"]), "Table 2", "FS", "Acc 1/5", hits(0.60)
+    )
+    assert (near.paper_value, near.verdict, near.ours, near.images) == (
+        PRINTED,
+        "within",
+        60.0,
+        200,
+    )
     assert near.command == "python -m cropnb.vrn --record"
     far = reproduction.measured(Context("vrn", "gaicd", []), "Table 2", "FS", "Acc 1/5", hits(0.2))
     assert far.verdict == "contradicts"
@@ -28,7 +35,9 @@ def test_a_number_on_the_papers_dataset_is_compared_with_print():
 
 
 def test_a_number_on_scenes_is_not():
-    row = reproduction.measured(Context("vrn", "scenes", []), "Table 2", "FS", "Acc 1/5", [hits(0.6), hits(0.7)])
+    row = reproduction.measured(
+        Context("vrn", "scenes", []), "Table 2", "FS", "Acc 1/5", [hits(0.6), hits(0.7)]
+    )
     assert (row.paper_value, row.verdict, row.images) == (None, "measured", 200)
     assert row.low < row.ours == 65.0 < row.high
 
@@ -62,7 +71,9 @@ def test_a_claim_holds_only_with_its_whole_interval():
 def test_pending_rows_are_what_was_not_measured():
     waiting = reproduction.pending("vrn", "get {dataset}")
     assert {row.note for row in waiting} == {"get gaicd"}
-    assert len(waiting) == sum(len(table.own) * len(table.columns) for table in paper.read("vrn").tables.values())
+    assert len(waiting) == sum(
+        len(table.own) * len(table.columns) for table in paper.read("vrn").tables.values()
+    )
     context = Context("vrn", "gaicd", [], profile="full")
     ledger.record("vrn", reproduction.measured(context, "Table 2", "FS", "Acc 1/5", hits(0.6)))
     left = reproduction.pending("vrn", "get {dataset}", ["Table 2"])
@@ -71,7 +82,9 @@ def test_pending_rows_are_what_was_not_measured():
 
 
 def test_rounding_leaves_no_negative_zero():
-    row = reproduction.claim(Context("vrn", "scenes", []), "none", "SRCC", [0.5, 0.5], [0.50001, 0.5])
+    row = reproduction.claim(
+        Context("vrn", "scenes", []), "none", "SRCC", [0.5, 0.5], [0.50001, 0.5]
+    )
     assert str(row.ours) == "0.0"
 
 

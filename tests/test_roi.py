@@ -21,7 +21,9 @@ def boxes(count=20, seed=1):
 
 
 def bilinear(plane, x, y):
-    """The value of a plane (h, w) at a point in feature cells, whose centres lie at k + 0.5; by hand."""
+    """The value of a plane (h, w) at a point in feature cells, whose centres lie at k + 0.5; by
+    hand.
+    """
     height, width = plane.shape
     x, y = min(max(x - 0.5, 0), width - 1), min(max(y - 0.5, 0), height - 1)
     left, top = int(x), int(y)
@@ -32,7 +34,9 @@ def bilinear(plane, x, y):
 
 
 def region_by_hand(plane, box, size, whole=None):
-    """RoIAlign of `box`, or RoDAlign when `whole` is given: the mean of 2 × 2 points a cell, one point at a time."""
+    """RoIAlign of `box`, or RoDAlign when `whole` is given: the mean of 2 × 2 points a cell, one
+    point at a time.
+    """
     x1, y1, x2, y2 = (value / STRIDE for value in (whole if whole is not None else box))
     out = torch.zeros(size, size, dtype=plane.dtype)
     for row in range(size):
@@ -60,7 +64,9 @@ def test_rod_align_by_hand():
     found = roi.rod_align(maps, [views], 5, STRIDE)
     for view, value in zip(views.tolist(), found, strict=True):
         for plane, cells in zip(maps[0], value, strict=True):
-            torch.testing.assert_close(cells, region_by_hand(plane, view, 5, (0, 0, 384, 256)), rtol=0, atol=1e-5)
+            torch.testing.assert_close(
+                cells, region_by_hand(plane, view, 5, (0, 0, 384, 256)), rtol=0, atol=1e-5
+            )
 
 
 def test_a_region_that_discards_nothing_leaves_nothing_and_one_that_keeps_nothing_leaves_all():
@@ -84,7 +90,8 @@ def test_keeping_the_inside_by_mistake_is_seen():
 
 
 def test_forgetting_the_half_pixel_is_seen():
-    ramp = torch.arange(24.0).expand(1, 1, 16, 24) + 0.5  # a cell's value is its centre's x in cells
+    # a cell's value is its centre's x in cells
+    ramp = torch.arange(24.0).expand(1, 1, 16, 24) + 0.5
     view = torch.tensor([[64.0, 64.0, 208.0, 208.0]])
     right = roi.roi_align(ramp, [view], 9, STRIDE)[0, 0, 0]
     torch.testing.assert_close(right, (64 + 16 * (torch.arange(9) + 0.5)) / STRIDE)
@@ -96,13 +103,23 @@ def test_photos_of_a_batch_keep_their_own_boxes():
     maps, first, second = features(batch=2), boxes(3), boxes(5, seed=2)
     for align in (roi.roi_align, roi.rod_align):
         together = align(maps, [first, second], 9, STRIDE)
-        apart = torch.cat([align(maps[:1], [first], 9, STRIDE), align(maps[1:], [second], 9, STRIDE)])
+        apart = torch.cat(
+            [align(maps[:1], [first], 9, STRIDE), align(maps[1:], [second], 9, STRIDE)]
+        )
         torch.testing.assert_close(together, apart)
 
 
 @pytest.mark.parametrize("align", [roi.roi_align, roi.rod_align])
 def test_gradients_are_those_of_finite_differences(align):
-    maps = torch.randn(1, 2, 6, 6, dtype=torch.double, generator=torch.Generator().manual_seed(3), requires_grad=True)
+    maps = torch.randn(
+        1,
+        2,
+        6,
+        6,
+        dtype=torch.double,
+        generator=torch.Generator().manual_seed(3),
+        requires_grad=True,
+    )
     views = torch.tensor([[10.0, 12.0, 70.0, 81.0], [3.0, 30.0, 50.0, 90.0]], dtype=torch.double)
     assert torch.autograd.gradcheck(lambda values: align(values, [views], 3, STRIDE), (maps,))
 
@@ -116,7 +133,9 @@ def test_the_same_on_cpu_and_gpu(align):
     torch.testing.assert_close(here, there, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("views", [[torch.zeros(3, 5)], [torch.zeros(4)], [], [torch.zeros(1, 4)] * 2])
+@pytest.mark.parametrize(
+    "views", [[torch.zeros(3, 5)], [torch.zeros(4)], [], [torch.zeros(1, 4)] * 2]
+)
 def test_boxes_of_another_shape_are_refused(views):
     for align in (roi.roi_align, roi.rod_align):
         with pytest.raises(BoxError):

@@ -11,7 +11,9 @@ from cropnb.saliency import spectral_residual
 def picture(seed: int = 0, height: int = 120, width: int = 200) -> np.ndarray:
     """Smooth stripes with one small disc that is unlike the rest: (H, W, 3) uint8."""
     y, x = np.mgrid[:height, :width]
-    stripes = 110 + 40 * np.sin(x / 9) + np.random.default_rng(seed).normal(scale=3, size=(height, width))
+    stripes = (
+        110 + 40 * np.sin(x / 9) + np.random.default_rng(seed).normal(scale=3, size=(height, width))
+    )
     image = np.repeat(stripes[..., None], 3, axis=2)
     image[(x - 150) ** 2 + (y - 40) ** 2 < 90] = (250, 40, 30)
     return image.clip(0, 255).astype(np.uint8)
@@ -23,7 +25,9 @@ def as_tensor(image: np.ndarray) -> torch.Tensor:
 
 def opencv(image: np.ndarray) -> np.ndarray:
     cv2 = pytest.importorskip("cv2")
-    done, reference = cv2.saliency.StaticSaliencySpectralResidual_create().computeSaliency(image[..., ::-1].copy())
+    done, reference = cv2.saliency.StaticSaliencySpectralResidual_create().computeSaliency(
+        image[..., ::-1].copy()
+    )
     assert done
     return reference
 
@@ -55,7 +59,8 @@ def test_the_odd_one_out_is_salient():
 
 
 def test_without_the_residual_it_would_be_another_map():
-    # The plausible wrong version keeps the log amplitude instead of subtracting its mean: it shows the photo again.
+    # The plausible wrong version keeps the log amplitude instead of subtracting its mean: it shows
+    # the photo again.
     image = as_tensor(picture())
     gray = image.mean(0)
     again = torch.fft.ifft2(torch.fft.fft2(gray)).abs()

@@ -20,7 +20,9 @@ MEGABYTE = 1e6
 def ranking(cropper: Cropper, test: CropDataset) -> dict[str, Tensor]:
     """SRCC and Acc in per cent of the scores of annotated crops, (photos,) each."""
     samples = test.samples
-    found = metrics.ranking_table([cropper.score(s.photo(), s.boxes) for s in samples], [s.scores for s in samples])
+    found = metrics.ranking_table(
+        [cropper.score(s.photo(), s.boxes) for s in samples], [s.scores for s in samples]
+    )
     return {name: values if name == "SRCC" else 100 * values for name, values in found.items()}
 
 
@@ -31,30 +33,45 @@ def boxes(cropper: Cropper, test: CropDataset) -> dict[str, Tensor]:
 
 def required_ratios(cropper: Cropper, test: CropDataset) -> dict[str, Tensor]:
     """IoU of the crop for each required ratio against its true box, over all annotations: (A,)."""
-    pairs = [(s, box, ratio) for s in test.samples for box, ratio in zip(s.boxes, s.aspects.tolist(), strict=True)]
-    return {"IoU": torch.stack([iou(cropper(s.photo(), aspect=ratio)[0].box, box) for s, box, ratio in pairs])}
+    pairs = [
+        (s, box, ratio)
+        for s in test.samples
+        for box, ratio in zip(s.boxes, s.aspects.tolist(), strict=True)
+    ]
+    return {
+        "IoU": torch.stack(
+            [iou(cropper(s.photo(), aspect=ratio)[0].box, box) for s, box, ratio in pairs]
+        )
+    }
 
 
 def first_crops(cropper: Cropper, test: CropDataset) -> dict[str, Tensor]:
-    """ACC 1/N in per cent at IoU 0.85: does one of the first N crops come near the best annotated one? (photos,)"""
+    """ACC 1/N in per cent at IoU 0.85: does one of the first N crops come near the best annotated
+    one? (photos,)
+    """
     hits: dict[str, list[Tensor]] = {"ACC 1/5": [], "ACC 1/10": []}
     for sample in test.samples:
         found = torch.stack([crop.box for crop in cropper(sample.photo(), k=10)])
         best = sample.boxes[sample.scores.argmax()]
         for column, values in hits.items():
-            values.append(100 * metrics.set_acc_1n(found, best, int(column.removeprefix("ACC 1/")), 0.85))
+            values.append(
+                100 * metrics.set_acc_1n(found, best, int(column.removeprefix("ACC 1/")), 0.85)
+            )
     return {column: torch.stack(values) for column, values in hits.items()}
 
 
 @dataclass(frozen=True)
 class Case:
-    """The ledger rows that a shipped checkpoint stands behind, and how to measure them again on the test scenes."""
+    """The ledger rows that a shipped checkpoint stands behind, and how to measure them again on the
+    test scenes.
+    """
 
     table: str
     row: str
     form: str
     measure: Callable[[Cropper, CropDataset], Mapping[str, Tensor]]
-    tolerances: Mapping[str, float]  # of each column: what half precision and folded normalisations may change
+    # of each column: what half precision and folded normalisations may change
+    tolerances: Mapping[str, float]
     profile: str = "cpu"
 
 
@@ -64,7 +81,9 @@ CASES = {
     "la2c": Case("Table 2", "LA2C", "fcdb", boxes, {"IoU": 0.01, "BDE": 0.004}),
     "gaic": Case("baseline", "GAIC", "gaicd", ranking, RANKING),
     "mars": Case("Table 3", "both", "fat", required_ratios, {"IoU": 0.004}),
-    "set_prediction": Case("Table 1", "Ours (ε = 0.85)", "gaicd", first_crops, {"ACC 1/5": 1.5, "ACC 1/10": 1.5}),
+    "set_prediction": Case(
+        "Table 1", "Ours (ε = 0.85)", "gaicd", first_crops, {"ACC 1/5": 1.5, "ACC 1/10": 1.5}
+    ),
     "vrn": Case("Table 2", "FS + RGL", "gaicd", ranking, RANKING),
 }
 

@@ -21,7 +21,9 @@ import kill_target
 
 
 def same(first, second):
-    return first.keys() == second.keys() and all(torch.equal(value, second[name]) for name, value in first.items())
+    return first.keys() == second.keys() and all(
+        torch.equal(value, second[name]) for name, value in first.items()
+    )
 
 
 def test_the_loss_falls():
@@ -59,7 +61,8 @@ def test_ten_kills_at_random_moments_change_no_bit(tmp_path):
         assert time.monotonic() - started < 300
         assert not final.exists()
         if (tmp_path / training.RUN_FILE).exists():
-            with safe_open(tmp_path / training.RUN_FILE, "pt") as stream:  # whole, whatever the moment was
+            # whole, whatever the moment was
+            with safe_open(tmp_path / training.RUN_FILE, "pt") as stream:
                 assert "step" in stream.metadata()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     killed, _ = training.load_weights(final, "trial")
@@ -94,7 +97,10 @@ def test_stopping_early_and_going_on_changes_no_bit(tmp_path):
 
 
 def test_how_often_is_saved_changes_nothing(tmp_path):
-    often, rarely = kill_target.run(tmp_path / "a", save_every=0), kill_target.run(tmp_path / "b", save_every=1e9)
+    often, rarely = (
+        kill_target.run(tmp_path / "a", save_every=0),
+        kill_target.run(tmp_path / "b", save_every=1e9),
+    )
     assert same(often[0].state_dict(), rarely[0].state_dict())
 
 
@@ -111,7 +117,9 @@ def test_a_run_of_another_recipe_is_refused(tmp_path, monkeypatch):
         kill_target.run(tmp_path)
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"text"])
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"text"]
+)
 def test_a_damaged_run_is_named(tmp_path, damage):
     kill_target.run(tmp_path)
     path = tmp_path / training.RUN_FILE
@@ -138,12 +146,16 @@ def test_a_tenth_after_an_epoch_scales_every_group_alike():
 
     recipe = training.Recipe(epochs=4, learning_rate=1.0, batch_size=2, schedule="tenth after 3")
     training.train(model, loss, 5, recipe, progress=False, optimizer=optimizer)
-    torch.testing.assert_close(torch.tensor(seen), torch.tensor([[1e-2, 1e-3]] * 9 + [[1e-3, 1e-4]] * 3))
+    torch.testing.assert_close(
+        torch.tensor(seen), torch.tensor([[1e-2, 1e-3]] * 9 + [[1e-3, 1e-4]] * 3)
+    )
 
 
 def test_weights_carry_their_card_and_come_back_in_single_precision(tmp_path):
     state = {"weight": torch.linspace(0, 1, 7), "count": torch.tensor(3)}
-    training.save_weights(tmp_path / "w.safetensors", state, {"method": "trial", "score": 0.5}, half=True)
+    training.save_weights(
+        tmp_path / "w.safetensors", state, {"method": "trial", "score": 0.5}, half=True
+    )
     found, card = training.load_weights(tmp_path / "w.safetensors", "trial")
     assert card == {"method": "trial", "score": 0.5}
     assert found["weight"].dtype == torch.float32
@@ -175,7 +187,8 @@ def test_generators_for_different_purposes_differ():
     }
     assert len(draws) == 4
     assert torch.equal(
-        torch.rand(3, generator=training.generator(5, "a")), torch.rand(3, generator=training.generator(5, "a"))
+        torch.rand(3, generator=training.generator(5, "a")),
+        torch.rand(3, generator=training.generator(5, "a")),
     )
 
 

@@ -4,7 +4,8 @@
     python tools/build_book.py html                      render what is committed
     python tools/build_book.py refresh [CHAPTER …]       execute in place, in the smoke profile
 
-papermill executes, several chapters at a time, and Jupyter Book renders, with every warning an error.
+papermill executes, several chapters at a time, and Jupyter Book renders, with every warning an
+error.
 """
 
 import argparse
@@ -31,17 +32,22 @@ class BookError(Exception):
 def chapters(book: Path = BOOK) -> list[Path]:
     """The notebooks of the book, in the order of its table of contents."""
     contents = yaml.safe_load((book / "_toc.yml").read_text())
-    pages = [contents["root"]] + [chapter["file"] for part in contents["parts"] for chapter in part["chapters"]]
+    pages = [contents["root"]] + [
+        chapter["file"] for part in contents["parts"] for chapter in part["chapters"]
+    ]
     found = [book / f"{page}.ipynb" for page in pages]
     return [path for path in found if path.is_file()]
 
 
-# A reader's own IPython configuration must not reach the chapters. The level hides chatter on transport and shutdown.
+# A reader's own IPython configuration must not reach the chapters. The level hides chatter on
+# transport and shutdown.
 IPYTHON_CONFIG = "c = get_config()\nc.IPKernelApp.log_level = 50\n"
 
 
 def check_parameters(notebook: Path, names: Iterable[str]) -> None:
-    """Raise BookError when the notebook has no parameter of one of these names. papermill only warns."""
+    """Raise BookError when the notebook has no parameter of one of these names. papermill only
+    warns.
+    """
     from papermill import inspect_notebook
 
     known = inspect_notebook(str(notebook))
@@ -51,8 +57,12 @@ def check_parameters(notebook: Path, names: Iterable[str]) -> None:
         raise BookError(f"{notebook.name} has no parameter {', '.join(unknown)} (it has {offered})")
 
 
-def execute(notebook: Path, target: Path, parameters: dict[str, object], position: int | None = None) -> float:
-    """Run one chapter from its own folder, write it with its outputs to `target`, return the seconds it took."""
+def execute(
+    notebook: Path, target: Path, parameters: dict[str, object], position: int | None = None
+) -> float:
+    """Run one chapter from its own folder, write it with its outputs to `target`, return the
+    seconds it took.
+    """
     import nbformat
     from notebooks import strip_volatile
     from papermill import PapermillExecutionError, execute_notebook
@@ -64,12 +74,19 @@ def execute(notebook: Path, target: Path, parameters: dict[str, object], positio
     raw.parent.mkdir(parents=True, exist_ok=True)
     try:
         execute_notebook(
-            str(notebook), str(raw), parameters, cwd=str(notebook.parent), progress_bar=bar, kernel_name="python3"
+            str(notebook),
+            str(raw),
+            parameters,
+            cwd=str(notebook.parent),
+            progress_bar=bar,
+            kernel_name="python3",
         )
         finished = strip_volatile(nbformat.read(raw, as_version=4), label)
         nbformat.write(finished, target)
     except PapermillExecutionError as error:
-        raise BookError(f"{label}, cell {error.exec_count}: {error.ename}: {error.evalue}\n{error.source}") from None
+        raise BookError(
+            f"{label}, cell {error.exec_count}: {error.ename}: {error.evalue}\n{error.source}"
+        ) from None
     finally:
         raw.unlink(missing_ok=True)
     return time.monotonic() - started
@@ -84,7 +101,9 @@ def execute_all(jobs: list[tuple[Path, Path]], parameters: dict[str, object]) ->
     """Run chapters beside each other on the cores there are, and show how far each of them is."""
     for notebook, _ in jobs:
         check_parameters(notebook, parameters)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     workers = max(1, min(cores, len(jobs)))
     threads = str(max(1, cores // workers))
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -97,11 +116,14 @@ def execute_all(jobs: list[tuple[Path, Path]], parameters: dict[str, object]) ->
     os.environ["IPYTHONDIR"] = str(profile.parent)
     interactive = sys.stderr.isatty()
     failures = []
-    # What takes long should not start last: the papers come first, the largest of them first of all.
+    # What takes long should not start last: the papers come first, the largest of them first of
+    # all.
     jobs = sorted(jobs, key=lambda job: (job[0].parent.name != "papers", -job[0].stat().st_size))
     with ProcessPoolExecutor(workers) as pool:
         running = {
-            pool.submit(execute, notebook, target, parameters, i % workers if interactive else None): notebook
+            pool.submit(
+                execute, notebook, target, parameters, i % workers if interactive else None
+            ): notebook
             for i, (notebook, target) in enumerate(jobs)
         }
         for done, future in enumerate(as_completed(running), start=1):
@@ -127,9 +149,12 @@ def executed_copy(profile: str) -> Path:
 
 
 def render(source: Path, output: Path = ROOT) -> Path:
-    """Render the pages of a book folder, strictly, into `output/_build/html`, and return the path of the first."""
+    """Render the pages of a book folder, strictly, into `output/_build/html`, and return the path
+    of the first.
+    """
     build = output / "_build"
-    # Whole and from nothing each time: Sphinx forgets the warnings of a page that it doesn't read again.
+    # Whole and from nothing each time: Sphinx forgets the warnings of a page that it doesn't read
+    # again.
     shutil.rmtree(build / "html", ignore_errors=True)
     build.mkdir(parents=True, exist_ok=True)
     program = "from jupyter_book.cli.main import main; main()"
@@ -141,19 +166,25 @@ def render(source: Path, output: Path = ROOT) -> Path:
         code = subprocess.run(command, cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT).returncode
     first = build / "html/index.html"
     if code or not first.is_file():
-        raise BookError(f"{log.read_text()}\nThe pages were not rendered cleanly: see the warnings above.")
+        raise BookError(
+            f"{log.read_text()}\nThe pages were not rendered cleanly: see the warnings above."
+        )
     return first
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     book = commands.add_parser("book", help="execute, then render")
     book.add_argument("--profile", default="smoke", choices=["smoke", "cpu", "full"])
     html = commands.add_parser("html", help="render what is committed")
     html.add_argument("--output", type=Path, default=ROOT, help="the folder that gets _build/html")
     refresh = commands.add_parser("refresh", help="execute in place")
-    refresh.add_argument("chapters", nargs="*", help="for example papers/vrn; all of them when none is named")
+    refresh.add_argument(
+        "chapters", nargs="*", help="for example papers/vrn; all of them when none is named"
+    )
     options = parser.parse_args(arguments)
     try:
         if options.command == "refresh":

@@ -1,4 +1,5 @@
-"""Write environment.yml, for conda users, from requirements.lock: the same versions, in the same order.
+"""Write environment.yml, for conda users, from requirements.lock: the same versions, in the same
+order.
 
 python tools/make_environment.py
 """
@@ -23,7 +24,10 @@ dependencies:
 
 def pins(lock: str) -> list[str]:
     """The requirements of a lock, markers kept and hashes dropped: `name==version ; marker`."""
-    return [match[1].strip() for match in re.finditer(r"^([A-Za-z0-9][^\n\\]*)", lock, flags=re.MULTILINE)]
+    return [
+        match[1].strip()
+        for match in re.finditer(r"^([A-Za-z0-9][^\n\\]*)", lock, flags=re.MULTILINE)
+    ]
 
 
 def environment(lock: str) -> str:

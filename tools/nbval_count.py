@@ -1,8 +1,10 @@
-"""A pytest plugin that counts what nbval compared, because it passes a notebook in which it compared nothing.
+"""A pytest plugin that counts what nbval compared, because it passes a notebook in which it
+compared nothing.
 
     pytest book -p tools.nbval_count --nbval-lax
 
-A cell counts when it is marked `NBVAL_CHECK_OUTPUT`, has committed output, and was compared with what it printed now.
+A cell counts when it is marked `NBVAL_CHECK_OUTPUT`, has committed output, and was compared with
+what it printed now.
 """
 
 from collections import Counter
@@ -34,7 +36,9 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if path.endswith(".ipynb"):
         _notebooks.add(path)
         if report.when == "call" and report.passed:
-            _compared[path] += sum(1 for key, _ in report.user_properties if key == "nbval_compared")
+            _compared[path] += sum(
+                1 for key, _ in report.user_properties if key == "nbval_compared"
+            )
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -49,5 +53,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         return
     terminalreporter.section("cells whose output was compared")
     for path in sorted(_notebooks):
-        few = f"  TOO FEW, at least {CHECKED_CELLS} are needed" if _compared[path] < CHECKED_CELLS else ""
+        few = (
+            f"  TOO FEW, at least {CHECKED_CELLS} are needed"
+            if _compared[path] < CHECKED_CELLS
+            else ""
+        )
         terminalreporter.line(f"{_compared[path]:4d}  {Path(path)}{few}")

@@ -1,4 +1,6 @@
-"""What a notebook may carry into the repository: its outputs, and nothing that differs from run to run."""
+"""What a notebook may carry into the repository: its outputs, and nothing that differs from run to
+run.
+"""
 
 import hashlib
 import json
@@ -11,13 +13,18 @@ _MODEL_ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
 
 
 def strip_volatile(notebook: NotebookNode, name: str) -> NotebookNode:
-    """The executed notebook without what changes from one run to the next, so that equal results are equal bytes.
+    """The executed notebook without what changes from one run to the next, so that equal results
+    are equal bytes.
 
-    The cell that papermill injects goes, with its timings and the interpreter's version; execution counts run
-    from 1; the random ids of widgets become ids that follow from `name` and their place. Stripping twice changes
-    nothing. `name` tells one chapter's widgets from another's.
+    The cell that papermill injects goes, with its timings and the interpreter's version; execution
+    counts run from 1; the random ids of widgets become ids that follow from `name` and their place.
+    Stripping twice changes nothing. `name` tells one chapter's widgets from another's.
     """
-    notebook.cells = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    notebook.cells = [
+        cell
+        for cell in notebook.cells
+        if "injected-parameters" not in cell.metadata.get("tags", [])
+    ]
     count = 0
     for cell in notebook.cells:
         for key in ("papermill", "execution"):
@@ -46,7 +53,11 @@ def _joined_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
     joined: list[NotebookNode] = []
     for output in outputs:
         last = joined[-1] if joined else None
-        same = last is not None and output.output_type == "stream" == last.output_type and output.name == last.name
+        same = (
+            last is not None
+            and output.output_type == "stream" == last.output_type
+            and output.name == last.name
+        )
         if same:
             last.text += output.text
         else:
@@ -55,10 +66,11 @@ def _joined_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
 
 
 def _renamed_models(notebook: NotebookNode, name: str) -> NotebookNode:
-    """The notebook with widgets' random model ids replaced, in the order in which the outputs name them.
+    """The notebook with widgets' random model ids replaced, in the order in which the outputs name
+    them.
 
-    Models that no output names (layouts, styles) follow in the order in which other models refer to them. What is
-    in the state and reached by neither is an abandoned widget, and is dropped.
+    Models that no output names (layouts, styles) follow in the order in which other models refer to
+    them. What is in the state and reached by neither is an abandoned widget, and is dropped.
     """
     state = notebook.metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
     if not state:
@@ -77,7 +89,9 @@ def _renamed_models(notebook: NotebookNode, name: str) -> NotebookNode:
         order.append(model)
         text = json.dumps(state[model], sort_keys=True)
         queue.extend(found for found in _MODEL_ID.findall(text) if found in state)
-    names = {model: hashlib.md5(f"{name}/{i}".encode()).hexdigest() for i, model in enumerate(order)}
+    names = {
+        model: hashlib.md5(f"{name}/{i}".encode()).hexdigest() for i, model in enumerate(order)
+    }
     notebook.metadata.widgets[WIDGET_STATE]["state"] = {model: state[model] for model in order}
     text = _MODEL_ID.sub(lambda match: names.get(match[0], match[0]), json.dumps(notebook))
     return NotebookNode(_as_nodes(json.loads(text)))

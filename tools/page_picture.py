@@ -17,13 +17,19 @@ def main() -> int:
     from PIL import Image
     from playwright.sync_api import sync_playwright
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--page", default="foundations/crops")
-    parser.add_argument("--at", default="#play-with-it", help="what to scroll to, as a CSS selector")
+    parser.add_argument(
+        "--at", default="#play-with-it", help="what to scroll to, as a CSS selector"
+    )
     options = parser.parse_args()
     chromium = shutil.which("chromium") or sys.exit("no Chromium on this machine")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+        )
         page = browser.new_page(viewport={"width": 1280, "height": 860}, color_scheme="light")
         page.goto((ROOT / f"_build/html/{options.page}.html").as_uri())
         page.locator(options.at).evaluate("section => section.scrollIntoView()")

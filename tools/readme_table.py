@@ -10,7 +10,16 @@ from cropnb import ledger
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 START, END = "<!-- results -->", "<!-- /results -->"
-VERDICTS = ["exact", "within", "contradicts", "holds", "fails", "measured", "not_comparable", "pending"]
+VERDICTS = [
+    "exact",
+    "within",
+    "contradicts",
+    "holds",
+    "fails",
+    "measured",
+    "not_comparable",
+    "pending",
+]
 
 
 def table() -> str:
@@ -19,8 +28,14 @@ def table() -> str:
     shown = [verdict for verdict in VERDICTS if any(count[verdict] for count in counts.values())]
     if not shown:
         return "The ledger is empty."
-    lines = [["ledger", *(verdict.replace("_", " ") for verdict in shown)], ["---", *["--:"] * len(shown)]]
-    lines += [[f"`{name}`", *(str(count[verdict] or "") for verdict in shown)] for name, count in counts.items()]
+    lines = [
+        ["ledger", *(verdict.replace("_", " ") for verdict in shown)],
+        ["---", *["--:"] * len(shown)],
+    ]
+    lines += [
+        [f"`{name}`", *(str(count[verdict] or "") for verdict in shown)]
+        for name, count in counts.items()
+    ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

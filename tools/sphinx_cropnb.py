@@ -1,12 +1,13 @@
 """What this book adds to Sphinx: its vendored libraries, and the API page from the docstrings.
 
-The API page reads the package's source and imports nothing of it, so that the book renders without torch:
+The API page reads the package's source and imports nothing of it, so that the book renders without
+torch:
 
     ```{cropnb-api} cropnb.boxes
     ```
 
-lists the public names of a module (its `__all__`, else the classes and functions without a leading underscore that
-are defined there) with signature and docstring.
+lists the public names of a module (its `__all__`, else the classes and functions without a leading
+underscore that are defined there) with signature and docstring.
 """
 
 import ast
@@ -20,23 +21,41 @@ from sphinx.util.docutils import SphinxDirective
 from vendor import TOOLS, vendor
 
 ROOT = TOOLS.parent
-_SECTION = re.compile(r"(Args|Arguments|Attributes|Example|Examples|Note|Raises|Returns|Shapes|Yields):")
+_SECTION = re.compile(
+    r"(Args|Arguments|Attributes|Example|Examples|Note|Raises|Returns|Shapes|Yields):"
+)
 _INLINE = re.compile(r"(``?)([^`]+)\1|\$([^$\n]+)\$")
 
 
 def public_names(module: str) -> list[ast.FunctionDef | ast.ClassDef]:
-    """The public classes and functions of a module, in the order of its source, re-exported ones included."""
+    """The public classes and functions of a module, in the order of its source, re-exported ones
+    included.
+    """
     body = ast.parse(module_path(module).read_text(encoding="utf-8")).body
-    assigned = (s for s in body if isinstance(s, ast.Assign) and getattr(s.targets[0], "id", "") == "__all__")
+    assigned = (
+        s
+        for s in body
+        if isinstance(s, ast.Assign) and getattr(s.targets[0], "id", "") == "__all__"
+    )
     listed = next((set(ast.literal_eval(statement.value)) for statement in assigned), None)
     found: list[ast.FunctionDef | ast.ClassDef] = []
     for statement in body:
         if isinstance(statement, ast.FunctionDef | ast.ClassDef):
-            public = statement.name in listed if listed is not None else not statement.name.startswith("_")
+            public = (
+                statement.name in listed
+                if listed is not None
+                else not statement.name.startswith("_")
+            )
             found += [statement] if public else []
-        elif isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith("cropnb."):
+        elif isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith(
+            "cropnb."
+        ):
             wanted = {alias.name for alias in statement.names} & (listed or set())
-            found += [item for item in public_names(statement.module) if item.name in wanted] if wanted else []
+            found += (
+                [item for item in public_names(statement.module) if item.name in wanted]
+                if wanted
+                else []
+            )
     return found
 
 
@@ -89,7 +108,9 @@ class ModuleApi(SphinxDirective):
             methods = [
                 s
                 for s in item.body
-                if isinstance(s, ast.FunctionDef) and not s.name.startswith("_") and ast.get_docstring(s)
+                if isinstance(s, ast.FunctionDef)
+                and not s.name.startswith("_")
+                and ast.get_docstring(s)
             ]
             body.extend(self._definition(method) for method in methods)
         return nodes.definition_list(
@@ -98,7 +119,9 @@ class ModuleApi(SphinxDirective):
 
 
 def _prose(docstring: str) -> list[nodes.Node]:
-    """Paragraphs with code and formulas in them. `Args:` and its like become lists, other indented text stays."""
+    """Paragraphs with code and formulas in them. `Args:` and its like become lists, other indented
+    text stays.
+    """
     content: list[nodes.Node] = []
     for block in re.split(r"\n\s*\n", docstring.strip()):
         lines = block.split("\n")
@@ -140,17 +163,21 @@ def _vendored(app: Sphinx, config: object) -> None:
 
 
 def _without_thebe(app: Sphinx, config: object) -> None:
-    # Jupyter Book always loads sphinx-thebe, which writes its settings into each page twice (a script error) and names
-    # a library on the network. No page here runs its cells on somebody's server.
+    # Jupyter Book always loads sphinx-thebe, which writes its settings into each page twice (a
+    # script error) and names a library on the network. No page here runs its cells on somebody's
+    # server.
     for listeners in app.events.listeners.values():
         for listener in list(listeners):
             if listener.handler.__module__ == "sphinx_thebe":
                 app.disconnect(listener.id)
-    app.registry.css_files[:] = [file for file in app.registry.css_files if not file[0].startswith("sphinx-thebe")]
+    app.registry.css_files[:] = [
+        file for file in app.registry.css_files if not file[0].startswith("sphinx-thebe")
+    ]
 
 
 def _without_font_preloads(app: Sphinx, error: Exception | None) -> None:
-    # The theme preloads its icon fonts as if from another site, which a browser refuses on `file://`, loudly.
+    # The theme preloads its icon fonts as if from another site, which a browser refuses on
+    # `file://`, loudly.
     if error or app.builder.format != "html":
         return
     for page in Path(app.outdir).rglob("*.html"):

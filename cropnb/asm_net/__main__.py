@@ -1,4 +1,6 @@
-"""`python -m cropnb.asm_net --profile cpu`: train and measure ASM-Net, and record its rows in the ledger."""
+"""`python -m cropnb.asm_net --profile cpu`: train and measure ASM-Net, and record its rows in the
+ledger.
+"""
 
 import argparse
 import sys
@@ -16,15 +18,30 @@ GROUPS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run every variant with every seed. Returns the exit status; a typed error is printed in one line."""
+    """Run every variant with every seed. Returns the exit status; a typed error is printed in one
+    line.
+    """
     options = program.options(METHOD, recipe.PROFILES, __doc__)
     names = [*GROUPS, *recipe.VARIANTS]
     options.add_argument(
-        "--variants", nargs="+", choices=names, default=[recipe.MAIN], metavar="NAME", help=f"of {', '.join(names)}"
+        "--variants",
+        nargs="+",
+        choices=names,
+        default=[recipe.MAIN],
+        metavar="NAME",
+        help=f"of {', '.join(names)}",
     )
-    options.add_argument("--form", choices=("cpc", "gaicd"), default="cpc", help="the form that scenes have")
-    options.add_argument("--frozen", action="store_true", help="train the head only, on features of a frozen backbone")
-    options.add_argument("--boxes", nargs="+", default=[], metavar="DATASET", help="measure best crops on fcdb, flms")
+    options.add_argument(
+        "--form", choices=("cpc", "gaicd"), default="cpc", help="the form that scenes have"
+    )
+    options.add_argument(
+        "--frozen",
+        action="store_true",
+        help="train the head only, on features of a frozen backbone",
+    )
+    options.add_argument(
+        "--boxes", nargs="+", default=[], metavar="DATASET", help="measure best crops on fcdb, flms"
+    )
     return program.run(_main, options, arguments)
 
 
@@ -40,8 +57,12 @@ def _main(options: argparse.Namespace, arguments: list[str]) -> int:
         options.init,
         options.frozen,
     )
-    boxes = {name: _box_dataset(options.dataset, name, profile.test_photos) for name in options.boxes}
-    variants = list(dict.fromkeys(v for name in options.variants for v in GROUPS.get(name, (name,))))
+    boxes = {
+        name: _box_dataset(options.dataset, name, profile.test_photos) for name in options.boxes
+    }
+    variants = list(
+        dict.fromkeys(v for name in options.variants for v in GROUPS.get(name, (name,)))
+    )
     results: dict[str, list[dict]] = {}
     for seed in options.seeds:
         for variant in variants:
@@ -80,7 +101,9 @@ def _box_dataset(dataset: str, name: str, photos: int | None) -> datasets.CropDa
 
 def _ship(experiment: Experiment, variant: str, seed: int, result: dict) -> None:
     state, card = training.load_weights(experiment.folder(variant, seed) / WEIGHTS_FILE, METHOD)
-    training.save_weights(shipped(METHOD), state, reproduction.card(result, rows.scores(result)) | card, half=True)
+    training.save_weights(
+        shipped(METHOD), state, reproduction.card(result, rows.scores(result)) | card, half=True
+    )
     print(f"shipped {shipped(METHOD)} ({shipped(METHOD).stat().st_size / 1e6:.1f} MB)")
 
 

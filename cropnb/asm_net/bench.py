@@ -17,11 +17,14 @@ WIDTH, HEIGHT = 384, 256
 
 
 def crop_by_crop(score_map: Tensor, boxes: Tensor, pattern: Pattern) -> Tensor:
-    """Equation 2 as the paper computes it: cut out each crop's map, average every channel in every cell, read off."""
+    """Equation 2 as the paper computes it: cut out each crop's map, average every channel in every
+    cell, read off.
+    """
     cells = pattern.cells[None]
     scores = []
     for x1, y1, x2, y2 in boxes.long().tolist():
-        pooled = functional.adaptive_avg_pool2d(score_map[:, y1:y2, x1:x2], pattern.cells.shape)  # (L, rows, columns)
+        # (L, rows, columns)
+        pooled = functional.adaptive_avg_pool2d(score_map[:, y1:y2, x1:x2], pattern.cells.shape)
         scores.append(pooled.gather(0, cells).mean())
     return torch.stack(scores)
 
@@ -35,15 +38,21 @@ def many_crops() -> tuple[Tensor, Tensor, Pattern]:
 
 
 def pooling_against_crop_by_crop(rounds: int) -> list[float]:
-    """2 000 crops pooled one by one in the paper's way, over the same crops from one summed-area table."""
+    """2 000 crops pooled one by one in the paper's way, over the same crops from one summed-area
+    table.
+    """
     score_map, boxes, pattern = many_crops()
     return ratios(
-        lambda: crop_by_crop(score_map, boxes, pattern), lambda: composition_pool(score_map, boxes, pattern), rounds
+        lambda: crop_by_crop(score_map, boxes, pattern),
+        lambda: composition_pool(score_map, boxes, pattern),
+        rounds,
     )
 
 
 def pooling_against_equation_1(rounds: int) -> list[float]:
-    """The same over equation 1 crop by crop, which reads one channel a pixel and so a twelfth of the numbers."""
+    """The same over equation 1 crop by crop, which reads one channel a pixel and so a twelfth of
+    the numbers.
+    """
     score_map, boxes, pattern = many_crops()
     return ratios(
         lambda: composition_pool_pixels(score_map, boxes, pattern),
@@ -63,9 +72,12 @@ def thousands_against_one(rounds: int) -> list[float]:
 
 
 def search_against_classification(rounds: int) -> list[float]:
-    """Network and two-stage search of a 256-pixel photo, over torchvision's MobileNetV2 classifying that photo."""
+    """Network and two-stage search of a 256-pixel photo, over torchvision's MobileNetV2 classifying
+    that photo.
+    """
     image = datasets.load("scenes", "test", form="cpc", size=1)[0].image()
-    method = AsmCropper(AsmNet(weights=None), {})  # what the weights are doesn't change how long it takes
+    # what the weights are doesn't change how long it takes
+    method = AsmCropper(AsmNet(weights=None), {})
     return ratios(lambda: method.propose(image), classification(prepare(image)[None]), rounds)
 
 
@@ -78,6 +90,8 @@ MEASURED = {
     ),
     "pooling 2 000 crops of one map": Ratio(thousands_against_one, "times pooling one crop of it"),
     "ASM-Net with its two-stage search": Ratio(
-        search_against_classification, "times MobileNetV2 classification of the same photo", at_most=2
+        search_against_classification,
+        "times MobileNetV2 classification of the same photo",
+        at_most=2,
     ),
 }

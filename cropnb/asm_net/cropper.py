@@ -14,7 +14,9 @@ from cropnb.asm_net.pooling import composition_pool
 
 
 class AsmCropper:
-    """A trained network, its batch normalisations folded into the convolutions, ready to search photos of any size."""
+    """A trained network, its batch normalisations folded into the convolutions, ready to search
+    photos of any size.
+    """
 
     name = "asm_net"
 
@@ -29,25 +31,33 @@ class AsmCropper:
     def score_map(self, image: Tensor) -> Tensor:
         """A photo (3, H, W) in 0…1 → its aesthetic score map (L, h, w), on the network's device.
 
-        The map covers the whole photo, in fewer pixels: give the photo's size wherever it is pooled.
+        The map covers the whole photo, in fewer pixels: give the photo's size wherever it is
+        pooled.
         """
         photo = prepare(image.to(self.device))[None].contiguous(memory_format=torch.channels_last)
         return self.model(photo)[0].contiguous().float()
 
     def propose(self, image: Tensor, aspect: float | None = None) -> tuple[Tensor, Tensor]:
-        """Every crop of the two-stage search, best first: boxes (N, 4) in the photo's pixels, scores (N,)."""
+        """Every crop of the two-stage search, best first: boxes (N, 4) in the photo's pixels,
+        scores (N,).
+        """
         height, width = image.shape[-2:]
         boxes, scores = search.search(self.score_map(image), width, height, self.pattern, aspect)
         return boxes.cpu(), scores.cpu()
 
     def propose_circles(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Circular crops, best first (Section 4.5): the squares around them (N, 4), scores (N,) of equation 9."""
+        """Circular crops, best first (Section 4.5): the squares around them (N, 4), scores (N,) of
+        equation 9.
+        """
         height, width = image.shape[-2:]
-        boxes, scores = search.search(self.score_map(image), width, height, self.pattern, shape="circle")
+        boxes, scores = search.search(
+            self.score_map(image), width, height, self.pattern, shape="circle"
+        )
         return boxes.cpu(), scores.cpu()
 
     def score_boxes(self, image: Tensor, boxes: Tensor) -> Tensor:
-        """The crop-level score (N,) of boxes (N, 4) in the photo's pixels; only those of one photo can be compared.
+        """The crop-level score (N,) of boxes (N, 4) in the photo's pixels; only those of one photo
+        can be compared.
 
         Raises `BoxError` for a crop with less than a pixel for each cell of the pattern.
         """

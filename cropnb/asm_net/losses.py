@@ -1,4 +1,6 @@
-"""ASM-Net's losses (equations 3, 4, 7, 8) and the two statistics of a score map (equations 5 and 6)."""
+"""ASM-Net's losses (equations 3, 4, 7, 8) and the two statistics of a score map (equations 5 and
+6).
+"""
 
 from collections.abc import Mapping
 
@@ -7,18 +9,22 @@ from torch import Tensor
 
 from cropnb.errors import ImageError, MetricError
 
-DELTA = {"cpc": 0.3, "gaicd": 0.9, "gaicd_v2": 0.9}  # δ of Section 4.2, in the unit of each dataset's scores
+# δ of Section 4.2, in the unit of each dataset's scores
+DELTA = {"cpc": 0.3, "gaicd": 0.9, "gaicd_v2": 0.9}
 LAMBDA = 0.1  # λ of equation 8, chosen in Figure 5
 
 
 def ranks_above(mos: Tensor, delta: float) -> Tensor:
-    """The set R of equation 3 as a table: mos (..., N) → booleans (..., N, N), [k, t] where y_k − y_t ≥ δ.
+    """The set R of equation 3 as a table: mos (..., N) → booleans (..., N, N), [k, t] where y_k −
+    y_t ≥ δ.
 
-    Crops of equal score are never a pair, whatever δ: neither of them ought to win. Raises `MetricError` for a δ
-    below 0, or scores that are not finite.
+    Crops of equal score are never a pair, whatever δ: neither of them ought to win. Raises
+    `MetricError` for a δ below 0, or scores that are not finite.
     """
     if not 0 <= delta < float("inf"):
-        raise MetricError(f"delta is {delta}: give the least difference of annotated scores, 0 or more")
+        raise MetricError(
+            f"delta is {delta}: give the least difference of annotated scores, 0 or more"
+        )
     if not bool(torch.isfinite(mos).all()):
         raise MetricError("an annotated score is not finite; leave that crop out")
     gap = mos[..., :, None] - mos[..., None, :]
@@ -38,18 +44,23 @@ def ranking_pairs(mos: Tensor, delta: float) -> Tensor:
 
 
 def ranking_loss(scores: Tensor, mos: Tensor, delta: float, per_pair: bool = False) -> Tensor:
-    """L_rank of equation 4: predicted and annotated scores (..., N) of a photo's crops → (...), a sum over its pairs.
+    """L_rank of equation 4: predicted and annotated scores (..., N) of a photo's crops → (...), a
+    sum over its pairs.
 
     per_pair: their mean instead, another reading of what λ in equation 8 is measured against.
 
-    Raises `MetricError` as `ranking_pairs`: a photo without a pair teaches nothing and is better left out before.
+    Raises `MetricError` as `ranking_pairs`: a photo without a pair teaches nothing and is better
+    left out before.
     """
     if scores.shape != mos.shape:
-        raise MetricError(f"scores {tuple(scores.shape)} and mos {tuple(mos.shape)} need one value for each crop")
+        raise MetricError(
+            f"scores {tuple(scores.shape)} and mos {tuple(mos.shape)} need one value for each crop"
+        )
     above = ranks_above(mos, delta)
     if not bool(above.any(-1).any(-1).all()):
         raise _no_pairs(mos, delta)
-    hinge = (1 + scores[..., None, :] - scores[..., :, None]).clamp(min=0)  # [k, t]: 1 + Φ(t) − Φ(k)
+    # [k, t]: 1 + Φ(t) − Φ(k)
+    hinge = (1 + scores[..., None, :] - scores[..., :, None]).clamp(min=0)
     total = (hinge * above).sum((-2, -1))
     return total / above.sum((-2, -1)) if per_pair else total
 
@@ -57,15 +68,18 @@ def ranking_loss(scores: Tensor, mos: Tensor, delta: float, per_pair: bool = Fal
 def _no_pairs(mos: Tensor, delta: float) -> MetricError:
     widest = float((mos.amax(-1) - mos.amin(-1)).min()) if mos.shape[-1] else 0.0
     return MetricError(
-        f"no two crops of a photo differ by delta = {delta:g} in their annotated scores (at most {widest:.3g}); "
+        f"no two crops of a photo differ by delta = {delta:g} in their annotated scores (at most "
+        f"{widest:.3g}); "
         "use a smaller delta, or leave the photo out"
     )
 
 
 def theta(score_map: Tensor) -> tuple[Tensor, Tensor]:
-    """θ_avg and θ_std of each pixel over the L partitions (equations 5 and 6): (..., L, H, W) → two (..., H, W).
+    """θ_avg and θ_std of each pixel over the L partitions (equations 5 and 6): (..., L, H, W) → two
+    (..., H, W).
 
-    The deviation is divided by L, not L − 1. Where it is zero its gradient is zero too, and not infinite.
+    The deviation is divided by L, not L − 1. Where it is zero its gradient is zero too, and not
+    infinite.
     """
     average = score_map.mean(-3)
     variance = (score_map - average.unsqueeze(-3)).square().mean(-3)
@@ -76,12 +90,15 @@ def theta(score_map: Tensor) -> tuple[Tensor, Tensor]:
 def saliency_loss(score_map: Tensor, saliency: Tensor) -> Tensor:
     """L_sal of equation 7: (..., L, H, W) and saliency (..., H, W) in 0…1 → (...).
 
-    1 where saliency is nowhere, 0 where all that depends on the partition is salient. With one partition, or where
-    θ_std is zero everywhere, nothing depends on the partition and the loss is 0.
-    Raises `ImageError` when the sizes differ or the saliency leaves 0…1.
+    1 where saliency is nowhere, 0 where all that depends on the partition is salient. With one
+    partition, or where θ_std is zero everywhere, nothing depends on the partition and the loss is
+    0. Raises `ImageError` when the sizes differ or the saliency leaves 0…1.
     """
     if saliency.shape != score_map.shape[:-3] + score_map.shape[-2:]:
-        raise ImageError(f"saliency {tuple(saliency.shape)} for a score map {tuple(score_map.shape)}: give (H, W)")
+        raise ImageError(
+            f"saliency {tuple(saliency.shape)} for a score map {tuple(score_map.shape)}: give (H, "
+            "W)"
+        )
     if not bool(((saliency >= 0) & (saliency <= 1)).all()):
         raise ImageError("saliency lies in 0…1; this has other values, or NaN")
     _, deviation = theta(score_map)
@@ -100,7 +117,8 @@ def asm_loss(
     weight: float = LAMBDA,
     per_pair: bool = False,
 ) -> Mapping[str, Tensor]:
-    """L = L_rank + λ L_sal of equation 8, with λ the `weight`; the mean over a batch of photos, its parts beside it.
+    """L = L_rank + λ L_sal of equation 8, with λ the `weight`; the mean over a batch of photos, its
+    parts beside it.
 
     Shapes and errors as `ranking_loss` and `saliency_loss`.
     """

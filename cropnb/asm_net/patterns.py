@@ -1,7 +1,9 @@
-"""Composition patterns: how a crop is divided into partitions (Figure 3 and Table 1), once and as data.
+"""Composition patterns: how a crop is divided into partitions (Figure 3 and Table 1), once and as
+data.
 
-A pattern is a small table of cells, each with the index of the partition that it belongs to. Every cell covers an
-equal share of a crop, whatever the crop's size: L partitions of L̃ = rows × columns cells (Section 3.1).
+A pattern is a small table of cells, each with the index of the partition that it belongs to. Every
+cell covers an equal share of a crop, whatever the crop's size: L partitions of L̃ = rows × columns
+cells (Section 3.1).
 """
 
 from collections.abc import Sequence
@@ -20,10 +22,11 @@ class Pattern:
 
     Attributes:
         name: what it is called in tables.
-        cells: (rows, columns) int64, the partition of each cell, counted from 0 (the paper counts from 1).
+        cells: (rows, columns) int64, the partition of each cell, counted from 0 (the paper counts
+            from 1).
 
-    Raises `PatternError` when `cells` is no table of whole numbers, or when a partition between 0 and the largest has
-    no cell.
+    Raises `PatternError` when `cells` is no table of whole numbers, or when a partition between 0
+    and the largest has no cell.
     """
 
     name: str
@@ -33,37 +36,59 @@ class Pattern:
         try:
             cells = torch.as_tensor(self.cells)
         except (TypeError, ValueError, RuntimeError) as error:
-            raise PatternError(f"the cells of {self.name!r} are no table of numbers: {error}") from None
+            raise PatternError(
+                f"the cells of {self.name!r} are no table of numbers: {error}"
+            ) from None
         if cells.ndim != 2 or cells.numel() == 0:
-            raise PatternError(f"the cells of {self.name!r} have the shape {tuple(cells.shape)}: give (rows, columns)")
+            raise PatternError(
+                f"the cells of {self.name!r} have the shape {tuple(cells.shape)}: give (rows, "
+                "columns)"
+            )
         if cells.is_complex() or not bool((cells == cells.long()).all()) or int(cells.min()) < 0:
             raise PatternError(f"the cells of {self.name!r} hold partitions: whole numbers from 0")
         missing = sorted(set(range(int(cells.max()) + 1)) - set(cells.long().flatten().tolist()))
         if missing:
-            raise PatternError(f"{self.name!r} has no cell for partition {missing[0]}: count them 0, 1, 2 without gaps")
+            raise PatternError(
+                f"{self.name!r} has no cell for partition {missing[0]}: count them 0, 1, 2 "
+                "without gaps"
+            )
         object.__setattr__(self, "cells", cells.long().cpu().clone())
 
     @classmethod
-    def from_boxes(cls, name: str, rows: int, columns: int, boxes: Sequence[Sequence[int]] | Tensor) -> "Pattern":
+    def from_boxes(
+        cls, name: str, rows: int, columns: int, boxes: Sequence[Sequence[int]] | Tensor
+    ) -> "Pattern":
         """A pattern from one rectangle of cells for each partition.
 
-        boxes: (L, 4) whole numbers, x1 y1 x2 y2 in cells. Raises `PatternError` when two of them overlap, when they
-        leave a cell uncovered, or when one is empty or lies outside of the rows × columns cells.
+        boxes: (L, 4) whole numbers, x1 y1 x2 y2 in cells. Raises `PatternError` when two of them
+            overlap, when they
+            leave a cell uncovered, or when one is empty or lies outside of the rows × columns
+            cells.
         """
         boxes = torch.as_tensor(boxes)
         if boxes.ndim != 2 or boxes.shape[1:] != (4,) or not bool((boxes == boxes.long()).all()):
-            raise PatternError(f"the partitions of {name!r} are boxes (L, 4) of whole numbers: x1 y1 x2 y2 in cells")
+            raise PatternError(
+                f"the partitions of {name!r} are boxes (L, 4) of whole numbers: x1 y1 x2 y2 in "
+                "cells"
+            )
         cells = torch.full((rows, columns), -1)
         for index, (x1, y1, x2, y2) in enumerate(boxes.tolist()):
             if not (0 <= x1 < x2 <= columns and 0 <= y1 < y2 <= rows):
-                raise PatternError(f"partition {index} of {name!r} is empty or leaves the {rows} × {columns} cells")
+                raise PatternError(
+                    f"partition {index} of {name!r} is empty or leaves the {rows} × {columns} cells"
+                )
             taken = cells[y1:y2, x1:x2]
             if int(taken.max()) >= 0:
-                raise PatternError(f"partitions {int(taken.max())} and {index} of {name!r} overlap: each cell has one")
+                raise PatternError(
+                    f"partitions {int(taken.max())} and {index} of {name!r} overlap: each cell "
+                    "has one"
+                )
             taken.fill_(index)
         if int(cells.min()) < 0:
             row, column = (cells < 0).nonzero()[0].tolist()
-            raise PatternError(f"no partition of {name!r} covers the cell in row {row}, column {column}")
+            raise PatternError(
+                f"no partition of {name!r} covers the cell in row {row}, column {column}"
+            )
         return cls(name, cells)
 
     @property
@@ -90,14 +115,18 @@ class Pattern:
         A pixel belongs to the partition in whose cell its centre lies.
         """
         row = ((torch.arange(height, dtype=torch.double) + 0.5) * self.rows / height).floor().long()
-        column = ((torch.arange(width, dtype=torch.double) + 0.5) * self.columns / width).floor().long()
+        column = (
+            ((torch.arange(width, dtype=torch.double) + 0.5) * self.columns / width).floor().long()
+        )
         return self.cells[row[:, None], column]
 
     def outline(self) -> Tensor:
         """The lines to draw: (S, 4) x1 y1 x2 y2 in 0…1 of a crop, its frame among them."""
         padded = torch.nn.functional.pad(self.cells, (1, 1, 1, 1), value=-1)
-        across = padded[1:, 1:-1] != padded[:-1, 1:-1]  # (rows + 1, columns): a border above the cell
-        down = padded[1:-1, 1:] != padded[1:-1, :-1]  # (rows, columns + 1): a border to the left of the cell
+        # (rows + 1, columns): a border above the cell
+        across = padded[1:, 1:-1] != padded[:-1, 1:-1]
+        # (rows, columns + 1): a border to the left of the cell
+        down = padded[1:-1, 1:] != padded[1:-1, :-1]
         lines = [(a, y, b, y) for y, row in enumerate(across) for a, b in _runs(row)]
         lines += [(x, a, x, b) for x, column in enumerate(down.T) for a, b in _runs(column)]
         size = torch.tensor([self.columns, self.rows] * 2)
@@ -110,7 +139,13 @@ class Pattern:
 def _runs(marks: Tensor) -> list[tuple[int, int]]:
     """Start and end of each unbroken run of True."""
     edges = torch.nn.functional.pad(marks.int(), (1, 1)).diff()
-    return list(zip((edges > 0).nonzero().flatten().tolist(), (edges < 0).nonzero().flatten().tolist(), strict=True))
+    return list(
+        zip(
+            (edges > 0).nonzero().flatten().tolist(),
+            (edges < 0).nonzero().flatten().tolist(),
+            strict=True,
+        )
+    )
 
 
 def grid(rows: int, columns: int) -> Pattern:
@@ -131,10 +166,12 @@ def _quadrants(side: int) -> Tensor:
 
 
 def _directions(side: int) -> Tensor:
-    """(side, side): eight sectors between the axes and the diagonals, from the upward one clockwise.
+    """(side, side): eight sectors between the axes and the diagonals, from the upward one
+    clockwise.
 
-    A cell that a diagonal cuts in half goes to the sector beside it in turn, so that each sector has an eighth of the
-    cells, in mirror symmetry: what the paper's "approximately 18 cells" of 12 × 12 leaves open.
+    A cell that a diagonal cuts in half goes to the sector beside it in turn, so that each sector
+    has an eighth of the cells, in mirror symmetry: what the paper's "approximately 18 cells" of 12
+    × 12 leaves open.
     """
     half = side // 2
     off = torch.arange(side) - half + 0.5
@@ -143,7 +180,11 @@ def _directions(side: int) -> Tensor:
     right, lower = (off > 0).expand(side, side), (off > 0)[:, None].expand(side, side)
     upper_right = torch.where(steep, 0, 1)  # clockwise from the top: 0 1 | 2 3 | 4 5 | 6 7
     lower_right, lower_left, upper_left = 3 - upper_right, 4 + upper_right, 7 - upper_right
-    return torch.where(right, torch.where(lower, lower_right, upper_right), torch.where(lower, lower_left, upper_left))
+    return torch.where(
+        right,
+        torch.where(lower, lower_right, upper_right),
+        torch.where(lower, lower_left, upper_left),
+    )
 
 
 _ALL = (
@@ -155,7 +196,8 @@ _ALL = (
     Pattern("multi_rectangle", _rings(5)),  # five partitions, as Table 1 counts them
     Pattern("multi_rectangle_3", _rings(3)),  # three, on 6 × 6 cells, as Figure 3 draws them
     Pattern("multi_direction", _directions(12)),
-    Pattern("cross_rectangle", 4 * _rings(3) + _quadrants(6)),  # three rectangles, each cut in four by a cross
+    # three rectangles, each cut in four by a cross
+    Pattern("cross_rectangle", 4 * _rings(3) + _quadrants(6)),
 )
 PATTERNS: dict[str, Pattern] = {pattern.name: pattern for pattern in _ALL}
 

@@ -1,8 +1,10 @@
-"""Composition-aware pooling: the score of any number of crops from one score map (equations 1 and 2).
+"""Composition-aware pooling: the score of any number of crops from one score map (equations 1 and
+2).
 
-A crop's score is a sum over rectangles of cells, and a rectangle's sum is four values of a summed-area table. The
-corners inside a partition cancel, so a pattern is a short list of corners with a sign, gathered for all crops at once.
-The table is summed in double precision: in single precision a large map would lose the fourth digit of a small crop.
+A crop's score is a sum over rectangles of cells, and a rectangle's sum is four values of a
+summed-area table. The corners inside a partition cancel, so a pattern is a short list of corners
+with a sign, gathered for all crops at once. The table is summed in double precision: in single
+precision a large map would lose the fourth digit of a small crop.
 """
 
 from functools import lru_cache
@@ -16,11 +18,21 @@ from cropnb.asm_net.patterns import Pattern
 from cropnb.errors import BoxError, PatternError
 
 RULES = {
-    "pixels": "equation 1: a pixel belongs to the partition in whose cell its centre lies, and every pixel counts once",
-    "cells": "equation 2 in whole pixels: the mean over the cells of each cell's mean, the pixels dealt as above",
-    "area": "both at once: all cells of equal area, a pixel on a border belonging to each by the share that lies there",
+    "pixels": (
+        "equation 1: a pixel belongs to the partition in whose cell its centre lies, and every "
+        "pixel counts once"
+    ),
+    "cells": (
+        "equation 2 in whole pixels: the mean over the cells of each cell's mean, the pixels "
+        "dealt as above"
+    ),
+    "area": (
+        "both at once: all cells of equal area, a pixel on a border belonging to each by the "
+        "share that lies there"
+    ),
 }
-TABLE_VALUES = 1 << 17  # of a map that is summed at once: a megabyte, which the processor keeps at hand
+# of a map that is summed at once: a megabyte, which the processor keeps at hand
+TABLE_VALUES = 1 << 17
 
 
 def composition_pool(
@@ -30,15 +42,19 @@ def composition_pool(
     size: tuple[int, int] | None = None,
     rule: str | None = None,
 ) -> Tensor:
-    """Crop-level scores Φ of Section 3.1: (L, H, W), (N, 4) → (N,), or (B, L, H, W), (B, N, 4) → (B, N).
+    """Crop-level scores Φ of Section 3.1: (L, H, W), (N, 4) → (N,), or (B, L, H, W), (B, N, 4) →
+    (B, N).
 
-    boxes: x1 y1 x2 y2 in pixels of the photo. size: the photo's width and height, where the map is smaller than it.
-    rule: one of `RULES`; by default "pixels" for a map of the photo's own size and "area" for a smaller one, whose
-    cells are coarser than the boxes. Under "area" equations 1 and 2 are the same number.
+    boxes: x1 y1 x2 y2 in pixels of the photo. size: the photo's width and height, where the map is
+        smaller than it.
+    rule: one of `RULES`; by default "pixels" for a map of the photo's own size and "area" for a
+        smaller one, whose
+        cells are coarser than the boxes. Under "area" equations 1 and 2 are the same number.
 
-    Differentiable in the map, and under "area" in the boxes too. Thousands of crops cost about as much as one. Raises
-    `PatternError` when the map doesn't have a channel for each partition, and `BoxError` for a box outside of the
-    photo or with less than a pixel for each cell of the pattern.
+    Differentiable in the map, and under "area" in the boxes too. Thousands of crops cost about as
+    much as one. Raises `PatternError` when the map doesn't have a channel for each partition, and
+    `BoxError` for a box outside of the photo or with less than a pixel for each cell of the
+    pattern.
     """
     sums, areas = _pool(score_map, boxes, pattern, size, rule, by_cell=rule == "cells")
     if rule == "cells":
@@ -55,17 +71,21 @@ def partition_scores(
 ) -> Tensor:
     """The mean score of each partition of a crop: (L, H, W), (4,) → (L,), or (N, 4) → (N, L).
 
-    Under "area" the crop's score is `(pattern.shares * partition_scores(...)).sum(-1)`; under "pixels" too, up to the
-    pixels that the cells can't share evenly. Arguments and errors as `composition_pool`.
+    Under "area" the crop's score is `(pattern.shares * partition_scores(...)).sum(-1)`; under
+    "pixels" too, up to the pixels that the cells can't share evenly. Arguments and errors as
+    `composition_pool`.
     """
     box = torch.as_tensor(box)
-    sums, areas = _pool(score_map, box[None] if box.ndim == 1 else box, pattern, size, rule, by_cell=False)
+    sums, areas = _pool(
+        score_map, box[None] if box.ndim == 1 else box, pattern, size, rule, by_cell=False
+    )
     found = (sums / areas).to(score_map.dtype)
     return found[0] if box.ndim == 1 else found
 
 
 def composition_pool_pixels(score_map: Tensor, boxes: Tensor, pattern: Pattern) -> Tensor:
-    """Equation 1 as it is written, crop by crop and pixel by pixel: (L, H, W), (N, 4) whole pixels → (N,).
+    """Equation 1 as it is written, crop by crop and pixel by pixel: (L, H, W), (N, 4) whole pixels
+    → (N,).
 
     Slow and plain: what `composition_pool` is held against. Errors as there.
     """
@@ -73,7 +93,9 @@ def composition_pool_pixels(score_map: Tensor, boxes: Tensor, pattern: Pattern) 
     scores = []
     for x1, y1, x2, y2 in boxes.tolist():
         if any(value != int(value) for value in (x1, y1, x2, y2)):
-            raise BoxError(f"the crop {[x1, y1, x2, y2]} cuts pixels; composition_pool takes such boxes")
+            raise BoxError(
+                f"the crop {[x1, y1, x2, y2]} cuts pixels; composition_pool takes such boxes"
+            )
         crop = score_map[:, int(y1) : int(y2), int(x1) : int(x2)]  # (L, h, w)
         labels = pattern.label_map(*crop.shape[1:]).to(crop.device)  # γ, (h, w)
         scores.append(crop.gather(0, labels[None]).double().mean())  # the mean of φ
@@ -81,19 +103,23 @@ def composition_pool_pixels(score_map: Tensor, boxes: Tensor, pattern: Pattern) 
 
 
 def summed_area_table(score_map: Tensor) -> Tensor:
-    """(..., H, W) → (..., H + 1, W + 1), in double precision: entry (i, j) sums the first i rows and j columns."""
+    """(..., H, W) → (..., H + 1, W + 1), in double precision: entry (i, j) sums the first i rows
+    and j columns.
+    """
     *lead, height, width = score_map.shape
     table = score_map.new_zeros(*lead, height + 1, width + 1, dtype=torch.double)
     table[..., 1:, 1:] = score_map
     table.cumsum_(-1)
-    # Along the last axis of a transposed copy this is faster than across rows; in place, as memory costs time too.
+    # Along the last axis of a transposed copy this is faster than across rows; in place, as memory
+    # costs time too.
     return table.mT.contiguous().cumsum_(-1).mT
 
 
 def cell_edges(start: Tensor, end: Tensor, cells: int, whole: bool) -> Tensor:
     """Where the cells between start and end (N,) begin and end: (N, cells + 1), in pixels.
 
-    whole: move each edge to the first pixel whose centre lies behind it, so that cells hold whole pixels.
+    whole: move each edge to the first pixel whose centre lies behind it, so that cells hold whole
+        pixels.
     """
     step = torch.arange(cells + 1, device=start.device, dtype=torch.double)
     edges = start[..., None] + (end - start)[..., None] * step / cells
@@ -108,7 +134,9 @@ def _pool(
     rule: str | None,
     by_cell: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Sums and areas of each partition, or of each cell, of each crop: two tensors (..., N, L or L̃)."""
+    """Sums and areas of each partition, or of each cell, of each crop: two tensors (..., N, L or
+    L̃).
+    """
     boxes, rule, batched = _checked(score_map, boxes, pattern, size, rule)
     x1, y1, x2, y2 = boxes.unbind(-1)
     x = cell_edges(x1, x2, pattern.columns, rule != "area").mT  # (..., columns + 1, N)
@@ -120,20 +148,25 @@ def _pool(
     firsts = range(0, maps.shape[1], at_once)
     bounds = torch.searchsorted(corners[0], torch.tensor([*firsts, maps.shape[1]])).tolist()
     sums = areas = 0
-    # Memory that a few channels fill again and again stays at hand; all corners of all crops at once wouldn't.
+    # Memory that a few channels fill again and again stays at hand; all corners of all crops at
+    # once wouldn't.
     for first, begin, end in zip(firsts, bounds, bounds[1:], strict=False):
         channel, row, column, group = (part[begin:end].to(score_map.device) for part in corners)
         across, down = x.index_select(1, column), y.index_select(1, row)  # (B, corners, N)
         table = summed_area_table(maps[:, first : first + at_once])  # (B, channels, H + 1, W + 1)
-        sums = sums + group.mT @ _look_up(table, channel - first, across, down, exact=rule != "area")
+        sums = sums + group.mT @ _look_up(
+            table, channel - first, across, down, exact=rule != "area"
+        )
         areas = areas + group.mT @ (across * down)  # (B, L or L̃, N)
     return (sums.mT, areas.mT) if batched else (sums[0].mT, areas[0].mT)
 
 
 def _look_up(table: Tensor, channel: Tensor, x: Tensor, y: Tensor, exact: bool) -> Tensor:
-    """Values of the summed-area tables (B, L, H + 1, W + 1) at positions (B, K, N), for channels (K,): (B, K, N).
+    """Values of the summed-area tables (B, L, H + 1, W + 1) at positions (B, K, N), for channels
+    (K,): (B, K, N).
 
-    Between pixels a table is bilinear, because each pixel counts by the share of it that is covered.
+    Between pixels a table is bilinear, because each pixel counts by the share of it that is
+    covered.
     """
     photos, channels, height, width = table.shape
     flat = table.mT.flatten()  # column by column, as it lies in memory
@@ -146,25 +179,37 @@ def _look_up(table: Tensor, channel: Tensor, x: Tensor, y: Tensor, exact: bool) 
 
     if exact:
         return at(y.long(), x.long())
-    left, above = x.detach().floor().long().clamp(max=width - 2), y.detach().floor().long().clamp(max=height - 2)
+    left, above = (
+        x.detach().floor().long().clamp(max=width - 2),
+        y.detach().floor().long().clamp(max=height - 2),
+    )
     right, below = x - left, y - above
     first = at(above, left) * (1 - right) + at(above, left + 1) * right
-    return first * (1 - below) + (at(above + 1, left) * (1 - right) + at(above + 1, left + 1) * right) * below
+    return (
+        first * (1 - below)
+        + (at(above + 1, left) * (1 - right) + at(above + 1, left + 1) * right) * below
+    )
 
 
 @lru_cache(maxsize=64)
 def _corners(pattern: Pattern, by_cell: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The corners to look up: their channel, row and column (K,), and their sign in each group (K, groups).
+    """The corners to look up: their channel, row and column (K,), and their sign in each group (K,
+    groups).
 
-    They stand in the order of their channels. A group is a partition, whose inner corners cancel, or a single cell.
+    They stand in the order of their channels. A group is a partition, whose inner corners cancel,
+    or a single cell.
     """
     rows, columns = pattern.cells.shape
     groups = torch.arange(rows * columns).view(rows, columns) if by_cell else pattern.cells
     count = int(groups.max()) + 1
-    inside = functional.pad(functional.one_hot(groups, count), (0, 0, 1, 1, 1, 1))  # (rows + 2, columns + 2, groups)
-    signs = inside[1:, 1:] - inside[:-1, 1:] - inside[1:, :-1] + inside[:-1, :-1]  # (rows + 1, columns + 1, groups)
+    # (rows + 2, columns + 2, groups)
+    inside = functional.pad(functional.one_hot(groups, count), (0, 0, 1, 1, 1, 1))
+    # (rows + 1, columns + 1, groups)
+    signs = inside[1:, 1:] - inside[:-1, 1:] - inside[1:, :-1] + inside[:-1, :-1]
     row, column, owner = signs.nonzero(as_tuple=True)
-    channels = torch.zeros(count, dtype=torch.long).scatter(0, groups.flatten(), pattern.cells.flatten())
+    channels = torch.zeros(count, dtype=torch.long).scatter(
+        0, groups.flatten(), pattern.cells.flatten()
+    )
     order = channels[owner].argsort(stable=True)
     row, column, owner = row[order], column[order], owner[order]
     group = torch.zeros(len(owner), count, dtype=torch.double)
@@ -173,7 +218,11 @@ def _corners(pattern: Pattern, by_cell: bool) -> tuple[Tensor, Tensor, Tensor, T
 
 
 def _checked(
-    score_map: Tensor, boxes: Tensor, pattern: Pattern, size: tuple[int, int] | None, rule: str | None
+    score_map: Tensor,
+    boxes: Tensor,
+    pattern: Pattern,
+    size: tuple[int, int] | None,
+    rule: str | None,
 ) -> tuple[Tensor, str, bool]:
     """Boxes in pixels of the map, in double precision, the rule, and whether the map is a batch."""
     check_map(score_map, pattern)
@@ -185,24 +234,33 @@ def _checked(
         rule = "pixels" if (across, down) == (width, height) else "area"
     boxes = box_math.check(boxes, width=across, height=down).to(score_map.device).double()
     if boxes.ndim != score_map.ndim - 1:
-        raise BoxError(f"boxes have the shape {tuple(boxes.shape)} for maps {tuple(score_map.shape)}: give (N, 4)")
+        raise BoxError(
+            f"boxes have the shape {tuple(boxes.shape)} for maps {tuple(score_map.shape)}: give "
+            "(N, 4)"
+        )
     sides = (boxes[..., 2:] - boxes[..., :2]).detach()
     small = (sides < sides.new_tensor([pattern.columns, pattern.rows])).any(-1)
     if bool(small.any()):
         w, h = sides[small][0].tolist()
         raise BoxError(
-            f"a crop of {w:g} × {h:g} pixels is smaller than the {pattern.columns} × {pattern.rows} cells of "
+            f"a crop of {w:g} × {h:g} pixels is smaller than the {pattern.columns} × "
+            f"{pattern.rows} cells of "
             f"{pattern.name}; use a larger crop, or a pattern with fewer cells"
         )
     return boxes * boxes.new_tensor([width / across, height / down] * 2), rule, score_map.ndim == 4
 
 
 def check_map(score_map: Tensor, pattern: Pattern) -> None:
-    """Raise `PatternError` unless the map is (L, H, W), or a batch of such, with the pattern's L channels."""
+    """Raise `PatternError` unless the map is (L, H, W), or a batch of such, with the pattern's L
+    channels.
+    """
     if score_map.ndim not in (3, 4) or not score_map.is_floating_point() or score_map.numel() == 0:
-        raise PatternError(f"a score map is a float tensor (L, H, W); this has the shape {tuple(score_map.shape)}")
+        raise PatternError(
+            f"a score map is a float tensor (L, H, W); this has the shape {tuple(score_map.shape)}"
+        )
     if score_map.shape[-3] != pattern.partitions:
         raise PatternError(
-            f"the score map has {score_map.shape[-3]} channels and {pattern.name} {pattern.partitions} partitions; "
+            f"the score map has {score_map.shape[-3]} channels and {pattern.name} "
+            f"{pattern.partitions} partitions; "
             "a map is read with the pattern that its network was trained with"
         )

@@ -14,7 +14,9 @@ BOX_TABLES = {"Table 2": "fcdb", "Table 3": "flms"}
 OF_PHOTOS = "{dataset}'s photos can't be redistributed and are not here; with them: python -m cropnb.asm_net"
 MISSING = {
     "Table 1": f"{OF_PHOTOS} --profile full --dataset cpc --variants table --seeds 0 1 2 --record",
-    "Figure 5": f"{OF_PHOTOS} --profile full --dataset cpc --variants figure --seeds 0 1 2 --record",
+    "Figure 5": (
+        f"{OF_PHOTOS} --profile full --dataset cpc --variants figure --seeds 0 1 2 --record"
+    ),
     "Table 2": f"{OF_PHOTOS} --profile full --dataset cpc --boxes fcdb --seeds 0 1 2 --record",
     "Table 3": f"{OF_PHOTOS} --profile full --dataset cpc --boxes flms --seeds 0 1 2 --record",
     "Table 4": f"{OF_PHOTOS} --profile full --dataset gaicd --seeds 0 1 2 --record",
@@ -23,9 +25,11 @@ Runs = Mapping[str, Sequence[Mapping]]
 
 
 def accuracies(run: Mapping) -> list[float]:
-    """One number a photo, in per cent, whose mean is the share of all pairs of the dataset that is ranked rightly.
+    """One number a photo, in per cent, whose mean is the share of all pairs of the dataset that is
+    ranked rightly.
 
-    A photo with more pairs counts more. What is resampled is the ratio's linear part, as the delta method has it.
+    A photo with more pairs counts more. What is resampled is the ratio's linear part, as the delta
+    method has it.
     """
     right, pairs = (torch.tensor(run[name], dtype=torch.double) for name in ("right", "pairs"))
     share = right.sum() / pairs.sum()
@@ -41,13 +45,21 @@ def column(run: Mapping, name: str) -> list[float]:
 
 def scores(run: Mapping) -> dict[str, float]:
     """The means of all columns of one run, for logs and cards."""
-    return {name: metrics.bootstrap_interval(column(run, name), samples=1).mean for name in (ACCURACY, *RANKING)}
+    return {
+        name: metrics.bootstrap_interval(column(run, name), samples=1).mean
+        for name in (ACCURACY, *RANKING)
+    }
 
 
 def of(context: reproduction.Context, results: Runs, form: str, frozen: bool) -> list[ledger.Row]:
-    """Every row that these runs decide: Table 1 and Figure 5 or Table 4, the claims, and Tables 2 and 3."""
+    """Every row that these runs decide: Table 1 and Figure 5 or Table 4, the claims, and Tables 2
+    and 3.
+    """
     suffix = ", frozen backbone" if frozen else ""
-    results = {**results, **{point: results[name] for point, name in SAME_RUN.items() if name in results}}
+    results = {
+        **results,
+        **{point: results[name] for point, name in SAME_RUN.items() if name in results},
+    }
     if form.startswith("gaicd"):
         found = []
         for name, runs in results.items():
@@ -58,17 +70,25 @@ def of(context: reproduction.Context, results: Runs, form: str, frozen: bool) ->
         found = []
         for name, runs in results.items():
             point = name in FIGURE_5 or name in PER_PAIR
-            table, columns = ("Figure 5", (ACCURACY,)) if point else ("Table 1", (ACCURACY, *RANKING))
+            table, columns = (
+                ("Figure 5", (ACCURACY,)) if point else ("Table 1", (ACCURACY, *RANKING))
+            )
             found += _rows(context, table, f"{name}{suffix}", runs, columns)
         found += _difference(context, results, suffix) + claims(context, results, frozen)
     return found + _boxes(context, results.get(MAIN, ()), suffix)
 
 
 def _rows(
-    context: reproduction.Context, table: str, row: str, runs: Sequence[Mapping], columns: Sequence[str]
+    context: reproduction.Context,
+    table: str,
+    row: str,
+    runs: Sequence[Mapping],
+    columns: Sequence[str],
 ) -> list[ledger.Row]:
     return [
-        reproduction.measured(context, table, row, name, [column(run, name) for run in runs], **_about(runs))
+        reproduction.measured(
+            context, table, row, name, [column(run, name) for run in runs], **_about(runs)
+        )
         for name in columns
     ]
 
@@ -84,7 +104,9 @@ def _difference(context: reproduction.Context, results: Runs, suffix: str) -> li
                 for one, other in zip(with_it, without, strict=True)
             ]
             row = f"λ=0.1 less λ=0{ending}{suffix}"
-            found.append(reproduction.measured(context, "Figure 5", row, ACCURACY, values, note="in points"))
+            found.append(
+                reproduction.measured(context, "Figure 5", row, ACCURACY, values, note="in points")
+            )
     return found
 
 
@@ -117,7 +139,9 @@ def _boxes(context: reproduction.Context, runs: Sequence[Mapping], suffix: str) 
         for name in ("IoU", "Disp"):
             values = [run["boxes"][dataset][name] for run in runs]
             about = _about(runs, note + "two-stage search")
-            found.append(reproduction.measured(place, table, f"ASM-Net{suffix}", name, values, **about))
+            found.append(
+                reproduction.measured(place, table, f"ASM-Net{suffix}", name, values, **about)
+            )
     return found
 
 
@@ -140,4 +164,8 @@ def _about(runs: Sequence[Mapping], note: str = "") -> dict[str, object]:
 
 def pending() -> list[ledger.Row]:
     """The printed numbers that wait for photos."""
-    return [row for table, missing in MISSING.items() for row in reproduction.pending("asm_net", missing, [table])]
+    return [
+        row
+        for table, missing in MISSING.items()
+        for row in reproduction.pending("asm_net", missing, [table])
+    ]

@@ -1,7 +1,8 @@
 """How far equation 2 lies from equation 1, of which it is called an efficient form.
 
-`python -m cropnb.asm_net.rules --record` pools the windows of test scenes by each rule of `pooling.RULES`, from maps
-that the shipped network draws in the photo's resolution: a minute on one core.
+`python -m cropnb.asm_net.rules --record` pools the windows of test scenes by each rule of
+`pooling.RULES`, from maps that the shipped network draws in the photo's resolution: a minute on one
+core.
 """
 
 import argparse
@@ -32,8 +33,8 @@ COLUMNS = (
 def compare(cropper: AsmCropper, image: Tensor) -> dict[str, tuple[float, ...]]:
     """A value for each of `COLUMNS`, for each of `ROWS`, over the windows of one photo (3, H, W).
 
-    Gaps are between a crop's scores by the rule and by equation 1, in per cent of the deviation of the latter over the
-    photo's windows.
+    Gaps are between a crop's scores by the rule and by equation 1, in per cent of the deviation of
+    the latter over the photo's windows.
     """
     photo = prepare(image)[None]
     height, width = photo.shape[-2:]
@@ -47,7 +48,9 @@ def compare(cropper: AsmCropper, image: Tensor) -> dict[str, tuple[float, ...]]:
     for rule in ROWS:
         other = composition_pool(score_map, windows, cropper.pattern, rule=rule).double()
         gap = 100 * (other - first).abs() / first.std(correction=0)
-        turned = ((other[:, None] > other).int() - order).abs().sum() / (len(windows) * (len(windows) - 1))
+        turned = ((other[:, None] > other).int() - order).abs().sum() / (
+            len(windows) * (len(windows) - 1)
+        )
         same = float(other.argmax() == first.argmax())
         found[rule] = (float(gap.mean()), float(gap.max()), 100 * float(turned), 100 * same)
     return found
@@ -56,7 +59,9 @@ def compare(cropper: AsmCropper, image: Tensor) -> dict[str, tuple[float, ...]]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and record when asked to. Returns the exit status."""
     options = argparse.ArgumentParser(prog="python -m cropnb.asm_net.rules", description=__doc__)
-    options.add_argument("--photos", type=int, default=100, help="test scenes (default: %(default)s)")
+    options.add_argument(
+        "--photos", type=int, default=100, help="test scenes (default: %(default)s)"
+    )
     options.add_argument("--record", action="store_true", help="write the rows into the ledger")
     return program.run(_main, options, arguments)
 
@@ -70,7 +75,13 @@ def _main(options: argparse.Namespace, arguments: list[str]) -> int:
     hashed = training.file_hash(croppers.shipped("asm_net"))
     rows = [
         reproduction.measured(
-            context, TABLE, name, column, [photo[rule][i] for photo in found], note=note, checkpoint_hash=hashed
+            context,
+            TABLE,
+            name,
+            column,
+            [photo[rule][i] for photo in found],
+            note=note,
+            checkpoint_hash=hashed,
         )
         for rule, name in ROWS.items()
         for i, column in enumerate(COLUMNS)

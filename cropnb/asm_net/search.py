@@ -26,11 +26,13 @@ def search(
     aspect: float | None = None,
     shape: str = "rectangle",
 ) -> tuple[Tensor, Tensor]:
-    """All crops that both stages looked at, best first: boxes (N, 4) in pixels of the photo, scores (N,).
+    """All crops that both stages looked at, best first: boxes (N, 4) in pixels of the photo, scores
+    (N,).
 
-    score_map: (L, H, W) of a photo of `width` × `height` pixels, of any size. aspect: the required width / height. For
-    the shape "circle" the boxes are the squares around the circles. Raises `BoxError` where no window fits and
-    `CropnbError` for an unknown shape, or a circle of another ratio than 1.
+    score_map: (L, H, W) of a photo of `width` × `height` pixels, of any size. aspect: the required
+        width / height. For
+        the shape "circle" the boxes are the squares around the circles. Raises `BoxError` where no
+        window fits and `CropnbError` for an unknown shape, or a circle of another ratio than 1.
     """
     if shape not in SHAPES:
         raise CropnbError(f"there is no shape {shape!r}; there are {', '.join(SHAPES)}")
@@ -50,16 +52,20 @@ def search(
 
 
 def neighbourhood(boxes: Tensor, width: int, height: int, keep_ratio: bool = False) -> Tensor:
-    """Slightly moved, resized and stretched versions of boxes (N, 4) that stay inside the photo: (M, 4).
+    """Slightly moved, resized and stretched versions of boxes (N, 4) that stay inside the photo:
+    (M, 4).
 
-    Every combination of three places along each axis, three sizes and, unless `keep_ratio`, three ratios, but for the
-    boxes themselves. The paper varies the same four and prints no steps.
+    Every combination of three places along each axis, three sizes and, unless `keep_ratio`, three
+    ratios, but for the boxes themselves. The paper varies the same four and prints no steps.
     """
     moves = torch.tensor(MOVES, dtype=torch.double, device=boxes.device)
     ratios = moves.new_zeros(1) if keep_ratio else moves
     along, down, size, ratio = torch.cartesian_prod(moves, moves, moves, ratios).unbind(1)
     boxes = boxes.double()
-    centre, side = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2, boxes[:, None, 2:] - boxes[:, None, :2]
+    centre, side = (
+        (boxes[:, None, :2] + boxes[:, None, 2:]) / 2,
+        boxes[:, None, 2:] - boxes[:, None, :2],
+    )
     photo = moves.new_tensor([width, height])
     centre = centre + torch.stack([along, down], dim=1) * SHIFT * photo  # (N, steps, 2)
     side = side * STRETCH ** torch.stack([size + ratio / 2, size - ratio / 2], dim=1)
@@ -76,15 +82,21 @@ def _windows(width: int, height: int, aspect: float | None, pattern: Pattern) ->
     if aspect is None:
         boxes = candidates.sliding_windows(width, height)
     else:
-        boxes = candidates.aspect_windows(width, height, aspect, 895, scales=candidates.SLIDING_SCALES)
+        boxes = candidates.aspect_windows(
+            width, height, aspect, 895, scales=candidates.SLIDING_SCALES
+        )
     return boxes[_large_enough(boxes, pattern)]
 
 
 def _large_enough(boxes: Tensor, pattern: Pattern) -> Tensor:
-    return ((boxes[:, 2:] - boxes[:, :2]) >= boxes.new_tensor([pattern.columns, pattern.rows])).all(-1)
+    return ((boxes[:, 2:] - boxes[:, :2]) >= boxes.new_tensor([pattern.columns, pattern.rows])).all(
+        -1
+    )
 
 
-def _score(score_map: Tensor, boxes: Tensor, width: int, height: int, pattern: Pattern, shape: str) -> Tensor:
+def _score(
+    score_map: Tensor, boxes: Tensor, width: int, height: int, pattern: Pattern, shape: str
+) -> Tensor:
     if shape == "circle":
         return circle_pool(score_map, inscribed(boxes), pattern, (width, height))
     return composition_pool(score_map, boxes, pattern, (width, height), rule="area")

@@ -1,7 +1,8 @@
-"""Do the best crops reach further into the corners? What Figure 7 says, measured on annotations alone.
+"""Do the best crops reach further into the corners? What Figure 7 says, measured on annotations
+alone.
 
-`python -m cropnb.asm_net.study --record` measures scenes and, where its annotations are on this disk, GAICD: half a
-minute on one core. No photo is needed.
+`python -m cropnb.asm_net.study --record` measures scenes and, where its annotations are on this
+disk, GAICD: half a minute on one core. No photo is needed.
 """
 
 import argparse
@@ -22,11 +23,15 @@ Measure = Callable[[Tensor, int, int], Tensor]
 def corners_reached(boxes: Tensor, width: int, height: int, bins: int = 12) -> Tensor:
     """The share of the photo's four corners that a crop reaches: (N, 4) → (N,), each 0, 1/4 … 1.
 
-    A crop reaches a corner when its own corner lies in the outermost cell of a bins × bins grid. GAICD's crops begin
-    at the cells' centres, so that none of them covers a corner, and this is as near as one can come.
+    A crop reaches a corner when its own corner lies in the outermost cell of a bins × bins grid.
+    GAICD's crops begin at the cells' centres, so that none of them covers a corner, and this is as
+    near as one can come.
     """
     left, top, right, bottom = candidates.cells_of(boxes, width, height, bins=bins).unbind(-1)
-    beside, over = torch.stack([left == 0, right == bins - 1]), torch.stack([top == 0, bottom == bins - 1])
+    beside, over = (
+        torch.stack([left == 0, right == bins - 1]),
+        torch.stack([top == 0, bottom == bins - 1]),
+    )
     return (beside[:, None] & over[None]).flatten(0, 1).float().mean(0)
 
 
@@ -36,7 +41,9 @@ def area_share(boxes: Tensor, width: int, height: int) -> Tensor:
 
 
 def off_centre(boxes: Tensor, width: int, height: int) -> Tensor:
-    """How far a crop's centre lies from the photo's, as a share of the photo's diagonal: (N, 4) → (N,)."""
+    """How far a crop's centre lies from the photo's, as a share of the photo's diagonal: (N, 4) →
+    (N,).
+    """
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2 - boxes.new_tensor([width / 2, height / 2])
     return centre.norm(dim=-1) / (width**2 + height**2) ** 0.5
 
@@ -48,11 +55,15 @@ MEASURES: dict[str, Measure] = {
 }
 
 
-def best_and_worst(sample: Sample, measure: Measure, same_size: bool = False) -> tuple[float, float] | None:
-    """The mean of a measure over the best and over the worst scored quarter of a photo's crops, in per cent.
+def best_and_worst(
+    sample: Sample, measure: Measure, same_size: bool = False
+) -> tuple[float, float] | None:
+    """The mean of a measure over the best and over the worst scored quarter of a photo's crops, in
+    per cent.
 
-    same_size: look only at the third of the crops that is neither large nor small, so that size explains less. None
-    where a quarter would hold no crop.
+    same_size: look only at the third of the crops that is neither large nor small, so that size
+        explains less. None
+        where a quarter would hold no crop.
     """
     width, height = sample.size
     boxes, scores = sample.boxes, sample.scores
@@ -69,8 +80,12 @@ def best_and_worst(sample: Sample, measure: Measure, same_size: bool = False) ->
     return float(values[:count].mean()), float(values[-count:].mean())
 
 
-def rows(dataset: str, samples: Sequence[Sample], context: reproduction.Context) -> list[ledger.Row]:
-    """The rows of Figure 7 on one dataset: best and worst quarter of each photo's crops, and their difference."""
+def rows(
+    dataset: str, samples: Sequence[Sample], context: reproduction.Context
+) -> list[ledger.Row]:
+    """The rows of Figure 7 on one dataset: best and worst quarter of each photo's crops, and their
+    difference.
+    """
     found = []
     for same_size in (False, True):
         suffix = ", crops of middling size" if same_size else ""
@@ -84,7 +99,11 @@ def rows(dataset: str, samples: Sequence[Sample], context: reproduction.Context)
             if measure is corners_reached:
                 note = f"best less worst quarter of a photo's crops, in points; {dataset}"
                 claim = f"high scores reach the corners{suffix}"
-                found.append(reproduction.claim(context, claim, name, best, worst, table="Figure 7", note=note))
+                found.append(
+                    reproduction.claim(
+                        context, claim, name, best, worst, table="Figure 7", note=note
+                    )
+                )
     return found
 
 
@@ -103,10 +122,15 @@ def _main(options: argparse.Namespace, arguments: list[str]) -> int:
         except DatasetMissing as missing:
             print(f"without {dataset}: {missing}")
             continue
-        context = reproduction.Context("asm_net", dataset, arguments, "cropnb.asm_net.study", split="train")
+        context = reproduction.Context(
+            "asm_net", dataset, arguments, "cropnb.asm_net.study", split="train"
+        )
         found = rows(dataset, samples, context)
         for row in found:
-            print(f"{dataset}, {row.row}, {row.column}: {row.ours:.3g} [{row.low:.3g}, {row.high:.3g}] {row.verdict}")
+            print(
+                f"{dataset}, {row.row}, {row.column}: {row.ours:.3g} [{row.low:.3g}, "
+                f"{row.high:.3g}] {row.verdict}"
+            )
         if options.record:
             ledger.record("asm_net", found)
     return 0

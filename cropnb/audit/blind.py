@@ -1,8 +1,9 @@
-"""ACC 1/N within a tolerance ε (set prediction's equation 7), for sets of crops that never look at the photo.
+"""ACC 1/N within a tolerance ε (set prediction's equation 7), for sets of crops that never look at
+the photo.
 
-A photo counts as a hit when one of N crops reaches IoU ε with its best-scored crop. On 77 of GAICD's 200 test photos
-several crops tie for best, so each number is a bracket: the first of them in the file's order, whichever is easiest
-to hit, whichever is hardest.
+A photo counts as a hit when one of N crops reaches IoU ε with its best-scored crop. On 77 of
+GAICD's 200 test photos several crops tie for best, so each number is a bracket: the first of them
+in the file's order, whichever is easiest to hit, whichever is hardest.
 """
 
 import functools
@@ -23,7 +24,9 @@ AMONG_TIED = ("first", "any", "worst")
 
 
 class TieBracket(NamedTuple):
-    """0 or 1, or a chance between them, for each photo (photos,): which of the tied best crops has to be hit."""
+    """0 or 1, or a chance between them, for each photo (photos,): which of the tied best crops has
+    to be hit.
+    """
 
     first: Tensor
     any: Tensor
@@ -31,7 +34,9 @@ class TieBracket(NamedTuple):
 
 
 def tied_best(sample: Sample) -> Tensor:
-    """All crops (T, 4) of a photo's highest score, in the order of the file. MetricError without scores."""
+    """All crops (T, 4) of a photo's highest score, in the order of the file. MetricError without
+    scores.
+    """
     if sample.scores is None or not len(sample.scores):
         raise MetricError(f"{sample.name} has no scored crops, so none is best")
     return sample.boxes[sample.scores == sample.scores.max()].double()
@@ -46,7 +51,8 @@ def hits(dataset: CropDataset, crops: Callable[[Sample], Tensor], eps: float) ->
     """Whether the crops (N, 4) that `crops` gives for each photo reach its best one within ε."""
     found = []
     for sample in dataset.samples:
-        near = reaches(box_math.pairwise_iou(tied_best(sample), crops(sample).double()), eps).any(1)  # (T,)
+        # (T,)
+        near = reaches(box_math.pairwise_iou(tied_best(sample), crops(sample).double()), eps).any(1)
         found.append(torch.stack([near[0], near.any(), near.all()]))
     return TieBracket(*torch.stack(found).double().unbind(1))
 
@@ -57,7 +63,9 @@ def fixed_anchors(cells: Tensor) -> Callable[[Sample], Tensor]:
 
 
 def best_ranked(score: Callable[[Sample], Tensor], count: int) -> Callable[[Sample], Tensor]:
-    """The `count` candidates of a photo that a score, such as a `baselines.PositionPrior`, puts first."""
+    """The `count` candidates of a photo that a score, such as a `baselines.PositionPrior`, puts
+    first.
+    """
     return lambda sample: sample.boxes[score(sample).argsort(descending=True, stable=True)[:count]]
 
 
@@ -67,25 +75,35 @@ def grid(sample: Sample) -> Tensor:
 
 
 def random_anchor_hits(dataset: CropDataset, count: int, eps: float) -> TieBracket:
-    """The chance that `count` different anchors of the photo, drawn at random, reach the best crop within ε: exact."""
+    """The chance that `count` different anchors of the photo, drawn at random, reach the best crop
+    within ε: exact.
+    """
     found = []
     for sample in dataset.samples:
-        near = reaches(box_math.pairwise_iou(tied_best(sample), sample.boxes.double()), eps)  # (T, N)
+        # (T, N)
+        near = reaches(box_math.pairwise_iou(tied_best(sample), sample.boxes.double()), eps)
         total = len(sample.boxes)
         draws = torch.arange(min(count, total), dtype=torch.double)
 
         def missed(helpful: Tensor, total: int = total, draws: Tensor = draws) -> Tensor:
-            """The chance that none of the draws is helpful: one factor a draw, without putting back."""
+            """The chance that none of the draws is helpful: one factor a draw, without putting
+            back.
+            """
             return ((total - helpful.double() - draws) / (total - draws)).clamp(min=0).prod()
 
         chances = torch.stack([1 - missed(row.sum()) for row in near])
-        # Two tied crops can share an anchor, so "any" takes the union; "worst" the tied crop that is hit least.
+        # Two tied crops can share an anchor, so "any" takes the union; "worst" the tied crop that
+        # is hit least.
         found.append(torch.stack([chances[0], 1 - missed(near.any(0).sum()), chances.min()]))
     return TieBracket(*torch.stack(found).unbind(1))
 
 
-def random_box_hits(dataset: CropDataset, count: int, eps: float, draws: int = 4000, seed: int = 0) -> TieBracket:
-    """The same for boxes drawn evenly from all that keep half of the photo, with sides of 1 : 2 to 2.2 : 1."""
+def random_box_hits(
+    dataset: CropDataset, count: int, eps: float, draws: int = 4000, seed: int = 0
+) -> TieBracket:
+    """The same for boxes drawn evenly from all that keep half of the photo, with sides of 1 : 2 to
+    2.2 : 1.
+    """
     found = []
     for overlap in _random_overlaps(dataset, draws, seed):
         near = reaches(overlap, eps).double()  # (T, draws)
@@ -96,21 +114,30 @@ def random_box_hits(dataset: CropDataset, count: int, eps: float, draws: int = 4
 
 @functools.lru_cache(maxsize=2)
 def _random_overlaps(dataset: CropDataset, draws: int, seed: int) -> list[Tensor]:
-    """IoU (T, draws) of each photo's best crops with boxes drawn at random, the same for every ε and N."""
+    """IoU (T, draws) of each photo's best crops with boxes drawn at random, the same for every ε
+    and N.
+    """
     return [
-        box_math.pairwise_iou(tied_best(sample), coverage.random_boxes(draws, *sample.size, seed=seed + index).double())
+        box_math.pairwise_iou(
+            tied_best(sample),
+            coverage.random_boxes(draws, *sample.size, seed=seed + index).double(),
+        )
         for index, sample in enumerate(dataset.samples)
     ]
 
 
 def reachable(dataset: CropDataset, eps: float) -> tuple[Tensor, Tensor]:
-    """An oracle limited to grid anchors, on boxes that people drew freely: what it reaches of them within ε.
+    """An oracle limited to grid anchors, on boxes that people drew freely: what it reaches of them
+    within ε.
 
-    Returns for each photo whether it reaches one of the true boxes, and the share of them that it reaches, (photos,).
+    Returns for each photo whether it reaches one of the true boxes, and the share of them that it
+    reaches, (photos,).
     """
     one, share = [], []
     for sample in dataset.samples:
-        near = coverage.nearest_iou(sample.boxes.double(), candidates.grid_anchors(*sample.size).double())
+        near = coverage.nearest_iou(
+            sample.boxes.double(), candidates.grid_anchors(*sample.size).double()
+        )
         near = reaches(near, eps).double()
         one.append(near.amax())
         share.append(near.mean())
@@ -118,7 +145,9 @@ def reachable(dataset: CropDataset, eps: float) -> tuple[Tensor, Tensor]:
 
 
 def covering_cells(training: CropDataset, count: int, eps: float) -> Tensor:
-    """`baselines.covering_anchors`, whose overlaps with the training crops are computed once for all ε and N."""
+    """`baselines.covering_anchors`, whose overlaps with the training crops are computed once for
+    all ε and N.
+    """
     cells, overlaps = _training_overlaps(training)
     return cells[baselines.greedy_cover(overlaps >= eps, count)]
 
@@ -130,7 +159,9 @@ def _training_overlaps(training: CropDataset) -> tuple[Tensor, Tensor]:
 
 
 def cover_curve(training: CropDataset, test: CropDataset, eps: float, most: int = 20) -> Tensor:
-    """ACC 1/N within ε of the content-blind greedy set for N = 1 … `most`, 0…1, (most,); of tied crops the first."""
+    """ACC 1/N within ε of the content-blind greedy set for N = 1 … `most`, 0…1, (most,); of tied
+    crops the first.
+    """
     near = reaches(baselines.best_overlaps(test, covering_cells(training, most, eps)), eps)
     return near.cummax(1).values.double().mean(0)
 
@@ -139,7 +170,9 @@ def neighbours(dataset: CropDataset, eps: float) -> Tensor:
     """How many of a photo's anchors lie within ε of its best one, itself among them, (photos,)."""
     return torch.stack(
         [
-            reaches(box_math.pairwise_iou(tied_best(sample)[:1], sample.boxes.double()), eps).sum().double()
+            reaches(box_math.pairwise_iou(tied_best(sample)[:1], sample.boxes.double()), eps)
+            .sum()
+            .double()
             for sample in dataset.samples
         ]
     )

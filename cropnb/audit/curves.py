@@ -1,6 +1,8 @@
-"""ACC 1/N within ε for every ε and N at once, as numbers of photos: what the chapter's figure answers from.
+"""ACC 1/N within ε for every ε and N at once, as numbers of photos: what the chapter's figure
+answers from.
 
-`python -m cropnb.audit --parts curves --record` writes `book/results/curves/audit.json`. It holds counts of photos
+`python -m cropnb.audit --parts curves --record` writes `book/results/curves/audit.json`. It holds
+counts of photos
 alone: no box and no score of a dataset follows from them.
 """
 
@@ -31,10 +33,11 @@ class Curve:
 
     Attributes:
         name: of the row.
-        kind: `oracle`, `method`, `blind` (never looks at a photo) or `chance` (an expected number, not a count).
+        kind: `oracle`, `method`, `blind` (never looks at a photo) or `chance` (an expected number,
+            not a count).
         first, any, worst: (E, N) numbers of photos that are hit, for each reading of a tie.
-        acc: (E, N), or (1, N) where ε doesn't matter: photos whose first crop is among the N best annotated; None
-            where the first crop is no annotated one.
+        acc: (E, N), or (1, N) where ε doesn't matter: photos whose first crop is among the N best
+            annotated; None where the first crop is no annotated one.
         note: what the reader should know of the row.
     """
 
@@ -47,10 +50,14 @@ class Curve:
     note: str = ""
 
 
-def measure(training: CropDataset, test: CropDataset, predictions: Mapping[str, Prediction]) -> list[Curve]:
+def measure(
+    training: CropDataset, test: CropDataset, predictions: Mapping[str, Prediction]
+) -> list[Curve]:
     """The curves of one dataset: an oracle, the methods, what never looks at a photo, and chance."""
     prior = baselines.PositionPrior(training)
-    oracle = [sample.boxes[sample.scores.argsort(descending=True, stable=True)] for sample in test.samples]
+    oracle = [
+        sample.boxes[sample.scores.argsort(descending=True, stable=True)] for sample in test.samples
+    ]
     fixed = {
         "fixed: covers the training crops": lambda eps: blind.covering_cells(training, MOST, eps),
         "fixed: spread evenly over the grid": lambda eps: spread_cells(MOST, eps),
@@ -63,13 +70,18 @@ def measure(training: CropDataset, test: CropDataset, predictions: Mapping[str, 
         of_sets("oracle: the annotators' own ranking", "oracle", test, oracle),
         *(of_sets(name, "method", test, one.boxes, one.note) for name, one in predictions.items()),
         *(_of_cells(name, test, cells) for name, cells in fixed.items()),
-        *(of_sets(name, "blind", test, list(map(crops, test.samples))) for name, crops in best.items()),
+        *(
+            of_sets(name, "blind", test, list(map(crops, test.samples)))
+            for name, crops in best.items()
+        ),
         _of_chances("anchors drawn at random", test, blind.random_anchor_hits, _random_acc(test)),
         _of_chances("boxes drawn at random", test, blind.random_box_hits, None),
     ]
 
 
-def of_sets(name: str, kind: str, dataset: CropDataset, sets: Iterable[Tensor], note: str = "") -> Curve:
+def of_sets(
+    name: str, kind: str, dataset: CropDataset, sets: Iterable[Tensor], note: str = ""
+) -> Curve:
     """The curve of ranked crops (P, 4), one set a photo, the same for every ε."""
     sets = [boxes.double() for boxes in sets]
     near = _reached(best_so_far(dataset, sets))
@@ -78,17 +90,26 @@ def of_sets(name: str, kind: str, dataset: CropDataset, sets: Iterable[Tensor], 
 
 
 def spread_cells(count: int, eps: float) -> Tensor:
-    """Cells (count, 4) of anchors that cover the grid itself: each next one is within ε of the most not yet covered."""
+    """Cells (count, 4) of anchors that cover the grid itself: each next one is within ε of the most
+    not yet covered.
+    """
     cells = candidates.grid_cells(1200, 900)
     anchors = candidates.anchors_at(cells, 1200, 900, rounded=False).double()
-    return cells[baselines.greedy_cover(blind.reaches(box_math.pairwise_iou(anchors, anchors), eps), count)]
+    return cells[
+        baselines.greedy_cover(blind.reaches(box_math.pairwise_iou(anchors, anchors), eps), count)
+    ]
 
 
 def best_so_far(dataset: CropDataset, sets: Iterable[Tensor], most: int = MOST) -> Tensor:
-    """(3, photos, most): the highest IoU of a photo's first 1 … `most` crops with its best one, as ties are read."""
+    """(3, photos, most): the highest IoU of a photo's first 1 … `most` crops with its best one, as
+    ties are read.
+    """
     found = []
     for sample, boxes in zip(dataset.samples, sets, strict=True):
-        overlap = box_math.pairwise_iou(blind.tied_best(sample), boxes[:most].double()).cummax(1).values  # (T, P)
+        # (T, P)
+        overlap = (
+            box_math.pairwise_iou(blind.tied_best(sample), boxes[:most].double()).cummax(1).values
+        )
         overlap = torch.cat([overlap, overlap[:, -1:].expand(-1, most - overlap.shape[1])], dim=1)
         found.append(torch.stack([overlap[0], overlap.amax(0), overlap.amin(0)]))
     return torch.stack(found, dim=1)
@@ -96,7 +117,8 @@ def best_so_far(dataset: CropDataset, sets: Iterable[Tensor], most: int = MOST) 
 
 def _reached(overlaps: Tensor) -> list[Rows]:
     """(3, photos, N) → for each reading of a tie the photos that are hit, (E, N)."""
-    hits = torch.stack([blind.reaches(overlaps, eps).sum(1) for eps in EPSILONS], dim=1)  # (3, E, N)
+    # (3, E, N)
+    hits = torch.stack([blind.reaches(overlaps, eps).sum(1) for eps in EPSILONS], dim=1)
     return hits.tolist()
 
 
@@ -113,16 +135,30 @@ def _of_cells(name: str, dataset: CropDataset, cells: Callable[[float], Tensor])
     return Curve(name, "blind", *rows, firsts)
 
 
-def _of_chances(name: str, dataset: CropDataset, chance: Callable[..., blind.TieBracket], acc: Rows | None) -> Curve:
+def _of_chances(
+    name: str, dataset: CropDataset, chance: Callable[..., blind.TieBracket], acc: Rows | None
+) -> Curve:
     """The expected curve of crops drawn at random, in tenths of a photo."""
     found = torch.stack(
-        [torch.stack([torch.stack(chance(dataset, n, eps)).sum(1) for n in range(1, MOST + 1)], 1) for eps in EPSILONS],
+        [
+            torch.stack(
+                [torch.stack(chance(dataset, n, eps)).sum(1) for n in range(1, MOST + 1)], 1
+            )
+            for eps in EPSILONS
+        ],
         dim=1,
     )  # (3, E, N)
-    return Curve(name, "chance", *[[[round(v, 1) for v in row] for row in rows] for rows in found.tolist()], acc)
+    return Curve(
+        name,
+        "chance",
+        *[[[round(v, 1) for v in row] for row in rows] for rows in found.tolist()],
+        acc,
+    )
 
 
-def _among_best(dataset: CropDataset, firsts: list[Tensor], must: bool = True) -> list[float] | None:
+def _among_best(
+    dataset: CropDataset, firsts: list[Tensor], must: bool = True
+) -> list[float] | None:
     """Photos whose first crop (4,) is annotated among the N best, for N = 1 … MOST, (N,).
 
     must: None where some photo's first crop is not annotated at all; else such a photo is a miss.
@@ -143,7 +179,10 @@ def _nth_largest(sample: Sample) -> Tensor:
 
 
 def _random_acc(dataset: CropDataset) -> Rows:
-    chances = [(sample.scores[None] >= _nth_largest(sample)[:, None]).double().mean(1) for sample in dataset.samples]
+    chances = [
+        (sample.scores[None] >= _nth_largest(sample)[:, None]).double().mean(1)
+        for sample in dataset.samples
+    ]
     return [[round(value, 1) for value in torch.stack(chances).sum(0).tolist()]]
 
 
@@ -158,11 +197,15 @@ def write(dataset: str, curves: Iterable[Curve], context: Context, photos: int) 
 
 
 def read() -> dict[str, dict]:
-    """Dataset → its `photos`, `curves` and the command behind them. LedgerError where they weren't measured."""
+    """Dataset → its `photos`, `curves` and the command behind them. LedgerError where they weren't
+    measured.
+    """
     try:
         return json.loads(path().read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
-        raise LedgerError(f"no curves at {path()} ({error}); python -m cropnb.audit --parts curves --record") from error
+        raise LedgerError(
+            f"no curves at {path()} ({error}); python -m cropnb.audit --parts curves --record"
+        ) from error
 
 
 def path() -> Path:

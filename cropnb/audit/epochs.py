@@ -9,7 +9,9 @@ from cropnb.errors import MetricError
 
 
 class Selection(NamedTuple):
-    """The test score of three epochs of one run: the last, the best on validation, the best on test."""
+    """The test score of three epochs of one run: the last, the best on validation, the best on
+    test.
+    """
 
     last: float
     best_on_validation: float
@@ -17,13 +19,18 @@ class Selection(NamedTuple):
 
 
 def selection(validation: Tensor, test: Tensor) -> Selection:
-    """Scores (epochs,) after each epoch, higher is better → the test score that each way of choosing reports.
+    """Scores (epochs,) after each epoch, higher is better → the test score that each way of
+    choosing reports.
 
-    Of equally good epochs the first is taken. MetricError where there is no epoch or a score is missing.
+    Of equally good epochs the first is taken. MetricError where there is no epoch or a score is
+    missing.
     """
     validation, test = torch.as_tensor(validation).double(), torch.as_tensor(test).double()
     if validation.shape != test.shape or validation.ndim != 1 or not len(test):
-        raise MetricError(f"scores have the shapes {tuple(validation.shape)} and {tuple(test.shape)}: (epochs,) both")
+        raise MetricError(
+            f"scores have the shapes {tuple(validation.shape)} and {tuple(test.shape)}: (epochs,) "
+            "both"
+        )
     if not (torch.isfinite(validation).all() and torch.isfinite(test).all()):
         raise MetricError("an epoch has no score: finish the run first")
     return Selection(float(test[-1]), float(test[validation.argmax()]), float(test.max()))

@@ -1,4 +1,6 @@
-"""Which printed shares can't be shares of the number of photos that they are said to be measured on."""
+"""Which printed shares can't be shares of the number of photos that they are said to be measured
+on.
+"""
 
 import math
 import re
@@ -9,14 +11,16 @@ from pathlib import Path
 from cropnb import paper
 from cropnb.errors import MetricError
 
-# Columns that count photos, one yes or no for each: GAICD's Acc 1/N and set prediction's ACC 1/N. Averages over
-# several picks, such as Acc 5, take so many values that every printed number is one.
+# Columns that count photos, one yes or no for each: GAICD's Acc 1/N and set prediction's ACC 1/N.
+# Averages over several picks, such as Acc 5, take so many values that every printed number is one.
 COUNTS_PHOTOS = re.compile(r"\bacc 1/\d+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Impossible:
-    """A printed number that is no share of `photos`; `nearest` are the two shares around it, as they would print."""
+    """A printed number that is no share of `photos`; `nearest` are the two shares around it, as
+    they would print.
+    """
 
     method: str
     table: str
@@ -28,7 +32,8 @@ class Impossible:
 
 
 def is_share(printed: float, photos: int, decimals: int = 1) -> bool:
-    """Whether some whole number of `photos` photos gives this per cent, rounded to so many decimals, halves either way.
+    """Whether some whole number of `photos` photos gives this per cent, rounded to so many
+    decimals, halves either way.
 
     Raises MetricError for fewer photos than one.
     """
@@ -40,7 +45,8 @@ def is_share(printed: float, photos: int, decimals: int = 1) -> bool:
 
 
 def impossible_shares(methods: Iterable[str] | None = None) -> list[Impossible]:
-    """Every printed count of photos, of any row of any paper's tables, that no number of photos gives.
+    """Every printed count of photos, of any row of any paper's tables, that no number of photos
+    gives.
 
     methods: names of papers; by default all that have a `paper.toml`.
     """
@@ -51,11 +57,19 @@ def impossible_shares(methods: Iterable[str] | None = None) -> list[Impossible]:
             decimals = max(map(_decimals, values), default=1)
             for row, values in table.rows.items():
                 for column, value in zip(table.columns, values, strict=True):
-                    if value is None or not COUNTS_PHOTOS.search(column) or is_share(value, table.photos, decimals):
+                    if (
+                        value is None
+                        or not COUNTS_PHOTOS.search(column)
+                        or is_share(value, table.photos, decimals)
+                    ):
                         continue
                     below = math.floor(value / 100 * table.photos)
-                    nearest = tuple(round(100 * k / table.photos, decimals) for k in (below, below + 1))
-                    found.append(Impossible(method, table.name, row, column, value, table.photos, nearest))
+                    nearest = tuple(
+                        round(100 * k / table.photos, decimals) for k in (below, below + 1)
+                    )
+                    found.append(
+                        Impossible(method, table.name, row, column, value, table.photos, nearest)
+                    )
     return found
 
 

@@ -38,8 +38,8 @@ def load(
         name: one of `NAMES`. "scenes" are drawn, need no files, and take `form`, `size` and `seed`.
         split: "train", "val" or "test"; which ones there are depends on the dataset.
         root: the dataset's folder; by default `$CROPNB_DATA/name`, else the user's cache folder.
-        short_side: scale photos and boxes so that the shorter side has so many pixels; fast where the photos were
-            prepared (`python data_scripts/NAME.py --prepare 256`).
+        short_side: scale photos and boxes so that the shorter side has so many pixels; fast where
+            the photos were prepared (`python data_scripts/NAME.py --prepare 256`).
         options: what the dataset's own `load` takes beside these.
 
     Raises:
@@ -69,8 +69,8 @@ def splits(
     form: the form of the scenes, where `name` is "scenes"; of a real dataset its form is given.
     train, validation, test: photos in each part; None for all there are.
 
-    Where a dataset has no validation split the last `validation` training photos are held out, never test photos.
-    Raises as `load` does.
+    Where a dataset has no validation split the last `validation` training photos are held out,
+    never test photos. Raises as `load` does.
     """
     from cropnb.datasets.base import CropDataset
 

@@ -23,11 +23,13 @@ class Sample:
 
     Attributes:
         name: the photo's name in the dataset.
-        width, height: of the photo in pixels; None where the annotations don't tell and the photo isn't there.
+        width, height: of the photo in pixels; None where the annotations don't tell and the photo
+            isn't there.
         boxes: (N, 4) in pixels: candidates with `scores`, or true boxes without.
         scores: (N,) mean opinion score of each candidate; None where the boxes are true boxes.
         raters: (R, N) the score that each rater gave to each candidate, where the dataset tells.
-        aspects: (N,) the aspect ratio (width / height) that was asked for when each true box was drawn (FAT).
+        aspects: (N,) the aspect ratio (width / height) that was asked for when each true box was
+            drawn (FAT).
         load_photo: reads the photo; None where only the annotations are there.
     """
 
@@ -57,14 +59,17 @@ class Sample:
             DatasetMissing: when only the photo would tell them and it isn't there.
         """
         if self.width is None or self.height is None:
-            raise DatasetMissing(f"the size of {self.name} is known only from its photo, which isn't on this disk")
+            raise DatasetMissing(
+                f"the size of {self.name} is known only from its photo, which isn't on this disk"
+            )
         return self.width, self.height
 
     def photo(self) -> Image.Image:
         """The photo as an RGB image.
 
         Raises:
-            DatasetMissing: when only the annotations are there; `CropDataset.with_photos` leaves such samples out.
+            DatasetMissing: when only the annotations are there; `CropDataset.with_photos` leaves
+                such samples out.
             ImageError: when the photo is damaged.
         """
         if self.load_photo is None:
@@ -85,12 +90,15 @@ class CropDataset(torch.utils.data.Dataset):
     Attributes:
         name: of the dataset, for instance "gaicd".
         split: "train", "val" or "test".
-        form: the name of the real dataset whose form the samples have; the same as `name` but for scenes.
+        form: the name of the real dataset whose form the samples have; the same as `name` but for
+            scenes.
         root: the folder it was read from; None where the photos are drawn.
         samples: the samples, in the dataset's order.
     """
 
-    def __init__(self, name: str, split: str, form: str, root: Path | None, samples: Sequence[Sample]):
+    def __init__(
+        self, name: str, split: str, form: str, root: Path | None, samples: Sequence[Sample]
+    ):
         self.name, self.split, self.form, self.root, self.samples = name, split, form, root, samples
 
     def __len__(self) -> int:
@@ -101,7 +109,9 @@ class CropDataset(torch.utils.data.Dataset):
 
     @property
     def photo_count(self) -> int:
-        """How many of the samples have their photo on this disk. Print it beside every number measured on them."""
+        """How many of the samples have their photo on this disk. Print it beside every number
+        measured on them.
+        """
         return sum(sample.has_photo for sample in self.samples)
 
     def with_photos(self) -> "CropDataset":
@@ -113,7 +123,8 @@ class CropDataset(torch.utils.data.Dataset):
         samples = [sample for sample in self.samples if sample.has_photo]
         if not samples:
             raise DatasetMissing(
-                f"{self.name} ({self.split}): none of the {len(self)} photos is below {self.root}, only annotations; "
+                f"{self.name} ({self.split}): none of the {len(self)} photos is below "
+                f"{self.root}, only annotations; "
                 "see data_scripts/README.md for where they come from"
             )
         return CropDataset(self.name, self.split, self.form, self.root, samples)
@@ -132,8 +143,10 @@ def require(root: Path, *relative: str) -> Path:
         if (root / path).exists():
             return root / path
     raise DatasetMissing(
-        f"{root / relative[0]} isn't there. `python data_scripts/status.py` shows which datasets are on this disk, and "
-        "data_scripts/README.md where each comes from; set CROPNB_DATA to the folder that holds them, or give root="
+        f"{root / relative[0]} isn't there. `python data_scripts/status.py` shows which datasets "
+        "are on this disk, and "
+        "data_scripts/README.md where each comes from; set CROPNB_DATA to the folder that holds "
+        "them, or give root="
     )
 
 
@@ -147,7 +160,9 @@ def check_split(name: str, split: str, splits: Sequence[str]) -> str:
 def broken(path: Path, what: str, line: int | None = None) -> DatasetMissing:
     """The error for a file that is there but can't be used: half copied, or of another form."""
     place = f"{path}, line {line}" if line else f"{path}"
-    return DatasetMissing(f"{place}: {what}. The file is incomplete or has another form; fetch the dataset again")
+    return DatasetMissing(
+        f"{place}: {what}. The file is incomplete or has another form; fetch the dataset again"
+    )
 
 
 def read_text(path: Path) -> str:
@@ -167,7 +182,8 @@ def read_json(path: Path) -> Any:
 
 
 def held_out(names: Iterable[str], count: int) -> set[str]:
-    """`count` of the names, the same on every machine and whatever the order: those of the smallest SHA-256.
+    """`count` of the names, the same on every machine and whatever the order: those of the smallest
+    SHA-256.
 
     For splits whose authors give a number of photos and no list.
     """
@@ -180,7 +196,9 @@ def find_photo(folders: Sequence[Path], name: str) -> Path | None:
 
 
 def read_size(path: Path | None) -> tuple[int | None, int | None]:
-    """Width and height of the photo at `path`; two Nones without one. ImageError when it is damaged."""
+    """Width and height of the photo at `path`; two Nones without one. ImageError when it is
+    damaged.
+    """
     return photo_size(path) if path else (None, None)
 
 
@@ -190,29 +208,37 @@ def photo_loader(path: Path | None) -> Callable[[], Image.Image] | None:
 
 
 def true_boxes(
-    boxes: Sequence[Sequence[float]] | Tensor, place: str, width: int | None = None, height: int | None = None
+    boxes: Sequence[Sequence[float]] | Tensor,
+    place: str,
+    width: int | None = None,
+    height: int | None = None,
 ) -> Tensor:
     """Annotated boxes as an (N, 4) float tensor, clipped to the photo where its size is known.
 
-    People draw up to and across the border, so an overhang of up to 2 % of a side is cut off. More means that the
-    photo isn't the one that was annotated, for instance another size of it.
+    People draw up to and across the border, so an overhang of up to 2 % of a side is cut off. More
+    means that the photo isn't the one that was annotated, for instance another size of it.
 
     Raises:
-        BoxError: naming `place` (a file, with a line or a photo), when a box is inverted, empty, or outside.
+        BoxError: naming `place` (a file, with a line or a photo), when a box is inverted, empty, or
+            outside.
     """
     boxes = torch.as_tensor(boxes, dtype=torch.float32).reshape(-1, 4)
     if not torch.isfinite(boxes).all():
         raise BoxError(f"{place}: a box holds NaN or infinity; fetch the dataset again")
     sides = boxes[:, 2:] - boxes[:, :2]
     if (sides <= 0).any():
-        raise BoxError(f"{place}: the box {_first(boxes, (sides <= 0).any(dim=1))} is inverted or empty (x1 y1 x2 y2)")
+        raise BoxError(
+            f"{place}: the box {_first(boxes, (sides <= 0).any(dim=1))} is inverted or empty (x1 "
+            "y1 x2 y2)"
+        )
     if width is None or height is None:
         return boxes
     limit = torch.tensor([width, height, width, height], dtype=torch.float32)
     over = torch.maximum(-boxes, boxes - limit) / limit
     if (over > 0.02).any():
         raise BoxError(
-            f"{place}: the box {_first(boxes, (over > 0.02).any(dim=1))} (x1 y1 x2 y2) lies outside of its photo of "
+            f"{place}: the box {_first(boxes, (over > 0.02).any(dim=1))} (x1 y1 x2 y2) lies "
+            "outside of its photo of "
             f"{width} × {height}; the photo may be another size than the one that was annotated"
         )
     return boxes.clamp(min=torch.zeros(4), max=limit)

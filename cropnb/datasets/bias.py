@@ -1,8 +1,9 @@
-"""Where people's preferred crops lie in the photo, whatever is on it: `python -m cropnb.datasets.bias --record`.
+"""Where people's preferred crops lie in the photo, whatever is on it:
+`python -m cropnb.datasets.bias --record`.
 
-For each dataset whose annotations are on this disk the four edges of the preferred crops, as shares of the photo's
-width and height, and what share of it they keep: quartiles, in `book/results/position_bias.json`. ASM-Net calls it
-spatial bias.
+For each dataset whose annotations are on this disk the four edges of the preferred crops, as shares
+of the photo's width and height, and what share of it they keep: quartiles, in
+`book/results/position_bias.json`. ASM-Net calls it spatial bias.
 """
 
 import argparse
@@ -19,18 +20,31 @@ NAME = "position_bias"
 TABLE = "edges of preferred crops"
 EDGES = ("left", "top", "right", "bottom", "share kept")
 QUARTILES = {"lower quarter": 0.25, "median": 0.5, "upper quarter": 0.75}
-SPLITS = {"gaicd": "train", "gaicd_v2": "train", "cpc": "all", "fcdb": "train", "flms": "test", "fat": "train"}
+SPLITS = {
+    "gaicd": "train",
+    "gaicd_v2": "train",
+    "cpc": "all",
+    "fcdb": "train",
+    "flms": "test",
+    "fat": "train",
+}
 
 
 def preferred(sample: Sample) -> Tensor:
     """The crops (N, 4) that people chose: all true boxes, or the candidates of the highest score."""
-    return sample.boxes if sample.scores is None else sample.boxes[sample.scores == sample.scores.max()]
+    return (
+        sample.boxes
+        if sample.scores is None
+        else sample.boxes[sample.scores == sample.scores.max()]
+    )
 
 
 def extent(sample: Sample) -> tuple[float, float] | None:
-    """Width and height of a photo: known, or taken from ten people's boxes; None where neither can be had.
+    """Width and height of a photo: known, or taken from ten people's boxes; None where neither can
+    be had.
 
-    Where many people crop a photo, some go up to its border, so the farthest edges are its size or a little less.
+    Where many people crop a photo, some go up to its border, so the farthest edges are its size or
+    a little less.
     """
     if sample.width is not None and sample.height is not None:
         return sample.width, sample.height
@@ -59,12 +73,18 @@ def rows(dataset: CropDataset, arguments: Sequence[str]) -> list[ledger.Row]:
     table, photos = edges(dataset)
     if not photos:
         return []
-    context = reproduction.Context(NAME, dataset.name, arguments, module="cropnb.datasets.bias", split=dataset.split)
+    context = reproduction.Context(
+        NAME, dataset.name, arguments, module="cropnb.datasets.bias", split=dataset.split
+    )
     found = []
     for column, values in zip(EDGES, table.double().unbind(dim=1), strict=True):
         for row, level in QUARTILES.items():
             value = round(values.quantile(level).item(), 4)
-            found.append(reproduction.number(context, TABLE, row, column, value, photos, note=f"{len(table)} crops"))
+            found.append(
+                reproduction.number(
+                    context, TABLE, row, column, value, photos, note=f"{len(table)} crops"
+                )
+            )
     return found
 
 
@@ -87,7 +107,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     continue
             found = rows(dataset, told)
             for row in found:
-                print(f"{row.dataset:9} {row.column:11} {row.row:14} {row.ours:.3f}  ({row.images} photos)")
+                print(
+                    f"{row.dataset:9} {row.column:11} {row.row:14} {row.ours:.3f}  ({row.images} "
+                    "photos)"
+                )
             if chosen.record and found:
                 ledger.record(NAME, found)
         return 0

@@ -1,6 +1,7 @@
 """CPC: 10 797 photos, each with 24 crops in four aspect ratios that six people scored.
 
-Layout: `images/NAME.jpg`, `CollectedAnnotationsRaw/NAME.jpg.txt`. A text file holds a JSON string that holds JSON once
+Layout: `images/NAME.jpg`, `CollectedAnnotationsRaw/NAME.jpg.txt`. A text file holds a JSON string
+    that holds JSON once
 more: `scores`, a row for each rater (raters × 24), and `bboxes`, 24 times `x1 y1 x2 y2`.
 """
 
@@ -20,8 +21,9 @@ VALIDATION = 2000, 10797  # ASM-Net keeps 2 000 of the 10 797 for validation, wi
 def load(split: str = "train", root: str | os.PathLike | None = None) -> CropDataset:
     """Load CPC. Scores are the mean over raters; the raters' own are in `Sample.raters`.
 
-    There is no official split. "val" are 2 000 of the 10 797 photos (of fewer photos, that share), chosen by a hash of
-    the name, as nobody published a list; "train" are the others, "all" are both.
+    There is no official split. "val" are 2 000 of the 10 797 photos (of fewer photos, that share),
+    chosen by a hash of the name, as nobody published a list; "train" are the others, "all" are
+    both.
 
     Raises:
         DatasetMissing: when the annotations aren't there, or a file isn't of this form.
@@ -55,10 +57,20 @@ def _read(path: Path, name: str, photo: Path | None) -> Sample:
         boxes = torch.tensor(content["bboxes"], dtype=torch.float32)
         raters = torch.tensor(content["scores"], dtype=torch.float32)
     except (KeyError, TypeError, ValueError) as error:
-        raise base.broken(path, f"expected `scores` and `bboxes`, tables of numbers ({error})") from error
-    if boxes.ndim != 2 or boxes.shape[1] != 4 or raters.ndim != 2 or raters.shape[1] != len(boxes) or not len(raters):
+        raise base.broken(
+            path, f"expected `scores` and `bboxes`, tables of numbers ({error})"
+        ) from error
+    if (
+        boxes.ndim != 2
+        or boxes.shape[1] != 4
+        or raters.ndim != 2
+        or raters.shape[1] != len(boxes)
+        or not len(raters)
+    ):
         shapes = f"{tuple(raters.shape)} and {tuple(boxes.shape)}"
-        raise base.broken(path, f"expected scores (raters, crops) and boxes (crops, 4), and found {shapes}")
+        raise base.broken(
+            path, f"expected scores (raters, crops) and boxes (crops, 4), and found {shapes}"
+        )
     width, height = base.read_size(photo)
     return Sample(
         name,

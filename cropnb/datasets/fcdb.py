@@ -1,8 +1,9 @@
 """FCDB: one true crop a photo, drawn by crowd workers; 1 369 photos for training, 345 for testing.
 
 Layout: `cropping_training_set.json` and `cropping_testing_set.json`, lists of
-`{"url": …, "crop": [x, y, width, height]}`, and the photos, named like the last part of their Flickr address, in
-`photos/` or `images/`. Many are gone from Flickr, so the number of test photos differs from paper to paper.
+`{"url": …, "crop": [x, y, width, height]}`, and the photos, named like the last part of their
+Flickr address, in `photos/` or `images/`. Many are gone from Flickr, so the number of test photos
+differs from paper to paper.
 """
 
 import os
@@ -38,7 +39,9 @@ def _read(path: Path, number: int, entry: Any, folder: Path) -> Sample:
         name = str(entry["url"]).rpartition("/")[2]
         x, y, crop_width, crop_height = map(float, entry["crop"])
     except (KeyError, TypeError, ValueError) as error:
-        raise base.broken(path, f"entry {number} has no `url` and `crop` of x y width height ({error!r})") from error
+        raise base.broken(
+            path, f"entry {number} has no `url` and `crop` of x y width height ({error!r})"
+        ) from error
     photo = base.find_photo([folder / "photos", folder / "images"], name)
     width, height = base.read_size(photo)
     place = f"{path}, entry {number} ({name})"

@@ -1,7 +1,10 @@
-"""FLMS, which other papers call HCDB: 500 photos with up to ten true crops each, by ten people; for testing only.
+"""FLMS, which other papers call HCDB: 500 photos with up to ten true crops each, by ten people; for
+testing only.
 
-Layout: `500_image_dataset.mat` with `img_gt`, a structure of `filename` and `bbox` (10, 4), rows first: `y1 x1 y2 x2`.
-Negative numbers mark a crop that is missing. The photos are in `image/`, `images/` or `photos/`.
+Layout: `500_image_dataset.mat` with `img_gt`, a structure of `filename` and `bbox` (10, 4), rows
+    first: `y1 x1 y2 x2`.
+    Negative numbers mark a crop that is missing. The photos are in `image/`, `images/` or
+    `photos/`.
 """
 
 import os
@@ -30,9 +33,15 @@ def load(split: str = "test", root: str | os.PathLike | None = None) -> CropData
     path = base.require(folder, FILE)
     try:
         records = scipy.io.loadmat(path)["img_gt"].ravel()
-        rows = [(str(np.ravel(record["filename"])[0]), np.asarray(record["bbox"], dtype=float)) for record in records]
-    except Exception as error:  # SciPy raises many types on a file that is damaged or none of MATLAB's
-        raise base.broken(path, f"no MATLAB file with `img_gt` of `filename` and `bbox` ({error})") from error
+        rows = [
+            (str(np.ravel(record["filename"])[0]), np.asarray(record["bbox"], dtype=float))
+            for record in records
+        ]
+    # SciPy raises many types on a file that is damaged or none of MATLAB's
+    except Exception as error:
+        raise base.broken(
+            path, f"no MATLAB file with `img_gt` of `filename` and `bbox` ({error})"
+        ) from error
     samples = []
     for name, table in rows:
         if table.ndim != 2 or table.shape[1] != 4:
@@ -43,7 +52,9 @@ def load(split: str = "test", root: str | os.PathLike | None = None) -> CropData
             raise base.broken(path, f"{name} has no crop")
         photo = base.find_photo([folder / "image", folder / "images", folder / "photos"], name)
         width, height = base.read_size(photo)
-        boxes = base.true_boxes(corners[:, :, ::-1].reshape(-1, 4).copy(), f"{path}, {name}", width, height)
+        boxes = base.true_boxes(
+            corners[:, :, ::-1].reshape(-1, 4).copy(), f"{path}, {name}", width, height
+        )
         samples.append(Sample(name, width, height, boxes, load_photo=base.photo_loader(photo)))
     if not samples:
         raise base.broken(path, "it lists no photo")

@@ -5,7 +5,9 @@ from pathlib import Path
 
 
 def dataset_root(name: str, root: str | os.PathLike | None = None) -> Path:
-    """The folder of a dataset: `root`, else `$CROPNB_DATA/name`, else `name` in the user's cache folder."""
+    """The folder of a dataset: `root`, else `$CROPNB_DATA/name`, else `name` in the user's cache
+    folder.
+    """
     if root is not None:
         return Path(root).expanduser()
     if os.environ.get("CROPNB_DATA"):

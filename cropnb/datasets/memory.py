@@ -1,6 +1,7 @@
 """How much memory unpacking takes, at its most: `python -m cropnb.datasets.memory --record`.
 
-An archive of 2 GB is written, unpacked by a process of its own, and both are removed; the disk needs 4 GB for a minute.
+An archive of 2 GB is written, unpacked by a process of its own, and both are removed; the disk
+needs 4 GB for a minute.
 """
 
 import argparse
@@ -35,7 +36,10 @@ def peak(archive: Path, folder: Path) -> float:
     """
     # `ru_maxrss` would count the process that starts this one, too.
     if not Path("/proc/self/status").exists():
-        raise CropnbError("this system doesn't say how much memory a process took at its most; measure it on Linux")
+        raise CropnbError(
+            "this system doesn't say how much memory a process took at its most; measure it on "
+            "Linux"
+        )
     command = [sys.executable, "-c", _UNPACK, str(archive), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return int(done.stdout) * 1024 / 1e6
@@ -59,7 +63,9 @@ def write_archive(path: Path, kind: str, files: int, size: int = 1 << 20) -> Non
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; the exit status is 1 where more than 300 MB were taken."""
     parser = argparse.ArgumentParser(prog="python -m cropnb.datasets.memory", description=__doc__)
-    parser.add_argument("--files", type=int, default=2000, help="of 1 MiB each (default: %(default)s)")
+    parser.add_argument(
+        "--files", type=int, default=2000, help="of 1 MiB each (default: %(default)s)"
+    )
     parser.add_argument("--record", action="store_true", help="write the rows into the ledger")
     chosen = parser.parse_args(arguments)
     worst = 0.0
@@ -68,7 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             path = Path(folder) / "set"
             write_archive(path, kind, chosen.files)
             size, found = path.stat().st_size, peak(path, Path(folder) / "out")
-        print(f"unpacking a {kind} of {size / 1e9:.2f} GB: {found:.0f} MB at most, {MOST} are allowed")
+        print(
+            f"unpacking a {kind} of {size / 1e9:.2f} GB: {found:.0f} MB at most, {MOST} are allowed"
+        )
         worst = max(worst, found)
         if chosen.record:
             row = ledger.Row(

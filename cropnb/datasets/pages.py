@@ -1,4 +1,6 @@
-"""What the data chapter prints of each dataset: its page, what is available, and where preferred crops lie."""
+"""What the data chapter prints of each dataset: its page, what is available, and where preferred
+crops lie.
+"""
 
 from cropnb import ledger
 from cropnb.datasets import load
@@ -9,15 +11,27 @@ from cropnb.datasets.folders import dataset_root
 from cropnb.errors import CropnbError
 from cropnb.notebook import Markdown
 
-PAPERS = {"la2c": "LA2C", "asm_net": "ASM-Net", "vrn": "VRN", "mars": "Mars", "set_prediction": "set prediction"}
-KNOWN = {"copy": "known, from a copy", "reported": "as others have printed it", "": "recorded by the first download"}
+PAPERS = {
+    "la2c": "LA2C",
+    "asm_net": "ASM-Net",
+    "vrn": "VRN",
+    "mars": "Mars",
+    "set_prediction": "set prediction",
+}
+KNOWN = {
+    "copy": "known, from a copy",
+    "reported": "as others have printed it",
+    "": "recorded by the first download",
+}
 
 
 def dataset_page(name: str) -> Markdown:
     """A dataset's facts as a table, from the manifest that the scripts fetch by."""
     entry = manifest.entry(name)
     counts = {f"{count:,}".replace(",", " "): split for split, count in entry.photos.items()}
-    sizes = " + ".join(count if split == "all" else f"{count} {split}" for count, split in counts.items())
+    sizes = " + ".join(
+        count if split == "all" else f"{count} {split}" for count, split in counts.items()
+    )
     used = [text.partition(": ") for text in entry.used_in]
     lines = [
         ("size", f"{sizes} photos; {entry.boxes}"),
@@ -26,11 +40,20 @@ def dataset_page(name: str) -> Markdown:
         ("splits", entry.splits),
         ("who uses it", " · ".join(f"{PAPERS[paper]} {tables}" for paper, _, tables in used)),
         ("known defects", "<br>".join(entry.defects)),
-        ("fetched by", f"`python data_scripts/{name}.py`" + (f", from <{entry.page}>" if entry.page else "")),
+        (
+            "fetched by",
+            f"`python data_scripts/{name}.py`" + (f", from <{entry.page}>" if entry.page else ""),
+        ),
         ("its files", "<br>".join(_source(source) for source in entry.sources)),
     ]
     return Markdown(
-        "\n".join([f"| {entry.title} | |", "| --- | --- |", *(f"| **{key}** | {text} |" for key, text in lines)])
+        "\n".join(
+            [
+                f"| {entry.title} | |",
+                "| --- | --- |",
+                *(f"| **{key}** | {text} |" for key, text in lines),
+            ]
+        )
     )
 
 
@@ -49,7 +72,15 @@ def availability() -> Markdown:
     for entry in manifest.entries().values():
         annotated, photos = layouts.count(entry.name, dataset_root(entry.name))
         done = photos >= entry.published
-        word = "complete" if done else "nothing" if not annotated else "annotations alone" if not photos else "in part"
+        word = (
+            "complete"
+            if done
+            else "nothing"
+            if not annotated
+            else "annotations alone"
+            if not photos
+            else "in part"
+        )
         lines.append(f"| {entry.title} | {entry.published} | {annotated} | {photos} | {word} |")
     return Markdown("\n".join(lines))
 
@@ -67,11 +98,14 @@ def here() -> list[CropDataset]:
 
 
 def bias_of(dataset: str) -> tuple[dict[str, dict[str, float]], int]:
-    """Quartiles of each edge of the preferred crops, from the ledger: edge → quartile → share; and the photos."""
+    """Quartiles of each edge of the preferred crops, from the ledger: edge → quartile → share; and
+    the photos.
+    """
     rows = ledger.find(NAME, dataset=dataset)
     quartiles = {edge: {row.row: row.ours for row in rows if row.column == edge} for edge in EDGES}
     if not rows or any(set(found) != set(QUARTILES) for found in quartiles.values()):
         raise CropnbError(
-            f"the ledger has no position bias of {dataset}; run `python -m cropnb.datasets.bias --record`"
+            f"the ledger has no position bias of {dataset}; run `python -m cropnb.datasets.bias "
+            "--record`"
         )
     return quartiles, rows[0].images

@@ -1,8 +1,10 @@
-"""Photos decoded and scaled once, and kept: reading one is a copy from a mapped file instead of a JPEG's decoding.
+"""Photos decoded and scaled once, and kept: reading one is a copy from a mapped file instead of a
+JPEG's decoding.
 
-`prepare` writes the pixels of a split's photos, one after the other, into `prepared/SIDE/SPLIT.pixels` in the dataset's
-folder, and where each begins into `SPLIT.json`. `resized` gives the split with photos and boxes at that size: from the
-prepared file where it fits the photos that are there, else scaled on the spot. Both give the same bits.
+`prepare` writes the pixels of a split's photos, one after the other, into
+`prepared/SIDE/SPLIT.pixels` in the dataset's folder, and where each begins into `SPLIT.json`.
+`resized` gives the split with photos and boxes at that size: from the prepared file where it fits
+the photos that are there, else scaled on the spot. Both give the same bits.
 """
 
 import json
@@ -36,12 +38,17 @@ class _Place:
 
 
 def prepare(
-    name: str, split: str, short_side: int = 256, root: str | os.PathLike | None = None, progress: bool = True
+    name: str,
+    split: str,
+    short_side: int = 256,
+    root: str | os.PathLike | None = None,
+    progress: bool = True,
 ) -> tuple[int, int]:
-    """Decode and scale a split's photos once. Returns how many photos there are, and the file's size in bytes.
+    """Decode and scale a split's photos once. Returns how many photos there are, and the file's
+    size in bytes.
 
-    The file is written under another name and then takes its own, so a reader finds a whole one or none. A prepared
-    split that still fits its photos is left as it is.
+    The file is written under another name and then takes its own, so a reader finds a whole one or
+    none. A prepared split that still fits its photos is left as it is.
 
     Raises:
         DatasetMissing: without the dataset, or without a photo.
@@ -60,28 +67,39 @@ def prepare(
         temporary = pixels.with_name(f"{pixels.name}.{os.getpid()}")
         try:
             with temporary.open("wb") as stream:
-                for sample in tqdm(dataset, desc=f"preparing {name} {split}", unit="photo", disable=not progress):
+                for sample in tqdm(
+                    dataset, desc=f"preparing {name} {split}", unit="photo", disable=not progress
+                ):
                     stream.write(resize_short_side(sample.photo(), short_side).tobytes())
             index.unlink(missing_ok=True)  # an old index must never meet new pixels
             os.replace(temporary, pixels)
         finally:
             temporary.unlink(missing_ok=True)
-        places = {sample.name: [start, *size] for sample, start, size in zip(dataset, starts[:-1], sizes, strict=True)}
+        places = {
+            sample.name: [start, *size]
+            for sample, start, size in zip(dataset, starts[:-1], sizes, strict=True)
+        }
         temporary = index.with_name(f"{index.name}.{os.getpid()}")
-        temporary.write_text(json.dumps({"photos": _fingerprint(dataset), "places": places}), encoding="utf-8")
+        temporary.write_text(
+            json.dumps({"photos": _fingerprint(dataset), "places": places}), encoding="utf-8"
+        )
         os.replace(temporary, index)
     return len(dataset), starts[-1]
 
 
 def resized(dataset: CropDataset, short_side: int = 256) -> CropDataset:
-    """The same samples with photos scaled to `short_side` on the shorter side, and their boxes in pixels of that.
+    """The same samples with photos scaled to `short_side` on the shorter side, and their boxes in
+    pixels of that.
 
     Samples whose size isn't known keep their boxes as they are, and have no photo either.
     Raises ImageError for a photo with one side more than 40 times the other.
     """
     places = _places(dataset, short_side)
     pixels, _ = _files(dataset, short_side)
-    samples = [_scaled(sample, short_side, places and places.get(sample.name), pixels) for sample in dataset]
+    samples = [
+        _scaled(sample, short_side, places and places.get(sample.name), pixels)
+        for sample in dataset
+    ]
     return CropDataset(dataset.name, dataset.split, dataset.form, dataset.root, samples)
 
 
@@ -100,7 +118,9 @@ def _scaled(sample: Sample, short_side: int, place: _Place | None, pixels: Path)
         reader = partial(_read, pixels, place)
     elif sample.load_photo is not None:
         reader = partial(_scale, sample.load_photo, short_side)
-    return replace(sample, width=width, height=height, boxes=sample.boxes * factors, load_photo=reader)
+    return replace(
+        sample, width=width, height=height, boxes=sample.boxes * factors, load_photo=reader
+    )
 
 
 def _scale(load_photo, short_side: int) -> Image.Image:
@@ -116,7 +136,9 @@ def _read(path: Path, place: _Place) -> Image.Image:
     try:
         whole = _mapped(path, path.stat().st_mtime_ns)
     except OSError as error:
-        raise CropnbError(f"{path} was there a moment ago and is gone; load the dataset again") from error
+        raise CropnbError(
+            f"{path} was there a moment ago and is gone; load the dataset again"
+        ) from error
     end = place.start + 3 * place.width * place.height
     return Image.frombytes("RGB", (place.width, place.height), whole[place.start : end].tobytes())
 
@@ -127,7 +149,9 @@ def _files(dataset: CropDataset, short_side: int) -> tuple[Path, Path]:
 
 
 def _places(dataset: CropDataset, short_side: int) -> dict[str, _Place] | None:
-    """Where each photo's pixels are; None where nothing was prepared, or for other photos than those here."""
+    """Where each photo's pixels are; None where nothing was prepared, or for other photos than
+    those here.
+    """
     pixels, index = _files(dataset, short_side)
     if dataset.root is None or not index.exists() or not pixels.exists():
         return None
@@ -137,7 +161,9 @@ def _places(dataset: CropDataset, short_side: int) -> dict[str, _Place] | None:
         known = dict(content["photos"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    ends = max((place.start + 3 * place.width * place.height for place in places.values()), default=0)
+    ends = max(
+        (place.start + 3 * place.width * place.height for place in places.values()), default=0
+    )
     fits = pixels.stat().st_size == ends and all(
         known.get(name) == mark for name, mark in _fingerprint([s for s in dataset if s.has_photo])
     )
@@ -145,7 +171,9 @@ def _places(dataset: CropDataset, short_side: int) -> dict[str, _Place] | None:
 
 
 def _fingerprint(samples: Sequence[Sample]) -> list[list]:
-    """Name with bytes and time of change of each photo file: cheap, and enough to notice a replaced photo."""
+    """Name with bytes and time of change of each photo file: cheap, and enough to notice a replaced
+    photo.
+    """
     marks = []
     for sample in samples:
         path = sample.load_photo.args[0] if isinstance(sample.load_photo, partial) else None

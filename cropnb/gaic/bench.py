@@ -10,7 +10,9 @@ from cropnb.gaic.model import ViewScorer
 
 
 def shared_points_against_dense(rounds: int) -> list[float]:
-    """The view scorer with shared discard points, over the one that builds each view's RoDAlign feature."""
+    """The view scorer with shared discard points, over the one that builds each view's RoDAlign
+    feature.
+    """
     scorer = ViewScorer(32).eval()
     features, views = torch.rand(1, 32, 16, 24), candidates.grid_anchors(384, 256)
 

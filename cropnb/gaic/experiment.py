@@ -1,4 +1,6 @@
-"""Runs of GAIC and VRN on one dataset: data prepared once, a folder a run, and a result file that others can read."""
+"""Runs of GAIC and VRN on one dataset: data prepared once, a folder a run, and a result file that
+others can read.
+"""
 
 import json
 from collections.abc import Callable
@@ -29,13 +31,22 @@ class Experiment:
         out: str | Path | None = "runs",
         progress: bool = True,
     ) -> None:
-        self.method, self.dataset, self.profile_name, self.profile = method, dataset, profile_name, profile
+        self.method, self.dataset, self.profile_name, self.profile = (
+            method,
+            dataset,
+            profile_name,
+            profile,
+        )
         self.device, self.progress = torch.device(device), progress
         self.out = Path(out) / method if out else None
         self.training, self.validation, self.test = (
             ScoredViews(part, self.device, progress)
             for part in datasets.splits(
-                dataset, "gaicd", profile.train_photos, profile.validation_photos, profile.test_photos
+                dataset,
+                "gaicd",
+                profile.train_photos,
+                profile.validation_photos,
+                profile.test_photos,
             )
         )
         self._frozen: dict[str, FrozenFeatures] | None = None
@@ -52,14 +63,20 @@ class Experiment:
     ) -> tuple[nn.Module, Fit, dict]:
         """Train one variant, or continue it, and measure it on the test photos.
 
-        Returns the model, its histories and the result that is also written to `result.json`: `last` holds the
-        protocol's metrics of the last epoch for each photo, `best` those of the epoch that did best on the
-        validation photos, `minutes`, `config_hash` and `checkpoint_hash` what a ledger row needs.
+        Returns the model, its histories and the result that is also written to `result.json`:
+        `last` holds the protocol's metrics of the last epoch for each photo, `best` those of the
+        epoch that did best on the validation photos, `minutes`, `config_hash` and `checkpoint_hash`
+        what a ledger row needs.
         """
         torch.manual_seed(seed)
         model = build().to(self.device)
         folder = self.folder(variant, seed)
-        identity = {"method": self.method, "variant": variant, "dataset": self.dataset, "init": init}
+        identity = {
+            "method": self.method,
+            "variant": variant,
+            "dataset": self.dataset,
+            "init": init,
+        }
         frozen = self.frozen(model) if self.profile.head_epochs else None
         done = fit(
             model,
@@ -90,25 +107,38 @@ class Experiment:
         if folder is not None:
             best_file = folder / ("whole" if done.whole else "head") / training.BEST_FILE
             trained = {name: value.clone() for name, value in model.state_dict().items()}
-            training.save_weights(folder / WEIGHTS_FILE, trained, {"method": self.method, "variant": variant})
+            training.save_weights(
+                folder / WEIGHTS_FILE, trained, {"method": self.method, "variant": variant}
+            )
             result["checkpoint_hash"] = training.file_hash(folder / WEIGHTS_FILE)
             training.load_into(model, training.load_weights(best_file)[0], best_file)
             result["best"] = {name: values.tolist() for name, values in self.measure(model).items()}
             training.load_into(model, trained, folder)
-            ledger.write_atomically(folder / RESULT_FILE, (json.dumps(result, indent=1) + "\n").encode())
+            ledger.write_atomically(
+                folder / RESULT_FILE, (json.dumps(result, indent=1) + "\n").encode()
+            )
         return model, done, result
 
     def frozen(self, model: nn.Module) -> dict[str, FrozenFeatures]:
-        """Features of the backbone as it starts, the same for every variant and seed of this experiment."""
+        """Features of the backbone as it starts, the same for every variant and seed of this
+        experiment.
+        """
         if self._frozen is None:
             self._frozen = freeze(model, self.training, self.validation, self.progress)
-            if not self.profile.epochs:  # the backbone stays as it is, so the test photos' features do too
-                self._frozen["test"] = FrozenFeatures(model.features, self.test, False, self.progress)
+            # the backbone stays as it is, so the test photos' features do too
+            if not self.profile.epochs:
+                self._frozen["test"] = FrozenFeatures(
+                    model.features, self.test, False, self.progress
+                )
         return self._frozen
 
     def measure(self, model: nn.Module) -> dict[str, Tensor]:
         """The protocol's metrics on the test photos, (photos,) each."""
-        kept = (self._frozen or {}).get("test") or (lambda index: model.features(self.test.photo(index)))
+        kept = (self._frozen or {}).get("test") or (
+            lambda index: model.features(self.test.photo(index))
+        )
         model.eval()
         with torch.inference_mode():
-            return evaluate(lambda index: model.view_scores(kept(index), [self.test.boxes(index)]), self.test)
+            return evaluate(
+                lambda index: model.view_scores(kept(index), [self.test.boxes(index)]), self.test
+            )

@@ -1,4 +1,6 @@
-"""How GAIC and VRN are trained: first the head on features of a frozen backbone, then, if asked, the whole network."""
+"""How GAIC and VRN are trained: first the head on features of a frozen backbone, then, if asked,
+the whole network.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -31,7 +33,9 @@ class Profile:
 
 @dataclass
 class Fit:
-    """What training left behind: a history for each stage, and the scorer for each photo of a set of views."""
+    """What training left behind: a history for each stage, and the scorer for each photo of a set
+    of views.
+    """
 
     head: History | None
     whole: History | None
@@ -52,8 +56,10 @@ def fit(
 ) -> Fit:
     """Train `model` in place.
 
-    loss: (model, features (1, C, h, w), [boxes (n, 4)], mos (n,)) → named scalars with the sum under `loss`.
-    features: frozen features under "train" and "val", for several runs to share; computed here when missing.
+    loss: (model, features (1, C, h, w), [boxes (n, 4)], mos (n,)) → named scalars with the sum
+        under `loss`.
+    features: frozen features under "train" and "val", for several runs to share; computed here when
+        missing.
     identity: names the data and the model, so that a run is never continued with another's weights.
     """
     frozen_features = features
@@ -85,7 +91,13 @@ def fit(
     if profile.epochs:
         whole = train(
             model,
-            _step(model, loss, training, lambda i, m: model.features(training.photo(i, m)), profile.views),
+            _step(
+                model,
+                loss,
+                training,
+                lambda i, m: model.features(training.photo(i, m)),
+                profile.views,
+            ),
             len(training),
             Recipe(
                 profile.epochs,
@@ -97,14 +109,18 @@ def fit(
             ),
             folder and folder / "whole",
             identity={**stages, "stage": "whole"},
-            validate=lambda: validation_score(model, lambda i: model.features(validation.photo(i)), validation),
+            validate=lambda: validation_score(
+                model, lambda i: model.features(validation.photo(i)), validation
+            ),
             progress=progress,
             max_steps=max_steps,
         )
     return Fit(head, whole)
 
 
-def freeze(model: nn.Module, training: ScoredViews, validation: ScoredViews, progress: bool = True) -> dict:
+def freeze(
+    model: nn.Module, training: ScoredViews, validation: ScoredViews, progress: bool = True
+) -> dict:
     """Features of the training photos, also mirrored, and of the validation photos."""
     return {
         "train": FrozenFeatures(model.features, training, True, progress),
@@ -113,7 +129,11 @@ def freeze(model: nn.Module, training: ScoredViews, validation: ScoredViews, pro
 
 
 def _step(
-    model: nn.Module, loss: Loss, views: ScoredViews, features: Callable[[int, bool], Tensor], wanted: int
+    model: nn.Module,
+    loss: Loss,
+    views: ScoredViews,
+    features: Callable[[int, bool], Tensor],
+    wanted: int,
 ) -> Callable[[list[int], torch.Generator], Mapping[str, Tensor]]:
     def step(batch: list[int], draw: torch.Generator) -> Mapping[str, Tensor]:
         (index,) = batch  # one photo a step, as both papers train
@@ -125,7 +145,11 @@ def _step(
     return step
 
 
-def validation_score(model: nn.Module, features: Callable[[int], Tensor], views: ScoredViews) -> float:
-    """Mean SRCC over the validation photos: less noisy than Acc, which looks at a few views of each photo."""
+def validation_score(
+    model: nn.Module, features: Callable[[int], Tensor], views: ScoredViews
+) -> float:
+    """Mean SRCC over the validation photos: less noisy than Acc, which looks at a few views of each
+    photo.
+    """
     found = evaluate(lambda index: model.view_scores(features(index), [views.boxes(index)]), views)
     return float(found["SRCC"].mean())

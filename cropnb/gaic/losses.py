@@ -13,7 +13,9 @@ def normalise(mos: Tensor) -> Tensor:
     return (mos - MOS_MEAN) / MOS_DEVIATION
 
 
-def gaic_loss(model: nn.Module, features: Tensor, boxes: list[Tensor], mos: Tensor) -> Mapping[str, Tensor]:
+def gaic_loss(
+    model: nn.Module, features: Tensor, boxes: list[Tensor], mos: Tensor
+) -> Mapping[str, Tensor]:
     """Huber loss with δ = 1 between predicted and normalised scores (GAIC, Eq. 5).
 
     features (1, C, h, w), one tensor of boxes (N, 4), mos (N,).

@@ -1,7 +1,7 @@
 """GAIC: a score for each of the 90 anchors, from what an anchor keeps and what it discards.
 
-Zeng et al., "Reliable and efficient image cropping: a grid anchor based approach" (CVPR 2019). The network under
-VRN, and the baseline of its tables.
+Zeng et al., "Reliable and efficient image cropping: a grid anchor based approach" (CVPR 2019). The
+network under VRN, and the baseline of its tables.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,8 @@ CUTS = {
 class MultiScaleFeatures(nn.Module):
     """Feature maps of three depths, brought to 1/16 of the photo's resolution and joined.
 
-    photos (B, 3, H, W) in 0…1, H and W multiples of 32 → (B, C, H / 16, W / 16), C = 448 for MobileNetV2.
+    photos (B, 3, H, W) in 0…1, H and W multiples of 32 → (B, C, H / 16, W / 16), C = 448 for
+    MobileNetV2.
     """
 
     stride = 16
@@ -36,34 +37,47 @@ class MultiScaleFeatures(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         size = (images.shape[-2] // self.stride, images.shape[-1] // self.stride)
         maps = [
-            level if level.shape[-2:] == size else functional.interpolate(level, size, mode="bilinear")
+            level
+            if level.shape[-2:] == size
+            else functional.interpolate(level, size, mode="bilinear")
             for level in self.backbone(images)
         ]
         return torch.cat(maps, dim=1)  # (B, 448, H/16, W/16)
 
 
 class ViewScorer(nn.Module):
-    """One number for each view, from its RoIAlign feature and, unless switched off, its RoDAlign feature.
+    """One number for each view, from its RoIAlign feature and, unless switched off, its RoDAlign
+    feature.
 
     features (B, channels, h, w), boxes: B tensors (N_b, 4) in pixels of the photo → (ΣN_b,).
 
-    The first layer reads all cells of both features at once. Its RoDAlign half is a sum over sampling points that
-    every view of the photo shares, each taken or left: so each point's share is computed once, and a view adds up
-    the points outside of it. `score_densely` is the same sum written plainly, for tests and for reading.
+    The first layer reads all cells of both features at once. Its RoDAlign half is a sum over
+    sampling points that every view of the photo shares, each taken or left: so each point's share
+    is computed once, and a view adds up the points outside of it. `score_densely` is the same sum
+    written plainly, for tests and for reading.
     """
 
-    def __init__(self, channels: int, hidden: int = 512, dropout: float = 0.5, discard: bool = True) -> None:
+    def __init__(
+        self, channels: int, hidden: int = 512, dropout: float = 0.5, discard: bool = True
+    ) -> None:
         super().__init__()
         self.discard = discard
         self.keep = nn.Linear(channels * ALIGN * ALIGN, hidden)
-        # The weights of the first layer for the discard half, a matrix a cell, started as `keep` is.
+        # The weights of the first layer for the discard half, a matrix a cell, started as `keep`
+        # is.
         bound = (2 * channels * ALIGN * ALIGN) ** -0.5
         cells = torch.empty(ALIGN * ALIGN, channels, hidden).uniform_(-bound, bound)
         self.drop = nn.Parameter(cells) if discard else None
-        self.rest = nn.Sequential(nn.ReLU(), nn.Linear(hidden, 128), nn.ReLU(), nn.Dropout(dropout), nn.Linear(128, 1))
+        self.rest = nn.Sequential(
+            nn.ReLU(), nn.Linear(hidden, 128), nn.ReLU(), nn.Dropout(dropout), nn.Linear(128, 1)
+        )
 
-    def forward(self, features: Tensor, boxes: Sequence[Tensor], kept: Tensor | None = None) -> Tensor:
-        """kept: the RoIAlign features (ΣN, C, 9, 9) of the boxes, where the caller has them already."""
+    def forward(
+        self, features: Tensor, boxes: Sequence[Tensor], kept: Tensor | None = None
+    ) -> Tensor:
+        """kept: the RoIAlign features (ΣN, C, 9, 9) of the boxes, where the caller has them
+        already.
+        """
         if kept is None:
             kept = roi.roi_align(features, boxes, ALIGN, MultiScaleFeatures.stride)  # (ΣN, C, 9, 9)
         hidden = self.keep(kept.flatten(1))  # (ΣN, hidden)
@@ -72,28 +86,40 @@ class ViewScorer(nn.Module):
         return self.rest(hidden).squeeze(1)
 
     def _discarded(self, features: Tensor, boxes: Sequence[Tensor]) -> Tensor:
-        points, values = roi.discard_samples(features, ALIGN, MultiScaleFeatures.stride)  # (P, 2), (B, C, P)
+        # (P, 2), (B, C, P)
+        points, values = roi.discard_samples(features, ALIGN, MultiScaleFeatures.stride)
         hidden = []
         for value, box in zip(values, boxes, strict=True):  # a loop over photos
             cells = value.unflatten(1, (ALIGN * ALIGN, -1)).permute(1, 2, 0)  # (81, S², C)
-            share = torch.bmm(cells, self.drop).flatten(0, 1) / roi.SAMPLES**2  # (P, hidden): what each point adds
-            hidden.append(roi.discarded(points, box).to(share.dtype) @ share)  # (N, P) @ (P, hidden)
+            # (P, hidden): what each point adds
+            share = torch.bmm(cells, self.drop).flatten(0, 1) / roi.SAMPLES**2
+            # (N, P) @ (P, hidden)
+            hidden.append(roi.discarded(points, box).to(share.dtype) @ share)
         return torch.cat(hidden)
 
     def score_densely(self, features: Tensor, boxes: Sequence[Tensor]) -> Tensor:
         """The same scores by building each view's RoDAlign feature: slower, and easier to follow."""
-        hidden = self.keep(roi.roi_align(features, boxes, ALIGN, MultiScaleFeatures.stride).flatten(1))
+        hidden = self.keep(
+            roi.roi_align(features, boxes, ALIGN, MultiScaleFeatures.stride).flatten(1)
+        )
         if self.drop is not None:
-            discarded = roi.rod_align(features, boxes, ALIGN, MultiScaleFeatures.stride).flatten(2)  # (ΣN, C, 81)
+            # (ΣN, C, 81)
+            discarded = roi.rod_align(features, boxes, ALIGN, MultiScaleFeatures.stride).flatten(2)
             hidden = hidden + torch.einsum("nca,ack->nk", discarded, self.drop)
         return self.rest(hidden).squeeze(1)
 
 
 class Gaic(nn.Module):
-    """The whole network: multi-scale features, a 1 × 1 convolution to a few channels, and the view scorer."""
+    """The whole network: multi-scale features, a 1 × 1 convolution to a few channels, and the view
+    scorer.
+    """
 
     def __init__(
-        self, backbone: str = "mobilenet_v2", channels: int = 32, hidden: int = 512, weights: str | None = "imagenet"
+        self,
+        backbone: str = "mobilenet_v2",
+        channels: int = 32,
+        hidden: int = 512,
+        weights: str | None = "imagenet",
     ) -> None:
         super().__init__()
         self.features = MultiScaleFeatures(backbone, weights)
@@ -101,11 +127,15 @@ class Gaic(nn.Module):
         self.score = ViewScorer(channels, hidden)
 
     def forward(self, images: Tensor, boxes: Sequence[Tensor]) -> Tensor:
-        """photos (B, 3, H, W), B tensors (N_b, 4) → (ΣN_b,) scores, in deviations from the mean MOS."""
+        """photos (B, 3, H, W), B tensors (N_b, 4) → (ΣN_b,) scores, in deviations from the mean
+        MOS.
+        """
         return self.from_features(self.features(images), boxes)
 
     def from_features(self, features: Tensor, boxes: Sequence[Tensor]) -> Tensor:
-        """The same from multi-scale features (B, 448, h, w), which a frozen backbone computes once a photo."""
+        """The same from multi-scale features (B, 448, h, w), which a frozen backbone computes once
+        a photo.
+        """
         return self.score(self.reduce(features), boxes)
 
     def view_scores(self, features: Tensor, boxes: Sequence[Tensor]) -> Tensor:

@@ -10,7 +10,9 @@ MAIN = "GAIC"
 
 PROFILES = {
     "smoke": Profile(32, 16, 40, head_epochs=3, head_learning_rate=1e-3),
-    "cpu": Profile(None, 100, None, head_epochs=4, head_learning_rate=1e-3, epochs=2, learning_rate=1e-4),
+    "cpu": Profile(
+        None, 100, None, head_epochs=4, head_learning_rate=1e-3, epochs=2, learning_rate=1e-4
+    ),
     "full": Profile(None, 100, None, epochs=60, learning_rate=1e-4),
 }
 

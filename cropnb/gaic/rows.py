@@ -15,7 +15,10 @@ MISSING = (
 
 def one_line(result: Mapping) -> str:
     """The protocol's metrics of one run, for a log."""
-    return ", ".join(f"{name} {value:.3g}" for name, value in _means(result).items()) + f" ({result['minutes']} min)"
+    return (
+        ", ".join(f"{name} {value:.3g}" for name, value in _means(result).items())
+        + f" ({result['minutes']} min)"
+    )
 
 
 def card(result: Mapping) -> dict:
@@ -56,7 +59,9 @@ def record(
     print(f"recorded {len(found)} rows in {ledger.folder() / (method + '.json')}")
 
 
-def _measured(context: reproduction.Context, table: str, name: str, column: str, runs: Sequence[Mapping]) -> ledger.Row:
+def _measured(
+    context: reproduction.Context, table: str, name: str, column: str, runs: Sequence[Mapping]
+) -> ledger.Row:
     best = metrics.bootstrap_interval(_per_cent(column, runs, "best")).mean
     start = "" if runs[0]["init"] == "imagenet" else "; random start"
     return reproduction.measured(

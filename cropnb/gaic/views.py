@@ -1,4 +1,6 @@
-"""Photos and their scored views in the form that GAIC and VRN read: short side 256, both sides multiples of 32."""
+"""Photos and their scored views in the form that GAIC and VRN read: short side 256, both sides
+multiples of 32.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -18,19 +20,26 @@ KEEP_ON_DEVICE = 8 * 1024**3  # bytes of photos that may stay on the device
 class ScoredViews:
     """A dataset with scored views, resized once and kept as bytes on the device while they fit.
 
-    `photo(i)` is (1, 3, H, W) in 0…1, `boxes(i)` (N, 4) in pixels of that photo, `mos(i)` (N,); each takes
-    `mirrored=True` for the photo turned left to right.
+    `photo(i)` is (1, 3, H, W) in 0…1, `boxes(i)` (N, 4) in pixels of that photo, `mos(i)` (N,);
+    each takes `mirrored=True` for the photo turned left to right.
     """
 
-    def __init__(self, dataset: CropDataset, device: str | torch.device = "cpu", progress: bool = True) -> None:
+    def __init__(
+        self, dataset: CropDataset, device: str | torch.device = "cpu", progress: bool = True
+    ) -> None:
         self.device = torch.device(device)
         self._photos: list[Tensor] = []
         self._boxes: list[Tensor] = []
         self._mos: list[Tensor] = []
         held = 0
-        for sample in tqdm(dataset, desc=f"{dataset.name} {dataset.split}", unit="photo", disable=not progress):
+        for sample in tqdm(
+            dataset, desc=f"{dataset.name} {dataset.split}", unit="photo", disable=not progress
+        ):
             if sample.scores is None or len(sample.boxes) == 0:
-                raise BoxError(f"{sample.name} has no scored views; GAIC and VRN learn from a dataset such as gaicd")
+                raise BoxError(
+                    f"{sample.name} has no scored views; GAIC and VRN learn from a dataset such "
+                    "as gaicd"
+                )
             image, boxes = prepare(sample.image(), sample.boxes)
             photo = (image * 255).round().to(torch.uint8)
             held += photo.numel()
@@ -50,7 +59,9 @@ class ScoredViews:
         if not mirrored:
             return boxes
         width = self._photos[index].shape[-1]
-        return torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], dim=1)
+        return torch.stack(
+            [width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], dim=1
+        )
 
     def mos(self, index: int) -> Tensor:
         return self._mos[index]
@@ -59,7 +70,8 @@ class ScoredViews:
 def prepare(image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     """A photo (3, H, W) and its boxes (N, 4) at short side 256, both sides rounded to 32 pixels.
 
-    The two sides get slightly different scales from the rounding, and the boxes follow each of them.
+    The two sides get slightly different scales from the rounding, and the boxes follow each of
+    them.
     """
     height, width = image.shape[-2:]
     resized = resize_short_side(image, SHORT_SIDE, MULTIPLE).clamp(0, 1)
@@ -69,14 +81,24 @@ def prepare(image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class FrozenFeatures:
-    """Multi-scale features of every photo, computed once for a backbone that isn't trained, in half precision."""
+    """Multi-scale features of every photo, computed once for a backbone that isn't trained, in half
+    precision.
+    """
 
-    def __init__(self, network: torch.nn.Module, views: ScoredViews, mirrored: bool = True, progress: bool = True):
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        views: ScoredViews,
+        mirrored: bool = True,
+        progress: bool = True,
+    ):
         network.eval()
         turns = (False, True) if mirrored else (False,)
         self._kept: dict[tuple[int, bool], Tensor] = {}
         with torch.inference_mode():
-            for index in tqdm(range(len(views)), desc="features", unit="photo", disable=not progress):
+            for index in tqdm(
+                range(len(views)), desc="features", unit="photo", disable=not progress
+            ):
                 for turn in turns:
                     self._kept[index, turn] = network(views.photo(index, turn)).half()
 
@@ -86,7 +108,8 @@ class FrozenFeatures:
 
 
 def evaluate(score: Callable[[int], Tensor], views: ScoredViews) -> dict[str, Tensor]:
-    """`metrics.ranking_table` of a scorer: every metric of the GAICD protocol, one value a photo, (photos,) each.
+    """`metrics.ranking_table` of a scorer: every metric of the GAICD protocol, one value a photo,
+    (photos,) each.
 
     score: the index of a photo → (N,) predicted scores of its views.
     """

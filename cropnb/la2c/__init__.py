@@ -1,11 +1,14 @@
 """LA2C: cropping a photo step by step with an advantage actor-critic (Liu, Zhu and Zhang).
 
-The game: `rules` (actions, rewards, boxes), `observe` (crops as Pillow cuts them), `game` (many episodes at once), and
-as Gymnasium environments `CropEnv` and `CropVectorEnv`. The agent: `Agent`, `losses` (Equations 2 to 5), `learner`
-(training), `play` (one photo step by step). What the game allows: `planning` (perfect play), `analysis.oracle`.
+The game: `rules` (actions, rewards, boxes), `observe` (crops as Pillow cuts them), `game` (many
+episodes at once), and as Gymnasium environments `CropEnv` and `CropVectorEnv`. The agent: `Agent`,
+`losses` (Equations 2 to 5), `learner` (training), `play` (one photo step by step). What the game
+allows: `planning` (perfect play), `analysis.oracle`.
 
-`Agent(shared=True)` sees crops of the feature map of the whole photo, `features.FeatureAlbum`, instead of crops of the
-photo: what the `cpu` profile trains, and what ships. Everything that plays (`play`, `play_all`) takes either kind.
+`Agent(shared=True)` sees crops of the feature map of the whole photo, `features.FeatureAlbum`,
+instead of crops of the
+photo: what the `cpu` profile trains, and what ships. Everything that plays (`play`, `play_all`)
+    takes either kind.
 """
 
 import importlib
@@ -48,7 +51,8 @@ def __getattr__(name: str) -> Any:
 
 
 def load_agent(weights: str | Path | None = None, device: str = "cpu") -> Agent:
-    """A trained agent: of a checkpoint, or the one that comes with the package. `agent.card` says how it was trained.
+    """A trained agent: of a checkpoint, or the one that comes with the package. `agent.card` says
+    how it was trained.
 
     Raises `WeightsUnavailable` without weights, `CheckpointError` for those of another method.
     """

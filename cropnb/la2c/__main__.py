@@ -1,4 +1,6 @@
-"""`python -m cropnb.la2c --profile cpu`: train and measure agents, and record their rows in the ledger."""
+"""`python -m cropnb.la2c --profile cpu`: train and measure agents, and record their rows in the
+ledger.
+"""
 
 import sys
 

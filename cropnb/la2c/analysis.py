@@ -1,4 +1,6 @@
-"""What the game allows: the greedy ceiling of the lattice, and the γ up to which perfect play ever stops."""
+"""What the game allows: the greedy ceiling of the lattice, and the γ up to which perfect play ever
+stops.
+"""
 
 import torch
 from torch import Tensor
@@ -21,10 +23,11 @@ def oracle(
     actions: str | rules.ActionSet = "la2c",
     step_limit: int = 200,
 ) -> Outcome:
-    """Follow the IoU greedily from the whole photo until no action raises it: the ceiling of the lattice.
+    """Follow the IoU greedily from the whole photo until no action raises it: the ceiling of the
+    lattice.
 
-    truths (N, M, 4) in pixels of photos of sizes (N, 2); valid (N, M), by default all. Returns boxes (N, 4) in pixels
-    and the steps, the stop among them.
+    truths (N, M, 4) in pixels of photos of sizes (N, 2); valid (N, M), by default all. Returns
+    boxes (N, 4) in pixels and the steps, the stop among them.
     """
     chosen = rules.action_set(actions)
     truths, sizes = truths.double(), torch.as_tensor(sizes).double()
@@ -56,10 +59,12 @@ def to_cells(boxes: Tensor, sizes: Tensor, actions: str | rules.ActionSet = "la2
 def stopping_gamma(
     truth: Tensor, size: tuple[int, int], actions: str | rules.ActionSet = "la2c", digits: int = 7
 ) -> float:
-    """The γ up to which perfect play under Equation 1 stops in time; above it, the pay of going to and fro wins.
+    """The γ up to which perfect play under Equation 1 stops in time; above it, the pay of going to
+    and fro wins.
 
-    truth (4,) in pixels of a photo of `size`. Found by halving 0…1 `digits` times with `planning.plan`, so exact to
-    2 to the power of −`digits`. Never above `planning.farming_gamma`: one may farm elsewhere than at the best box.
+    truth (4,) in pixels of a photo of `size`. Found by halving 0…1 `digits` times with
+    `planning.plan`, so exact to 2 to the power of −`digits`. Never above `planning.farming_gamma`:
+    one may farm elsewhere than at the best box.
     """
     low, high = 0.0, 1.0
     for _ in range(digits):

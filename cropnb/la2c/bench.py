@@ -17,7 +17,9 @@ ENVIRONMENTS, SIZE = 16, 224
 
 
 class PillowCrops:
-    """The obvious way: a loop over the environments, each crop cut and resized by Pillow, stacked into one array."""
+    """The obvious way: a loop over the environments, each crop cut and resized by Pillow, stacked
+    into one array.
+    """
 
     def __init__(self, game: Game) -> None:
         self.photos = [game.album.samples[int(photo)].photo() for photo in game.photo]
@@ -47,10 +49,14 @@ def _large() -> CropDataset:
 
     def enlarge(sample: Sample) -> Sample:
         photo = sample.photo().resize((1024, 683))
-        return Sample(sample.name, 1024, 683, torch.tensor([[0.0, 0, 512, 512]]), load_photo=lambda: photo)
+        return Sample(
+            sample.name, 1024, 683, torch.tensor([[0.0, 0, 512, 512]]), load_photo=lambda: photo
+        )
 
     dataset = _scenes()
-    return CropDataset("scenes", "test", "fcdb", None, [enlarge(sample) for sample in dataset.samples[:4]])
+    return CropDataset(
+        "scenes", "test", "fcdb", None, [enlarge(sample) for sample in dataset.samples[:4]]
+    )
 
 
 def _pillow_against_batched(dataset: CropDataset, rounds: int) -> list[float]:
@@ -84,7 +90,9 @@ def _vector_against_sync(dataset: CropDataset, rounds: int) -> list[float]:
         def __init__(self, sample: Sample) -> None:
             self.sample, self.photo = sample, sample.photo()
 
-        def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict]:
+        def reset(
+            self, *, seed: int | None = None, options: dict | None = None
+        ) -> tuple[np.ndarray, dict]:
             self.cells = np.array([0, 0, 30, 30])
             return self.seen(), {}
 
@@ -111,18 +119,24 @@ def _vector_against_sync(dataset: CropDataset, rounds: int) -> list[float]:
 
 
 def vector_against_sync(rounds: int) -> list[float]:
-    """Seconds of a step of Gymnasium's `SyncVectorEnv` of plain Pillow environments over one of `CropVectorEnv`."""
+    """Seconds of a step of Gymnasium's `SyncVectorEnv` of plain Pillow environments over one of
+    `CropVectorEnv`.
+    """
     return _vector_against_sync(_scenes(), rounds)
 
 
 def vector_against_sync_on_large_photos(rounds: int) -> list[float]:
-    """The same on photos of 1 024 pixels, which our environment reduces once and Pillow at every step."""
+    """The same on photos of 1 024 pixels, which our environment reduces once and Pillow at every
+    step.
+    """
     return _vector_against_sync(_large(), rounds)
 
 
 @torch.inference_mode()
 def step_against_network(rounds: int) -> list[float]:
-    """Seconds of a step of one photo, crop and network, over the network alone: MobileNetV2 at 224 pixels."""
+    """Seconds of a step of one photo, crop and network, over the network alone: MobileNetV2 at 224
+    pixels.
+    """
     agent = Agent(weights=None).for_inference()
     game = Game(Album(_scenes()), 1, size=SIZE)
     game.start(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long))
@@ -140,7 +154,9 @@ def step_against_network(rounds: int) -> list[float]:
 
 
 def update_with_sixteen_against_one(rounds: int) -> list[float]:
-    """Seconds of ten training updates with 16 environments over ten with one, of the agent of the `trial` profile."""
+    """Seconds of ten training updates with 16 environments over ten with one, of the agent of the
+    `trial` profile.
+    """
     agents = [Agent(weights=None, shared=True, neck=256) for _ in range(2)]
     album = FeatureAlbum(_scenes(), agents[0])
     for agent in agents:
@@ -154,14 +170,22 @@ def update_with_sixteen_against_one(rounds: int) -> list[float]:
 
 
 MEASURED = {
-    "16 crops of 256-pixel scenes, Pillow in a loop": Ratio(batched_crops, "times one batched call", images=16),
+    "16 crops of 256-pixel scenes, Pillow in a loop": Ratio(
+        batched_crops, "times one batched call", images=16
+    ),
     "16 crops of 1 024-pixel photos, Pillow in a loop": Ratio(
         batched_crops_of_large_photos, "times one batched call", images=4
     ),
-    "SyncVectorEnv of 16 Pillow environments": Ratio(vector_against_sync, "times CropVectorEnv", images=16),
+    "SyncVectorEnv of 16 Pillow environments": Ratio(
+        vector_against_sync, "times CropVectorEnv", images=16
+    ),
     "SyncVectorEnv of 16 Pillow environments, 1 024-pixel photos": Ratio(
         vector_against_sync_on_large_photos, "times CropVectorEnv", at_least=4, images=4
     ),
-    "LA2C's updates with 16 environments": Ratio(update_with_sixteen_against_one, "times as many with one", images=16),
-    "LA2C's step, crop and network": Ratio(step_against_network, "times the network alone", at_most=1.3, images=1),
+    "LA2C's updates with 16 environments": Ratio(
+        update_with_sixteen_against_one, "times as many with one", images=16
+    ),
+    "LA2C's step, crop and network": Ratio(
+        step_against_network, "times the network alone", at_most=1.3, images=1
+    ),
 }

@@ -23,7 +23,9 @@ class StepCropper:
 
     @torch.inference_mode()
     def propose(self, image: Tensor, aspect: float | None = None) -> tuple[Tensor, None]:
-        """A photo (3, H, W) in 0…1 → its crop (1, 4) in pixels. Raises `ImageError` for a side below 30 pixels."""
+        """A photo (3, H, W) in 0…1 → its crop (1, 4) in pixels. Raises `ImageError` for a side
+        below 30 pixels.
+        """
         episode = play(self.agent, to_image(image), **rules_of(self.agent))
         if aspect is None:
             return episode.box[None], None
@@ -31,23 +33,34 @@ class StepCropper:
 
 
 def window_around(box: Tensor, aspect: float, width: int, height: int) -> Tensor:
-    """The largest window (4,) of a ratio in the photo, as near to a box's (4,) centre as the photo's borders let it."""
+    """The largest window (4,) of a ratio in the photo, as near to a box's (4,) centre as the
+    photo's borders let it.
+    """
     check_aspect(aspect, width, height)
-    sides, limit = box.new_tensor(largest_window(width, height, aspect)), box.new_tensor([width, height])
+    sides, limit = (
+        box.new_tensor(largest_window(width, height, aspect)),
+        box.new_tensor([width, height]),
+    )
     corner = torch.minimum(((box[:2] + box[2:]) / 2 - sides / 2).clamp(min=0), limit - sides)
     return torch.cat([corner, corner + sides])
 
 
 def rules_of(agent: Agent) -> dict[str, object]:
     """What `play` has to know of how an agent was trained, from its card."""
-    return {"actions": agent.card["actions"], "step_limit": agent.card["step_limit"], "size": agent.card["size"]}
+    return {
+        "actions": agent.card["actions"],
+        "step_limit": agent.card["step_limit"],
+        "size": agent.card["size"],
+    }
 
 
 def load_agent(weights: str | Path | None, device: str) -> Agent:
     """See `cropnb.la2c.load_agent`."""
     path = Path(weights) if weights is not None else shipped("la2c")
     if not path.exists():
-        raise WeightsUnavailable(f"no weights of la2c at {path}; train them: python -m cropnb.la2c --profile cpu")
+        raise WeightsUnavailable(
+            f"no weights of la2c at {path}; train them: python -m cropnb.la2c --profile cpu"
+        )
     state, card = training.load_weights(path, "la2c")
     agent = Agent(weights=None, **card["agent"])
     training.load_into(agent, state, path)

@@ -32,7 +32,9 @@ class _Rules:
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012
 
-    def _set_up(self, dataset: CropDataset | Album, count: int, render_mode: str | None, options: dict) -> None:
+    def _set_up(
+        self, dataset: CropDataset | Album, count: int, render_mode: str | None, options: dict
+    ) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise CropnbError(f"render_mode is None or 'rgb_array', not {render_mode!r}")
         self.render_mode = render_mode
@@ -42,11 +44,15 @@ class _Rules:
         self._actions = spaces.Discrete(len(self.game.actions))
         self.ended = np.ones(count, dtype=bool)  # until the first reset
 
-    def _start(self, rows: np.ndarray, generators: list[np.random.Generator], options: dict | None) -> None:
+    def _start(
+        self, rows: np.ndarray, generators: list[np.random.Generator], options: dict | None
+    ) -> None:
         """Begin episodes, each on a photo that its own generator draws, or on `options["photo"]`."""
         photos, number = len(self.game.album), (options or {}).get("photo")
         if number is not None and not 0 <= int(number) < photos:
-            raise CropnbError(f"photo {number} was asked for, and there are {photos}: 0…{photos - 1}")
+            raise CropnbError(
+                f"photo {number} was asked for, and there are {photos}: 0…{photos - 1}"
+            )
         chosen = [int(g.integers(photos)) if number is None else int(number) for g in generators]
         device = self.game.photo.device
         self.game.start(torch.as_tensor(rows, device=device), torch.tensor(chosen, device=device))
@@ -64,7 +70,9 @@ class _Rules:
 
     def _checked(self, actions: object, count: int) -> torch.Tensor:
         try:
-            return rules.check_actions(np.asarray(actions), count, self.game.actions).to(self.game.photo.device)
+            return rules.check_actions(np.asarray(actions), count, self.game.actions).to(
+                self.game.photo.device
+            )
         except (CropnbError, TypeError) as error:
             raise ActionError(str(error)) from error
 
@@ -72,21 +80,28 @@ class _Rules:
 class CropEnv(_Rules, gymnasium.Env):
     """One photo at a time, cropped action by action.
 
-    Observation (3, size, size) bytes: the current crop, resized as Pillow's antialiased bilinear. An episode starts on
-    the whole photo, drawn at random or `reset(options={"photo": index})`. Stopping terminates it, `step_limit` actions
-    truncate it. `info`: `box` (4,) in pixels of the photo, `iou`, `photo` (index), `step` (actions taken), `moved`
-    (false where the action stopped, or was impossible: out of the photo, or a side below the smallest).
+    Observation (3, size, size) bytes: the current crop, resized as Pillow's antialiased bilinear.
+    An episode starts on the whole photo, drawn at random or `reset(options={"photo": index})`.
+    Stopping terminates it, `step_limit` actions truncate it. `info`: `box` (4,) in pixels of the
+    photo, `iou`, `photo` (index), `step` (actions taken), `moved` (false where the action stopped,
+    or was impossible: out of the photo, or a side below the smallest).
 
-    dataset and options as `cropnb.la2c.Game`: actions, reward, truths, step_limit, size, resolution, device.
+    dataset and options as `cropnb.la2c.Game`: actions, reward, truths, step_limit, size,
+    resolution, device.
 
-    Raises as `Game`; `ActionError` for an action that there isn't, `EpisodeError` for a step in an ended episode.
+    Raises as `Game`; `ActionError` for an action that there isn't, `EpisodeError` for a step in an
+    ended episode.
     """
 
-    def __init__(self, dataset: CropDataset | Album, *, render_mode: str | None = None, **options: Any) -> None:
+    def __init__(
+        self, dataset: CropDataset | Album, *, render_mode: str | None = None, **options: Any
+    ) -> None:
         self._set_up(dataset, 1, render_mode, options)
         self.observation_space, self.action_space = self._observations, self._actions
 
-    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin an episode: the observation and `info`."""
         super().reset(seed=seed)
         self._start(np.zeros(1, dtype=int), [self.np_random], options)
@@ -99,7 +114,13 @@ class CropEnv(_Rules, gymnasium.Env):
         turn = self.game.act(self._checked(np.asarray(action)[None], 1))
         self.ended[0] = bool(turn.ended)
         moved = bool(turn.moved)
-        return self._seen(), float(turn.reward), bool(turn.terminated), bool(turn.truncated), self._info(moved)
+        return (
+            self._seen(),
+            float(turn.reward),
+            bool(turn.terminated),
+            bool(turn.truncated),
+            self._info(moved),
+        )
 
     def render(self) -> np.ndarray | None:
         """The whole photo (H, W, 3) with the crop's frame, in `rgb_array` mode."""
@@ -119,17 +140,22 @@ class CropEnv(_Rules, gymnasium.Env):
 
     def _info(self, moved: bool) -> dict[str, Any]:
         found = self._infos(np.array([moved]))
-        return {name: value[0] if value.ndim > 1 else value[0].item() for name, value in found.items()}
+        return {
+            name: value[0] if value.ndim > 1 else value[0].item() for name, value in found.items()
+        }
 
 
 class CropVectorEnv(_Rules, VectorEnv):
-    """Many `CropEnv` computed together: step for step what Gymnasium's `SyncVectorEnv` of them gives, only faster.
+    """Many `CropEnv` computed together: step for step what Gymnasium's `SyncVectorEnv` of them
+    gives, only faster.
 
-    Photos and boxes stay on the device, and all observations are cut in one batched call. `autoreset_mode` is
-    "NextStep" as there by default (the step after an end only begins anew), or "SameStep", which puts the last
-    observation and info of an ended episode into `infos["final_obs"]` and `infos["final_info"]`.
+    Photos and boxes stay on the device, and all observations are cut in one batched call.
+    `autoreset_mode` is "NextStep" as there by default (the step after an end only begins anew), or
+    "SameStep", which puts the last observation and info of an ended episode into
+    `infos["final_obs"]` and `infos["final_info"]`.
 
-    Raises as `CropEnv`; an action of an episode that is only begun anew is ignored, as Gymnasium does.
+    Raises as `CropEnv`; an action of an episode that is only begun anew is ignored, as Gymnasium
+    does.
     """
 
     def __init__(
@@ -144,7 +170,9 @@ class CropVectorEnv(_Rules, VectorEnv):
         self._set_up(dataset, num_envs, render_mode, options)
         self.num_envs, self.autoreset_mode = num_envs, AutoresetMode(autoreset_mode)
         if self.autoreset_mode is AutoresetMode.DISABLED:
-            raise CropnbError("autoreset_mode is NextStep or SameStep; episodes of a batch always begin anew")
+            raise CropnbError(
+                "autoreset_mode is NextStep or SameStep; episodes of a batch always begin anew"
+            )
         self.metadata = {**_Rules.metadata, "autoreset_mode": self.autoreset_mode}
         self.single_observation_space, self.single_action_space = self._observations, self._actions
         self.observation_space = batch_space(self._observations, num_envs)
@@ -156,9 +184,15 @@ class CropVectorEnv(_Rules, VectorEnv):
         self, *, seed: int | list[int | None] | None = None, options: dict | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin all episodes; environment i is seeded with seed + i, or with the i-th of a list."""
-        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed or [None] * self.num_envs
+        seeds = (
+            [seed + i for i in range(self.num_envs)]
+            if isinstance(seed, int)
+            else seed or [None] * self.num_envs
+        )
         if len(seeds) != self.num_envs:
-            raise CropnbError(f"{len(seeds)} seeds for {self.num_envs} environments; give one each, or one number")
+            raise CropnbError(
+                f"{len(seeds)} seeds for {self.num_envs} environments; give one each, or one number"
+            )
         for index, value in enumerate(seeds):
             if value is not None:
                 self._draws[index] = gymnasium.utils.seeding.np_random(value)[0]
@@ -167,15 +201,20 @@ class CropVectorEnv(_Rules, VectorEnv):
         self._begun = True
         return self._seen(), self._masked(self._infos(np.zeros(self.num_envs, dtype=bool)))
 
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """One action in each environment: observations, rewards, terminations, truncations and infos."""
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """One action in each environment: observations, rewards, terminations, truncations and
+        infos.
+        """
         if not self._begun:
             raise EpisodeError("call reset() before the first step()")
         chosen = self._checked(actions, self.num_envs)
         waiting = self.ended.copy()  # ended with the last step, so this one only begins them anew
         turn = self.game.act(chosen)
         reward, terminated, truncated, moved = (
-            part.cpu().numpy() for part in (turn.reward.double(), turn.terminated, turn.truncated, turn.moved)
+            part.cpu().numpy()
+            for part in (turn.reward.double(), turn.terminated, turn.truncated, turn.moved)
         )
         reward, terminated = np.where(waiting, 0.0, reward), terminated & ~waiting
         truncated, moved = truncated & ~waiting, moved & ~waiting
@@ -184,11 +223,19 @@ class CropVectorEnv(_Rules, VectorEnv):
             infos = self._final(ended, moved)
             moved = moved & ~ended
         again = waiting if self.autoreset_mode is AutoresetMode.NEXT_STEP else ended
-        self.ended = ended if self.autoreset_mode is AutoresetMode.NEXT_STEP else np.zeros_like(ended)
+        self.ended = (
+            ended if self.autoreset_mode is AutoresetMode.NEXT_STEP else np.zeros_like(ended)
+        )
         if again.any():
             rows = np.flatnonzero(again)
             self._start(rows, [self._draws[row] for row in rows], None)
-        return self._seen(), reward, terminated, truncated, {**infos, **self._masked(self._infos(moved))}
+        return (
+            self._seen(),
+            reward,
+            terminated,
+            truncated,
+            {**infos, **self._masked(self._infos(moved))},
+        )
 
     def render(self) -> None:
         """Nothing: look at single episodes with `CropEnv`."""
@@ -206,7 +253,10 @@ class CropVectorEnv(_Rules, VectorEnv):
         for row, crop in zip(rows, seen, strict=True):
             kept[row] = crop
         found = self._infos(moved)
-        found = {name: np.where(ended.reshape(-1, *[1] * (v.ndim - 1)), v, 0) for name, v in found.items()}
+        found = {
+            name: np.where(ended.reshape(-1, *[1] * (v.ndim - 1)), v, 0)
+            for name, v in found.items()
+        }
         found["moved"] = found["moved"].astype(bool)
         found["box"] = found["box"].astype(np.float32)
         return {
@@ -216,7 +266,15 @@ class CropVectorEnv(_Rules, VectorEnv):
             "_final_info": ended.copy(),
         }
 
-    def _masked(self, infos: dict[str, np.ndarray], mask: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """Beside each value the mask of the environments that gave one, as Gymnasium's vector environments do."""
+    def _masked(
+        self, infos: dict[str, np.ndarray], mask: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
+        """Beside each value the mask of the environments that gave one, as Gymnasium's vector
+        environments do.
+        """
         mask = np.ones(self.num_envs, dtype=bool) if mask is None else mask
-        return {key: part for name, value in infos.items() for key, part in ((name, value), (f"_{name}", mask.copy()))}
+        return {
+            key: part
+            for name, value in infos.items()
+            for key, part in ((name, value), (f"_{name}", mask.copy()))
+        }

@@ -1,4 +1,6 @@
-"""Runs of LA2C on one dataset: photos prepared once, a folder a run, and a result file that others can read."""
+"""Runs of LA2C on one dataset: photos prepared once, a folder a run, and a result file that others
+can read.
+"""
 
 import json
 import time
@@ -25,7 +27,8 @@ RESULT_FILE, WEIGHTS_FILE = "result.json", "weights.safetensors"
 STEP_LIMITS = (5, 10, 15, 20, 30, 40)
 TIMED = 40  # photos on which the time a photo is taken, one at a time
 TOGETHER = 128  # photos that are cropped side by side in an evaluation
-CALIBRATED = 64  # training photos that give the batch statistics of a backbone that starts at random
+# training photos that give the batch statistics of a backbone that starts at random
+CALIBRATED = 64
 
 
 class Experiment:
@@ -44,7 +47,9 @@ class Experiment:
         self.device, self.progress = torch.device(device), progress
         self.out = Path(out) / "la2c" / f"{dataset}-{profile_name}" if out else None
         sizes = (profile.train_photos, profile.validation_photos, profile.test_photos)
-        training_form, test_form = (profile.form, "fcdb") if dataset == "scenes" else (dataset, dataset)
+        training_form, test_form = (
+            (profile.form, "fcdb") if dataset == "scenes" else (dataset, dataset)
+        )
         learned, checked, _ = datasets.splits(dataset, training_form, *sizes)
         self.parts: dict[str, CropDataset] = {
             "train": learned,
@@ -65,7 +70,9 @@ class Experiment:
         return self._bases[init]
 
     def album(self, part: str, init: str) -> Album:
-        """The photos of one part, or their feature maps, made once and kept in the folder of the runs."""
+        """The photos of one part, or their feature maps, made once and kept in the folder of the
+        runs.
+        """
         key = (part, init if self.profile.shared else "")
         if key not in self._albums:
             photos = self.parts[part]
@@ -80,16 +87,24 @@ class Experiment:
                 ]
                 file = f"{part}-{init}-{training.fingerprint(names)}.safetensors"
                 keep = self.out.parent / "features" / file if self.out else None
-                self._albums[key] = FeatureAlbum(photos, self.base(init), str(self.device), keep, self.progress, views)
+                self._albums[key] = FeatureAlbum(
+                    photos, self.base(init), str(self.device), keep, self.progress, views
+                )
         return self._albums[key]
 
     def game(self, part: str, variant: str, init: str, episodes: int, **changes: object) -> Game:
         """The rules of a variant on the photos of one part."""
         chosen, grid = VARIANTS[variant], self.base(init).grid
-        settings = {"actions": chosen.actions, "reward": chosen.reward, "step_limit": self.profile.step_limit}
+        settings = {
+            "actions": chosen.actions,
+            "reward": chosen.reward,
+            "step_limit": self.profile.step_limit,
+        }
         settings["truths"] = self.profile.match
         size = grid if self.profile.shared else self.profile.size
-        return Game(self.album(part, init), episodes, size=size, **{**settings, **changes}).to(self.device)
+        return Game(self.album(part, init), episodes, size=size, **{**settings, **changes}).to(
+            self.device
+        )
 
     def arguments(self, variant: str) -> dict[str, object]:
         """What an agent of this variant is built with, as it stands in its card."""
@@ -109,8 +124,12 @@ class Experiment:
             made.backbone.requires_grad_(False)
         return made.to(self.device)
 
-    def run(self, variant: str, seed: int, init: str = "imagenet") -> tuple[Agent, learner.History, dict]:
-        """Train one variant, or continue it, and measure the agent of the best validation score on the test photos."""
+    def run(
+        self, variant: str, seed: int, init: str = "imagenet"
+    ) -> tuple[Agent, learner.History, dict]:
+        """Train one variant, or continue it, and measure the agent of the best validation score on
+        the test photos.
+        """
         init = VARIANTS[variant].init or init
         recipe = VARIANTS[variant].recipe(self.profile.recipe, seed)
         folder = self.out / f"{variant.replace(' ', '-')}-seed{seed}" if self.out else None
@@ -124,9 +143,13 @@ class Experiment:
             **_start(init),
             "photos": len(self.parts["train"]),
         }
-        # What is switched off is no part of a run's identity, so that a new switch leaves older runs as they are.
+        # What is switched off is no part of a run's identity, so that a new switch leaves older
+        # runs as they are.
         switched = asdict(replace(self.profile, recipe=recipe)).items()
-        setting = {**about, "profile": {name: value for name, value in switched if value not in (False, 0.0)}}
+        setting = {
+            **about,
+            "profile": {name: value for name, value in switched if value not in (False, 0.0)},
+        }
         history = learner.train(
             agent,
             world,
@@ -139,7 +162,9 @@ class Experiment:
         if folder is not None:
             best = folder / training.BEST_FILE
             training.load_into(agent, training.load_weights(best)[0], best)
-            training.save_weights(folder / WEIGHTS_FILE, agent.state_dict(), {"method": "la2c", "variant": variant})
+            training.save_weights(
+                folder / WEIGHTS_FILE, agent.state_dict(), {"method": "la2c", "variant": variant}
+            )
             known = _known(folder / RESULT_FILE, training.fingerprint(setting))
             if known is not None:
                 return agent, history, known
@@ -162,23 +187,35 @@ class Experiment:
             **self.measure(agent, variant, init),
         }  # fmt: skip
         if folder is not None:
-            ledger.write_atomically(folder / RESULT_FILE, (json.dumps(result, indent=1) + "\n").encode())
+            ledger.write_atomically(
+                folder / RESULT_FILE, (json.dumps(result, indent=1) + "\n").encode()
+            )
         return agent, history, result
 
     def measure(self, agent: Agent, variant: str, init: str) -> dict[str, object]:
-        """What the test photos say, lists over photos: accuracy and steps, also for every step limit, and seconds."""
+        """What the test photos say, lists over photos: accuracy and steps, also for every step
+        limit, and seconds.
+        """
         chosen = rules.ACTIONS[VARIANTS[variant].actions]
         game = self.game("test", variant, init, TOGETHER, reward="iou_sign")
         limits = sorted({*STEP_LIMITS, self.profile.step_limit})
         ends = play_all(agent, game, step_limits=limits)
         found = ends[self.profile.step_limit]
         fused = agent.for_inference()
-        samples = [self.parts["test"][index] for index in range(min(TIMED, len(self.parts["test"])))]
+        samples = [
+            self.parts["test"][index] for index in range(min(TIMED, len(self.parts["test"])))
+        ]
         seconds = []
         for sample in [samples[0], *samples]:
             photo = sample.photo()
             start = time.perf_counter()
-            play(fused, photo, actions=chosen, step_limit=self.profile.step_limit, size=self.profile.size)
+            play(
+                fused,
+                photo,
+                actions=chosen,
+                step_limit=self.profile.step_limit,
+                size=self.profile.size,
+            )
             seconds.append(time.perf_counter() - start)
         return {
             "test": {**_lists(accuracy(found, game.album)), **_lists(self.against_scenes(found, game))},
@@ -190,7 +227,9 @@ class Experiment:
         }  # fmt: skip
 
     def against_scenes(self, found: Outcome, game: Game) -> dict[str, Tensor]:
-        """What only composed scenes can tell: each photographer's box, the noise-free best box, the aesthetic score."""
+        """What only composed scenes can tell: each photographer's box, the noise-free best box, the
+        aesthetic score.
+        """
         if self.dataset != "scenes":
             return {}
         return {**photographers(found, game.album), **noise_free(found, game)}
@@ -212,15 +251,21 @@ def _known(file: Path, config_hash: str) -> dict | None:
 def mean_overlap(found: Outcome, game: Game) -> float:
     """The mean over photos of the IoU that the game pays for."""
     album = game.album
-    return float(rules.overlap(found.boxes, album.truths.cpu(), album.valid.cpu(), game.truths).mean())
+    return float(
+        rules.overlap(found.boxes, album.truths.cpu(), album.valid.cpu(), game.truths).mean()
+    )
 
 
 def accuracy(found: Outcome, album: Album) -> dict[str, Tensor]:
-    """IoU and BDE of each crop with the best-matching true box, (N,) each; of three also with each of them."""
+    """IoU and BDE of each crop with the best-matching true box, (N,) each; of three also with each
+    of them.
+    """
     columns: dict[str, list] = {}
     for index, box in enumerate(found.boxes):
         truths, size = album.truths[index][album.valid[index]].cpu(), album.sizes[index].tolist()
-        pairs = {"": truths} | ({f" {n}": truths[n - 1 : n] for n in (1, 2, 3)} if len(truths) == 3 else {})
+        pairs = {"": truths} | (
+            {f" {n}": truths[n - 1 : n] for n in (1, 2, 3)} if len(truths) == 3 else {}
+        )
         for suffix, boxes in pairs.items():
             overlap, shift = metrics.iou_and_bde(box, boxes, *size)
             columns.setdefault(f"IoU{suffix}", []).append(overlap)
@@ -229,7 +274,9 @@ def accuracy(found: Outcome, album: Album) -> dict[str, Tensor]:
 
 
 def photographers(found: Outcome, album: Album) -> dict[str, Tensor]:
-    """IoU and BDE with the box of each of the three photographers of the same scenes, in the form of CUHK-ICD."""
+    """IoU and BDE with the box of each of the three photographers of the same scenes, in the form
+    of CUHK-ICD.
+    """
     from cropnb.datasets.scenes.forms import make_sample
 
     columns: dict[str, list] = {}
@@ -244,7 +291,9 @@ def photographers(found: Outcome, album: Album) -> dict[str, Tensor]:
 
 
 def noise_free(found: Outcome, game: Game) -> dict[str, Tensor]:
-    """IoU with the noise-free best box, of the crop, of the whole photo and of the greedy oracle on LA2C's lattice."""
+    """IoU with the noise-free best box, of the crop, of the whole photo and of the greedy oracle on
+    LA2C's lattice.
+    """
     from cropnb.datasets.scenes import aesthetic_score
     from cropnb.datasets.scenes.forms import windows_for
 
@@ -256,13 +305,19 @@ def noise_free(found: Outcome, game: Game) -> dict[str, Tensor]:
     truth, valid = torch.stack(best)[:, None].double(), torch.ones(len(best), 1, dtype=torch.bool)
     sizes = game.album.sizes.cpu().double()
     whole = torch.cat([torch.zeros_like(sizes), sizes], 1)
-    ends = {"best box": found.boxes, "best box, whole photo": whole, "best box, oracle": oracle(truth, sizes).boxes}
+    ends = {
+        "best box": found.boxes,
+        "best box, whole photo": whole,
+        "best box, oracle": oracle(truth, sizes).boxes,
+    }
     overlaps = {name: rules.overlap(boxes, truth, valid, "best") for name, boxes in ends.items()}
     return {**overlaps, "aesthetic score": torch.stack(scores)}
 
 
 def _lists(columns: Mapping[str, Tensor]) -> dict[str, list[float]]:
-    return {name: [round(value, 5) for value in values.tolist()] for name, values in columns.items()}
+    return {
+        name: [round(value, 5) for value in values.tolist()] for name, values in columns.items()
+    }
 
 
 def _means(values: Tensor, window: int) -> list[float]:

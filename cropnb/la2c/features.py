@@ -1,4 +1,6 @@
-"""Albums of feature maps: each photo goes through the frozen backbone once; crops are cut from what comes out."""
+"""Albums of feature maps: each photo goes through the frozen backbone once; crops are cut from what
+comes out.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,17 +19,22 @@ from cropnb.la2c.model import Agent
 from cropnb.la2c.observe import Album, check_photo, pad_truths
 from cropnb.ledger import write_atomically
 
-SHORT_SIDE, MULTIPLE = 256, 16  # pixels of a photo's shorter side; both sides are multiples of the backbone's stride
-COLOURS = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1}  # of a changed view, at most
+# pixels of a photo's shorter side; both sides are multiples of the backbone's stride
+SHORT_SIDE, MULTIPLE = 256, 16
+# of a changed view, at most
+COLOURS = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1}
 STRETCH = 0.125  # of each side of a changed view, at most
 
 
 class FeatureAlbum(Album):
-    """Feature maps of whole photos, in the place of an album's pixels: pixels (N, W', C · H') in half precision.
+    """Feature maps of whole photos, in the place of an album's pixels: pixels (N, W', C · H') in
+    half precision.
 
-    agent: with `shared=True`. keep: a file that keeps the maps between runs; who gives it names backbone, photos and
-    views. views: further maps of each photo, in changed colours and stretched, see `changed`: a frozen backbone looks
-    once, so whatever is to vary in training has to vary before it. The album then holds all photos `1 + views` times.
+    agent: with `shared=True`. keep: a file that keeps the maps between runs; who gives it names
+        backbone, photos and
+        views. views: further maps of each photo, in changed colours and stretched, see `changed`: a
+        frozen backbone looks once, so whatever is to vary in training has to vary before it. The
+        album then holds all photos `1 + views` times.
     Raises as `Album`.
     """
 
@@ -59,8 +66,9 @@ class FeatureAlbum(Album):
 def calibrate(backbone: nn.Module, samples: Sequence[Sample], together: int = 16) -> None:
     """Set the batch statistics of a backbone, in place, to those that it meets on these photos.
 
-    A frozen backbone normalises by its running means and variances. At a random start they are 0 and 1, which fit none
-    of its layers: the signal fades from unit to unit until all photos look alike, and nothing can be learned from them.
+    A frozen backbone normalises by its running means and variances. At a random start they are 0
+    and 1, which fit none of its layers: the signal fades from unit to unit until all photos look
+    alike, and nothing can be learned from them.
     """
     normalisations = [module for module in backbone.modules() if isinstance(module, nn.BatchNorm2d)]
     device = next(backbone.parameters()).device
@@ -69,7 +77,10 @@ def calibrate(backbone: nn.Module, samples: Sequence[Sample], together: int = 16
         module.reset_running_stats()
         module.momentum = None  # the mean over all batches
         module.train()
-    square = [functional.interpolate(s.image()[None], (SHORT_SIDE, SHORT_SIDE), mode="bilinear") for s in samples]
+    square = [
+        functional.interpolate(s.image()[None], (SHORT_SIDE, SHORT_SIDE), mode="bilinear")
+        for s in samples
+    ]
     for start in range(0, len(square), together):
         backbone(torch.cat(square[start : start + together]).to(device))
     for module, (momentum, mode) in zip(normalisations, before, strict=True):
@@ -78,17 +89,28 @@ def calibrate(backbone: nn.Module, samples: Sequence[Sample], together: int = 16
 
 
 @torch.no_grad()
-def look_at_all(samples: list[Sample], agent: Agent, progress: bool = False, views: int = 0) -> dict[str, Tensor]:
-    """Maps ((1 + views) · N, W', C · H') in half precision, columns first and padded, and their sizes (…, 2)."""
+def look_at_all(
+    samples: list[Sample], agent: Agent, progress: bool = False, views: int = 0
+) -> dict[str, Tensor]:
+    """Maps ((1 + views) · N, W', C · H') in half precision, columns first and padded, and their
+    sizes (…, 2).
+    """
     eyes = agent.for_inference()
     device = next(eyes.parameters()).device
     found: list[list[Tensor]] = [[] for _ in range(1 + views)]
-    for index, sample in enumerate(tqdm(samples, desc="features", unit="photo", disable=not progress)):
+    for index, sample in enumerate(
+        tqdm(samples, desc="features", unit="photo", disable=not progress)
+    ):
         image = sample.image()
         check_photo(sample.name, image)
-        drawn = (changed(image, training.generator(view, "view", index)) for view in range(1, 1 + views))
-        for maps, small in zip(found, [resize_short_side(image, SHORT_SIDE, MULTIPLE), *drawn], strict=True):
-            maps.append(eyes.look(small[None].clamp(0, 1).to(device))[0].half().cpu())  # (C, H', W')
+        drawn = (
+            changed(image, training.generator(view, "view", index)) for view in range(1, 1 + views)
+        )
+        for maps, small in zip(
+            found, [resize_short_side(image, SHORT_SIDE, MULTIPLE), *drawn], strict=True
+        ):
+            # (C, H', W')
+            maps.append(eyes.look(small[None].clamp(0, 1).to(device))[0].half().cpu())
     maps = [part for parts in found for part in parts]
     across, down = (max(part.shape[axis] for part in maps) for axis in (2, 1))
     padded = torch.zeros(len(maps), across, maps[0].shape[0], down, dtype=torch.half)
@@ -99,9 +121,11 @@ def look_at_all(samples: list[Sample], agent: Agent, progress: bool = False, vie
 
 
 def changed(image: Tensor, draw: torch.Generator) -> Tensor:
-    """A photo (3, H, W) in other colours, each side near what `resize_short_side` makes of it, stretched by chance.
+    """A photo (3, H, W) in other colours, each side near what `resize_short_side` makes of it,
+    stretched by chance.
 
-    Both sides stay multiples of the backbone's stride, so that shares of the map are shares of the photo.
+    Both sides stay multiples of the backbone's stride, so that shares of the map are shares of the
+    photo.
     """
     with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
         training.seed_global(draw)
@@ -109,6 +133,7 @@ def changed(image: Tensor, draw: torch.Generator) -> Tensor:
     scale = SHORT_SIDE / min(image.shape[-2:]) / MULTIPLE
     stretch = 1 + STRETCH * (2 * torch.rand(2, generator=draw) - 1)
     sides = [
-        max(round(side * scale * float(by)), 6) * MULTIPLE for side, by in zip(image.shape[-2:], stretch, strict=True)
+        max(round(side * scale * float(by)), 6) * MULTIPLE
+        for side, by in zip(image.shape[-2:], stretch, strict=True)
     ]
     return functional.interpolate(image[None], sides, mode="bilinear", antialias=True)[0]

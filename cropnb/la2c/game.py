@@ -1,4 +1,6 @@
-"""Many episodes at once on the device, without Gymnasium: what both environments and the training stand on."""
+"""Many episodes at once on the device, without Gymnasium: what both environments and the training
+stand on.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,15 +17,17 @@ from cropnb.la2c.observe import RESOLUTION, Album, cut, to_bytes
 if TYPE_CHECKING:
     from cropnb.datasets.scenes import Scene
 
-Score = Callable[[Sample, Tensor], Tensor]  # (sample, boxes (N, 4) in pixels) → (N,), higher is better
+# (sample, boxes (N, 4) in pixels) → (N,), higher is better
+Score = Callable[[Sample, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Turn:
     """What one action of each episode did; every tensor (E,).
 
-    `final` holds the observations (K, 3, S, S) of the K episodes that were cut off by the step limit, in their order:
-    the state after a cut-off still has a value, that after a stop has none. It is None where nobody asked for it.
+    `final` holds the observations (K, 3, S, S) of the K episodes that were cut off by the step
+    limit, in their order: the state after a cut-off still has a value, that after a stop has none.
+    It is None where nobody asked for it.
     """
 
     reward: Tensor
@@ -40,11 +44,14 @@ class Turn:
 
 
 class Game(nn.Module):
-    """`episodes` episodes side by side. A module, so that its state is saved and loaded with the agent's.
+    """`episodes` episodes side by side. A module, so that its state is saved and loaded with the
+    agent's.
 
     dataset: samples with photos and true boxes, or an `Album` of them.
-    actions: "la2c", "a2rl" or an `ActionSet`. reward: "iou_sign" (Eq. 1), "iou_difference", "aesthetic" (A2-RL's
-    reward with the scenes' own score), or a callable (sample, boxes (N, 4)) → scores (N,) for A2-RL's reward with it.
+    actions: "la2c", "a2rl" or an `ActionSet`. reward: "iou_sign" (Eq. 1), "iou_difference",
+        "aesthetic" (A2-RL's
+        reward with the scenes' own score), or a callable (sample, boxes (N, 4)) → scores (N,) for
+        A2-RL's reward with it.
     truths: the IoU is with the "best" matching true box or the "mean" over them.
     step_limit: actions after which an episode is cut off. size: pixels of an observation.
 
@@ -66,23 +73,32 @@ class Game(nn.Module):
     ) -> None:
         super().__init__()
         if min(episodes, step_limit, size) < 1:
-            raise CropnbError(f"episodes ({episodes}), step_limit ({step_limit}) and size ({size}) are at least 1")
+            raise CropnbError(
+                f"episodes ({episodes}), step_limit ({step_limit}) and size ({size}) are at least 1"
+            )
         self.actions = rules.action_set(actions)
-        self.reward = reward if callable(reward) else rules.check_choice(reward, rules.REWARDS, "reward")
+        self.reward = (
+            reward if callable(reward) else rules.check_choice(reward, rules.REWARDS, "reward")
+        )
         self.truths = rules.check_choice(truths, rules.TRUTHS, "truths")
         self.step_limit, self.size, self.episodes = step_limit, size, episodes
         self.album = dataset if isinstance(dataset, Album) else Album(dataset, device, resolution)
-        self.score: Score | None = scene_score if reward == "aesthetic" else reward if callable(reward) else None
+        self.score: Score | None = (
+            scene_score if reward == "aesthetic" else reward if callable(reward) else None
+        )
         where = self.album.pixels.device
         self.register_buffer("photo", torch.zeros(episodes, dtype=torch.long, device=where))
         self.register_buffer("cells", rules.whole_photo(episodes, self.actions, where))
         self.register_buffer("taken", torch.zeros(episodes, dtype=torch.long, device=where))
         self.register_buffer("iou", torch.zeros(episodes, dtype=torch.float64, device=where))
         self.register_buffer("scores", torch.zeros(episodes, dtype=torch.float64, device=where))
-        # The photos of the running episodes, as numbers that can be summed: filled when an episode starts.
+        # The photos of the running episodes, as numbers that can be summed: filled when an episode
+        # starts.
         desk = torch.zeros(episodes, *self.album.pixels.shape[1:], dtype=torch.half, device=where)
         self.register_buffer("desk", desk, persistent=False)
-        self.register_load_state_dict_post_hook(lambda game, _: game._lay_out(torch.arange(episodes, device=where)))
+        self.register_load_state_dict_post_hook(
+            lambda game, _: game._lay_out(torch.arange(episodes, device=where))
+        )
 
     def start(self, rows: Tensor, photos: Tensor) -> None:
         """Begin the episodes `rows` (K,) anew, each on the whole photo `photos` (K,)."""
@@ -117,7 +133,14 @@ class Game(nn.Module):
         """
         rows = torch.arange(self.episodes, device=self.photo.device) if rows is None else rows
         share = self.cells[rows].double() / self.actions.divisions
-        crops = cut(self.desk, rows, self.album.kept[self.photo[rows]], share, self.size, self.album.channels)
+        crops = cut(
+            self.desk,
+            rows,
+            self.album.kept[self.photo[rows]],
+            share,
+            self.size,
+            self.album.channels,
+        )
         return to_bytes(crops) if self.album.channels == 3 else crops.float()
 
     def act(self, chosen: Tensor) -> Turn:
@@ -128,7 +151,10 @@ class Game(nn.Module):
         self.cells, self.taken = cells, self.taken + 1
         self.iou = self._overlap(every)
         if self.score is not None:
-            last, self.scores = self.scores, self._score(torch.arange(self.episodes, device=chosen.device))
+            last, self.scores = (
+                self.scores,
+                self._score(torch.arange(self.episodes, device=chosen.device)),
+            )
             width, height = (self.boxes()[:, 2:] - self.boxes()[:, :2]).unbind(-1)
             reward = rules.aesthetic_sign(last, self.scores, self.taken, width / height)
         else:
@@ -143,24 +169,39 @@ class Game(nn.Module):
         turn = self.act(chosen)
         final = self.observe(turn.truncated.nonzero().squeeze(-1)) if turn.truncated.any() else None
         turn = Turn(
-            turn.reward, turn.terminated, turn.truncated, turn.iou.clone(), turn.moved, turn.length.clone(), final
+            turn.reward,
+            turn.terminated,
+            turn.truncated,
+            turn.iou.clone(),
+            turn.moved,
+            turn.length.clone(),
+            final,
         )
         self.restart(turn.ended.nonzero().squeeze(-1), draw)
         return turn
 
     def _overlap(self, rows: Tensor | slice) -> Tensor:
         photo = self.photo[rows]
-        return rules.overlap(self.boxes(rows), self.album.truths[photo], self.album.valid[photo], self.truths)
+        return rules.overlap(
+            self.boxes(rows), self.album.truths[photo], self.album.valid[photo], self.truths
+        )
 
     def _score(self, rows: Tensor) -> Tensor:
         # A score belongs to a photo's content, so here the photos are visited one by one.
         boxes = self.boxes(rows)
-        found = [self.score(self.album.samples[p], b[None]) for p, b in zip(self.photo[rows], boxes, strict=True)]
-        return torch.cat([torch.as_tensor(score).double().reshape(1) for score in found]).to(self.cells.device)
+        found = [
+            self.score(self.album.samples[p], b[None])
+            for p, b in zip(self.photo[rows], boxes, strict=True)
+        ]
+        return torch.cat([torch.as_tensor(score).double().reshape(1) for score in found]).to(
+            self.cells.device
+        )
 
 
 def scene_score(sample: Sample, boxes: Tensor) -> Tensor:
-    """The composed scenes' own aesthetic score without noise, (N,). Raises `CropnbError` for a real photo."""
+    """The composed scenes' own aesthetic score without noise, (N,). Raises `CropnbError` for a real
+    photo.
+    """
     from cropnb.datasets.scenes import aesthetic_score
 
     return aesthetic_score(scene_of(sample), boxes.cpu().float())
@@ -170,7 +211,12 @@ def scene_of(sample: Sample) -> "Scene":
     """The scene behind a sample. Raises `CropnbError` for a real photo."""
     from cropnb.datasets.scenes import Scene
 
-    scene = next((part for part in getattr(sample.load_photo, "args", ()) if isinstance(part, Scene)), None)
+    scene = next(
+        (part for part in getattr(sample.load_photo, "args", ()) if isinstance(part, Scene)), None
+    )
     if scene is None:
-        raise CropnbError(f"{sample.name} is no composed scene; give a callable (sample, boxes) → scores as the reward")
+        raise CropnbError(
+            f"{sample.name} is no composed scene; give a callable (sample, boxes) → scores as the "
+            "reward"
+        )
     return scene

@@ -1,7 +1,9 @@
-"""Synchronous advantage actor-critic: play a few steps in all episodes, then one update of the shared agent.
+"""Synchronous advantage actor-critic: play a few steps in all episodes, then one update of the
+shared agent.
 
-Safe to kill at any moment, as `cropnb.training`: an update draws its actions and its photos from a generator seeded
-with (seed, number of the update), and the running episodes are saved with the agent.
+Safe to kill at any moment, as `cropnb.training`: an update draws its actions and its photos from a
+generator seeded with (seed, number of the update), and the running episodes are saved with the
+agent.
 """
 
 import time
@@ -58,7 +60,9 @@ class World(Protocol):
 
 @dataclass(frozen=True)
 class Rollout:
-    """A few steps of all episodes: what the losses take, (T, E) each, logits (T, E, A), and what they led to."""
+    """A few steps of all episodes: what the losses take, (T, E) each, logits (T, E, A), and what
+    they led to.
+    """
 
     logits: Tensor
     values: Tensor
@@ -73,25 +77,40 @@ class Rollout:
 
     def loss(self, recipe: Recipe) -> Mapping[str, Tensor]:
         """Equations 2 to 5."""
-        returns = losses.discounted_returns(self.rewards, self.ended, self.last_values, recipe.gamma)
+        returns = losses.discounted_returns(
+            self.rewards, self.ended, self.last_values, recipe.gamma
+        )
         return losses.total_loss(
-            self.logits, self.values, self.actions, returns, recipe.value_weight, recipe.entropy_weight
+            self.logits,
+            self.values,
+            self.actions,
+            returns,
+            recipe.value_weight,
+            recipe.entropy_weight,
         )
 
 
 def sample(logits: Tensor, draw: torch.Generator) -> Tensor:
-    """Actions (E,) drawn with the probabilities of logits (E, A). The draw is made on the CPU, the same everywhere."""
+    """Actions (E,) drawn with the probabilities of logits (E, A). The draw is made on the CPU, the
+    same everywhere.
+    """
     uniform = torch.rand(logits.shape, generator=draw).clamp(1e-9, 1 - 1e-7)
     return (logits.detach() - torch.log(-torch.log(uniform)).to(logits.device)).argmax(-1)
 
 
 def roll_out(
-    agent: Callable[..., Answer], world: World, memory: Memory, steps: int, gamma: float, draw: torch.Generator
+    agent: Callable[..., Answer],
+    world: World,
+    memory: Memory,
+    steps: int,
+    gamma: float,
+    draw: torch.Generator,
 ) -> Rollout:
-    """Play `steps` steps in all episodes, keeping the graph of what the agent computes for the losses.
+    """Play `steps` steps in all episodes, keeping the graph of what the agent computes for the
+    losses.
 
-    An episode that the step limit cuts off has not ended for the agent: the value of its last state, discounted, is
-    added to its last reward. After a stop there is nothing more to come.
+    An episode that the step limit cuts off has not ended for the agent: the value of its last
+    state, discounted, is added to its last reward. After a stop there is nothing more to come.
     """
     answers, actions, rewards, ended = [], [], [], []
     episodes, length, iou = 0, 0.0, 0.0
@@ -163,21 +182,26 @@ def train(
 ) -> History:
     """Train `agent` in place and return its history, a line of `COLUMNS` an update.
 
-    folder: where the run is kept; one found there is continued. identity: what makes this run this run.
-    validate: called every `recipe.validate_every` updates and at the end; the agent of the highest score is kept in
-        `best.safetensors`.
+    folder: where the run is kept; one found there is continued. identity: what makes this run this
+        run.
+    validate: called every `recipe.validate_every` updates and at the end; the agent of the highest
+        score is kept in `best.safetensors`.
     max_updates: stop early. watch: called with the number of updates done, after each.
 
     Raises `CheckpointError` for another run's folder or a damaged file.
     """
     if world.episodes != recipe.environments:
-        raise CropnbError(f"the recipe is for {recipe.environments} environments, and the world has {world.episodes}")
+        raise CropnbError(
+            f"the recipe is for {recipe.environments} environments, and the world has "
+            f"{world.episodes}"
+        )
     parameters = [parameter for parameter in agent.parameters() if parameter.requires_grad]
     device = parameters[0].device
     optimizer = torch.optim.Adam(parameters, lr=recipe.learning_rate, eps=1e-5, fused=True)
     total = min(recipe.updates, max_updates or recipe.updates)
     mark = training.fingerprint({"recipe": asdict(recipe), **(identity or {})})
-    agent.train()  # before anything is computed: it is what keeps the batch statistics of the backbone as they are
+    # before anything is computed: it is what keeps the batch statistics of the backbone as they are
+    agent.train()
     every = torch.arange(world.episodes, device=device)
     world.restart(every, training.generator(recipe.seed, "start"))
     state = _State(agent, world, _blank(agent, world))
@@ -213,7 +237,9 @@ def train(
             score = float(validate())
             agent.train()
             if run_file and score > max(history.validation, default=-torch.inf):
-                training.save_weights(run_file.with_name(BEST_FILE), agent.state_dict(), {"validation": score})
+                training.save_weights(
+                    run_file.with_name(BEST_FILE), agent.state_dict(), {"validation": score}
+                )
             history.validation.append(score)
             bar.set_postfix(validation=f"{score:.4f}", entropy=f"{line[3]:.2f}")
         history.seconds = before + time.monotonic() - started
@@ -234,7 +260,9 @@ def _blank(agent: nn.Module, world: World) -> Memory:
 
 
 def per_episode(history: History, column: str, window: int = 100) -> Tensor:
-    """A column that sums over ended episodes ("length", "iou") as the mean an episode, over `window` updates each."""
+    """A column that sums over ended episodes ("length", "iou") as the mean an episode, over
+    `window` updates each.
+    """
     sums, counts = history.column(column), history.column("episodes")
     whole = len(sums) // window * window
     fold = (values[:whole].view(-1, window).sum(1) for values in (sums, counts))

@@ -10,8 +10,10 @@ from torch.nn import functional
 def discounted_returns(rewards: Tensor, ended: Tensor, last_values: Tensor, gamma: float) -> Tensor:
     """R_t = r_t + γ R_{t+1} (T, B), backwards from the value of the state after the rollout.
 
-    rewards (T, B); ended (T, B) true where the episode ended with the step, so that nothing of the next one flows in;
-    last_values (B,): V of the state after the last step. The paper calls R_t the reward; Equations 3 and 4 need this.
+    rewards (T, B); ended (T, B) true where the episode ended with the step, so that nothing of the
+    next one flows in;
+    last_values (B,): V of the state after the last step. The paper calls R_t the reward; Equations
+        3 and 4 need this.
     """
     returns, following = torch.empty_like(rewards), last_values
     for step in reversed(range(len(rewards))):
@@ -21,7 +23,9 @@ def discounted_returns(rewards: Tensor, ended: Tensor, last_values: Tensor, gamm
 
 
 def action_loss(log_probabilities: Tensor, returns: Tensor, values: Tensor) -> Tensor:
-    """−log p(a_t | s_t) (R_t − V(s_t)) (Eq. 3), the mean over the rollout; all (...). V is a constant here."""
+    """−log p(a_t | s_t) (R_t − V(s_t)) (Eq. 3), the mean over the rollout; all (...). V is a
+    constant here.
+    """
     return -(log_probabilities * (returns - values).detach()).mean()
 
 
@@ -37,11 +41,17 @@ def entropy(logits: Tensor) -> Tensor:
 
 
 def total_loss(
-    logits: Tensor, values: Tensor, actions: Tensor, returns: Tensor, value_weight: float, entropy_weight: float
+    logits: Tensor,
+    values: Tensor,
+    actions: Tensor,
+    returns: Tensor,
+    value_weight: float,
+    entropy_weight: float,
 ) -> Mapping[str, Tensor]:
     """loss_action + λ loss_value − β loss_dist (Eq. 2), and its parts.
 
-    logits (..., A), values (...), actions (...), returns (...); λ is `value_weight`, β is `entropy_weight`.
+    logits (..., A), values (...), actions (...), returns (...); λ is `value_weight`, β is
+    `entropy_weight`.
     """
     chosen = functional.log_softmax(logits, -1).gather(-1, actions[..., None]).squeeze(-1)
     parts = {

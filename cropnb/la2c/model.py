@@ -1,4 +1,6 @@
-"""The agent of Section 3.3: MobileNetV2, then two linear layers side by side, for the actions and for the value."""
+"""The agent of Section 3.3: MobileNetV2, then two linear layers side by side, for the actions and
+for the value.
+"""
 
 import copy
 from collections.abc import Sequence
@@ -17,7 +19,9 @@ Memory = tuple[Tensor, Tensor] | None
 
 
 class Answer(NamedTuple):
-    """What the agent makes of crops: logits (B, A) of the actions, value (B,), the memory of the LSTM (or None)."""
+    """What the agent makes of crops: logits (B, A) of the actions, value (B,), the memory of the
+    LSTM (or None).
+    """
 
     logits: Tensor
     value: Tensor
@@ -30,16 +34,19 @@ class Agent(nn.Module):
     actions: how many there are, nine for LA2C, fourteen for A2-RL.
     lstm: put an LSTM between the features and the heads, as LA2C-LSTM does.
     weights: "imagenet", or None for a random start.
-    shared: the backbone sees the whole photo once, and the agent a crop of its feature map at every step (`grid` ×
-        `grid` places), instead of a crop of the photo that goes through the backbone again. This is no part of the
+    shared: the backbone sees the whole photo once, and the agent a crop of its feature map at every
+        step (`grid` × `grid` places), instead of a crop of the photo that goes through the backbone
+        again. This is no part of the
         paper: it makes a step hundreds of times cheaper, and is what a CPU can train.
-    grid: the heads see the feature map averaged to so many places each way; 1 is MobileNetV2's own pooling.
-    narrow: channels that each place of the feature map is brought down to by a layer of its own, the same one at every
-        place; 0 for none.
+    grid: the heads see the feature map averaged to so many places each way; 1 is MobileNetV2's own
+        pooling.
+    narrow: channels that each place of the feature map is brought down to by a layer of its own,
+        the same one at every place; 0 for none.
     neck: units of a layer before the heads (or the LSTM), 0 for none.
     dropout: the share of the features that is hidden from what follows, in training only.
-    mirror: `ActionSet.mirror()`. With it the agent looks at a crop's feature map and at its mirror image, and answers
-        with the mean of both: it crops the mirror image of a photo as it crops the photo. An LSTM remembers both views.
+    mirror: `ActionSet.mirror()`. With it the agent looks at a crop's feature map and at its mirror
+        image, and answers with the mean of both: it crops the mirror image of a photo as it crops
+        the photo. An LSTM remembers both views.
     """
 
     def __init__(
@@ -69,12 +76,14 @@ class Agent(nn.Module):
         self.lstm = nn.LSTMCell(width, HIDDEN) if lstm else None
         self.policy = nn.Linear(HIDDEN if lstm else width, actions)
         self.value = nn.Linear(HIDDEN if lstm else width, 1)
-        for head in (self.policy, self.value):  # every action is equally likely at first, and worth nothing
+        # every action is equally likely at first, and worth nothing
+        for head in (self.policy, self.value):
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)
 
     def forward(self, seen: Tensor, memory: Memory = None) -> Answer:
-        """seen (B, 3, H, W): crops, bytes or floats in 0…1; for a shared backbone (B, C, grid, grid) crops of its maps.
+        """seen (B, 3, H, W): crops, bytes or floats in 0…1; for a shared backbone (B, C, grid,
+        grid) crops of its maps.
 
         memory: what the last answer gave, None at first.
         """
@@ -93,7 +102,8 @@ class Agent(nn.Module):
             return self._answer(maps, memory)
         if memory is not None:  # a row a crop, (B, 2 · HIDDEN), both views side by side
             memory = tuple(torch.cat(part.chunk(2, -1)) for part in memory)  # (2 B, HIDDEN) each
-        logits, values, memory = self._answer(torch.cat([maps, maps.flip(-1)]), memory)  # (2 B, A), (2 B,)
+        # (2 B, A), (2 B,)
+        logits, values, memory = self._answer(torch.cat([maps, maps.flip(-1)]), memory)
         (logits, mirrored), values = logits.chunk(2), values.view(2, -1)
         if memory is not None:
             memory = tuple(torch.cat(part.chunk(2), -1) for part in memory)
@@ -113,7 +123,9 @@ class Agent(nn.Module):
         return Answer(self.policy(features), self.value(features).squeeze(-1), memory)
 
     def for_inference(self) -> "Agent":
-        """A copy with its batch normalisations folded into the convolutions: the same answers, faster."""
+        """A copy with its batch normalisations folded into the convolutions: the same answers,
+        faster.
+        """
         if self.fused:
             return self
         fused = copy.deepcopy(self).eval().requires_grad_(False)

@@ -19,7 +19,8 @@ from cropnb.la2c.observe import Album
 
 @dataclass(frozen=True, eq=False)
 class Episode:
-    """One photo cropped in T actions. Boxes are in pixels of the photo; `boxes[0]` is the whole photo.
+    """One photo cropped in T actions. Boxes are in pixels of the photo; `boxes[0]` is the whole
+    photo.
 
     rewards and ious are NaN where no true boxes were given.
     """
@@ -58,14 +59,24 @@ def play(
 ) -> Episode:
     """Crop one photo, each time by the most probable action, or by drawn ones with `sampled`.
 
-    photo: a sample of a dataset, or what `cropnb.images.read_photo` takes. truths (M, 4): true boxes in its pixels, by
-    default those of the sample. match: "best" or "mean". Raises as `Game`, and `ImageError` for no photo.
+    photo: a sample of a dataset, or what `cropnb.images.read_photo` takes. truths (M, 4): true
+        boxes in its pixels, by
+        default those of the sample. match: "best" or "mean". Raises as `Game`, and `ImageError` for
+        no photo.
     """
     if isinstance(photo, Sample):
-        item = photo if truths is None else Sample(photo.name, *photo.size, truths, load_photo=photo.load_photo)
+        item = (
+            photo
+            if truths is None
+            else Sample(photo.name, *photo.size, truths, load_photo=photo.load_photo)
+        )
     else:
         picture = read_photo(photo)
-        known = torch.tensor([[0.0, 0.0, *picture.size]]) if truths is None else torch.as_tensor(truths).float()
+        known = (
+            torch.tensor([[0.0, 0.0, *picture.size]])
+            if truths is None
+            else torch.as_tensor(truths).float()
+        )
         item = Sample("the photo", *picture.size, known.reshape(-1, 4), load_photo=lambda: picture)
     blind = truths is None and not isinstance(photo, Sample)
     device = next(agent.parameters()).device
@@ -91,13 +102,22 @@ def play(
         ious.append(turn.iou[0])
         if turn.ended[0]:
             break
-    taken, probabilities, values, rewards = (torch.stack(part).cpu() for part in zip(*lines, strict=True))
+    taken, probabilities, values, rewards = (
+        torch.stack(part).cpu() for part in zip(*lines, strict=True)
+    )
     overlaps = torch.stack(ious).float().cpu()
     if blind:
         rewards, overlaps = rewards * torch.nan, overlaps * torch.nan
     stopped = bool(turn.terminated[0])
     return Episode(
-        torch.stack(boxes).float().cpu(), taken, probabilities, values, rewards, overlaps, game.actions.names, stopped
+        torch.stack(boxes).float().cpu(),
+        taken,
+        probabilities,
+        values,
+        rewards,
+        overlaps,
+        game.actions.names,
+        stopped,
     )
 
 
@@ -108,7 +128,9 @@ def album_for(agent: Agent, samples: Sequence[Sample] | CropDataset, device: str
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where greedy episodes end, a photo each: boxes (N, 4) in pixels, steps (N,), and whether the agent stopped."""
+    """Where greedy episodes end, a photo each: boxes (N, 4) in pixels, steps (N,), and whether the
+    agent stopped.
+    """
 
     boxes: Tensor
     steps: Tensor
@@ -117,11 +139,16 @@ class Outcome:
 
 @torch.no_grad()
 def play_all(
-    agent: Agent, game: Game, photos: Sequence[int] | None = None, step_limits: Sequence[int] | None = None
+    agent: Agent,
+    game: Game,
+    photos: Sequence[int] | None = None,
+    step_limits: Sequence[int] | None = None,
 ) -> Outcome | dict[int, Outcome]:
-    """Crop many photos greedily, `game.episodes` side by side; with `step_limits`, also where each would have cut off.
+    """Crop many photos greedily, `game.episodes` side by side; with `step_limits`, also where each
+    would have cut off.
 
-    game: says the rules; its running episodes are lost. photos: indices into its album, by default all.
+    game: says the rules; its running episodes are lost. photos: indices into its album, by default
+        all.
     """
     photos = list(range(len(game.album))) if photos is None else list(photos)
     limits = [game.step_limit] if step_limits is None else list(step_limits)
@@ -143,13 +170,19 @@ def play_all(
                 chosen[active] = answer.logits.argmax(-1)
                 game.act(chosen)
                 if answer.memory is not None:
-                    memory = memory or tuple(torch.zeros(len(part), v.shape[1], device=device) for v in answer.memory)
-                    memory = tuple(m.index_copy(0, active, v) for m, v in zip(memory, answer.memory, strict=True))
+                    memory = memory or tuple(
+                        torch.zeros(len(part), v.shape[1], device=device) for v in answer.memory
+                    )
+                    memory = tuple(
+                        m.index_copy(0, active, v)
+                        for m, v in zip(memory, answer.memory, strict=True)
+                    )
                 steps[active] = step
                 going = going & (chosen[: len(part)] != game.actions.stop)
             if step in found:
                 found[step].append((game.boxes(rows).cpu(), steps.cpu().clone(), ~going.cpu()))
     outcomes = {
-        limit: Outcome(*(torch.cat(values) for values in zip(*parts, strict=True))) for limit, parts in found.items()
+        limit: Outcome(*(torch.cat(values) for values in zip(*parts, strict=True)))
+        for limit, parts in found.items()
     }
     return outcomes[limits[0]] if step_limits is None else outcomes

@@ -12,14 +12,18 @@ from cropnb.reproduction import Context
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run every variant with every seed. Returns the exit status; a typed error is printed in one line."""
+    """Run every variant with every seed. Returns the exit status; a typed error is printed in one
+    line.
+    """
     options = program.options("la2c", PROFILES, __doc__)
     options.add_argument("--variants", nargs="+", choices=VARIANTS, default=[MAIN], metavar="NAME")
     return program.run(_main, options, arguments)
 
 
 def _main(options: argparse.Namespace, arguments: list[str]) -> int:
-    experiment = Experiment(options.dataset, options.profile, PROFILES[options.profile], options.device, options.out)
+    experiment = Experiment(
+        options.dataset, options.profile, PROFILES[options.profile], options.device, options.out
+    )
     results: dict[str, list[dict]] = {}
     first = None
     for variant in options.variants:

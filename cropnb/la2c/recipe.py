@@ -1,7 +1,8 @@
 """What the agent is trained on and how: the variants that are compared, and the three profiles.
 
-The paper gives the 16 environments, the 1/30 of a side, the 224 pixels, and no other number of its training. What had
-to be chosen is listed in `paper.toml` ([[detail]]): on training and validation photos, but for detail 11.
+The paper gives the 16 environments, the 1/30 of a side, the 224 pixels, and no other number of its
+training. What had to be chosen is listed in `paper.toml` ([[detail]]): on training and validation
+photos, but for detail 11.
 """
 
 from dataclasses import dataclass, field, replace
@@ -22,13 +23,16 @@ class Profile:
     test_photos: int | None
     recipe: Recipe
     shared: bool = True  # one pass of the frozen backbone a photo, see `Agent`
-    neck: int = 256  # units of a layer before the heads, in the place of the backbone's last ones; 0 for none
+    # units of a layer before the heads, in the place of the backbone's last ones; 0 for none
+    neck: int = 256
     narrow: int = 0  # channels before that layer, see `Agent`
     dropout: float = 0.0  # of the features, see `Agent`
-    views: int = 0  # further ones of each training photo, where the backbone is shared, see `FeatureAlbum`
+    # further ones of each training photo, where the backbone is shared, see `FeatureAlbum`
+    views: int = 0
     size: int = 224  # pixels of an observation where the backbone is not shared
     step_limit: int = STEP_LIMIT
-    form: str = "flms"  # of the training scenes: several people's boxes a photo; tests are in the form of FCDB
+    # of the training scenes: several people's boxes a photo; tests are in the form of FCDB
+    form: str = "flms"
     symmetric: bool = False  # see `Agent`'s `mirror`
     match: str = "mean"  # detail 6: the IoU of the reward is the mean over a photo's true boxes
 
@@ -65,7 +69,8 @@ VARIANTS = {
     # A step changes the IoU by about 1/30 of itself, so the entropy is weighed by as much less.
     "IoU difference": Variant(reward="iou_difference", entropy_weight=ENTROPY_WEIGHT / 30),
     "aesthetic score": Variant(reward="aesthetic"),
-    # An update with one environment takes two thirds of the time of one with sixteen, so both learn for equally long.
+    # An update with one environment takes two thirds of the time of one with sixteen, so both learn
+    # for equally long.
     "1 environment": Variant(environments=1, updates=1.5),
     "random start": Variant(init="random"),
     "A2-RL actions": Variant(actions="a2rl"),
@@ -87,7 +92,8 @@ PROFILES = {
     ),
     # A short run, for comparing variants with three seeds each.
     "trial": Profile(2000, 200, None, replace(_RECIPE, updates=800, validate_every=400)),
-    # Section 3: 16 environments, 224 pixels, the whole network. For a GPU; it was not run for the ledger.
+    # Section 3: 16 environments, 224 pixels, the whole network. For a GPU; it was not run for the
+    # ledger.
     "full": Profile(
         None,
         200,

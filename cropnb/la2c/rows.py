@@ -21,17 +21,24 @@ def average_steps(steps: Sequence[float]) -> float:
     return sum(steps) / len(steps)
 
 
-def share_of_gap(found: Sequence, start: Sequence, ceiling: Sequence, samples: int = 2000) -> metrics.Interval:
-    """The share, per cent, of the way from `start` to `ceiling` that `found` has gone; (photos,) or (seeds, photos).
+def share_of_gap(
+    found: Sequence, start: Sequence, ceiling: Sequence, samples: int = 2000
+) -> metrics.Interval:
+    """The share, per cent, of the way from `start` to `ceiling` that `found` has gone; (photos,) or
+    (seeds, photos).
 
     The interval is a bootstrap over photos, of the ratio of the means.
     """
     found = np.atleast_2d(np.asarray(found, dtype=float)).mean(0)
     start, ceiling = np.asarray(start, dtype=float), np.asarray(ceiling, dtype=float)
-    draws = np.random.default_rng(0).multinomial(len(found), np.full(len(found), 1 / len(found)), size=samples)
+    draws = np.random.default_rng(0).multinomial(
+        len(found), np.full(len(found), 1 / len(found)), size=samples
+    )
     shares = 100 * (draws @ (found - start)) / (draws @ (ceiling - start))
     whole = 100 * (found - start).sum() / (ceiling - start).sum()
-    return metrics.Interval(float(whole), *(float(end) for end in np.quantile(shares, (0.025, 0.975))))
+    return metrics.Interval(
+        float(whole), *(float(end) for end in np.quantile(shares, (0.025, 0.975)))
+    )
 
 
 def one_line(result: Mapping) -> str:
@@ -39,7 +46,10 @@ def one_line(result: Mapping) -> str:
     means = {name: sum(values) / len(values) for name, values in result["test"].items()}
     wanted = {name: means[name] for name in ("IoU", "BDE", "best box") if name in means}
     steps = average_steps(result["steps"])
-    return ", ".join(f"{k} {v:.3f}" for k, v in wanted.items()) + f", {steps:.1f} steps ({result['minutes']} min)"
+    return (
+        ", ".join(f"{k} {v:.3f}" for k, v in wanted.items())
+        + f", {steps:.1f} steps ({result['minutes']} min)"
+    )
 
 
 def card(result: Mapping) -> dict[str, object]:
@@ -50,7 +60,9 @@ def card(result: Mapping) -> dict[str, object]:
 
 
 def record(results: Mapping[str, Runs], context: Context, main: bool) -> list[ledger.Row]:
-    """Every row that these runs decide. main: the agents of the tables, not the short runs of a comparison."""
+    """Every row that these runs decide. main: the agents of the tables, not the short runs of a
+    comparison.
+    """
     found = []
     for name, runs in results.items():
         about = _about(runs)
@@ -94,19 +106,27 @@ def tables(context: Context, name: str, runs: Runs, about: Mapping) -> list[ledg
             more = dict(about, note=note)
             if column == "seconds":
                 more["note"] = f"{len(runs[0]['seconds'])} photos, one at a time on this device"
-            found.append(reproduction.measured(context, table, name, column, _values(runs, column), **more))
+            found.append(
+                reproduction.measured(context, table, name, column, _values(runs, column), **more)
+            )
     return found + scenes_only(context, "noise-free best box", name, runs, about)
 
 
-def scenes_only(context: Context, table: str, name: str, runs: Runs, about: Mapping) -> list[ledger.Row]:
-    """IoU with the noise-free best box, and the share of the oracle's gain: what only composed scenes can tell."""
+def scenes_only(
+    context: Context, table: str, name: str, runs: Runs, about: Mapping
+) -> list[ledger.Row]:
+    """IoU with the noise-free best box, and the share of the oracle's gain: what only composed
+    scenes can tell.
+    """
     if "best box" not in runs[0]["test"]:
         return []
     first = runs[0]["test"]
     found = [reproduction.measured(context, table, name, "IoU", _values(runs, "best box"), **about)]
     for row in ("whole photo", "oracle"):
         found.append(reproduction.measured(context, table, row, "IoU", first[f"best box, {row}"]))
-    gap = share_of_gap(_values(runs, "best box"), first["best box, whole photo"], first["best box, oracle"])
+    gap = share_of_gap(
+        _values(runs, "best box"), first["best box, whole photo"], first["best box, oracle"]
+    )
     text = "from the whole photo to where greedy steps of 1/30 end"
     shared = {
         "verdict": "measured",
@@ -115,7 +135,14 @@ def scenes_only(context: Context, table: str, name: str, runs: Runs, about: Mapp
         **about,
         **reproduction.rounded(gap),
     }
-    found.append(ledger.Row(**context.fields() | shared, table=table, row=name, column="per cent of the oracle's gain"))
+    found.append(
+        ledger.Row(
+            **context.fields() | shared,
+            table=table,
+            row=name,
+            column="per cent of the oracle's gain",
+        )
+    )
     return found
 
 
@@ -130,7 +157,9 @@ def comparison(context: Context, name: str, runs: Runs, about: Mapping) -> list[
     columns = ["IoU", "BDE", "steps", "stopped", "seconds"]
     columns += [name for name in ("best box", "aesthetic score") if name in runs[0]["test"]]
     return [
-        reproduction.measured(context, "variants", name, column, _values(runs, column), **dict(about, note=note))
+        reproduction.measured(
+            context, "variants", name, column, _values(runs, column), **dict(about, note=note)
+        )
         for column in columns
     ]
 
@@ -141,7 +170,9 @@ def step_limits(context: Context, name: str, runs: Runs, about: Mapping) -> list
     for limit in runs[0]["limits"]:
         for column in ("IoU", "steps"):
             values = [run["limits"][limit][column] for run in runs]
-            found.append(reproduction.measured(context, table, f"{limit} steps", column, values, **about))
+            found.append(
+                reproduction.measured(context, table, f"{limit} steps", column, values, **about)
+            )
     return found
 
 
@@ -170,18 +201,28 @@ def claims(context: Context, results: Mapping[str, Runs]) -> list[ledger.Row]:
 
 
 def savings(context: Context, results: Mapping[str, Runs]) -> list[ledger.Row]:
-    """What Section 4.4 says that LA2C saves against A2-RL, here against its actions and reward with our network."""
+    """What Section 4.4 says that LA2C saves against A2-RL, here against its actions and reward with
+    our network.
+    """
     row, rival = "LA2C against A2-RL", "A2-RL actions, aesthetic score"
     if not {MAIN, rival} <= set(results) or len(results[MAIN]) != len(results[rival]):
         return []
     found = []
     for column in ("steps", "seconds"):
-        ours, theirs = (np.asarray(_values(results[name], column), dtype=float) for name in (MAIN, rival))
+        ours, theirs = (
+            np.asarray(_values(results[name], column), dtype=float) for name in (MAIN, rival)
+        )
         note = f"{rival}, less {MAIN}; negative where LA2C takes more"
         found.append(
-            reproduction.measured(context, "text", row, f"fewer {column}", (theirs - ours).tolist(), note=note)
+            reproduction.measured(
+                context, "text", row, f"fewer {column}", (theirs - ours).tolist(), note=note
+            )
         )
         share = round(100 * float(1 - ours.mean() / theirs.mean()), 2)
         images = ours.shape[1]
-        found.append(reproduction.number(context, "text", row, f"fewer {column}, per cent", share, images, note=note))
+        found.append(
+            reproduction.number(
+                context, "text", row, f"fewer {column}, per cent", share, images, note=note
+            )
+        )
     return found

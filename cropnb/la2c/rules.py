@@ -1,7 +1,9 @@
-"""The rules of the game: what an action does to a box, and what it pays. Plain batched torch functions.
+"""The rules of the game: what an action does to a box, and what it pays. Plain batched torch
+functions.
 
-A box is kept in cells of a lattice laid over the photo, whole numbers (B, 4) in the order left, top, right, bottom;
-`to_pixels` gives it in pixels. Both environments and every analysis use these functions, so they can't differ.
+A box is kept in cells of a lattice laid over the photo, whole numbers (B, 4) in the order left,
+top, right, bottom; `to_pixels` gives it in pixels. Both environments and every analysis use these
+functions, so they can't differ.
 """
 
 from collections.abc import Sequence
@@ -13,7 +15,8 @@ from torch import Tensor
 from cropnb.errors import CropnbError
 
 STEP_LIMIT = 40  # actions of an episode; the paper says "such as cutting up to 20 times"
-MIN_PHOTO = 30  # pixels of a photo's shorter side: below, a cell of the lattice is less than a pixel
+# pixels of a photo's shorter side: below, a cell of the lattice is less than a pixel
+MIN_PHOTO = 30
 TRUTHS = ("best", "mean")
 REWARDS = ("iou_sign", "iou_difference", "aesthetic")
 MAX_ASPECT, ASPECT_COST, STEP_COST = 2.0, 5.0, 0.001  # of A2-RL's reward
@@ -21,9 +24,11 @@ MAX_ASPECT, ASPECT_COST, STEP_COST = 2.0, 5.0, 0.001  # of A2-RL's reward
 
 @dataclass(frozen=True)
 class ActionSet:
-    """What an agent can do. `moves` says for each action by how many cells each edge moves; the last action stops.
+    """What an agent can do. `moves` says for each action by how many cells each edge moves; the
+    last action stops.
 
-    A move that would leave the photo, or make a side shorter than `least` cells, is not made: the box stays.
+    A move that would leave the photo, or make a side shorter than `least` cells, is not made: the
+    box stays.
     """
 
     name: str
@@ -46,7 +51,10 @@ class ActionSet:
 
     def mirror(self) -> list[int]:
         """For each action the number of the one that does the same to the photo's mirror image."""
-        return [self.moves.index((-right, top, -left, bottom)) for left, top, right, bottom in self.moves]
+        return [
+            self.moves.index((-right, top, -left, bottom))
+            for left, top, right, bottom in self.moves
+        ]
 
 
 _LA2C = {
@@ -63,7 +71,8 @@ _A2RL = {
     "stop": (0, 0, 0, 0),
 }  # fmt: skip
 ACTIONS = {
-    # Section 3.1: four edges out, four in, by 1/30 of the side, and stop. The smallest crop is ours.
+    # Section 3.1: four edges out, four in, by 1/30 of the side, and stop. The smallest crop is
+    # ours.
     "la2c": ActionSet("la2c", 30, 6, tuple(_LA2C), tuple(_LA2C.values())),
     # A2-RL: fourteen actions on a lattice of 1/20; a side never falls to 4/20.
     "a2rl": ActionSet("a2rl", 20, 5, tuple(_A2RL), tuple(_A2RL.values())),
@@ -81,11 +90,15 @@ def action_set(name: str | ActionSet) -> ActionSet:
 
 def whole_photo(count: int, actions: ActionSet, device: torch.device | str = "cpu") -> Tensor:
     """The box that every episode starts from, (count, 4) in cells."""
-    return torch.tensor([0, 0, actions.divisions, actions.divisions], device=device).repeat(count, 1)
+    return torch.tensor([0, 0, actions.divisions, actions.divisions], device=device).repeat(
+        count, 1
+    )
 
 
 def move(cells: Tensor, chosen: Tensor, actions: ActionSet) -> Tensor:
-    """Boxes (..., 4) in cells and actions (...) → boxes (..., 4); a move that isn't possible leaves the box."""
+    """Boxes (..., 4) in cells and actions (...) → boxes (..., 4); a move that isn't possible leaves
+    the box.
+    """
     moved = cells + actions.table(cells.device)[chosen]
     inside = (moved[..., :2] >= 0).all(-1) & (moved[..., 2:] <= actions.divisions).all(-1)
     possible = inside & (moved[..., 2:] - moved[..., :2] >= actions.least).all(-1)
@@ -93,19 +106,27 @@ def move(cells: Tensor, chosen: Tensor, actions: ActionSet) -> Tensor:
 
 
 def to_pixels(cells: Tensor, sizes: Tensor, actions: ActionSet) -> Tensor:
-    """Boxes (..., 4) in cells of photos (..., 2) of width and height → (..., 4) in pixels, double precision."""
+    """Boxes (..., 4) in cells of photos (..., 2) of width and height → (..., 4) in pixels, double
+    precision.
+    """
     return cells.double() / actions.divisions * torch.cat([sizes, sizes], -1)
 
 
 def overlap(boxes: Tensor, truths: Tensor, valid: Tensor, how: str) -> Tensor:
-    """The IoU (...) that an episode is about: with the best-matching true box, or the mean over the true boxes.
+    """The IoU (...) that an episode is about: with the best-matching true box, or the mean over the
+    true boxes.
 
-    boxes (..., 4) and truths (..., M, 4) in pixels; valid (..., M) is false where a photo has fewer than M true boxes.
+    boxes (..., 4) and truths (..., M, 4) in pixels; valid (..., M) is false where a photo has fewer
+    than M true boxes.
     """
     boxes, truths = boxes.double()[..., None, :], truths.double()
-    corner = torch.minimum(boxes[..., 2:], truths[..., 2:]) - torch.maximum(boxes[..., :2], truths[..., :2])
+    corner = torch.minimum(boxes[..., 2:], truths[..., 2:]) - torch.maximum(
+        boxes[..., :2], truths[..., :2]
+    )
     shared = corner.clamp(min=0).prod(-1)
-    areas = (boxes[..., 2:] - boxes[..., :2]).prod(-1) + (truths[..., 2:] - truths[..., :2]).prod(-1)
+    areas = (boxes[..., 2:] - boxes[..., :2]).prod(-1) + (truths[..., 2:] - truths[..., :2]).prod(
+        -1
+    )
     found = torch.where(valid, shared / (areas - shared), 0.0)
     if how == "mean":
         return found.sum(-1) / valid.sum(-1)
@@ -115,7 +136,8 @@ def overlap(boxes: Tensor, truths: Tensor, valid: Tensor, how: str) -> Tensor:
 
 
 def iou_sign(before: Tensor, after: Tensor) -> Tensor:
-    """Equation 1: +IoU where the IoU rose, −IoU where it fell, else 0; the IoU is that after the action. (...) → (...).
+    """Equation 1: +IoU where the IoU rose, −IoU where it fell, else 0; the IoU is that after the
+    action. (...) → (...).
 
     An action that stops, or that can't be made, leaves the IoU and so pays nothing.
     """
@@ -123,24 +145,33 @@ def iou_sign(before: Tensor, after: Tensor) -> Tensor:
 
 
 def iou_difference(before: Tensor, after: Tensor) -> Tensor:
-    """By how much the IoU rose, (...). Summed over an episode it is the whole gain: it can't be farmed."""
+    """By how much the IoU rose, (...). Summed over an episode it is the whole gain: it can't be
+    farmed.
+    """
     return after - before
 
 
 def aesthetic_sign(before: Tensor, after: Tensor, step: Tensor, aspect: Tensor) -> Tensor:
-    """A2-RL's reward, (...): the sign of the score's change, less 0.001 · step, less 5 for a ratio outside 0.5 … 2.
+    """A2-RL's reward, (...): the sign of the score's change, less 0.001 · step, less 5 for a ratio
+    outside 0.5 … 2.
 
-    before, after (...): the score; step (...): number of the action, from 1; aspect (...): the new width / height.
+    before, after (...): the score; step (...): number of the action, from 1; aspect (...): the new
+        width / height.
     """
     narrow = torch.maximum(aspect, 1 / aspect) > MAX_ASPECT
     return torch.sign(after - before) - STEP_COST * step - ASPECT_COST * narrow
 
 
 def check_actions(chosen: Tensor, count: int, actions: ActionSet) -> Tensor:
-    """Actions of `count` episodes as whole numbers (count,). `CropnbError` for any other shape, type or value."""
+    """Actions of `count` episodes as whole numbers (count,). `CropnbError` for any other shape,
+    type or value.
+    """
     chosen = torch.as_tensor(chosen)
     if chosen.shape != (count,) or chosen.is_floating_point() or chosen.dtype == torch.bool:
-        raise CropnbError(f"{count} whole numbers are needed as actions, not {tuple(chosen.shape)} of {chosen.dtype}")
+        raise CropnbError(
+            f"{count} whole numbers are needed as actions, not {tuple(chosen.shape)} of "
+            f"{chosen.dtype}"
+        )
     chosen = chosen.long()
     if ((chosen < 0) | (chosen >= len(actions))).any():
         raise CropnbError(f"actions lie in 0…{len(actions) - 1}, and these are {chosen.tolist()}")

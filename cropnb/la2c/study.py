@@ -1,4 +1,6 @@
-"""What was measured to choose γ and the step limit, on training scenes: `python -m cropnb.la2c.study --record`."""
+"""What was measured to choose γ and the step limit, on training scenes:
+`python -m cropnb.la2c.study --record`.
+"""
 
 import argparse
 import sys
@@ -53,8 +55,12 @@ def rows(context: Context, photos: int, climbed: int) -> list[ledger.Row]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and with `--record` write the rows. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m cropnb.la2c.study", description=__doc__)
-    parser.add_argument("--photos", type=int, default=12, help="scenes for perfect play (default: %(default)s)")
-    parser.add_argument("--climbed", type=int, default=500, help="scenes for the oracle (default: %(default)s)")
+    parser.add_argument(
+        "--photos", type=int, default=12, help="scenes for perfect play (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--climbed", type=int, default=500, help="scenes for the oracle (default: %(default)s)"
+    )
     parser.add_argument("--record", action="store_true", help="write the rows into the ledger")
 
     def measure(chosen: argparse.Namespace, arguments: list[str]) -> int:
@@ -70,7 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.record:
             ledger.record("la2c", found)
         for row in found:
-            print(f"{row.table:10}{row.row:12}{row.column:8}{row.ours:8.3f}  {row.images} photos  {row.note}")
+            print(
+                f"{row.table:10}{row.row:12}{row.column:8}{row.ours:8.3f}  {row.images} photos  "
+                f"{row.note}"
+            )
         return 0
 
     return program.run(measure, parser, arguments)

@@ -1,4 +1,6 @@
-"""Mars: a network for every aspect ratio, its weights predicted from the ratio (Li et al., CVPR 2020)."""
+"""Mars: a network for every aspect ratio, its weights predicted from the ratio (Li et al., CVPR
+2020).
+"""
 
 from pathlib import Path
 

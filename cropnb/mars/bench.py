@@ -1,4 +1,6 @@
-"""What the book says about Mars' speed: against a yardstick, photos a second, and between rows of Tables 1, 2 and 6."""
+"""What the book says about Mars' speed: against a yardstick, photos a second, and between rows of
+Tables 1, 2 and 6.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -45,12 +47,16 @@ def cropping(variant: str = "Mars", kept: bool = True, number: int = 12) -> Call
 
 
 def photos_a_second(rounds: int) -> list[float]:
-    """Photos a second on the CPU, one at a time: a second of the clock over the seconds of one photo."""
+    """Photos a second on the CPU, one at a time: a second of the clock over the seconds of one
+    photo.
+    """
     return _a_second(cropping(), len(photos()), rounds)
 
 
 def photos_a_second_on_a_gpu(rounds: int, half: bool = True) -> list[float]:
-    """The same on a GPU: a recorded CUDA graph for each shape and ratio, each crop fetched before the next photo."""
+    """The same on a GPU: a recorded CUDA graph for each shape and ratio, each crop fetched before
+    the next photo.
+    """
     cropper = _cropper("Mars", "cuda")
     shown = [photo.cuda() for photo in photos()]
     calls = [
@@ -87,9 +93,11 @@ def keeping(rounds: int) -> list[float]:
 
 
 def between_rows(variant: str, rounds: int) -> list[float]:
-    """The speed of a row of the tables over that of the paper's model, in one run, on photos of mixed shapes.
+    """The speed of a row of the tables over that of the paper's model, in one run, on photos of
+    mixed shapes.
 
-    Rows of Table 2 differ in the meta-learners only, so there the weights are predicted for each photo, on both sides.
+    Rows of Table 2 differ in the meta-learners only, so there the weights are predicted for each
+    photo, on both sides.
     """
     kept = not any(table == "Table 2" for table, _ in VARIANTS[variant].cells)
     first, second = (cropping(name, kept, number=6) for name in ("Mars", variant))
@@ -97,10 +105,16 @@ def between_rows(variant: str, rounds: int) -> list[float]:
 
 
 def speed_rows() -> dict[str, tuple[str, str]]:
-    """The rows of the columns «Speed»: variant → its (table, row); the paper's model itself is what they are over."""
+    """The rows of the columns «Speed»: variant → its (table, row); the paper's model itself is what
+    they are over.
+    """
     tables = paper.read("mars").tables
     cells = {name: variant.cells for name, variant in VARIANTS.items() if name != "Mars"}
-    return {name: found[0] for name, found in cells.items() if found and COLUMN in tables[found[0][0]].columns}
+    return {
+        name: found[0]
+        for name, found in cells.items()
+        if found and COLUMN in tables[found[0][0]].columns
+    }
 
 
 MEASURED = {
@@ -111,13 +125,19 @@ MEASURED = {
         photos_a_second, "photos a second, one at a time, on this machine", at_least=60, images=12
     ),
     "Mars, photos a second on a GPU": Ratio(
-        photos_a_second_on_a_gpu, "photos a second, one at a time", at_least=1000, images=12, needs_cuda=True
+        photos_a_second_on_a_gpu,
+        "photos a second, one at a time",
+        at_least=1000,
+        images=12,
+        needs_cuda=True,
     ),
     "Mars, weights predicted for each photo": Ratio(
         keeping, "times the same with the weights of a ratio kept", images=12
     ),
     **{
-        f"Mars, {name}": Ratio(partial(between_rows, name), "times as fast as the paper's model", images=6)
+        f"Mars, {name}": Ratio(
+            partial(between_rows, name), "times as fast as the paper's model", images=6
+        )
         for name in speed_rows()
     },
 }

@@ -26,18 +26,23 @@ class Prediction(NamedTuple):
 
     maps: Tensor  # (R, h, w) in 0…1: how likely each cell lies in the crop
     boxes: Tensor  # (R, 4)
-    medians: Tensor  # (R, 4): centre x, centre y, width, height, before ratio and border are respected
+    # (R, 4): centre x, centre y, width, height, before ratio and border are respected
+    medians: Tensor
     threshold: Tensor  # (R,): θ, or half of the map's maximum where nothing lay above
 
 
 @torch.inference_mode()
 def predict(
-    model: Mars, photo: Photo, aspects: float | Sequence[float] | Tensor, threshold: float = THRESHOLD
+    model: Mars,
+    photo: Photo,
+    aspects: float | Sequence[float] | Tensor,
+    threshold: float = THRESHOLD,
 ) -> Prediction:
-    """Maps and crops of a photo for several ratios at once; what doesn't depend on the ratio is computed once.
+    """Maps and crops of a photo for several ratios at once; what doesn't depend on the ratio is
+    computed once.
 
-    A ratio beyond 1/2…2 gets the weights of the nearer end and a window of the ratio that was asked for.
-    Raises ImageError and BoxError for a photo or ratios that can't be used.
+    A ratio beyond 1/2…2 gets the weights of the nearer end and a window of the ratio that was asked
+    for. Raises ImageError and BoxError for a photo or ratios that can't be used.
     """
     image = _tensor(photo)
     aspects = check_ratios(aspects)
@@ -50,9 +55,16 @@ def predict(
 
 
 def _tensor(photo: Photo) -> Tensor:
-    if isinstance(photo, Tensor) and photo.is_floating_point() and photo.ndim == 3 and photo.shape[0] == 3:
+    if (
+        isinstance(photo, Tensor)
+        and photo.is_floating_point()
+        and photo.ndim == 3
+        and photo.shape[0] == 3
+    ):
         if 0 in photo.shape or not torch.isfinite(photo).all():
-            raise ImageError(f"a photo as a tensor holds finite numbers in 0…1; this one is {tuple(photo.shape)}")
+            raise ImageError(
+                f"a photo as a tensor holds finite numbers in 0…1; this one is {tuple(photo.shape)}"
+            )
         return photo.float()
     return to_tensor(read_photo(photo))
 
@@ -61,8 +73,14 @@ def _finish(
     model: Mars, logits: Tensor, aspects: Tensor, shown: Tensor, image: Tensor, threshold: float
 ) -> tuple[Tensor, MapCrop]:
     height, width = shown.shape[-2:]
-    maps = logits[:, : -(-height // model.out_stride), : -(-width // model.out_stride)].float().sigmoid()
-    photo = torch.tensor([image.shape[-1], image.shape[-2]], dtype=torch.float32, device=maps.device)
+    maps = (
+        logits[:, : -(-height // model.out_stride), : -(-width // model.out_stride)]
+        .float()
+        .sigmoid()
+    )
+    photo = torch.tensor(
+        [image.shape[-1], image.shape[-2]], dtype=torch.float32, device=maps.device
+    )
     cell = model.out_stride * photo / torch.tensor([width, height], device=maps.device)
     return maps, crops_from_maps(maps, aspects, cell, photo, threshold)
 
@@ -77,7 +95,9 @@ class MarsCropper:
 
     name = "mars"
 
-    def __init__(self, model: Mars, card: dict | None = None, device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self, model: Mars, card: dict | None = None, device: str | torch.device = "cpu"
+    ) -> None:
         self.card, self.device = card or {}, torch.device(device)
         self.threshold = float(self.card.get("threshold", THRESHOLD))
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
@@ -110,23 +130,32 @@ class MarsCropper:
 
 
 class FixedShape:
-    """Mars for one ratio and one size of photos, from pixels to the crop in one call: for many photos a second.
+    """Mars for one ratio and one size of photos, from pixels to the crop in one call: for many
+    photos a second.
 
-    On a GPU everything, post-processing included, is recorded once as a CUDA graph and replayed, in half precision if
-    asked for; elsewhere the same function runs as it is. `call(image)` takes a photo (3, height, width) in 0…1 that has
-    its longest side at 256 already and returns the crop (4,) in its pixels, on the device. The tensor is overwritten by
-    the next call.
+    On a GPU everything, post-processing included, is recorded once as a CUDA graph and replayed, in
+    half precision if asked for; elsewhere the same function runs as it is. `call(image)` takes a
+    photo (3, height, width) in 0…1 that has its longest side at 256 already and returns the crop
+    (4,) in its pixels, on the device. The tensor is overwritten by the next call.
 
     compiled: let `torch.compile` fuse what lies between the convolutions first.
     """
 
     def __init__(
-        self, cropper: MarsCropper, aspect: float, height: int, width: int, half: bool = False, compiled: bool = False
+        self,
+        cropper: MarsCropper,
+        aspect: float,
+        height: int,
+        width: int,
+        half: bool = False,
+        compiled: bool = False,
     ) -> None:
         device = cropper.device
         kind = torch.float16 if half and device.type == "cuda" else torch.float32
         self._model = copy.deepcopy(cropper.for_ratio(aspect)).to(kind)
-        self._input = torch.zeros(1, 3, height, width, dtype=kind, device=device).to(memory_format=torch.channels_last)
+        self._input = torch.zeros(1, 3, height, width, dtype=kind, device=device).to(
+            memory_format=torch.channels_last
+        )
         stride = self._model.mars.out_stride
         ratio = torch.tensor([aspect], dtype=torch.float32, device=device)
         photo = torch.tensor([width, height], dtype=torch.float32, device=device)
@@ -169,11 +198,15 @@ def load_cropper(weights: str | Path | None = None, device: str = "cpu") -> Mars
     """
     path = Path(weights) if weights is not None else shipped("mars")
     if not path.exists():
-        raise WeightsUnavailable(f"no weights of mars at {path}; train them: python -m cropnb.mars --profile cpu")
+        raise WeightsUnavailable(
+            f"no weights of mars at {path}; train them: python -m cropnb.mars --profile cpu"
+        )
     card = training.load_weights(path, "mars")[1]
     try:
         model = Mars(**card["arguments"], weights=None)
     except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} doesn't say which Mars it holds ({error!r}); train it again") from error
+        raise CheckpointError(
+            f"{path} doesn't say which Mars it holds ({error!r}); train it again"
+        ) from error
     load_trained("mars", model, path)
     return MarsCropper(model, card, device)

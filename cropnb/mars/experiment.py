@@ -1,4 +1,6 @@
-"""Runs of Mars on one dataset: photos prepared once, features once a backbone, a folder a run, a result file each."""
+"""Runs of Mars on one dataset: photos prepared once, features once a backbone, a folder a run, a
+result file each.
+"""
 
 import json
 from dataclasses import asdict
@@ -41,12 +43,18 @@ class Experiment:
     def parts(self) -> tuple[Data, Data, Data]:
         """Training, validation and test part; drawn or read when first asked for."""
         if self._parts is None:
-            wanted = (self.profile.train_photos, self.profile.validation_photos, self.profile.test_photos)
+            wanted = (
+                self.profile.train_photos,
+                self.profile.validation_photos,
+                self.profile.test_photos,
+            )
             found = []
             for number, part in enumerate(datasets.splits(self.dataset, "fat", *wanted)):
                 photos = RatioPhotos(part, self.progress)
                 looks = (
-                    Looks(len(photos), self.profile.looks, self.profile.octaves) if not number else Looks(len(photos))
+                    Looks(len(photos), self.profile.looks, self.profile.octaves)
+                    if not number
+                    else Looks(len(photos))
                 )
                 found.append(Data(photos, looks))
             self._parts = tuple(found)
@@ -54,7 +62,9 @@ class Experiment:
 
     @property
     def judged(self) -> str:
-        """What the ablations are measured on: of FAT the 1 000 training photos that are held out (Tables 1 to 6)."""
+        """What the ablations are measured on: of FAT the 1 000 training photos that are held out
+        (Tables 1 to 6).
+        """
         return "val" if self.dataset == "fat" else "test"
 
     def folder(self, variant: str, seed: int) -> Path | None:
@@ -73,21 +83,30 @@ class Experiment:
         return found if found["config_hash"] == self._hash(variant, init) else None
 
     def _hash(self, variant: str, init: str) -> str:
-        return training.fingerprint({**self.identity(variant, init), "profile": asdict(self.profile)})
+        return training.fingerprint(
+            {**self.identity(variant, init), "profile": asdict(self.profile)}
+        )
 
-    def run(self, variant: str, seed: int, init: str = "imagenet") -> tuple[Mars, list[History], dict]:
+    def run(
+        self, variant: str, seed: int, init: str = "imagenet"
+    ) -> tuple[Mars, list[History], dict]:
         """Train one variant, or continue it, and measure it.
 
-        Returns the model, its histories and the result that is also written to `result.json`: the columns of the
-        tables with one value a photo, θ and what each θ gave, and what a ledger row needs. Measured on `judged`.
+        Returns the model, its histories and the result that is also written to `result.json`: the
+        columns of the tables with one value a photo, θ and what each θ gave, and what a ledger row
+        needs. Measured on `judged`.
         """
         torch.manual_seed(seed)
-        model = recipe.build(variant, self.profile, None if init == "random" else "imagenet").to(self.device)
+        model = recipe.build(variant, self.profile, None if init == "random" else "imagenet").to(
+            self.device
+        )
         folder, identity = self.folder(variant, seed), self.identity(variant, init)
         train_part, validation, test = self.parts
         if self.profile.head_epochs:
             self._freeze(model, init)
-        histories = fit(model, train_part, validation, self.profile, seed, folder, identity, self.progress)
+        histories = fit(
+            model, train_part, validation, self.profile, seed, folder, identity, self.progress
+        )
         if self.profile.epochs:  # the backbone has moved on, and what was kept of it is stale
             train_part, validation, test = (Data(part.photos, part.looks) for part in self.parts)
         threshold, grid = search_threshold(model, train_part, self.profile.threshold_photos)
@@ -114,15 +133,23 @@ class Experiment:
         if folder is not None:
             training.save_weights(folder / WEIGHTS_FILE, model.state_dict(), card(result))
             result["checkpoint_hash"] = training.file_hash(folder / WEIGHTS_FILE)
-            ledger.write_atomically(folder / RESULT_FILE, (json.dumps(result, indent=1) + "\n").encode())
+            ledger.write_atomically(
+                folder / RESULT_FILE, (json.dumps(result, indent=1) + "\n").encode()
+            )
         return model, histories, result
 
     def centred(self) -> dict[str, list[float]]:
-        """The same columns for the largest centred window of each required ratio, which sees no photo."""
+        """The same columns for the largest centred window of each required ratio, which sees no
+        photo.
+        """
         photos = self.parts[("train", "val", "test").index(self.judged)].photos
         sizes, ratio = photos.sizes[photos.owner], photos.aspects
         sides = torch.stack(
-            [torch.minimum(sizes[:, 0], sizes[:, 1] * ratio), torch.minimum(sizes[:, 1], sizes[:, 0] / ratio)], 1
+            [
+                torch.minimum(sizes[:, 0], sizes[:, 1] * ratio),
+                torch.minimum(sizes[:, 1], sizes[:, 0] / ratio),
+            ],
+            1,
         )
         boxes = torch.cat([(sizes - sides) / 2, (sizes + sides) / 2], dim=1)
         found = judge(photos, boxes)
@@ -134,8 +161,16 @@ class Experiment:
         if self._frozen_for != key:  # features of one backbone at a time: they are large
             for part, name in zip(self.parts, ("train", "val", "test"), strict=True):
                 file = None
-                if self.out and init == "imagenet":  # features of a random start are of one seed only
-                    said = (self.dataset, name, len(part.photos), part.looks.number, self.profile.octaves, *key)
+                # features of a random start are of one seed only
+                if self.out and init == "imagenet":
+                    said = (
+                        self.dataset,
+                        name,
+                        len(part.photos),
+                        part.looks.number,
+                        self.profile.octaves,
+                        *key,
+                    )
                     file = self.out / f"features-{name}-{training.fingerprint(said)}.safetensors"
                 part.frozen = None
                 part.frozen = FrozenFeatures(model, part.photos, part.looks, self.progress, file)

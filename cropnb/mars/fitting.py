@@ -1,4 +1,6 @@
-"""How Mars is trained and measured: the head on features of a frozen backbone, or the whole network as in the paper."""
+"""How Mars is trained and measured: the head on features of a frozen backbone, or the whole network
+as in the paper.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -16,7 +18,8 @@ from cropnb.mars.photos import FrozenFeatures, LiveFeatures, Looks, RatioPhotos
 from cropnb.mars.postprocess import THRESHOLD, MapCrop, crops_from_maps
 from cropnb.training import History, Recipe, train
 
-THRESHOLDS = tuple(step / 20 for step in range(1, 20))  # the grid of θ; the paper gives its result, 0.4, only
+# the grid of θ; the paper gives its result, 0.4, only
+THRESHOLDS = tuple(step / 20 for step in range(1, 20))
 Features = FrozenFeatures | LiveFeatures
 
 
@@ -66,8 +69,10 @@ def step_loss(
 ) -> dict[str, Tensor]:
     """Equation 8 on a batch of annotations (B,), each with the look (B,) at its photo.
 
-    drawn_cells: how many cells of each feature map, drawn at random, the loss is taken on; None for all. Behind the
-    pooling no cell sees another, so this is the same loss with some noise, for a fraction of the time.
+    drawn_cells: how many cells of each feature map, drawn at random, the loss is taken on; None for
+        all. Behind the
+        pooling no cell sees another, so this is the same loss with some noise, for a fraction of
+        the time.
     """
     device = next(model.parameters()).device
     owner = data.photos.owner[annotations]
@@ -76,7 +81,9 @@ def step_loss(
     weights = model.ratio_weights(aspects.to(device))
     counts = cells(sizes, model.stride)
     raised = model.add_global(features, weights, counts)
-    boxes = data.photos.boxes(annotations, data.looks.mirrored[owner, looks], sizes.cpu()).to(device)
+    boxes = data.photos.boxes(annotations, data.looks.mirrored[owner, looks], sizes.cpu()).to(
+        device
+    )
     (height, width), times = raised.shape[-2:], model.stride // model.out_stride
     targets = crop_masks(boxes, model.out_stride, height * times, width * times)
     inside = valid(cells(sizes, model.out_stride), height * times, width * times)
@@ -84,21 +91,32 @@ def step_loss(
         chance = torch.rand(len(annotations), height * width, generator=draw).to(device)
         chance = chance + valid(counts, height, width).flatten(1)  # the photo's own cells first
         chosen = chance.topk(drawn_cells, dim=1).indices  # [B, n]
-        raised = raised.flatten(2).gather(2, chosen[:, None].expand(-1, raised.shape[1], -1))[..., None]
+        raised = raised.flatten(2).gather(2, chosen[:, None].expand(-1, raised.shape[1], -1))[
+            ..., None
+        ]
         targets, inside = (_of_cells(each, chosen, times) for each in (targets, inside))
     logits = model.predict_cells(raised, weights).reshape(targets.shape)
     return {"loss": pixel_loss(logits.float(), targets, inside)}
 
 
 def _of_cells(values: Tensor, chosen: Tensor, times: int) -> Tensor:
-    """Of a map (B, h · times, w · times), the parts below chosen cells (B, n) of (h, w): (B, n · times, times)."""
+    """Of a map (B, h · times, w · times), the parts below chosen cells (B, n) of (h, w): (B, n ·
+    times, times).
+    """
     number, height, width = values.shape
-    parts = values.view(number, height // times, times, width // times, times).transpose(2, 3).flatten(3).flatten(1, 2)
+    parts = (
+        values.view(number, height // times, times, width // times, times)
+        .transpose(2, 3)
+        .flatten(3)
+        .flatten(1, 2)
+    )
     return parts.gather(1, chosen[:, :, None].expand(-1, -1, times**2)).view(number, -1, times)
 
 
 def optimizer(model: Mars, profile: Profile, rate: float) -> torch.optim.Adam:
-    """Adam with a weight decay for the base model and another for embeddings and meta-learners (section 4.1)."""
+    """Adam with a weight decay for the base model and another for embeddings and meta-learners
+    (section 4.1).
+    """
     ratio = {id(parameter) for parameter in model.meta_parameters()}
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
@@ -119,7 +137,9 @@ def fit(
     progress: bool = True,
     max_steps: int | None = None,
 ) -> list[History]:
-    """Train `model` in place: first its head, then the whole, as far as the profile has epochs for each."""
+    """Train `model` in place: first its head, then the whole, as far as the profile has epochs for
+    each.
+    """
     stages = {**identity, "profile": asdict(profile)}
     histories = []
     for name, epochs, rate in (
@@ -168,7 +188,9 @@ def _step(
 
 
 def predicted_maps(model: Mars, data: Data, annotations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Maps (B, h, w) in 0…1 of annotations (B,), where they are photo (B, h, w), and the sizes (B, 2) seen."""
+    """Maps (B, h, w) in 0…1 of annotations (B,), where they are photo (B, h, w), and the sizes (B,
+    2) seen.
+    """
     device = next(model.parameters()).device
     owner = data.photos.owner[annotations]
     features, sizes = data.features(model, owner, torch.zeros_like(owner), device)
@@ -179,7 +201,9 @@ def predicted_maps(model: Mars, data: Data, annotations: Tensor) -> tuple[Tensor
 
 @dataclass(frozen=True)
 class Measured:
-    """What came out for each annotation: the crop (A, 4) in pixels of its photo, its IoU and its centre's offset."""
+    """What came out for each annotation: the crop (A, 4) in pixels of its photo, its IoU and its
+    centre's offset.
+    """
 
     owner: Tensor
     boxes: Tensor
@@ -189,7 +213,8 @@ class Measured:
     empty: Tensor  # (A,) whether nothing lay above θ
 
     def a_photo(self, values: Tensor) -> Tensor:
-        """Values (A,) → (P,), whose mean over photos is the mean over annotations, as the paper prints it.
+        """Values (A,) → (P,), whose mean over photos is the mean over annotations, as the paper
+        prints it.
 
         A photo with more annotations than others weighs more by as much.
         """
@@ -203,7 +228,8 @@ def measure(model: Mars, data: Data, threshold: float = THRESHOLD, chunk: int = 
     """Crops of every annotation's required ratio against its true box."""
     model.eval()
     found = [
-        _crops(model, data, annotations, threshold) for annotations in torch.arange(len(data.photos.owner)).split(chunk)
+        _crops(model, data, annotations, threshold)
+        for annotations in torch.arange(len(data.photos.owner)).split(chunk)
     ]
     boxes = torch.cat([crop.boxes for crop in found]).cpu()
     thresholds = torch.cat([crop.thresholds for crop in found]).cpu()
@@ -225,12 +251,18 @@ def _crops(model: Mars, data: Data, annotations: Tensor, threshold: float) -> Ma
     maps, inside, sizes = predicted_maps(model, data, annotations)
     photo = data.photos.sizes[data.photos.owner[annotations]].to(maps.device)
     aspects = data.photos.aspects[annotations].to(maps.device)
-    return crops_from_maps(maps, aspects, model.out_stride * photo / sizes, photo, threshold, inside)
+    return crops_from_maps(
+        maps, aspects, model.out_stride * photo / sizes, photo, threshold, inside
+    )
 
 
 @torch.inference_mode()
-def search_threshold(model: Mars, data: Data, photos: int = 300, chunk: int = 64) -> tuple[float, dict[float, float]]:
-    """θ by grid search on training photos (section 4.1): the one of the highest mean IoU, and the IoU of each."""
+def search_threshold(
+    model: Mars, data: Data, photos: int = 300, chunk: int = 64
+) -> tuple[float, dict[float, float]]:
+    """θ by grid search on training photos (section 4.1): the one of the highest mean IoU, and the
+    IoU of each.
+    """
     model.eval()
     chosen = (data.photos.owner < photos).nonzero()[:, 0]
     total = torch.zeros(len(THRESHOLDS), dtype=torch.float64)

@@ -6,7 +6,8 @@ from torch import Tensor
 
 
 def crop_masks(boxes: Tensor, stride: int, height: int, width: int) -> Tensor:
-    """Targets (B, height, width): 1 where a cell's centre lies in its photo's true box, 0 elsewhere.
+    """Targets (B, height, width): 1 where a cell's centre lies in its photo's true box, 0
+    elsewhere.
 
     boxes: (B, 4) in pixels of the photo that the network sees. stride: pixels a cell.
     """
@@ -18,7 +19,8 @@ def crop_masks(boxes: Tensor, stride: int, height: int, width: int) -> Tensor:
 
 
 def pixel_loss(logits: Tensor, targets: Tensor, inside: Tensor | None = None) -> Tensor:
-    """Equation 8: binary cross entropy, averaged over the N_pixel cells of each photo and then over the photos.
+    """Equation 8: binary cross entropy, averaged over the N_pixel cells of each photo and then over
+    the photos.
 
     logits, targets: (B, h, w). inside: booleans (B, h, w), False on padding, which doesn't count.
     """

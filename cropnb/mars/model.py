@@ -1,7 +1,8 @@
-"""Mars: a base model whose feature transformation and pixel-wise predictor are predicted from the aspect ratio.
+"""Mars: a base model whose feature transformation and pixel-wise predictor are predicted from the
+aspect ratio.
 
-The paper's text leaves open where channels change and what the kernels are; its parameter counts settle most of that
-(`cropnb.mars.parameters`). Taught in `book/papers/mars.ipynb`.
+The paper's text leaves open where channels change and what the kernels are; its parameter counts
+settle most of that (`cropnb.mars.parameters`). Taught in `book/papers/mars.ipynb`.
 """
 
 import torch
@@ -13,10 +14,14 @@ from cropnb.errors import CropnbError
 from cropnb.mars.padding import MULTIPLE, cells, masked_mean, padding_as_zero
 from cropnb.mars.ratio import MetaLearner, RatioEmbedding, RatioWeights, check_ratios
 
-WIDEST = 512  # ResNet50's 1024 and 2048 channels are reduced to this, or ARS-FTM alone would take 537 million numbers
+# ResNet50's 1024 and 2048 channels are reduced to this, or ARS-FTM alone would take 537 million
+# numbers
+WIDEST = 512
 
 
-def cut_features(backbone: backbones.Backbone, images: Tensor, sizes: Tensor | None = None) -> Tensor:
+def cut_features(
+    backbone: backbones.Backbone, images: Tensor, sizes: Tensor | None = None
+) -> Tensor:
     """Photos (B, 3, H, W) → what the backbone gives at its one cut; sizes as in `Mars.features`.
 
     Raises CropnbError for padded frames whose sides 32 doesn't divide.
@@ -24,8 +29,11 @@ def cut_features(backbone: backbones.Backbone, images: Tensor, sizes: Tensor | N
     height, width = images.shape[-2:]
     ragged = bool(height % MULTIPLE or width % MULTIPLE)
     if sizes is not None and ragged:
-        raise CropnbError(f"frames of {width} × {height} with padding: both sides must be multiples of {MULTIPLE}")
-    if ragged and backbone.name == "vgg16":  # its pooling drops an odd last row, which would be missing in the map
+        raise CropnbError(
+            f"frames of {width} × {height} with padding: both sides must be multiples of {MULTIPLE}"
+        )
+    # its pooling drops an odd last row, which would be missing in the map
+    if ragged and backbone.name == "vgg16":
         sizes = torch.tensor([[width, height]], device=images.device).expand(len(images), 2)
         images = F.pad(images, (0, -width % MULTIPLE, 0, -height % MULTIPLE))
         across, down = cells(sizes[0], backbone.strides[0]).tolist()
@@ -35,9 +43,11 @@ def cut_features(backbone: backbones.Backbone, images: Tensor, sizes: Tensor | N
 
 
 class Upsampler(nn.Module):
-    """(B, c, h, w) → (B, C_out, h · 2ⁿ, w · 2ⁿ): to C_out channels, then n deconvolutions that each double the sides.
+    """(B, c, h, w) → (B, C_out, h · 2ⁿ, w · 2ⁿ): to C_out channels, then n deconvolutions that each
+    double the sides.
 
-    Deconvolutions of kernel 2 don't overlap, so a cell's descendants see no other cell: padding can't spread here.
+    Deconvolutions of kernel 2 don't overlap, so a cell's descendants see no other cell: padding
+    can't spread here.
     """
 
     def __init__(self, channels: int, out_channels: int, doublings: int) -> None:
@@ -60,16 +70,20 @@ class Mars(nn.Module):
 
     Args:
         backbone, cut: the network that sees the photo and where it ends (Table 1).
-        fc_layers: fully-connected layers of the meta-learners, 0…4 (Table 2); `neurons` of each, 512 in the paper.
+        fc_layers: fully-connected layers of the meta-learners, 0…4 (Table 2); `neurons` of each,
+            512 in the paper.
         embeddings, embedding_dim: number and dimension of the ratios' vectors (Table 5).
-        out_channels, out_stride: C_out, and the photo's pixels a cell of the map: 16, 8, 4, 2 or 1 (Table 6).
-        ars_ftm, ars_pwp: whether the ratio decides the feature transformation and the predictor (Table 3). Without the
-            first f_ars is f_ara; without the second a plain 1×1 convolution predicts.
+        out_channels, out_stride: C_out, and the photo's pixels a cell of the map: 16, 8, 4, 2 or 1
+            (Table 6).
+        ars_ftm, ars_pwp: whether the ratio decides the feature transformation and the predictor
+            (Table 3). Without the first f_ars is f_ara; without the second a plain 1×1 convolution
+            predicts.
         ratio_input: "interpolated", "nearest" or "scalar" (Table 4).
         weights: "imagenet" for the backbone, or None for a random start.
 
-    `forward` takes photos (B, 3, H, W) in 0…1 with a ratio for each (B,), and their sizes (B, 2) as (width, height)
-    where some are padded; it returns logits (B, h, w) of «this cell lies in the crop».
+    `forward` takes photos (B, 3, H, W) in 0…1 with a ratio for each (B,), and their sizes (B, 2) as
+    (width, height) where some are padded; it returns logits (B, h, w) of «this cell lies in the
+    crop».
 
     Raises CropnbError for what no table has a place for, WeightsUnavailable as `backbones.build`.
     """
@@ -94,9 +108,12 @@ class Mars(nn.Module):
         cut = "c5_1" if (backbone, cut) == ("vgg16", "pool5") else cut
         self.backbone = backbones.build(backbone, [cut], weights)
         (channels,), (self.stride,) = self.backbone.channels, self.backbone.strides
-        strides = [self.stride >> doublings for doublings in range(self.stride.bit_length())]  # 16, 8, 4, 2, 1
+        # 16, 8, 4, 2, 1
+        strides = [self.stride >> doublings for doublings in range(self.stride.bit_length())]
         if out_stride not in strides:
-            raise CropnbError(f"out_stride is {out_stride!r}; deconvolutions reach {', '.join(map(str, strides))}")
+            raise CropnbError(
+                f"out_stride is {out_stride!r}; deconvolutions reach {', '.join(map(str, strides))}"
+            )
         if out_channels < 1:
             raise CropnbError(f"out_channels is {out_channels}; the map needs one at least")
         self.out_stride = out_stride
@@ -111,49 +128,66 @@ class Mars(nn.Module):
         self.predictor = None if ars_pwp else nn.Conv2d(out_channels, 1, 1)
 
     def features(self, images: Tensor, sizes: Tensor | None = None) -> Tensor:
-        """Photos (B, 3, H, W) → the feature map before pooling, (B, c, h, w); independent of the ratio.
+        """Photos (B, 3, H, W) → the feature map before pooling, (B, c, h, w); independent of the
+        ratio.
 
-        sizes: (B, 2), (width, height) of each photo in its frame; None where the frames hold nothing else. Padded
-        frames have sides that 32 divides, as `padding.collate` gives them.
+        sizes: (B, 2), (width, height) of each photo in its frame; None where the frames hold
+            nothing else. Padded
+            frames have sides that 32 divides, as `padding.collate` gives them.
         """
         features = cut_features(self.backbone, images, sizes)
         return features if self.narrow is None else F.relu(self.narrow(features))
 
     def ratio_weights(self, aspects: Tensor | float) -> RatioWeights:
-        """The weights that B ratios ask for (equations 3, 5 and 6). Raises BoxError for what is no ratio."""
+        """The weights that B ratios ask for (equations 3, 5 and 6). Raises BoxError for what is no
+        ratio.
+        """
         if self.meta is None:
             return RatioWeights(None, None)
         aspects = check_ratios(aspects).to(next(self.meta.parameters()).device)
         return self.meta(self.embedding(aspects))
 
     def head(self, features: Tensor, weights: RatioWeights, counts: Tensor | None = None) -> Tensor:
-        """Feature maps (B, c, h, w) and weights for each → logits (B, h', w') at the output's stride.
+        """Feature maps (B, c, h, w) and weights for each → logits (B, h', w') at the output's
+        stride.
 
         counts: (B, 2), cells across and down of each photo in `features`, where some are padded.
         The weights differ from sample to sample; both products run as one batched multiplication.
         """
         return self.predict_cells(self.add_global(features, weights, counts), weights)
 
-    def add_global(self, features: Tensor, weights: RatioWeights, counts: Tensor | None = None) -> Tensor:
-        """Figure 3: f_ara pooled, transformed to f_ars by each sample's ARS-FTM, and added to every cell."""
+    def add_global(
+        self, features: Tensor, weights: RatioWeights, counts: Tensor | None = None
+    ) -> Tensor:
+        """Figure 3: f_ara pooled, transformed to f_ars by each sample's ARS-FTM, and added to every
+        cell.
+        """
         pooled = masked_mean(features, counts)  # f_ara, [B, c]
         if weights.transform is not None:
             pooled = torch.bmm(weights.transform, pooled[:, :, None])[:, :, 0]  # f_ars
         return features + pooled[:, :, None, None]
 
     def predict_cells(self, features: Tensor, weights: RatioWeights) -> Tensor:
-        """(B, c, h, w) → logits (B, h', w'): upsampled, then each sample's ARS-PWP. No cell sees another one here."""
+        """(B, c, h, w) → logits (B, h', w'): upsampled, then each sample's ARS-PWP. No cell sees
+        another one here.
+        """
         upsampled = self.upsampler(features)  # [B, C_out, h', w']
         if weights.predictor is None:
             return self.predictor(upsampled)[:, 0]
-        return torch.bmm(weights.predictor[:, None], upsampled.flatten(2)).view(-1, *upsampled.shape[-2:])
+        return torch.bmm(weights.predictor[:, None], upsampled.flatten(2)).view(
+            -1, *upsampled.shape[-2:]
+        )
 
-    def forward(self, images: Tensor, aspects: Tensor | float, sizes: Tensor | None = None) -> Tensor:
+    def forward(
+        self, images: Tensor, aspects: Tensor | float, sizes: Tensor | None = None
+    ) -> Tensor:
         counts = None if sizes is None else cells(sizes, self.stride)
         return self.head(self.features(images, sizes), self.ratio_weights(aspects), counts)
 
     def for_ratio(self, aspect: float) -> "MarsForRatio":
-        """The new model for one ratio: its weights are predicted here, once, and not again for each photo."""
+        """The new model for one ratio: its weights are predicted here, once, and not again for each
+        photo.
+        """
         return MarsForRatio(self, aspect)
 
     def meta_parameters(self) -> list[nn.Parameter]:
@@ -162,7 +196,9 @@ class Mars(nn.Module):
 
 
 class MarsForRatio(nn.Module):
-    """Mars with the weights of one ratio plugged in (section 3.3): photos (B, 3, H, W) → logits (B, h', w')."""
+    """Mars with the weights of one ratio plugged in (section 3.3): photos (B, 3, H, W) → logits (B,
+    h', w').
+    """
 
     def __init__(self, mars: Mars, aspect: float) -> None:
         super().__init__()
@@ -178,5 +214,8 @@ class MarsForRatio(nn.Module):
     def head(self, features: Tensor) -> Tensor:
         """Features (B, c, h, w) of photos without padding → logits (B, h', w')."""
         number = len(features)
-        expanded = (None if w is None else w.expand(number, *w.shape[1:]) for w in (self.transform, self.predictor))
+        expanded = (
+            None if w is None else w.expand(number, *w.shape[1:])
+            for w in (self.transform, self.predictor)
+        )
         return self.mars.head(features, RatioWeights(*expanded))

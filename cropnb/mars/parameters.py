@@ -1,8 +1,9 @@
-"""The parameter counts of Tables 1, 2 and 6, as arithmetic: `python -m cropnb.mars.parameters --record`.
+"""The parameter counts of Tables 1, 2 and 6, as arithmetic:
+`python -m cropnb.mars.parameters --record`.
 
-The text leaves open which layer each cut names, the kernels, where channels change and what is counted. The columns
-«Param» decide most of it: `search` tries every combination of readings on all printed cells, and `table` counts the
-parameters of the networks that `Mars` builds.
+The text leaves open which layer each cut names, the kernels, where channels change and what is
+counted. The columns «Param» decide most of it: `search` tries every combination of readings on all
+printed cells, and `table` counts the parameters of the networks that `Mars` builds.
 """
 
 import argparse
@@ -25,7 +26,9 @@ COLUMN = "Param"  # in millions, one decimal
 
 @dataclass(frozen=True)
 class Cell:
-    """One printed count: the network that a row of a table describes, and the number beside it, in millions."""
+    """One printed count: the network that a row of a table describes, and the number beside it, in
+    millions.
+    """
 
     table: str
     row: str
@@ -35,12 +38,20 @@ class Cell:
     @property
     def settings(self) -> tuple[str, str, int, int, int]:
         """Backbone, cut, FC layers, C_out and the output's stride."""
-        wanted = {"backbone": "mobilenet_v2", "cut": "c4_6", "fc_layers": 1, "out_channels": 96, "out_stride": 4}
+        wanted = {
+            "backbone": "mobilenet_v2",
+            "cut": "c4_6",
+            "fc_layers": 1,
+            "out_channels": 96,
+            "out_stride": 4,
+        }
         return tuple((wanted | self.variant.arguments)[name] for name in wanted)
 
 
 def cells() -> list[Cell]:
-    """Every printed count, 26 of them: the row that Tables 1, 2 and 6 share is printed in each (twice in Table 6)."""
+    """Every printed count, 26 of them: the row that Tables 1, 2 and 6 share is printed in each
+    (twice in Table 6).
+    """
     tables = paper.read("mars").tables
     return [
         Cell(table, row, variant, tables[table].value(row, COLUMN))
@@ -68,12 +79,15 @@ def table() -> list[tuple[Cell, int, bool]]:
 
 
 def rounds_to(number: int, printed: float) -> bool:
-    """Whether a count, in millions and to one decimal, is the printed one. Counts are far from ties."""
+    """Whether a count, in millions and to one decimal, is the printed one. Counts are far from
+    ties.
+    """
     return f"{number / 1e6:.1f}" == f"{printed:.1f}"
 
 
 def slack(number: int, printed: float) -> int:
-    """How many parameters a count may gain (above 0) or must (below 0) to leave or to reach the printed number's range.
+    """How many parameters a count may gain (above 0) or must (below 0) to leave or to reach the
+    printed number's range.
 
     The smaller of the two distances to the ends of the range; negative outside of it.
     """
@@ -87,8 +101,10 @@ class Reading:
 
     vgg: str  # c4_3 of VGG16: "by resolution", the third layer at 1/16, or "usual name", conv4_3
     kernel: int  # of the deconvolutions, 1…4
-    narrowing: str  # c → C_out: "first deconvolution", "1x1 before", "1x1 where needed", "3x3 before"
-    second: str  # a further layer at C_out: "none", "1x1", or "depthwise 3x3" after each deconvolution
+    # c → C_out: "first deconvolution", "1x1 before", "1x1 where needed", "3x3 before"
+    narrowing: str
+    # a further layer at C_out: "none", "1x1", or "depthwise 3x3" after each deconvolution
+    second: str
     resnet: str  # 1024 and 2048 → 512: "none", "1x1" or "3x3"
     biases: bool  # of the layers above
     norms: bool  # a batch normalisation after each of them
@@ -98,7 +114,9 @@ class Reading:
     embeddings: bool  # the 101 vectors count
     statistics: bool  # running means and variances count
 
-    def total(self, backbone: str, cut: str, fc_layers: int, out_channels: int, out_stride: int) -> int:
+    def total(
+        self, backbone: str, cut: str, fc_layers: int, out_channels: int, out_stride: int
+    ) -> int:
         """Parameters of the network with these settings, under this reading."""
         total, channels, stride, statistics = _trunk(backbone, self._cut(backbone, cut))
         total += statistics if self.statistics else 0
@@ -121,7 +139,9 @@ class Reading:
         elif self.second == "depthwise 3x3":
             total += doublings * (9 * out_channels + self._extras(out_channels))
         predicted = channels**2 + self.transform_bias * channels + width + self.predictor_bias
-        total += fc_layers * NEURONS * (NEURONS + self.meta_biases) + predicted * (NEURONS + self.meta_biases)
+        total += fc_layers * NEURONS * (NEURONS + self.meta_biases) + predicted * (
+            NEURONS + self.meta_biases
+        )
         return total + (EMBEDDINGS * DIMENSION if self.embeddings else 0)
 
     def _cut(self, backbone: str, cut: str) -> str:
@@ -146,7 +166,9 @@ OPTIONS = {
     "resnet": ("none", "1x1", "3x3"),
     **{field.name: (False, True) for field in fields(Reading) if field.type is bool},
 }
-OURS = Reading("by resolution", 2, "1x1 before", "1x1", "1x1", True, False, False, False, True, True, False)
+OURS = Reading(
+    "by resolution", 2, "1x1 before", "1x1", "1x1", True, False, False, False, True, True, False
+)
 
 
 def readings() -> Iterator[Reading]:
@@ -163,7 +185,9 @@ class Fit:
 
 
 def search(at_most: int = 1) -> list[Fit]:
-    """The readings that miss `at_most` printed cells, best first. Some 37 000 are tried, in a few seconds."""
+    """The readings that miss `at_most` printed cells, best first. Some 37 000 are tried, in a few
+    seconds.
+    """
     printed = cells()
     found = []
     for reading in readings():
@@ -181,7 +205,9 @@ def search(at_most: int = 1) -> list[Fit]:
 
 @lru_cache(maxsize=64)
 def _trunk(backbone: str, cut: str) -> tuple[int, int, int, int]:
-    """Parameters of the backbone up to a cut, its channels and stride there, and its running statistics."""
+    """Parameters of the backbone up to a cut, its channels and stride there, and its running
+    statistics.
+    """
     with torch.device("meta"):
         network = Backbone(backbone, [cut])
     statistics = sum(buffer.numel() for name, buffer in network.named_buffers() if "units" in name)
@@ -200,7 +226,10 @@ def rows(context: reproduction.Context) -> list[ledger.Row]:
             1,
             paper_value=cell.printed,
             verdict="exact" if fits else "contradicts",
-            note=f"{number:,} parameters; arithmetic, no photo is looked at; slack {slack(number, cell.printed):,}",
+            note=(
+                f"{number:,} parameters; arithmetic, no photo is looked at; slack "
+                f"{slack(number, cell.printed):,}"
+            ),
         )
         for cell, number, fits in table()
     ]
@@ -211,17 +240,25 @@ def _main(chosen: argparse.Namespace, arguments: list[str]) -> int:
     for cell, number, fits in found:
         verdict = "exact" if fits else "MISSED"
         room = slack(number, cell.printed)
-        print(f"{cell.table:8}{cell.row:20}{cell.printed:7.1f}M {number:12,} {verdict:7} slack {room:,}")
+        print(
+            f"{cell.table:8}{cell.row:20}{cell.printed:7.1f}M {number:12,} {verdict:7} slack "
+            f"{room:,}"
+        )
     print(f"{sum(fits for _, _, fits in found)} of {len(found)} cells are exact")
     if chosen.search:
         fits = search(1)
-        for kind, group in (("no cell", [fit for fit in fits if not fit.missed]), ("at most one", fits)):
+        for kind, group in (
+            ("no cell", [fit for fit in fits if not fit.missed]),
+            ("at most one", fits),
+        ):
             print(f"{len(group)} readings miss {kind}; what they share:")
             for field in fields(Reading):
                 values = sorted({str(getattr(fit.reading, field.name)) for fit in group})
                 print(f"  {field.name} is {' or '.join(values)}")
     if chosen.record:
-        context = reproduction.Context("mars", "fat", arguments, "cropnb.mars.parameters", "val", device="arithmetic")
+        context = reproduction.Context(
+            "mars", "fat", arguments, "cropnb.mars.parameters", "val", device="arithmetic"
+        )
         ledger.record("mars", rows(context))
     return 0
 

@@ -1,4 +1,6 @@
-"""From an aspect ratio to a network's weights: the embedding of a ratio (equation 7) and the two meta-learners."""
+"""From an aspect ratio to a network's weights: the embedding of a ratio (equation 7) and the two
+meta-learners.
+"""
 
 import itertools
 import math
@@ -9,17 +11,22 @@ from torch import Tensor, nn
 
 from cropnb.errors import BoxError, CropnbError
 
-LOWEST, HIGHEST = 0.5, 2.0  # the ratios that FAT asks for; beyond them the embedding stays what it is at the end
+# the ratios that FAT asks for; beyond them the embedding stays what it is at the end
+LOWEST, HIGHEST = 0.5, 2.0
 RATIO_INPUTS = ("interpolated", "nearest", "scalar")  # the rows of Table 4, last one first
 
 
 def chosen_ratios(number: int) -> Tensor:
-    """The ratios (N,) that have an embedding: evenly spaced in the logarithm, from 1/2 to 2 (section 3.3).
+    """The ratios (N,) that have an embedding: evenly spaced in the logarithm, from 1/2 to 2
+    (section 3.3).
 
-    Raises CropnbError unless `number` is odd and 3 at least: 1 is one of them, and each has its reciprocal.
+    Raises CropnbError unless `number` is odd and 3 at least: 1 is one of them, and each has its
+    reciprocal.
     """
     if isinstance(number, bool) or not isinstance(number, int) or number < 3 or number % 2 == 0:
-        raise CropnbError(f"embeddings is {number!r}: an odd number from 3, so that 1:1 stands in the middle")
+        raise CropnbError(
+            f"embeddings is {number!r}: an odd number from 3, so that 1:1 stands in the middle"
+        )
     return torch.linspace(-math.log(2), math.log(2), number, dtype=torch.float64).exp()
 
 
@@ -28,22 +35,30 @@ def check_ratios(aspects: Tensor | float) -> Tensor:
     try:
         aspects = torch.as_tensor(aspects, dtype=torch.float32)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise BoxError(f"aspect ratios can't be read as numbers ({error}): give width / height") from None
+        raise BoxError(
+            f"aspect ratios can't be read as numbers ({error}): give width / height"
+        ) from None
     aspects = aspects[None] if aspects.ndim == 0 else aspects
     if aspects.ndim != 1 or not len(aspects):
-        raise BoxError(f"aspect ratios have the shape (R,), one number a crop, not {tuple(aspects.shape)}")
+        raise BoxError(
+            f"aspect ratios have the shape (R,), one number a crop, not {tuple(aspects.shape)}"
+        )
     if not bool((torch.isfinite(aspects) & (aspects > 0)).all()):
-        raise BoxError(f"an aspect ratio is width / height, finite and above 0; these are {aspects.tolist()}")
+        raise BoxError(
+            f"an aspect ratio is width / height, finite and above 0; these are {aspects.tolist()}"
+        )
     return aspects
 
 
 class RatioEmbedding(nn.Module):
     """Aspect ratios (B,) → what the meta-learners read, (B, `width`).
 
-    kind: "interpolated" between the two neighbours in log τ (equation 7), "nearest" in log τ without interpolation, or
-        "scalar", the ratio itself (Table 4). The first two hold `number` trained vectors of `dimension` numbers.
+    kind: "interpolated" between the two neighbours in log τ (equation 7), "nearest" in log τ
+        without interpolation, or "scalar", the ratio itself (Table 4). The first two hold `number`
+        trained vectors of `dimension` numbers.
 
-    Ratios beyond 1/2…2 get the first or the last vector, and the scalar of that end: nothing was trained there.
+    Ratios beyond 1/2…2 get the first or the last vector, and the scalar of that end: nothing was
+    trained there.
     """
 
     def __init__(self, number: int = 101, dimension: int = 512, kind: str = "interpolated") -> None:
@@ -58,8 +73,11 @@ class RatioEmbedding(nn.Module):
         self.vectors = None if kind == "scalar" else nn.Embedding(number, dimension)
 
     def position(self, aspects: Tensor) -> Tensor:
-        """Where ratios (B,) lie among the chosen ones, in steps of 2 log 2 / (N − 1): 0 for 1/2, N − 1 for 2."""
-        inside = aspects.double().clamp(LOWEST, HIGHEST)  # double: at 501 steps a float's log is off by 1e-4 of one
+        """Where ratios (B,) lie among the chosen ones, in steps of 2 log 2 / (N − 1): 0 for 1/2, N
+        − 1 for 2.
+        """
+        # double: at 501 steps a float's log is off by 1e-4 of one
+        inside = aspects.double().clamp(LOWEST, HIGHEST)
         step = 2 * math.log(2) / (self.number - 1)
         return ((inside.log() + math.log(2)) / step).clamp(0, self.number - 1)
 
@@ -70,13 +88,16 @@ class RatioEmbedding(nn.Module):
         if self.kind == "nearest":
             return self.vectors(place.round().long())
         lower = place.floor().clamp(max=self.number - 2)
-        share = (place - lower).to(self.vectors.weight.dtype)[:, None]  # (log τ − log τ_lower) / step, [B, 1]
+        # (log τ − log τ_lower) / step, [B, 1]
+        share = (place - lower).to(self.vectors.weight.dtype)[:, None]
         lower = lower.long()
         return (1 - share) * self.vectors(lower) + share * self.vectors(lower + 1)  # equation 7
 
 
 class RatioWeights(NamedTuple):
-    """What the meta-learners predict for B ratios (equations 5 and 6); None where the weights are fixed instead."""
+    """What the meta-learners predict for B ratios (equations 5 and 6); None where the weights are
+    fixed instead.
+    """
 
     transform: Tensor | None  # ARS-FTM, (B, c, c): rows give f_ars, columns read f_ara
     predictor: Tensor | None  # ARS-PWP, (B, C_out)
@@ -85,19 +106,29 @@ class RatioWeights(NamedTuple):
 class MetaLearner(nn.Module):
     """Embeddings (B, d) → `RatioWeights` (Figure 4): fully-connected layers with two outputs.
 
-    inputs: d. channels: c of the feature map, None without ARS-FTM. out_channels: C_out, None without ARS-PWP.
+    inputs: d. channels: c of the feature map, None without ARS-FTM. out_channels: C_out, None
+        without ARS-PWP.
     layers: the FCs before the outputs, 0…4 in Table 2. neurons: of each of them; the paper has 512.
 
-    The paper gives no start. A predicted matrix should begin as large as a learned one would: each output layer starts
-    so that its predictions have a variance of about 1 / (their inputs), or 512 channels drown the feature map.
+    The paper gives no start. A predicted matrix should begin as large as a learned one would: each
+    output layer starts so that its predictions have a variance of about 1 / (their inputs), or 512
+    channels drown the feature map.
     """
 
     def __init__(
-        self, inputs: int, channels: int | None, out_channels: int | None, layers: int = 1, neurons: int = 512
+        self,
+        inputs: int,
+        channels: int | None,
+        out_channels: int | None,
+        layers: int = 1,
+        neurons: int = 512,
     ) -> None:
         super().__init__()
         if layers < 0 or neurons < 1:
-            raise CropnbError(f"fc_layers is {layers} and neurons {neurons}: 0 layers or more, of 1 neuron or more")
+            raise CropnbError(
+                f"fc_layers is {layers} and neurons {neurons}: 0 layers or more, of 1 neuron or "
+                "more"
+            )
         sizes = [inputs] + [neurons] * layers
         steps = [(nn.Linear(a, b), nn.ReLU()) for a, b in itertools.pairwise(sizes)]
         self.hidden = nn.Sequential(*(module for step in steps for module in step))
@@ -107,7 +138,8 @@ class MetaLearner(nn.Module):
         with torch.no_grad():
             for layer, fan in ((self.to_transform, channels), (self.to_predictor, out_channels)):
                 if layer is not None:
-                    # An embedding's numbers have a mean square of 1, and each hidden layer leaves about a sixth of it.
+                    # An embedding's numbers have a mean square of 1, and each hidden layer leaves
+                    # about a sixth of it.
                     layer.weight.normal_(0, (6.0**layers / (fan * layer.in_features)) ** 0.5)
                     layer.bias.zero_()
 

@@ -13,7 +13,8 @@ MEASURED = ("IoU", "Offset")
 WEIGHTS_FILE = "weights.safetensors"  # of a run
 LOWER_IS_BETTER = ("Offset", "BDE")
 MISSING = (
-    "needs {dataset}'s photos, which can't be redistributed, and ImageNet weights of the backbone; with them on a GPU: "
+    "needs {dataset}'s photos, which can't be redistributed, and ImageNet weights of the "
+    "backbone; with them on a GPU: "
     "python -m cropnb.mars --dataset fat --profile full --device cuda --variants {variant} --record"
 )
 THEN = (
@@ -32,7 +33,9 @@ def one_line(result: Mapping) -> str:
 
 
 def card(result: Mapping) -> dict[str, object]:
-    """What a shipped checkpoint says about itself; `arguments` and `threshold` are what loading it needs."""
+    """What a shipped checkpoint says about itself; `arguments` and `threshold` are what loading it
+    needs.
+    """
     scores = {name: sum(values) / len(values) for name, values in result["columns"].items()}
     kept = {name: result[name] for name in ("arguments", "threshold")}
     return reproduction.card(result, scores) | kept
@@ -41,13 +44,22 @@ def card(result: Mapping) -> dict[str, object]:
 def rows(
     context: Context, results: Mapping[str, Sequence[Mapping]], centred: Mapping | None = None
 ) -> list[ledger.Row]:
-    """Every cell that these runs measured, the claims that they decide, and the centred window beside them."""
+    """Every cell that these runs measured, the claims that they decide, and the centred window
+    beside them.
+    """
     found = [row for name, runs in results.items() for row in _cells(context, name, runs)]
     found += claims(context, results)
     some = next(iter(results.values()))[0]
     for name in MEASURED if centred else ():
-        more = {"note": f"the largest window of the required ratio; {some['annotations']} annotations", "seeds": ()}
-        found.append(reproduction.measured(context, "baseline", "largest centred window", name, centred[name], **more))
+        more = {
+            "note": f"the largest window of the required ratio; {some['annotations']} annotations",
+            "seeds": (),
+        }
+        found.append(
+            reproduction.measured(
+                context, "baseline", "largest centred window", name, centred[name], **more
+            )
+        )
     return found
 
 
@@ -55,7 +67,9 @@ def _cells(context: Context, variant: str, runs: Sequence[Mapping]) -> list[ledg
     thresholds = ", ".join(f"{run['threshold']:g}" for run in runs)
     empty = sum(run["nothing above"] for run in runs) / len(runs)
     note = f"{runs[0]['annotations']} annotations; θ {thresholds}; nothing above θ in {100 * empty:.1f} %"
-    note += f"; {runs[0]['arguments']['neurons']} neurons" + ("; frozen backbone" if _frozen(runs[0]) else "")
+    note += f"; {runs[0]['arguments']['neurons']} neurons" + (
+        "; frozen backbone" if _frozen(runs[0]) else ""
+    )
     more = {
         "minutes": round(sum(run["minutes"] for run in runs), 1),
         "config_hash": runs[0]["config_hash"],
@@ -66,7 +80,9 @@ def _cells(context: Context, variant: str, runs: Sequence[Mapping]) -> list[ledg
         "seeds": tuple(run["seed"] for run in runs),
     }
     return [
-        reproduction.measured(context, table, row, name, [run["columns"][name] for run in runs], **more)
+        reproduction.measured(
+            context, table, row, name, [run["columns"][name] for run in runs], **more
+        )
         for table, row in VARIANTS[variant].cells
         for name in MEASURED
     ]
@@ -78,10 +94,15 @@ def _frozen(run: Mapping) -> bool:
 
 
 def claims(context: Context, results: Mapping[str, Sequence[Mapping]]) -> list[ledger.Row]:
-    """A row for each claim in words that these runs decide, photo by photo, over the seeds that both have."""
+    """A row for each claim in words that these runs decide, photo by photo, over the seeds that
+    both have.
+    """
     found = []
     for claim in paper.read("mars").claims:
-        pair = [{run["seed"]: run for run in results.get(claim[side], ())} for side in ("better", "worse")]
+        pair = [
+            {run["seed"]: run for run in results.get(claim[side], ())}
+            for side in ("better", "worse")
+        ]
         seeds = sorted(set(pair[0]) & set(pair[1]))
         for name in MEASURED if seeds else ():
             better, worse = ([runs[seed]["columns"][name] for seed in seeds] for runs in pair)
@@ -90,14 +111,20 @@ def claims(context: Context, results: Mapping[str, Sequence[Mapping]]) -> list[l
             more = {"note": note, "seeds": tuple(seeds)}
             lower = name in LOWER_IS_BETTER
             found.append(
-                reproduction.claim(context, claim["name"], name, better, worse, higher_is_better=not lower, **more)
+                reproduction.claim(
+                    context, claim["name"], name, better, worse, higher_is_better=not lower, **more
+                )
             )
     return found
 
 
 def pending() -> list[ledger.Row]:
     """A row for each printed number that waits for data, or, of the columns Speed, for a machine."""
-    return [replace(row, note=_missing(row)) for row in reproduction.pending("mars", "") if row.column != "Param"]
+    return [
+        replace(row, note=_missing(row))
+        for row in reproduction.pending("mars", "")
+        if row.column != "Param"
+    ]
 
 
 def _missing(row: ledger.Row) -> str:

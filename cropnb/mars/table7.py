@@ -1,7 +1,8 @@
-"""Table 7's protocol: every annotated box, asked for at its own ratio. `python -m cropnb.mars.table7 --record`.
+"""Table 7's protocol: every annotated box, asked for at its own ratio.
+`python -m cropnb.mars.table7 --record`.
 
-Croppers are read, not trained. On scenes all three forms are measured, FAT's, FCDB's and HCDB's (= FLMS'); of a real
-dataset the photos that are on this disk.
+Croppers are read, not trained. On scenes all three forms are measured, FAT's, FCDB's and HCDB's (=
+FLMS'); of a real dataset the photos that are on this disk.
 """
 
 import argparse
@@ -29,18 +30,26 @@ NAMES = {CENTRED: "largest centred window"}
 TRAINED_ON_SCENES = "trained on scenes, so not the printed network"
 
 
-def measure(cropper: Cropper, dataset: CropDataset, progress: bool = True) -> dict[str, list[float]]:
-    """IoU, centre offset in pixels and BDE, (photos,) each, of the crop at each true box's ratio against that box.
+def measure(
+    cropper: Cropper, dataset: CropDataset, progress: bool = True
+) -> dict[str, list[float]]:
+    """IoU, centre offset in pixels and BDE, (photos,) each, of the crop at each true box's ratio
+    against that box.
 
-    A required ratio of the dataset is asked for where it has one (FAT), the box's own elsewhere (section 4.3). In FAT a
-    mean over photos is the mean over annotations, as the paper prints it; elsewhere a photo's boxes share its weight.
+    A required ratio of the dataset is asked for where it has one (FAT), the box's own elsewhere
+    (section 4.3). In FAT a mean over photos is the mean over annotations, as the paper prints it;
+    elsewhere a photo's boxes share its weight.
     """
     found, owner = [], []
-    for number, sample in enumerate(tqdm(dataset, desc=cropper.name, unit="photo", disable=not progress)):
+    for number, sample in enumerate(
+        tqdm(dataset, desc=cropper.name, unit="photo", disable=not progress)
+    ):
         photo, truths = sample.photo(), sample.boxes.double()
         sides = truths[:, 2:] - truths[:, :2]
         ratios = sides[:, 0] / sides[:, 1] if sample.aspects is None else sample.aspects
-        boxes = torch.stack([cropper(photo, aspect=ratio)[0].box for ratio in ratios.tolist()]).double()
+        boxes = torch.stack(
+            [cropper(photo, aspect=ratio)[0].box for ratio in ratios.tolist()]
+        ).double()
         shift = (boxes - truths).abs() / torch.tensor([*sample.size, *sample.size])
         offset = metrics.center_offset(boxes, truths)
         found.append(torch.stack([box_math.iou(boxes, truths), offset, shift.mean(1)], dim=1))
@@ -48,12 +57,18 @@ def measure(cropper: Cropper, dataset: CropDataset, progress: bool = True) -> di
     values, owner = torch.cat(found), torch.tensor(owner)
     photos = len(found)
     total = torch.zeros(photos, 3, dtype=torch.float64).index_add_(0, owner, values)
-    share = len(values) / photos if dataset.form == "fat" else owner.bincount(minlength=photos)[:, None]
+    share = (
+        len(values) / photos if dataset.form == "fat" else owner.bincount(minlength=photos)[:, None]
+    )
     return dict(zip(("IoU", "Offset", "BDE"), (total / share).T.tolist(), strict=True))
 
 
-def rows(context: Context, name: str, cropper: Cropper, dataset: CropDataset, listed: int) -> list[ledger.Row]:
-    """The row of one cropper in one part of Table 7, and how it stands beside the centred window, photo by photo."""
+def rows(
+    context: Context, name: str, cropper: Cropper, dataset: CropDataset, listed: int
+) -> list[ledger.Row]:
+    """The row of one cropper in one part of Table 7, and how it stands beside the centred window,
+    photo by photo.
+    """
     start = time.perf_counter()
     found = measure(cropper, dataset)
     minutes = round((time.perf_counter() - start) / 60, 2)
@@ -85,19 +100,29 @@ def row_name(name: str, cropper: Cropper) -> str:
     """The paper's name of a row where it has one: «Mars, VGG16» and «Mars, MobileNetV2»."""
     if name != "mars":
         return NAMES.get(name, name)
-    return BACKBONES.get(cropper.method.model.backbone.name, f"Mars, {cropper.method.model.backbone.name}")
+    return BACKBONES.get(
+        cropper.method.model.backbone.name, f"Mars, {cropper.method.model.backbone.name}"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and with `--record` write the rows. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m cropnb.mars.table7", description=__doc__)
     parser.add_argument("--dataset", default=ledger.SCENES, choices=[ledger.SCENES, *FORMS])
-    parser.add_argument("--forms", nargs="+", default=list(FORMS), choices=list(FORMS), help="of the scenes")
+    parser.add_argument(
+        "--forms", nargs="+", default=list(FORMS), choices=list(FORMS), help="of the scenes"
+    )
     parser.add_argument("--photos", type=int, help="of each form; by default all there are")
     parser.add_argument(
-        "--methods", nargs="+", default=["mars", CENTRED], metavar="NAME", help="as `cropnb.evaluation`"
+        "--methods",
+        nargs="+",
+        default=["mars", CENTRED],
+        metavar="NAME",
+        help="as `cropnb.evaluation`",
     )
-    parser.add_argument("--weights", type=Path, help="a trained Mars; by default the one that ships")
+    parser.add_argument(
+        "--weights", type=Path, help="a trained Mars; by default the one that ships"
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--record", action="store_true", help="write the rows into the ledger")
@@ -109,7 +134,9 @@ def _main(chosen: argparse.Namespace, arguments: list[str]) -> int:
         raise CropnbError(f"--photos is {chosen.photos}; one at least is needed")
     profile = training.load_weights(chosen.weights or shipped("mars"), "mars")[1].get("profile", "")
     device = program.device_name(chosen.device)
-    context = Context("mars", chosen.dataset, arguments, "cropnb.mars.table7", profile=profile, device=device)
+    context = Context(
+        "mars", chosen.dataset, arguments, "cropnb.mars.table7", profile=profile, device=device
+    )
     for form in chosen.forms if chosen.dataset == ledger.SCENES else [chosen.dataset]:
         dataset, listed = _photos(chosen.dataset, form, chosen.photos)
         for name in chosen.methods:
@@ -121,7 +148,9 @@ def _main(chosen: argparse.Namespace, arguments: list[str]) -> int:
             found = rows(context, name, cropper, dataset, listed)
             for row in found:
                 interval = f"{row.ours:8.4g} [{row.low:.4g}, {row.high:.4g}]"
-                print(f"{row.table:15} {row.row:24} {row.column:7}{interval}  {row.note}", flush=True)
+                print(
+                    f"{row.table:15} {row.row:24} {row.column:7}{interval}  {row.note}", flush=True
+                )
             if chosen.record:
                 ledger.record("mars", found)
     return 0

@@ -35,20 +35,32 @@ def _tables() -> dict[str, Variant]:
             name = f"{backbone} {cut}"
             found[name] = Variant({"backbone": backbone, "cut": cut}, (("Table 1", name),))
     for layers in (0, 2, 3, 4):
-        found[f"FC x {layers}"] = Variant({"fc_layers": layers}, (("Table 2", f"FC 512 x {layers}"),))
-    found["no ARS-FTM, no ARS-PWP"] = Variant({"ars_ftm": False, "ars_pwp": False}, (("Table 3", "neither"),))
+        found[f"FC x {layers}"] = Variant(
+            {"fc_layers": layers}, (("Table 2", f"FC 512 x {layers}"),)
+        )
+    found["no ARS-FTM, no ARS-PWP"] = Variant(
+        {"ars_ftm": False, "ars_pwp": False}, (("Table 3", "neither"),)
+    )
     found["no ARS-FTM"] = Variant({"ars_ftm": False}, (("Table 3", "without ARS-FTM"),))
     found["no ARS-PWP"] = Variant({"ars_pwp": False}, (("Table 3", "without ARS-PWP"),))
     found["scalar ratio"] = Variant({"ratio_input": "scalar"}, (("Table 4", "scalar"),))
     found["nearest embedding"] = Variant({"ratio_input": "nearest"}, (("Table 4", "nearest"),))
     for number in (11, 201, 501):
-        found[f"{number} embeddings"] = Variant({"embeddings": number}, (("Table 5", f"{number} x 512"),))
+        found[f"{number} embeddings"] = Variant(
+            {"embeddings": number}, (("Table 5", f"{number} x 512"),)
+        )
     for dimension in (128, 256, 1024):
-        found[f"dimension {dimension}"] = Variant({"embedding_dim": dimension}, (("Table 5", f"101 x {dimension}"),))
+        found[f"dimension {dimension}"] = Variant(
+            {"embedding_dim": dimension}, (("Table 5", f"101 x {dimension}"),)
+        )
     for stride, share in ((16, "1/16"), (8, "1/8"), (2, "1/2"), (1, "1")):
-        found[f"resolution {share}"] = Variant({"out_stride": stride}, (("Table 6", f"{share}, 96"),))
+        found[f"resolution {share}"] = Variant(
+            {"out_stride": stride}, (("Table 6", f"{share}, 96"),)
+        )
     for channels in (32, 64, 128, 256):
-        found[f"{channels} channels"] = Variant({"out_channels": channels}, (("Table 6", f"1/4, {channels}"),))
+        found[f"{channels} channels"] = Variant(
+            {"out_channels": channels}, (("Table 6", f"1/4, {channels}"),)
+        )
     return found
 
 

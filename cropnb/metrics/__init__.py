@@ -1,11 +1,18 @@
 """Every metric that the five papers print, each taught in `book/foundations/metrics.ipynb`.
 
-Shares are 0…1 (the papers print per cent). Metrics work on the last dimensions and broadcast over leading ones.
+Shares are 0…1 (the papers print per cent). Metrics work on the last dimensions and broadcast over
+leading ones.
 """
 
 from cropnb.metrics.cost import average_steps, time_a_photo
 from cropnb.metrics.detection import average_precision, average_precision_interval
-from cropnb.metrics.intervals import Difference, Interval, bootstrap_interval, paired_bootstrap, with_missing
+from cropnb.metrics.intervals import (
+    Difference,
+    Interval,
+    bootstrap_interval,
+    paired_bootstrap,
+    with_missing,
+)
 from cropnb.metrics.overlap import bde, center_offset, iou_and_bde, set_acc_1n
 from cropnb.metrics.ranking import (
     acc_bar,

@@ -12,18 +12,26 @@ from cropnb.errors import MetricError
 
 
 def average_steps(steps: Iterable[int] | Tensor) -> float:
-    """The mean number of actions an agent takes on a photo (LA2C, equation 7). steps: one whole number a photo."""
+    """The mean number of actions an agent takes on a photo (LA2C, equation 7). steps: one whole
+    number a photo.
+    """
     steps = torch.as_tensor(list(steps) if not isinstance(steps, Tensor) else steps).double()
     if steps.ndim != 1 or len(steps) == 0 or not torch.isfinite(steps).all() or (steps < 0).any():
-        raise MetricError("average_steps takes one number of steps, 0 or more, for each of at least one photo")
+        raise MetricError(
+            "average_steps takes one number of steps, 0 or more, for each of at least one photo"
+        )
     return float(steps.mean())
 
 
-def time_a_photo(call: Callable[[Any], Any], photos: Sequence[Any], *, warm_up: int = 1, repeats: int = 1) -> float:
-    """The median seconds that `call(photo)` takes over all photos and repeats, after `warm_up` calls not counted.
+def time_a_photo(
+    call: Callable[[Any], Any], photos: Sequence[Any], *, warm_up: int = 1, repeats: int = 1
+) -> float:
+    """The median seconds that `call(photo)` takes over all photos and repeats, after `warm_up`
+    calls not counted.
 
-    Waits for the GPU before and after each call: without it the clock measures how fast work is queued. The median,
-    since one photo that hits a busy moment of the machine moves a mean. Raises MetricError without a photo.
+    Waits for the GPU before and after each call: without it the clock measures how fast work is
+    queued. The median, since one photo that hits a busy moment of the machine moves a mean. Raises
+    MetricError without a photo.
     """
     if len(photos) == 0 or repeats < 1:
         raise MetricError("time_a_photo needs at least one photo and one repeat")

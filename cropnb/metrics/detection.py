@@ -22,17 +22,22 @@ def average_precision(
     max_detections: int,
     take: str = "best",
 ) -> float:
-    """Average precision, 0…1: precision averaged over 101 recalls, as COCO's own program computes it.
+    """Average precision, 0…1: precision averaged over 101 recalls, as COCO's own program computes
+    it.
 
-    predictions: for each photo its boxes (N, 4) and scores (N,); truths: for each photo its true boxes (M, 4); N and M
-    may be 0. Of each photo the `max_detections` best-scored boxes count. In that order each takes the free true box
-    of the highest IoU, if it reaches `iou_threshold` (of equal ones the last). Equal scores keep the order given.
-    NaN where no photo has a true box. Set prediction's Table 2 prints it for 5, 10 and 40 detections.
+    predictions: for each photo its boxes (N, 4) and scores (N,); truths: for each photo its true
+        boxes (M, 4); N and M
+        may be 0. Of each photo the `max_detections` best-scored boxes count. In that order each
+        takes the free true box of the highest IoU, if it reaches `iou_threshold` (of equal ones the
+        last). Equal scores keep the order given. NaN where no photo has a true box. Set
+        prediction's Table 2 prints it for 5, 10 and 40 detections.
 
-    take: "best" is COCO's rule; with "last" each prediction takes the last free true box that it reaches, whatever the
-    others' IoU, as set prediction's published code does.
+    take: "best" is COCO's rule; with "last" each prediction takes the last free true box that it
+        reaches, whatever the
+        others' IoU, as set prediction's published code does.
 
-    Raises BoxError for bad boxes, MetricError where lengths differ, a score is NaN or `take` is neither.
+    Raises BoxError for bad boxes, MetricError where lengths differ, a score is NaN or `take` is
+    neither.
     """
     hits, scores, total, _ = _ranked_hits(predictions, truths, iou_threshold, max_detections, take)
     if total == 0:
@@ -50,13 +55,17 @@ def average_precision_interval(
     level: float = 0.95,
     take: str = "best",
 ) -> tuple[Interval, np.ndarray]:
-    """`average_precision` with its percentile bootstrap interval over photos, and the resampled values (samples,).
+    """`average_precision` with its percentile bootstrap interval over photos, and the resampled
+    values (samples,).
 
-    Photos are drawn with replacement, each with its predictions and true boxes. The same seed draws the same photos:
-    the difference of two methods on the same photos is the difference of their resampled values, pair by pair.
-    Raises as `average_precision`, and MetricError where no photo has a true box.
+    Photos are drawn with replacement, each with its predictions and true boxes. The same seed draws
+    the same photos: the difference of two methods on the same photos is the difference of their
+    resampled values, pair by pair. Raises as `average_precision`, and MetricError where no photo
+    has a true box.
     """
-    hits, scores, total, photo = _ranked_hits(predictions, truths, iou_threshold, max_detections, take)
+    hits, scores, total, photo = _ranked_hits(
+        predictions, truths, iou_threshold, max_detections, take
+    )
     if total == 0:
         raise MetricError("no photo has a true box, so there is no precision to average")
     order = scores.argsort(descending=True, stable=True)
@@ -80,15 +89,22 @@ def _ranked_hits(
     max_detections: int,
     take: str,
 ) -> tuple[Tensor, Tensor, int, Tensor]:
-    """Of all predictions, photo after photo: which hit, their scores; the number of true boxes; each one's photo."""
+    """Of all predictions, photo after photo: which hit, their scores; the number of true boxes;
+    each one's photo.
+    """
     if len(predictions) != len(truths):
         raise MetricError(
-            f"{len(predictions)} photos have predictions and {len(truths)} truths: one entry each a photo"
+            f"{len(predictions)} photos have predictions and {len(truths)} truths: one entry each "
+            "a photo"
         )
     if max_detections < 1 or not 0 < iou_threshold <= 1:
-        raise MetricError(f"max_detections is {max_detections}, iou_threshold {iou_threshold}: at least 1, in 0…1")
+        raise MetricError(
+            f"max_detections is {max_detections}, iou_threshold {iou_threshold}: at least 1, in 0…1"
+        )
     if take not in ("best", "last"):
-        raise MetricError(f"take is {take!r}: a prediction takes the 'best' or the 'last' free true box")
+        raise MetricError(
+            f"take is {take!r}: a prediction takes the 'best' or the 'last' free true box"
+        )
     found, sizes = _checked([boxes for boxes, _ in predictions], "predicted boxes")
     scores = [torch.as_tensor(scores) for _, scores in predictions]
     given = [own.numel() for own in scores]
@@ -110,29 +126,39 @@ def _ranked_hits(
     photo = torch.arange(len(sizes))
     boxes = _padded(found, counts)[photo[:, None], order]  # (photos, K, 4)
     photo = photo[:, None].expand_as(there)[there]
-    hits = _matches(boxes, true, torch.tensor(numbers), iou_threshold, take) if total else torch.zeros_like(there)
+    hits = (
+        _matches(boxes, true, torch.tensor(numbers), iou_threshold, take)
+        if total
+        else torch.zeros_like(there)
+    )
     return hits[there], ranked.gather(1, order)[there], total, photo
 
 
 def _checked(parts: Sequence[Tensor], name: str) -> tuple[Tensor, list[int]]:
-    """The boxes of all photos in double precision (total, 4), checked all at once, and how many each photo has.
+    """The boxes of all photos in double precision (total, 4), checked all at once, and how many
+    each photo has.
 
     One by one takes ten times as long.
     """
     parts = [torch.as_tensor(part) for part in parts]
     if all(part.ndim == 2 and part.shape[1] == 4 and part.is_floating_point() for part in parts):
         try:
-            whole = box_math.check(torch.cat([*parts, torch.zeros(0, 4)]), name=name).detach().double()
+            whole = (
+                box_math.check(torch.cat([*parts, torch.zeros(0, 4)]), name=name).detach().double()
+            )
             return whole, [part.shape[0] for part in parts]
         except BoxError:
             pass
-    # Something is unusual, perhaps wrong: one by one, so that the message names the box within its photo.
+    # Something is unusual, perhaps wrong: one by one, so that the message names the box within its
+    # photo.
     parts = [box_math.check(part, name=name).detach().double().reshape(-1, 4) for part in parts]
     return torch.cat([*parts, torch.zeros(0, 4)]), [part.shape[0] for part in parts]
 
 
 def _padded(flat: Tensor, counts: Tensor, value: float = 0.0) -> Tensor:
-    """Values (total, ...) of all photos, photo after photo → (photos, most, ...); photos with fewer are filled."""
+    """Values (total, ...) of all photos, photo after photo → (photos, most, ...); photos with fewer
+    are filled.
+    """
     there = torch.arange(int(counts.max())) < counts[:, None]
     if there.all():
         return flat.view(*there.shape, *flat.shape[1:])
@@ -142,20 +168,23 @@ def _padded(flat: Tensor, counts: Tensor, value: float = 0.0) -> Tensor:
 
 
 def _matches(boxes: Tensor, truths: Tensor, counts: Tensor, threshold: float, take: str) -> Tensor:
-    """Which predictions (photos, K, 4), best first, take a true box: (photos, K). Photos run in parallel.
+    """Which predictions (photos, K, 4), best first, take a true box: (photos, K). Photos run in
+    parallel.
 
     truths: of all photos (total, 4), `counts` (photos,) of each.
     """
     true = _padded(truths, counts)  # (photos, M, 4)
     least = min(threshold, 1 - 1e-10)
     found = []
-    for part in counts.argsort().split(CHUNK):  # photos with about as many true boxes, so that little is padding
-        overlap = _overlaps(boxes[part, :, None], true[part, None, : int(counts[part].max())])  # (photos, K, M)
+    # photos with about as many true boxes, so that little is padding
+    for part in counts.argsort().split(CHUNK):
+        # (photos, K, M)
+        overlap = _overlaps(boxes[part, :, None], true[part, None, : int(counts[part].max())])
         photo, rank, box = (overlap >= least).nonzero(as_tuple=True)
         found.append((part[photo], rank, box, overlap[photo, rank, box]))
     photo, rank, box, value = (torch.cat(each).numpy() for each in zip(*found, strict=True))
-    # Few pairs overlap that much. By rank and photo, and in the order in which a prediction would like to take them:
-    # the highest IoU first, and of equal ones the last, as in COCO's loop.
+    # Few pairs overlap that much. By rank and photo, and in the order in which a prediction would
+    # like to take them: the highest IoU first, and of equal ones the last, as in COCO's loop.
     order = np.lexsort((-box, -value if take == "best" else -box, photo, rank))
     photo, rank, place = photo[order], rank[order], photo[order] * true.shape[1] + box[order]
     starts = np.searchsorted(rank, np.arange(boxes.shape[1] + 1))

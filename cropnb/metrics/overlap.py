@@ -8,10 +8,13 @@ from cropnb.errors import BoxError, MetricError
 
 
 def bde(pred: Tensor, truth: Tensor, width: float, height: float) -> Tensor:
-    """Boundary displacement error (...): the mean of the four edges' shifts, each as a share of the photo's side.
+    """Boundary displacement error (...): the mean of the four edges' shifts, each as a share of the
+    photo's side.
 
-    pred, truth: (..., 4) in pixels, broadcast. LA2C's equation 6, which forgets to divide by the photo's width (for
-    x1, x2) and height (y1, y2), as its tables' values do. Papers also call it Disp, displacement or ADE.
+    pred, truth: (..., 4) in pixels, broadcast. LA2C's equation 6, which forgets to divide by the
+        photo's width (for
+        x1, x2) and height (y1, y2), as its tables' values do. Papers also call it Disp,
+        displacement or ADE.
     Raises BoxError as `cropnb.boxes.check`.
     """
     pred = box_math.normalize(pred, width, height)
@@ -22,13 +25,16 @@ def bde(pred: Tensor, truth: Tensor, width: float, height: float) -> Tensor:
 def iou_and_bde(pred: Tensor, truths: Tensor, width: float, height: float) -> tuple[Tensor, Tensor]:
     """IoU and BDE (...) of a crop against the true box that it overlaps best.
 
-    pred: (..., 4); truths: (..., M, 4), M >= 1, in pixels of a photo of `width` x `height`. Both numbers come from the
-    same true box, that of the highest IoU (of those tied in IoU, the one of the lowest BDE).
+    pred: (..., 4); truths: (..., M, 4), M >= 1, in pixels of a photo of `width` x `height`. Both
+        numbers come from the
+        same true box, that of the highest IoU (of those tied in IoU, the one of the lowest BDE).
     Raises BoxError for boxes that `cropnb.boxes.check` refuses, or where there is no true box.
     """
     pred, truths = box_math.check(pred, name="pred"), box_math.check(truths, name="truths")
     if truths.ndim < 2 or truths.shape[-2] == 0:
-        raise BoxError(f"truths have shape {tuple(truths.shape)}: give (..., M, 4) with at least one true box")
+        raise BoxError(
+            f"truths have shape {tuple(truths.shape)}: give (..., M, 4) with at least one true box"
+        )
     pred = pred.unsqueeze(-2).double()  # [..., 1, 4]
     overlap = box_math.iou(pred, truths.double())  # [..., M]
     shift = bde(pred, truths.double(), width, height)
@@ -37,21 +43,28 @@ def iou_and_bde(pred: Tensor, truths: Tensor, width: float, height: float) -> tu
 
 
 def center_offset(pred: Tensor, truth: Tensor) -> Tensor:
-    """Distance (...) in pixels between the centres of boxes (..., 4): column Offset of Mars' Tables 1 to 7 (FAT)."""
+    """Distance (...) in pixels between the centres of boxes (..., 4): column Offset of Mars' Tables
+    1 to 7 (FAT).
+    """
     return torch.linalg.vector_norm(box_math.centers(pred) - box_math.centers(truth), dim=-1)
 
 
 def set_acc_1n(ranked_boxes: Tensor, best_box: Tensor, n: int, eps: float = 0.85) -> Tensor:
-    """Set prediction's ACC 1/N (equation 7) of one photo: 1 where one of the first n boxes reaches IoU `eps`, else 0.
+    """Set prediction's ACC 1/N (equation 7) of one photo: 1 where one of the first n boxes reaches
+    IoU `eps`, else 0.
 
-    ranked_boxes: (P, 4), the best first; fewer than n are taken as they are. best_box: (4,), the *labelled* crop of
-    the highest score, or (T, 4), any of which may be hit where several tie for best. Note the order of things: n counts
-    predictions here, and annotations in `acc_kn`. Raises BoxError for bad boxes, MetricError for a bad n or eps.
+    ranked_boxes: (P, 4), the best first; fewer than n are taken as they are. best_box: (4,), the
+        *labelled* crop of
+        the highest score, or (T, 4), any of which may be hit where several tie for best. Note the
+        order of things: n counts predictions here, and annotations in `acc_kn`. Raises BoxError for
+        bad boxes, MetricError for a bad n or eps.
     """
     if n < 1 or not 0 < eps <= 1:
         raise MetricError(f"n is {n} and eps {eps}: n is at least 1, eps lies in 0…1")
     ranked_boxes = box_math.check(ranked_boxes, name="ranked_boxes").double()
     best_box = box_math.check(best_box, name="best_box").double().reshape(-1, 4)
     if ranked_boxes.ndim != 2:
-        raise BoxError(f"ranked_boxes have shape {tuple(ranked_boxes.shape)}: give (P, 4), the best first")
+        raise BoxError(
+            f"ranked_boxes have shape {tuple(ranked_boxes.shape)}: give (P, 4), the best first"
+        )
     return (box_math.pairwise_iou(ranked_boxes[:n], best_box) >= eps).any().double()

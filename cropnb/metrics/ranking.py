@@ -1,8 +1,9 @@
 """How well scores order the candidates of a photo: Acc K/N, SRCC, pair accuracy.
 
-Tie rules. Candidates of equal score: every order of them is equally likely, and the metric is the mean over those
-orders (in closed form, so it doesn't depend on the order of the rows: GAICD's files are sorted by MOS, and a constant
-score with a stable sort would look perfect). Candidates of equal MOS: all of them count as good as the best placed.
+Tie rules. Candidates of equal score: every order of them is equally likely, and the metric is the
+mean over those orders (in closed form, so it doesn't depend on the order of the rows: GAICD's files
+are sorted by MOS, and a constant score with a stable sort would look perfect). Candidates of equal
+MOS: all of them count as good as the best placed.
 """
 
 from collections.abc import Iterable
@@ -17,10 +18,13 @@ def _pair(scores: Tensor, mos: Tensor) -> tuple[Tensor, Tensor]:
     scores, mos = torch.as_tensor(scores), torch.as_tensor(mos)
     if scores.shape != mos.shape or scores.ndim == 0 or scores.shape[-1] == 0:
         raise MetricError(
-            f"scores {tuple(scores.shape)} and mos {tuple(mos.shape)} need one value for each candidate: (..., N) both"
+            f"scores {tuple(scores.shape)} and mos {tuple(mos.shape)} need one value for each "
+            "candidate: (..., N) both"
         )
     if not (torch.isfinite(scores).all() and torch.isfinite(mos).all()):
-        raise MetricError("scores and mos have to be finite: a NaN or an infinite score has no rank")
+        raise MetricError(
+            "scores and mos have to be finite: a NaN or an infinite score has no rank"
+        )
     # double keeps every float32 difference and every whole number exact
     return scores.detach().double(), mos.detach().double()
 
@@ -28,7 +32,10 @@ def _pair(scores: Tensor, mos: Tensor) -> tuple[Tensor, Tensor]:
 def _check_picks(candidates: int, **picks: int) -> None:
     for name, value in picks.items():
         if not 1 <= value <= candidates:
-            raise MetricError(f"{name} is {value}, but the photo has {candidates} candidates: take 1 … {candidates}")
+            raise MetricError(
+                f"{name} is {value}, but the photo has {candidates} candidates: take 1 … "
+                f"{candidates}"
+            )
 
 
 def _pick_weights(scores: Tensor, k: int) -> Tensor:
@@ -45,10 +52,12 @@ def _among_best(mos: Tensor, n: int) -> Tensor:
 
 
 def acc_kn(scores: Tensor, mos: Tensor, k: int, n: int) -> Tensor:
-    """Acc K/N: the share (...), 0…1, of the k best-scored candidates whose MOS reaches the n-th largest MOS.
+    """Acc K/N: the share (...), 0…1, of the k best-scored candidates whose MOS reaches the n-th
+    largest MOS.
 
-    scores, mos: (..., N). The GAICD protocol. VRN's Table 1 prints it for k = 1, n = 5 and 10; set prediction's repeats
-    that for earlier methods, and has `set_acc_1n` for its own.
+    scores, mos: (..., N). The GAICD protocol. VRN's Table 1 prints it for k = 1, n = 5 and 10; set
+        prediction's repeats
+        that for earlier methods, and has `set_acc_1n` for its own.
     Raises MetricError for other shapes, for values that aren't finite and for k or n above N.
     """
     scores, mos = _pair(scores, mos)
@@ -57,7 +66,9 @@ def acc_kn(scores: Tensor, mos: Tensor, k: int, n: int) -> Tensor:
 
 
 def acc_n(scores: Tensor, mos: Tensor, n: int) -> Tensor:
-    """Acc N as the GAICD protocol has it: the mean (...) of Acc K/N over K = 1…4. Shapes and errors as `acc_kn`."""
+    """Acc N as the GAICD protocol has it: the mean (...) of Acc K/N over K = 1…4. Shapes and errors
+    as `acc_kn`.
+    """
     return _mean_over_k(scores, mos, 4, n)
 
 
@@ -82,10 +93,12 @@ def average_ranks(values: Tensor) -> Tensor:
 
 
 def srcc(scores: Tensor, mos: Tensor) -> Tensor:
-    """Spearman's rank correlation (...), -1…1: Pearson's correlation of the average ranks (ties averaged).
+    """Spearman's rank correlation (...), -1…1: Pearson's correlation of the average ranks (ties
+    averaged).
 
-    scores, mos: (..., N), N >= 2. Where one of them is constant there is no correlation to speak of and the result
-    is 0 (SciPy gives NaN). Column SRCC of ASM-Net's Table 4. Raises MetricError as `acc_kn`.
+    scores, mos: (..., N), N >= 2. Where one of them is constant there is no correlation to speak of
+        and the result
+        is 0 (SciPy gives NaN). Column SRCC of ASM-Net's Table 4. Raises MetricError as `acc_kn`.
     """
     scores, mos = _pair(scores, mos)
     if scores.shape[-1] < 2:
@@ -97,10 +110,13 @@ def srcc(scores: Tensor, mos: Tensor) -> Tensor:
 
 
 def pair_counts(scores: Tensor, mos: Tensor, delta: float = 0.0) -> tuple[Tensor, Tensor]:
-    """How many pairs are ranked rightly, and how many pairs there are: two tensors (...). See `pair_accuracy`."""
+    """How many pairs are ranked rightly, and how many pairs there are: two tensors (...). See
+    `pair_accuracy`.
+    """
     scores, mos = _pair(scores, mos)
     gap = mos.unsqueeze(-1) - mos.unsqueeze(-2)  # [..., better, worse]
-    # MOS have two decimals: 4.43 - 3.53 is 0.9 although their binary numbers differ by a little less.
+    # MOS have two decimals: 4.43 - 3.53 is 0.9 although their binary numbers differ by a little
+    # less.
     pairs = (gap > 0) & (gap >= delta - 1e-5)
     lead = scores.unsqueeze(-1) - scores.unsqueeze(-2)
     right = (lead > 0).double() + 0.5 * (lead == 0)
@@ -108,24 +124,32 @@ def pair_counts(scores: Tensor, mos: Tensor, delta: float = 0.0) -> tuple[Tensor
 
 
 def pair_accuracy(scores: Tensor, mos: Tensor, delta: float = 0.0) -> Tensor:
-    """The share (...), 0…1, of the pairs whose MOS differ by at least `delta` (ASM-Net, equation 3) ranked rightly.
+    """The share (...), 0…1, of the pairs whose MOS differ by at least `delta` (ASM-Net, equation 3)
+    ranked rightly.
 
-    scores, mos: (..., N). Pairs of equal MOS never count, whatever `delta`; a tie of scores counts half. NaN where a
-    photo has no such pair: to average over a dataset, sum the `pair_counts` instead. Raises MetricError as `acc_kn`.
+    scores, mos: (..., N). Pairs of equal MOS never count, whatever `delta`; a tie of scores counts
+        half. NaN where a
+        photo has no such pair: to average over a dataset, sum the `pair_counts` instead. Raises
+        MetricError as `acc_kn`.
     """
     right, pairs = pair_counts(scores, mos, delta)
     return right / pairs
 
 
 def ranking_table(scores: Iterable[Tensor], mos: Iterable[Tensor]) -> dict[str, Tensor]:
-    """Every ranking metric of a dataset: name -> (photos,), one value a photo, all as 0…1 (SRCC as -1…1).
+    """Every ranking metric of a dataset: name -> (photos,), one value a photo, all as 0…1 (SRCC as
+    -1…1).
 
-    scores, mos: one tensor (N,) a photo; N may differ from photo to photo. `.mean()` of a column is the printed
-    number, `bootstrap_interval` of it the interval. Photos with the same N are computed together.
+    scores, mos: one tensor (N,) a photo; N may differ from photo to photo. `.mean()` of a column is
+        the printed
+        number, `bootstrap_interval` of it the interval. Photos with the same N are computed
+        together.
     """
     scores, mos = list(scores), list(mos)
     if len(scores) != len(mos) or not scores:
-        raise MetricError(f"{len(scores)} photos have scores and {len(mos)} have mos: give both for every photo")
+        raise MetricError(
+            f"{len(scores)} photos have scores and {len(mos)} have mos: give both for every photo"
+        )
     pairs = [_pair(a, b) for a, b in zip(scores, mos, strict=True)]
     columns = {
         "Acc 1/5": lambda a, b: acc_kn(a, b, 1, 5),

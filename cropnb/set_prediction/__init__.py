@@ -2,9 +2,20 @@
 
 from cropnb.set_prediction.cropper import SetCropper, load_cropper
 from cropnb.set_prediction.losses import Labels, set_loss
-from cropnb.set_prediction.matching import focal_loss, focal_minimum, hungarian_match, matching_costs
+from cropnb.set_prediction.matching import (
+    focal_loss,
+    focal_minimum,
+    hungarian_match,
+    matching_costs,
+)
 from cropnb.set_prediction.model import Predictions, SetPredictionCropper, to_centred, to_corners
-from cropnb.set_prediction.smoothing import Smoothing, Teacher, estimate_quality, smooth_labels, soft_labels
+from cropnb.set_prediction.smoothing import (
+    Smoothing,
+    Teacher,
+    estimate_quality,
+    smooth_labels,
+    soft_labels,
+)
 
 __all__ = [
     "Labels",

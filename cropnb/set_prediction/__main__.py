@@ -1,4 +1,6 @@
-"""`python -m cropnb.set_prediction --profile cpu`: train variants of the set predictor, and record their rows."""
+"""`python -m cropnb.set_prediction --profile cpu`: train variants of the set predictor, and record
+their rows.
+"""
 
 import argparse
 import dataclasses
@@ -18,17 +20,27 @@ ANCHORS = "anchors.json"  # beside the shipped weights
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run every variant with every seed. Returns the exit status; a typed error is printed in one line."""
+    """Run every variant with every seed. Returns the exit status; a typed error is printed in one
+    line.
+    """
     options = program.options(METHOD, recipe.PROFILES, __doc__)
     names = [*recipe.VARIANTS, "all"]
-    options.add_argument("--variants", nargs="+", choices=names, default=[recipe.MAIN], metavar="NAME")
-    options.add_argument("--form", default="gaicd", help="of the scenes: gaicd, gaicd_v2 or cpc (default: %(default)s)")
+    options.add_argument(
+        "--variants", nargs="+", choices=names, default=[recipe.MAIN], metavar="NAME"
+    )
+    options.add_argument(
+        "--form",
+        default="gaicd",
+        help="of the scenes: gaicd, gaicd_v2 or cpc (default: %(default)s)",
+    )
     return program.run(_main, options, arguments)
 
 
 def _main(options: argparse.Namespace, arguments: list[str]) -> int:
     profile = recipe.PROFILES[options.profile]
-    experiment = Experiment(options.dataset, options.profile, profile, options.form, options.device, options.out)
+    experiment = Experiment(
+        options.dataset, options.profile, profile, options.form, options.device, options.out
+    )
     names = list(recipe.VARIANTS) if "all" in options.variants else options.variants
     runs: dict[str, list] = {}
     for seed in options.seeds:
@@ -46,15 +58,21 @@ def _main(options: argparse.Namespace, arguments: list[str]) -> int:
 def one_line(result: dict) -> str:
     """What the last epoch reached on the test photos, for a log."""
     test = result["epochs"][-1][1]
-    values = ", ".join(f"{name} {100 * value:.1f}" for name, value in zip(result["epoch_columns"], test, strict=True))
+    values = ", ".join(
+        f"{name} {100 * value:.1f}"
+        for name, value in zip(result["epoch_columns"], test, strict=True)
+    )
     return f"{values} ({result['minutes']} min)"
 
 
 def ship(experiment: Experiment, name: str, seed: int, result: dict) -> None:
     """Put the weights of a run beside the package, in half precision, with their card."""
     state, _ = training.load_weights(experiment.folder(name, seed) / WEIGHTS_FILE, METHOD)
-    names = ("AP, ε = 0.85, K = 10", "ACC 1/5", "ACC 1/10")  # as the ledger's columns, of the last epoch
-    scores = {column: 100 * value for column, value in zip(names, result["epochs"][-1][1], strict=True)}
+    # as the ledger's columns, of the last epoch
+    names = ("AP, ε = 0.85, K = 10", "ACC 1/5", "ACC 1/10")
+    scores = {
+        column: 100 * value for column, value in zip(names, result["epochs"][-1][1], strict=True)
+    }
     training.save_weights(shipped(METHOD), state, reproduction.card(result, scores), half=True)
     moved = anchors_moving(experiment, name, seed)
     ledger.write_atomically(shipped(METHOD).with_name(ANCHORS), (json.dumps(moved) + "\n").encode())
@@ -62,10 +80,12 @@ def ship(experiment: Experiment, name: str, seed: int, result: dict) -> None:
 
 
 def anchors_moving(experiment: Experiment, name: str, seed: int) -> dict[str, object]:
-    """Where the anchors were before training and after some epochs, and what they made of one validation photo.
+    """Where the anchors were before training and after some epochs, and what they made of one
+    validation photo.
 
-    `starts` (E, Q, 4) and `crops` (E, Q, 4) are x1, y1, x2, y2 divided by the sides; `validities` (E, Q), `epochs` (E).
-    Of the photos that the run looked at it is the one with the most good crops that is no more than ten.
+    `starts` (E, Q, 4) and `crops` (E, Q, 4) are x1, y1, x2, y2 divided by the sides; `validities`
+    (E, Q), `epochs` (E). Of the photos that the run looked at it is the one with the most good
+    crops that is no more than ten.
     """
     kept, _ = training.load_weights(experiment.folder(name, seed) / ANCHORS_FILE, METHOD)
     last = len(kept["starts"]) - 1
@@ -91,7 +111,9 @@ def _rounded(values: Tensor) -> list:
     return (values.double() * 1e4).round().div(1e4).tolist()
 
 
-def record(experiment: Experiment, runs: rows.Runs, options: argparse.Namespace, arguments: list[str]) -> None:
+def record(
+    experiment: Experiment, runs: rows.Runs, options: argparse.Namespace, arguments: list[str]
+) -> None:
     """Write what was measured, the claims that it decides, and what is still pending."""
     result = next(iter(runs.values()))[0][0]
     context = reproduction.Context(

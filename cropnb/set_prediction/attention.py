@@ -1,6 +1,8 @@
-"""The conditional transformer's layers (Sec. 3.3, after Meng et al., "Conditional DETR"), written out.
+"""The conditional transformer's layers (Sec. 3.3, after Meng et al., "Conditional DETR"), written
+out.
 
-B photos, T tokens (cells of the feature map), Q anchors, C channels, A heads of D = C / A channels each.
+B photos, T tokens (cells of the feature map), Q anchors, C channels, A heads of D = C / A channels
+each.
 """
 
 import math
@@ -13,55 +15,81 @@ TEMPERATURE = 10_000
 
 
 def sine_embedding(values: Tensor, channels: int) -> Tensor:
-    """(...) in 0…1 → (..., channels): sines and cosines of one coordinate, interleaved, from fast to slow."""
+    """(...) in 0…1 → (..., channels): sines and cosines of one coordinate, interleaved, from fast
+    to slow.
+    """
     pair = torch.arange(channels, device=values.device, dtype=torch.float32) // 2
-    angle = 2 * math.pi * values[..., None].float() / TEMPERATURE ** (2 * pair / channels)  # (..., channels)
-    return torch.stack([angle[..., 0::2].sin(), angle[..., 1::2].cos()], dim=-1).flatten(-2).to(values.dtype)
+    # (..., channels)
+    angle = 2 * math.pi * values[..., None].float() / TEMPERATURE ** (2 * pair / channels)
+    return (
+        torch.stack([angle[..., 0::2].sin(), angle[..., 1::2].cos()], dim=-1)
+        .flatten(-2)
+        .to(values.dtype)
+    )
 
 
 def point_embedding(points: Tensor, channels: int) -> Tensor:
-    """Points (..., 2) as x, y in 0…1 → (..., channels): half of the channels for y, then half for x."""
+    """Points (..., 2) as x, y in 0…1 → (..., channels): half of the channels for y, then half for
+    x.
+    """
     x, y = points.unbind(-1)
     return torch.cat([sine_embedding(y, channels // 2), sine_embedding(x, channels // 2)], dim=-1)
 
 
 def cell_embedding(mask: Tensor, channels: int) -> Tensor:
-    """Where each cell of a feature map lies in its photo: mask (B, h, w), true inside the photo → (B, h w, C).
+    """Where each cell of a feature map lies in its photo: mask (B, h, w), true inside the photo →
+    (B, h w, C).
 
-    Rows and columns are counted from 1 and divided by their number within the photo, whatever the padding.
+    Rows and columns are counted from 1 and divided by their number within the photo, whatever the
+    padding.
     """
     rows, columns = mask.cumsum(1, dtype=torch.float32), mask.cumsum(2, dtype=torch.float32)
     y, x = rows / (rows[:, -1:] + 1e-6), columns / (columns[:, :, -1:] + 1e-6)
     return point_embedding(torch.stack([x, y], dim=-1), channels).flatten(1, 2)
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tensor | None, dropout: float) -> Tensor:
-    """softmax(query keyᵀ / √D) value in each head: (B, Q, E), (B, T, E), (B, T, C) → (B, Q, C), D = E / heads.
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tensor | None, dropout: float
+) -> Tensor:
+    """softmax(query keyᵀ / √D) value in each head: (B, Q, E), (B, T, E), (B, T, C) → (B, Q, C), D =
+    E / heads.
 
-    mask (B, T): false for tokens that nothing may look at. One fused call, which never holds all Q × T weights.
+    mask (B, T): false for tokens that nothing may look at. One fused call, which never holds all Q
+        × T weights.
     """
-    query, key, value = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in (query, key, value))
-    seen = None if mask is None else mask[:, None, None, :]  # (B, 1, 1, T): for all heads and queries
-    mixed = functional.scaled_dot_product_attention(query, key, value, seen, dropout)  # (B, A, Q, C / A)
+    query, key, value = (
+        part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in (query, key, value)
+    )
+    # (B, 1, 1, T): for all heads and queries
+    seen = None if mask is None else mask[:, None, None, :]
+    # (B, A, Q, C / A)
+    mixed = functional.scaled_dot_product_attention(query, key, value, seen, dropout)
     return mixed.transpose(1, 2).flatten(2)
 
 
 class SelfAttention(nn.Module):
-    """The encoder's: every token looks at every token. Where a token lies is added to query and key, not to value."""
+    """The encoder's: every token looks at every token. Where a token lies is added to query and
+    key, not to value.
+    """
 
     def __init__(self, channels: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.heads, self.dropout = heads, dropout
-        self.query, self.key, self.value, self.out = (nn.Linear(channels, channels) for _ in range(4))
+        self.query, self.key, self.value, self.out = (
+            nn.Linear(channels, channels) for _ in range(4)
+        )
 
     def forward(self, x: Tensor, places: Tensor, mask: Tensor | None) -> Tensor:
         dropout = self.dropout if self.training else 0.0
         placed = x + places
-        return self.out(attend(self.query(placed), self.key(placed), self.value(x), self.heads, mask, dropout))
+        return self.out(
+            attend(self.query(placed), self.key(placed), self.value(x), self.heads, mask, dropout)
+        )
 
 
 class AnchorSelfAttention(nn.Module):
-    """The decoder's first: anchors exchange what they know. What (x) and who (anchors) have projections of their own.
+    """The decoder's first: anchors exchange what they know. What (x) and who (anchors) have
+    projections of their own.
 
     x, anchors: (B, Q, C) → (B, Q, C).
     """
@@ -69,34 +97,57 @@ class AnchorSelfAttention(nn.Module):
     def __init__(self, channels: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.heads, self.dropout = heads, dropout
-        self.query, self.key, self.value, self.out = (nn.Linear(channels, channels) for _ in range(4))
-        self.query_anchor, self.key_anchor = nn.Linear(channels, channels), nn.Linear(channels, channels)
+        self.query, self.key, self.value, self.out = (
+            nn.Linear(channels, channels) for _ in range(4)
+        )
+        self.query_anchor, self.key_anchor = (
+            nn.Linear(channels, channels),
+            nn.Linear(channels, channels),
+        )
 
     def forward(self, x: Tensor, anchors: Tensor) -> Tensor:
         query = self.query(x) + self.query_anchor(anchors)
         key = self.key(x) + self.key_anchor(anchors)
-        return self.out(attend(query, key, self.value(x), self.heads, None, self.dropout if self.training else 0.0))
+        return self.out(
+            attend(
+                query, key, self.value(x), self.heads, None, self.dropout if self.training else 0.0
+            )
+        )
 
 
 class ConditionalCrossAttention(nn.Module):
     """The decoder's second: anchors look at the photo.
 
-    Content and place are set side by side in each head, so that their products add up instead of mixing: a head can
-    look for a place (an edge of the crop) whatever is there. Only the first layer also adds the anchor to the content.
+    Content and place are set side by side in each head, so that their products add up instead of
+    mixing: a head can look for a place (an edge of the crop) whatever is there. Only the first
+        layer also adds the anchor to the content.
 
-    x (B, Q, C), places_sought (B, Q, C): the sine embedding of the reference points, scaled by what the anchor has
-    found so far; memory (B, T, C): the encoder's output; places (B, T, C); anchors (B, Q, C) → (B, Q, C).
+    x (B, Q, C), places_sought (B, Q, C): the sine embedding of the reference points, scaled by what
+        the anchor has
+        found so far; memory (B, T, C): the encoder's output; places (B, T, C); anchors (B, Q, C) →
+        (B, Q, C).
     """
 
     def __init__(self, channels: int, heads: int, dropout: float, first: bool) -> None:
         super().__init__()
         self.heads, self.dropout = heads, dropout
-        self.query, self.key, self.value, self.out = (nn.Linear(channels, channels) for _ in range(4))
-        self.query_place, self.key_place = nn.Linear(channels, channels), nn.Linear(channels, channels)
+        self.query, self.key, self.value, self.out = (
+            nn.Linear(channels, channels) for _ in range(4)
+        )
+        self.query_place, self.key_place = (
+            nn.Linear(channels, channels),
+            nn.Linear(channels, channels),
+        )
         self.query_anchor = nn.Linear(channels, channels) if first else None
 
     def forward(
-        self, x: Tensor, places_sought: Tensor, memory: Tensor, places: Tensor, anchors: Tensor, mask: Tensor | None
+        self,
+        x: Tensor,
+        places_sought: Tensor,
+        memory: Tensor,
+        places: Tensor,
+        anchors: Tensor,
+        mask: Tensor | None,
     ) -> Tensor:
         query, key, key_place = self.query(x), self.key(memory), self.key_place(places)
         if self.query_anchor is not None:
@@ -115,11 +166,15 @@ class FeedForward(nn.Sequential):
     """Each token for itself: C → hidden → C."""
 
     def __init__(self, channels: int, hidden: int, dropout: float) -> None:
-        super().__init__(nn.Linear(channels, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, channels))
+        super().__init__(
+            nn.Linear(channels, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, channels)
+        )
 
 
 class EncoderLayer(nn.Module):
-    """x (B, T, C), places (B, T, C), mask (B, T) → (B, T, C). Normalised after each sum, as in DETR."""
+    """x (B, T, C), places (B, T, C), mask (B, T) → (B, T, C). Normalised after each sum, as in
+    DETR.
+    """
 
     def __init__(self, channels: int, heads: int, hidden: int, dropout: float) -> None:
         super().__init__()
@@ -141,12 +196,22 @@ class DecoderLayer(nn.Module):
         self.exchange = AnchorSelfAttention(channels, heads, dropout)
         self.look = ConditionalCrossAttention(channels, heads, dropout, first)
         self.feed_forward = FeedForward(channels, hidden, dropout)
-        self.norm_exchange, self.norm_look, self.norm_feed_forward = (nn.LayerNorm(channels) for _ in range(3))
+        self.norm_exchange, self.norm_look, self.norm_feed_forward = (
+            nn.LayerNorm(channels) for _ in range(3)
+        )
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, x: Tensor, anchors: Tensor, places_sought: Tensor, memory: Tensor, places: Tensor, mask: Tensor | None
+        self,
+        x: Tensor,
+        anchors: Tensor,
+        places_sought: Tensor,
+        memory: Tensor,
+        places: Tensor,
+        mask: Tensor | None,
     ) -> Tensor:
         x = self.norm_exchange(x + self.dropout(self.exchange(x, anchors)))
-        x = self.norm_look(x + self.dropout(self.look(x, places_sought, memory, places, anchors, mask)))
+        x = self.norm_look(
+            x + self.dropout(self.look(x, places_sought, memory, places, anchors, mask))
+        )
         return self.norm_feed_forward(x + self.dropout(self.feed_forward(x)))

@@ -1,4 +1,6 @@
-"""What the book says about the set predictor's speed. `python -m cropnb.bench --only NAME --record`."""
+"""What the book says about the set predictor's speed.
+`python -m cropnb.bench --only NAME --record`.
+"""
 
 import contextlib
 import io
@@ -19,7 +21,9 @@ PHOTOS, DETECTIONS, EPS = 500, 40, 0.85
 
 
 def against_classification(rounds: int) -> list[float]:
-    """The light model on a photo of 600 × 900 pixels, over torchvision's MobileNetV2 classifying that photo."""
+    """The light model on a photo of 600 × 900 pixels, over torchvision's MobileNetV2 classifying
+    that photo.
+    """
     torch.manual_seed(0)
     model = SetPredictionCropper.light(None).eval()
     model.backbone = backbones.fuse_for_inference(model.backbone)
@@ -35,24 +39,38 @@ def against_classification(rounds: int) -> list[float]:
 
 
 def average_precision_against_coco(rounds: int) -> list[float]:
-    """pycocotools over ours: AP of 40 predictions a photo on 500 photos, one threshold, one area range, one category.
+    """pycocotools over ours: AP of 40 predictions a photo on 500 photos, one threshold, one area
+    range, one category.
 
-    Only its matching and accumulation are timed, not the reading of its dictionaries; ours checks its boxes too.
+    Only its matching and accumulation are timed, not the reading of its dictionaries; ours checks
+    its boxes too.
     """
     predictions, truths = _predictions()
     evaluate = _coco(predictions, truths)
     ours = metrics.average_precision(predictions, truths, EPS, DETECTIONS)
     if abs(ours - evaluate()) > 1e-9:
-        raise CropnbError(f"AP is {ours} here and {evaluate()} by pycocotools: times of different things")
-    return ratios(evaluate, lambda: metrics.average_precision(predictions, truths, EPS, DETECTIONS), rounds)
+        raise CropnbError(
+            f"AP is {ours} here and {evaluate()} by pycocotools: times of different things"
+        )
+    return ratios(
+        evaluate, lambda: metrics.average_precision(predictions, truths, EPS, DETECTIONS), rounds
+    )
 
 
 def matching_share(rounds: int, device: str = "cuda", light: bool = False) -> list[float]:
-    """Matching and smoothing over the training step that they are part of, two photos with a short side of 600."""
+    """Matching and smoothing over the training step that they are part of, two photos with a short
+    side of 600.
+    """
     if device == "cuda" and not torch.cuda.is_available():
-        raise CropnbError("the share of matching in a training step is wanted on a GPU, and there is no CUDA here")
+        raise CropnbError(
+            "the share of matching in a training step is wanted on a GPU, and there is no CUDA here"
+        )
     torch.manual_seed(0)
-    model = SetPredictionCropper.light(None) if light else SetPredictionCropper(weights=None, dilated=True)
+    model = (
+        SetPredictionCropper.light(None)
+        if light
+        else SetPredictionCropper(weights=None, dilated=True)
+    )
     model = model.to(device).train()
     photos = torch.rand(2, 3, 600, 800, device=device)
     labels = _labels(device)
@@ -86,7 +104,10 @@ def _seconds(call, device: str) -> float:
 def _labels(device: str) -> Labels:
     """Two photos with ten good crops and ninety scored ones each, about GAICD's numbers."""
     draw = torch.Generator().manual_seed(0)
-    first, second = 0.3 * torch.rand(2, 90, 2, generator=draw), 0.7 + 0.3 * torch.rand(2, 90, 2, generator=draw)
+    first, second = (
+        0.3 * torch.rand(2, 90, 2, generator=draw),
+        0.7 + 0.3 * torch.rand(2, 90, 2, generator=draw),
+    )
     scored = torch.cat([first, second], dim=-1)
     crops = torch.cat([(first + second) / 2, second - first], dim=-1)[:, :10]
     scores = 1 + 4 * torch.rand(2, 90, generator=draw)
@@ -94,7 +115,9 @@ def _labels(device: str) -> Labels:
 
 
 def _predictions() -> tuple[list[tuple[Tensor, Tensor]], list[Tensor]]:
-    """Good crops of 500 scenes, and forty predictions each: candidates of the photo, a few pixels off."""
+    """Good crops of 500 scenes, and forty predictions each: candidates of the photo, a few pixels
+    off.
+    """
     draw = torch.Generator().manual_seed(0)
     predictions, truths = [], []
     for sample in datasets.load("scenes", "test", form="gaicd_v2", size=PHOTOS).samples:
@@ -102,7 +125,10 @@ def _predictions() -> tuple[list[tuple[Tensor, Tensor]], list[Tensor]]:
         truths.append(boxes[sample.scores > 4])
         chosen = torch.randint(len(boxes), (DETECTIONS,), generator=draw)
         predictions.append(
-            (boxes[chosen] + 3 * torch.rand(DETECTIONS, 4, generator=draw), sample.scores[chosen].double())
+            (
+                boxes[chosen] + 3 * torch.rand(DETECTIONS, 4, generator=draw),
+                sample.scores[chosen].double(),
+            )
         )
     return predictions, truths
 
@@ -118,7 +144,14 @@ def _coco(predictions: list[tuple[Tensor, Tensor]], truths: list[Tensor]):
     def entries(boxes: Tensor, photo: int) -> list[dict]:
         sides = torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], dim=1).tolist()
         return [
-            {"image_id": photo, "category_id": 1, "bbox": box, "area": box[2] * box[3], "iscrowd": 0} for box in sides
+            {
+                "image_id": photo,
+                "category_id": 1,
+                "bbox": box,
+                "area": box[2] * box[3],
+                "iscrowd": 0,
+            }
+            for box in sides
         ]
 
     annotations = [entry for photo, boxes in enumerate(truths) for entry in entries(boxes, photo)]
@@ -133,7 +166,9 @@ def _coco(predictions: list[tuple[Tensor, Tensor]], truths: list[Tensor]):
             "info": {},
             "images": [{"id": photo} for photo in range(len(truths))],
             "categories": [{"id": 1}],
-            "annotations": [{**entry, "id": number} for number, entry in enumerate(annotations, start=1)],
+            "annotations": [
+                {**entry, "id": number} for number, entry in enumerate(annotations, start=1)
+            ],
         }
         truth.createIndex()
         result = truth.loadRes(found)
@@ -156,12 +191,21 @@ MEASURED = {
         against_classification, "times MobileNetV2 classification of the same photo", at_most=4
     ),
     "AP by pycocotools": Ratio(
-        average_precision_against_coco, "times AP by cropnb, 500 photos × 40 boxes", at_least=5, images=PHOTOS
+        average_precision_against_coco,
+        "times AP by cropnb, 500 photos × 40 boxes",
+        at_least=5,
+        images=PHOTOS,
     ),
     "matching and smoothing, light model on a CPU": Ratio(
-        lambda rounds: matching_share(rounds, "cpu", light=True), "of a training step of the whole network", images=2
+        lambda rounds: matching_share(rounds, "cpu", light=True),
+        "of a training step of the whole network",
+        images=2,
     ),
     "matching and smoothing on a GPU": Ratio(
-        matching_share, "of a training step of the whole network", at_most=0.1, images=2, needs_cuda=True
+        matching_share,
+        "of a training step of the whole network",
+        at_most=0.1,
+        images=2,
+        needs_cuda=True,
     ),
 }

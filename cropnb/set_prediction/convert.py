@@ -1,7 +1,7 @@
 """Weights of Conditional DETR as Hugging Face Transformers holds them, under the names that we use.
 
-The authors start from a Conditional DETR trained on COCO. Such a file, if you have one, gives everything but the
-backbone and the head of the 91 classes.
+The authors start from a Conditional DETR trained on COCO. Such a file, if you have one, gives
+everything but the backbone and the head of the 91 classes.
 """
 
 from collections.abc import Mapping
@@ -45,13 +45,19 @@ _WHOLE = {
 
 
 def from_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state of a `ConditionalDetrForObjectDetection` → that of a `SetPredictionCropper`, less the backbone."""
+    """The state of a `ConditionalDetrForObjectDetection` → that of a `SetPredictionCropper`, less
+    the backbone.
+    """
     found = {}
     for name, value in state.items():
         name = name.removeprefix("model.")
         if name.startswith("backbone."):
             continue
-        new = _layer(name) if name.startswith(("encoder.layers.", "decoder.layers.")) else _other(name)
+        new = (
+            _layer(name)
+            if name.startswith(("encoder.layers.", "decoder.layers."))
+            else _other(name)
+        )
         found["anchors" if new == "anchors.weight" else new] = value
     return found
 

@@ -1,4 +1,6 @@
-"""Asking the set predictor for crops: it proposes all of its anchors' boxes, each with its validity."""
+"""Asking the set predictor for crops: it proposes all of its anchors' boxes, each with its
+validity.
+"""
 
 import copy
 from pathlib import Path
@@ -15,14 +17,17 @@ LEAST = 1.0  # pixels that a proposed crop is wide and high at least
 
 
 class SetCropper:
-    """A trained network, its batch normalisations folded into the convolutions, ready to propose crops.
+    """A trained network, its batch normalisations folded into the convolutions, ready to propose
+    crops.
 
     The network sees the photo at the short side that it was trained with, which its card tells.
     """
 
     name = "set_prediction"
 
-    def __init__(self, model: SetPredictionCropper, card: dict, device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self, model: SetPredictionCropper, card: dict, device: str | torch.device = "cpu"
+    ) -> None:
         self.card, self.device = card, torch.device(device)
         self.side = int(card["profile"]["test_side"])
         self.model = copy.deepcopy(model).eval()
@@ -32,13 +37,16 @@ class SetCropper:
 
     @torch.inference_mode()
     def propose(self, image: Tensor, aspect: float | None = None) -> tuple[Tensor, Tensor]:
-        """A photo (3, H, W) in 0…1 → 90 boxes (Q, 4) in its pixels and their validities (Q,), the most valid first.
+        """A photo (3, H, W) in 0…1 → 90 boxes (Q, 4) in its pixels and their validities (Q,), the
+        most valid first.
 
-        The network is free of ratios: of a required one (width / height) it gives the largest window of that ratio in
-        each of its crops, centred there.
+        The network is free of ratios: of a required one (width / height) it gives the largest
+        window of that ratio in each of its crops, centred there.
         """
         height, width = image.shape[-2:]
-        photo = resize_to(image.to(self.device), self.side)[None].contiguous(memory_format=torch.channels_last)
+        photo = resize_to(image.to(self.device), self.side)[None].contiguous(
+            memory_format=torch.channels_last
+        )
         (found,) = ranked(self.model(photo))
         boxes = _in_pixels(found.corners, width, height)
         return (boxes if aspect is None else windows_within(boxes, aspect)), found.validity
@@ -53,7 +61,9 @@ def windows_within(boxes: Tensor, aspect: float) -> Tensor:
 
 
 def _in_pixels(corners: Tensor, width: int, height: int) -> Tensor:
-    """Corners (N, 4) divided by the sides → pixels, each box at least a pixel wide and high and inside the photo."""
+    """Corners (N, 4) divided by the sides → pixels, each box at least a pixel wide and high and
+    inside the photo.
+    """
     size = corners.new_tensor([width, height])
     first = torch.minimum((corners[:, :2] * size).clamp(min=0), size - LEAST)
     second = torch.minimum(torch.maximum(corners[:, 2:] * size, first + LEAST), size)
@@ -63,7 +73,8 @@ def _in_pixels(corners: Tensor, width: int, height: int) -> Tensor:
 def load_cropper(weights: str | Path | None = None, device: str = "cpu") -> SetCropper:
     """The light model with trained weights, those of `weights` or those that come with the method.
 
-    Raises `WeightsUnavailable` without weights, `CheckpointError` for those of another method or another model.
+    Raises `WeightsUnavailable` without weights, `CheckpointError` for those of another method or
+    another model.
     """
     model = SetPredictionCropper.light(None)
     return SetCropper(model, croppers.load_trained("set_prediction", model, weights), device)

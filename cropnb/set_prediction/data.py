@@ -17,8 +17,9 @@ from cropnb.images import resize_short_side, short_side_size
 from cropnb.set_prediction.losses import Labels
 from cropnb.set_prediction.model import SetPredictionCropper, pad, to_centred
 
-# Sec. 4.3: good crops have a higher score than four in GAICD and than two in CPC. CPC's scores as the dataset gives
-# them, and those of the scenes in its form, average 0.66 and hardly reach two; there the best fifth of crops counts.
+# Sec. 4.3: good crops have a higher score than four in GAICD and than two in CPC. CPC's scores as
+# the dataset gives them, and those of the scenes in its form, average 0.66 and hardly reach two;
+# there the best fifth of crops counts.
 GOOD = {"gaicd": 4.0, "gaicd_v2": 4.0, "cpc": 1.2}
 LONG_SIDE = 1333  # pixels at most, as the multi-scale augmentation of DETR has it
 
@@ -26,7 +27,8 @@ LONG_SIDE = 1333  # pixels at most, as the multi-scale augmentation of DETR has 
 def good_crops(scores: Tensor, threshold: float = 4.0, at_least: bool = False) -> Tensor:
     """Which candidates are good: scores (N,) → booleans (N,).
 
-    Above the threshold (Sec. 4.3), or with `at_least` from it on (Sec. 3.2). Where none is, those of the highest score
+    Above the threshold (Sec. 4.3), or with `at_least` from it on (Sec. 3.2). Where none is, those
+    of the highest score
     are: every photo teaches something. Raises CropnbError where there are no scores.
     """
     if not len(scores):
@@ -38,9 +40,9 @@ def good_crops(scores: Tensor, threshold: float = 4.0, at_least: bool = False) -
 class CropPhotos:
     """A dataset's photos as bytes with the given short side, their good crops, and all scored ones.
 
-    A photo is read when it is first asked for: a run on features that were computed before asks for none. A dataset
-    of true boxes, such as FLMS, has these as good crops and no scores. Boxes are divided by the sides of the photo, so
-    that they hold at every size.
+    A photo is read when it is first asked for: a run on features that were computed before asks for
+    none. A dataset of true boxes, such as FLMS, has these as good crops and no scores. Boxes are
+    divided by the sides of the photo, so that they hold at every size.
     """
 
     def __init__(
@@ -79,11 +81,15 @@ class CropPhotos:
     def labels(self, batch: Sequence[int], mirrored: Sequence[bool] | None = None) -> Labels:
         """What is known about a batch of photos."""
         turns = mirrored or [False] * len(batch)
-        crops = [mirror(self.crops[i]) if turn else self.crops[i] for i, turn in zip(batch, turns, strict=True)]
+        crops = [
+            mirror(self.crops[i]) if turn else self.crops[i]
+            for i, turn in zip(batch, turns, strict=True)
+        ]
         if not self.scores:
             return Labels(crops)
         scored = [
-            mirror_corners(self.scored[i]) if turn else self.scored[i] for i, turn in zip(batch, turns, strict=True)
+            mirror_corners(self.scored[i]) if turn else self.scored[i]
+            for i, turn in zip(batch, turns, strict=True)
         ]
         return Labels(crops, scored, [self.scores[i] for i in batch])
 
@@ -95,7 +101,8 @@ class CropPhotos:
 class FrozenFeatures:
     """The maps of a backbone that isn't trained, computed once for each photo and its mirror image.
 
-    cache: a file to keep them in for later runs; it has to be of the same photos and the same backbone.
+    cache: a file to keep them in for later runs; it has to be of the same photos and the same
+        backbone.
     """
 
     def __init__(
@@ -111,35 +118,50 @@ class FrozenFeatures:
         if cache is not None and cache.exists():
             kept = load_file(cache)
             if len(kept) == len(photos) * len(turns):
-                self._kept = {(int(name[:-1]), name[-1] == "m"): value for name, value in kept.items()}
+                self._kept = {
+                    (int(name[:-1]), name[-1] == "m"): value for name, value in kept.items()
+                }
                 return
         model.eval()
         with torch.inference_mode():
-            for index in tqdm(range(len(photos)), desc="features", unit="photo", disable=not progress):
+            for index in tqdm(
+                range(len(photos)), desc="features", unit="photo", disable=not progress
+            ):
                 for turn in turns:
                     self._kept[index, turn] = model.features(photos.photo(index, turn)).half()
         if cache is not None:
-            names = {f"{index}{'m' if turn else '-'}": value for (index, turn), value in self._kept.items()}
+            names = {
+                f"{index}{'m' if turn else '-'}": value
+                for (index, turn), value in self._kept.items()
+            }
             training.save_weights(cache, names, {"method": "features"})
 
     def __call__(self, index: int, mirrored: bool = False) -> Tensor:
         """(1, C, h, w) in single precision."""
         return self._kept[index, mirrored].float()
 
-    def batch(self, batch: Sequence[int], mirrored: Sequence[bool] | None = None) -> tuple[Tensor, Tensor | None]:
+    def batch(
+        self, batch: Sequence[int], mirrored: Sequence[bool] | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """Several photos of any size, padded: (B, C, h, w) and their mask."""
-        return pad([self(i, turn) for i, turn in zip(batch, mirrored or [False] * len(batch), strict=True)])
+        return pad(
+            [self(i, turn) for i, turn in zip(batch, mirrored or [False] * len(batch), strict=True)]
+        )
 
 
 def resize_to(image: Tensor, short_side: int) -> Tensor:
-    """A photo (3, H, W) with this short side, and a long one of 1333 pixels at most, as DETR resizes."""
+    """A photo (3, H, W) with this short side, and a long one of 1333 pixels at most, as DETR
+    resizes.
+    """
     height, width = image.shape[-2:]
     longest = max(short_side_size(width, height, short_side))
     return resize_short_side(image, min(short_side, short_side * LONG_SIDE // longest)).clamp(0, 1)
 
 
 def change_colours(photo: Tensor, draw: torch.Generator) -> Tensor:
-    """Contrast and saturation between one half and one and a half, as GAIC trains (Sec. 4.3 refers to it)."""
+    """Contrast and saturation between one half and one and a half, as GAIC trains (Sec. 4.3 refers
+    to it).
+    """
     contrast, saturation = (0.5 + torch.rand(2, generator=draw)).tolist()
     return functional.adjust_saturation(functional.adjust_contrast(photo, contrast), saturation)
 
@@ -156,10 +178,21 @@ def mirror(centred: Tensor) -> Tensor:
     return torch.stack([1 - x, y, width, height], dim=-1)
 
 
-def rate_groups(model: nn.Module, backbone: nn.Module, rate: float, backbone_rate: float | None) -> list[dict]:
-    """Two groups of parameters: the backbone's, at a lower rate, and all others. A frozen backbone is left out."""
+def rate_groups(
+    model: nn.Module, backbone: nn.Module, rate: float, backbone_rate: float | None
+) -> list[dict]:
+    """Two groups of parameters: the backbone's, at a lower rate, and all others. A frozen backbone
+    is left out.
+    """
     own = {id(parameter) for parameter in backbone.parameters()}
-    groups = [{"params": [p for p in model.parameters() if id(p) not in own and p.requires_grad], "lr": rate}]
+    groups = [
+        {
+            "params": [p for p in model.parameters() if id(p) not in own and p.requires_grad],
+            "lr": rate,
+        }
+    ]
     if backbone_rate is not None:
-        groups.append({"params": [p for p in backbone.parameters() if p.requires_grad], "lr": backbone_rate})
+        groups.append(
+            {"params": [p for p in backbone.parameters() if p.requires_grad], "lr": backbone_rate}
+        )
     return groups

@@ -1,4 +1,6 @@
-"""Runs of the set predictor on one dataset: features computed once, a folder a run, predictions kept for the tables."""
+"""Runs of the set predictor on one dataset: features computed once, a folder a run, predictions
+kept for the tables.
+"""
 
 import json
 from dataclasses import asdict
@@ -14,13 +16,18 @@ from cropnb.set_prediction.fitting import EPOCH_COLUMNS, Found, fit, predict, pr
 from cropnb.set_prediction.model import SetPredictionCropper
 from cropnb.set_prediction.recipe import VARIANTS, Profile
 
-RESULT_FILE, WEIGHTS_FILE, PREDICTIONS_FILE = "result.json", "weights.safetensors", "predictions.safetensors"
+RESULT_FILE, WEIGHTS_FILE, PREDICTIONS_FILE = (
+    "result.json",
+    "weights.safetensors",
+    "predictions.safetensors",
+)
 ANCHORS_FILE = "anchors.safetensors"
 METHOD = "set_prediction"
 
 
 class Experiment:
-    """One dataset, one profile, one device; `run` trains one variant with one seed and keeps what it predicts.
+    """One dataset, one profile, one device; `run` trains one variant with one seed and keeps what
+    it predicts.
 
     form: of the scenes, where the dataset is "scenes"; of a real dataset it is its own.
     """
@@ -35,7 +42,12 @@ class Experiment:
         out: str | Path | None = "runs",
         progress: bool = True,
     ) -> None:
-        self.dataset, self.profile_name, self.profile, self.progress = dataset, profile_name, profile, progress
+        self.dataset, self.profile_name, self.profile, self.progress = (
+            dataset,
+            profile_name,
+            profile,
+            progress,
+        )
         self.device = torch.device(device)
         self.parts = datasets.splits(
             dataset, form, profile.train_photos, profile.validation_photos, profile.test_photos
@@ -46,7 +58,9 @@ class Experiment:
         self._frozen: dict[int, FrozenFeatures] = {}
 
     def photos(self, part: int, at_least: bool = False) -> CropPhotos:
-        """Training (0), validation (1) or test photos (2). at_least: good crops from the threshold on."""
+        """Training (0), validation (1) or test photos (2). at_least: good crops from the threshold
+        on.
+        """
         if (part, at_least) not in self._photos:
             # Training photos are resized at each step where their size is drawn, the others once.
             whole = self.profile.backbone_rate is not None and part == 0
@@ -55,12 +69,20 @@ class Experiment:
         return self._photos[part, at_least]
 
     def frozen(self, model: SetPredictionCropper, part: int) -> FrozenFeatures | None:
-        """Maps of the backbone as it starts, the same for every variant and seed; None where it is trained."""
+        """Maps of the backbone as it starts, the same for every variant and seed; None where it is
+        trained.
+        """
         if self.profile.backbone_rate is not None:
             return None
         if part not in self._frozen:
-            cache = self.out / f"features-{('train', 'val', 'test')[part]}.safetensors" if self.out else None
-            self._frozen[part] = FrozenFeatures(model, self.photos(part), part == 0, self.progress, cache)
+            cache = (
+                self.out / f"features-{('train', 'val', 'test')[part]}.safetensors"
+                if self.out
+                else None
+            )
+            self._frozen[part] = FrozenFeatures(
+                model, self.photos(part), part == 0, self.progress, cache
+            )
         return self._frozen[part]
 
     def folder(self, variant: str, seed: int) -> Path | None:
@@ -70,17 +92,21 @@ class Experiment:
     def run(
         self, name: str, seed: int, init: str = "imagenet", max_steps: int | None = None
     ) -> tuple[SetPredictionCropper, dict, list[Found]]:
-        """Train one variant, or continue it. Returns the model, its result and its predictions for the test photos.
+        """Train one variant, or continue it. Returns the model, its result and its predictions for
+        the test photos.
 
-        The result holds what a ledger row needs, the losses by epoch, and under `epochs` the scores (epochs, 2,
-        columns) of the validation and the test photos after each epoch. `max_steps` stops early, for a run in pieces.
+        The result holds what a ledger row needs, the losses by epoch, and under `epochs` the scores
+        (epochs, 2, columns) of the validation and the test photos after each epoch. `max_steps`
+        stops early, for a run in pieces.
         """
         variant = VARIANTS[name]
         torch.manual_seed(seed)
         model = self.profile.build("imagenet" if init == "imagenet" else None).to(self.device)
         folder = self.folder(name, seed)
         identity = {"method": METHOD, "dataset": self.dataset, "form": self.form, "init": init}
-        checks = [(self.photos(part, variant.at_least), self.frozen(model, part)) for part in (1, 2)]
+        checks = [
+            (self.photos(part, variant.at_least), self.frozen(model, part)) for part in (1, 2)
+        ]
         history, trainee = fit(
             model,
             variant,
@@ -106,20 +132,29 @@ class Experiment:
             "device": program.device_name(self.device),
             "commit": ledger.current_commit(),
             "config_hash": training.fingerprint(config),
-            "loss": [float(part.mean()) for part in history.column("loss").split(-(-len(self.parts[0]) // batch))],
+            "loss": [
+                float(part.mean())
+                for part in history.column("loss").split(-(-len(self.parts[0]) // batch))
+            ],
             "epoch_columns": EPOCH_COLUMNS,
             "epochs": trainee.epochs[trainee.epochs[..., 0].isfinite().all(-1)].tolist(),
         }
         found = predict(model, *checks[1])
         if folder is not None:
-            training.save_weights(folder / WEIGHTS_FILE, model.state_dict(), {"method": METHOD, "variant": name})
+            training.save_weights(
+                folder / WEIGHTS_FILE, model.state_dict(), {"method": METHOD, "variant": name}
+            )
             result["checkpoint_hash"] = training.file_hash(folder / WEIGHTS_FILE)
             keep = {"corners": torch.stack([f.corners for f in found])}
             keep["validity"] = torch.stack([f.validity for f in found])
-            training.save_weights(folder / PREDICTIONS_FILE, keep, {"method": METHOD, "variant": name})
+            training.save_weights(
+                folder / PREDICTIONS_FILE, keep, {"method": METHOD, "variant": name}
+            )
             moved = {"starts": trainee.starts, "crops": trainee.crops}
             training.save_weights(folder / ANCHORS_FILE, moved, {"method": METHOD, "variant": name})
-            ledger.write_atomically(folder / RESULT_FILE, (json.dumps(result, indent=1) + "\n").encode())
+            ledger.write_atomically(
+                folder / RESULT_FILE, (json.dumps(result, indent=1) + "\n").encode()
+            )
         return model, result, found
 
     def start(self, name: str, seed: int, init: str = "imagenet") -> SetPredictionCropper:
@@ -139,7 +174,9 @@ class Experiment:
         """Result and predictions of a run that is finished. CheckpointError when there is none."""
         folder = self.folder(name, seed)
         if folder is None or not (folder / PREDICTIONS_FILE).exists():
-            raise CheckpointError(f"{name}, seed {seed}: no finished run in {folder}; train it first")
+            raise CheckpointError(
+                f"{name}, seed {seed}: no finished run in {folder}; train it first"
+            )
         kept = load_file(folder / PREDICTIONS_FILE)
         result = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
         return result, [Found(*one) for one in zip(kept["corners"], kept["validity"], strict=True)]

@@ -8,7 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from cropnb import metrics
-from cropnb.set_prediction.data import CropPhotos, FrozenFeatures, change_colours, mirror, rate_groups, resize_to
+from cropnb.set_prediction.data import (
+    CropPhotos,
+    FrozenFeatures,
+    change_colours,
+    mirror,
+    rate_groups,
+    resize_to,
+)
 from cropnb.set_prediction.losses import set_loss
 from cropnb.set_prediction.model import Predictions, SetPredictionCropper, pad, to_corners
 from cropnb.set_prediction.recipe import Profile, Variant
@@ -23,25 +30,30 @@ EPOCH_COLUMNS = ("AP 0.85, K = 10", "ACC 1/5, 0.85", "ACC 1/10, 0.85")
 
 @dataclass
 class Found:
-    """What the model predicts for one photo: corners (Q, 4) divided by the sides, and validities (Q,), best first."""
+    """What the model predicts for one photo: corners (Q, 4) divided by the sides, and validities
+    (Q,), best first.
+    """
 
     corners: Tensor
     validity: Tensor
 
 
 class Trainee(nn.Module):
-    """The model, its momentum-averaged teacher if it has one, and where the run stands: all that a resume needs."""
+    """The model, its momentum-averaged teacher if it has one, and where the run stands: all that a
+    resume needs.
+    """
 
     def __init__(self, model: SetPredictionCropper, variant: Variant, epochs: int) -> None:
         super().__init__()
         self.model = model
         self.teacher = Teacher(model, variant.teacher) if variant.teacher else None
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
-        # What each epoch reached on the validation and on the test photos. The latter is never chosen by: the audit
-        # asks what choosing by it would have been worth.
+        # What each epoch reached on the validation and on the test photos. The latter is never
+        # chosen by: the audit asks what choosing by it would have been worth.
         self.register_buffer("epochs", torch.full((epochs, 2, len(EPOCH_COLUMNS)), torch.nan))
-        # How the anchors move: before training and after each epoch, where they start from, and what they make of the
-        # first validation photos: x1, y1, x2, y2, divided by the sides, and the validity.
+        # How the anchors move: before training and after each epoch, where they start from, and
+        # what they make of the first validation photos: x1, y1, x2, y2, divided by the sides, and
+        # the validity.
         anchors = len(model.anchors)
         self.register_buffer("starts", torch.full((epochs + 1, anchors, 4), torch.nan))
         self.register_buffer("crops", torch.full((epochs + 1, LOOKED_AT, anchors, 5), torch.nan))
@@ -54,7 +66,9 @@ class Trainee(nn.Module):
         for index in range(min(LOOKED_AT, len(photos))):
             maps = self.model.features(photos.photo(index)) if frozen is None else frozen(index)
             seen = self.model.from_features(maps)
-            self.crops[epoch, index] = torch.cat([seen.corners[0], seen.validity[0, :, None]], dim=-1)
+            self.crops[epoch, index] = torch.cat(
+                [seen.corners[0], seen.validity[0, :, None]], dim=-1
+            )
 
 
 def fit(
@@ -72,7 +86,8 @@ def fit(
 ) -> tuple[History, Trainee]:
     """Train `model` in place.
 
-    checks: the validation photos, then the test photos, each with their features where the backbone is frozen.
+    checks: the validation photos, then the test photos, each with their features where the backbone
+        is frozen.
     identity: names data and model, so that a run is never continued with another's weights.
     """
     epochs, tenth_after = profile.schedule(variant)
@@ -90,7 +105,9 @@ def fit(
         turns = torch.randint(2, (len(batch),), generator=draw).bool().tolist()
         maps, mask = _maps(model, photos, frozen, batch, turns, profile.short_sides, draw)
         taught = _teach(trainee, maps, mask, start)
-        parts = set_loss(model.from_features(maps, mask), photos.labels(batch, turns), variant.smoothing, taught)
+        parts = set_loss(
+            model.from_features(maps, mask), photos.labels(batch, turns), variant.smoothing, taught
+        )
         # A history has the same columns at each step, also before distillation begins.
         return {**parts, "distilled": parts.get("distilled", torch.zeros_like(parts["loss"]))}
 
@@ -121,7 +138,12 @@ def fit(
             seed,
         ),
         folder,
-        identity={**identity, "profile": asdict(profile), "variant": asdict(variant), "optimizer": "AdamW"},
+        identity={
+            **identity,
+            "profile": asdict(profile),
+            "variant": asdict(variant),
+            "optimizer": "AdamW",
+        },
         validate=validate if checks else None,
         progress=progress,
         max_steps=max_steps,
@@ -130,8 +152,12 @@ def fit(
     return history, trainee
 
 
-def prepare(model: SetPredictionCropper, photos: CropPhotos, profile: Profile) -> SetPredictionCropper:
-    """The model as training starts: its anchors laid where good crops lie, where the profile asks for it."""
+def prepare(
+    model: SetPredictionCropper, photos: CropPhotos, profile: Profile
+) -> SetPredictionCropper:
+    """The model as training starts: its anchors laid where good crops lie, where the profile asks
+    for it.
+    """
     if profile.start_from_crops:
         crops = torch.cat(photos.crops)
         model.start_from(torch.cat([crops, mirror(crops)]), len(crops) / len(photos))
@@ -179,7 +205,9 @@ def predict(
     side: int | None = None,
     batch_size: int = 16,
 ) -> list[Found]:
-    """The crops of every photo, the most valid first. side: the short side of the photos, if not as they are."""
+    """The crops of every photo, the most valid first. side: the short side of the photos, if not as
+    they are.
+    """
     model.eval()
     found: list[Found] = []
     for first in range(0, len(photos), batch_size):
@@ -187,23 +215,33 @@ def predict(
         if frozen is not None:
             maps, mask = frozen.batch(batch)
         else:
-            sized = (photos.photo(i)[0] if side is None else resize_to(photos.photo(i)[0], side) for i in batch)
+            sized = (
+                photos.photo(i)[0] if side is None else resize_to(photos.photo(i)[0], side)
+                for i in batch
+            )
             maps, mask = pad([model.features(photo[None]) for photo in sized])
         found += ranked(model.from_features(maps, mask))
     return found
 
 
 def ranked(predictions: Predictions) -> list[Found]:
-    """The last layer's crops of each photo, the most valid first, on the CPU. Of equal validity the first anchor."""
+    """The last layer's crops of each photo, the most valid first, on the CPU. Of equal validity the
+    first anchor.
+    """
     validity, order = predictions.validity.float().cpu().sort(dim=1, descending=True, stable=True)
     corners = predictions.corners.float().cpu()
     return [Found(corners[i][order[i]], validity[i]) for i in range(len(validity))]
 
 
 def set_accuracy(found: Sequence[Found], photos: CropPhotos, count: int, eps: float) -> Tensor:
-    """Equation 7 for each photo, (photos,): whether one of the first `count` crops comes near the best labelled one."""
+    """Equation 7 for each photo, (photos,): whether one of the first `count` crops comes near the
+    best labelled one.
+    """
     return torch.stack(
-        [metrics.set_acc_1n(one.corners, photos.best(i).cpu(), count, eps) for i, one in enumerate(found)]
+        [
+            metrics.set_acc_1n(one.corners, photos.best(i).cpu(), count, eps)
+            for i, one in enumerate(found)
+        ]
     )
 
 
@@ -222,4 +260,7 @@ def epoch_scores(found: Sequence[Found], photos: CropPhotos) -> list[float]:
     precision = metrics.average_precision(detections(found), truths(photos), 0.85, 10)
     if not photos.scores:
         return [precision, float("nan"), float("nan")]
-    return [precision, *(float(set_accuracy(found, photos, count, 0.85).mean()) for count in COUNTS)]
+    return [
+        precision,
+        *(float(set_accuracy(found, photos, count, 0.85).mean()) for count in COUNTS),
+    ]

@@ -1,4 +1,6 @@
-"""What is minimised: equation 3 under the best matching, at every layer of the decoder, with smoothed labels."""
+"""What is minimised: equation 3 under the best matching, at every layer of the decoder, with
+smoothed labels.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,23 +37,32 @@ class Labels:
 
 
 def match_layers(predictions: Predictions, crops: Sequence[Tensor]) -> Match:
-    """The matching of every decoder layer at once: layer l of photo b is photo l · B + b of the match."""
+    """The matching of every decoder layer at once: layer l of photo b is photo l · B + b of the
+    match.
+    """
     return hungarian_match(
-        predictions.logits.flatten(0, 1), predictions.boxes.flatten(0, 1), [*crops] * len(predictions.logits)
+        predictions.logits.flatten(0, 1),
+        predictions.boxes.flatten(0, 1),
+        [*crops] * len(predictions.logits),
     )
 
 
 def validity_labels(
     predictions: Predictions, match: Match, labels: Labels, smoothing: Smoothing | None = None
 ) -> Tensor:
-    """(L, B, Q): 1 for the matched anchors; for the others 0, or with `smoothing` what their neighbours are worth."""
+    """(L, B, Q): 1 for the matched anchors; for the others 0, or with `smoothing` what their
+    neighbours are worth.
+    """
     shape = predictions.logits.shape
     if smoothing is None or smoothing.mu == 0 or not labels.scores:
         found = torch.zeros(shape, device=predictions.logits.device)
     else:
-        scored = pad_sequence(list(labels.scored), batch_first=True)  # (B, N, 4), empty boxes at the end
+        # (B, N, 4), empty boxes at the end
+        scored = pad_sequence(list(labels.scored), batch_first=True)
         scores = pad_sequence(list(labels.scores), batch_first=True)
-        found = smooth_labels(to_corners(predictions.boxes.detach().float()), scored, scores, smoothing)
+        found = smooth_labels(
+            to_corners(predictions.boxes.detach().float()), scored, scores, smoothing
+        )
     found = found.flatten(0, 1)
     found[match.photo, match.anchor] = 1.0
     return found.view(shape)
@@ -68,11 +79,13 @@ def set_loss(
     smoothing: equation 4 for the unmatched anchors; None keeps the hard labels.
     taught: validities (L, B, Q) of the momentum-averaged model, for the second term of equation 6.
 
-    Returns scalars: `regression` (L1), `overlap` (1 − generalised IoU), `validity` (focal), `distilled` where taught,
-    and their weighted sum `loss`.
+    Returns scalars: `regression` (L1), `overlap` (1 − generalised IoU), `validity` (focal),
+    `distilled` where taught, and their weighted sum `loss`.
     """
     match = match_layers(predictions, labels.crops)
-    crops = torch.cat([part.to(predictions.boxes) for part in labels.crops] * len(predictions.logits))[match.crop]
+    crops = torch.cat(
+        [part.to(predictions.boxes) for part in labels.crops] * len(predictions.logits)
+    )[match.crop]
     boxes = predictions.boxes.flatten(0, 1)[match.photo, match.anchor]  # (P, 4)
     count = max(sum(map(len, labels.crops)), 1)
     target = validity_labels(predictions, match, labels, smoothing)
@@ -84,4 +97,7 @@ def set_loss(
     if taught is not None:
         parts["distilled"] = focal_loss(predictions.logits.float(), taught).sum() / count
     focal = parts["validity"] + parts.get("distilled", 0.0)
-    return {"loss": parts["regression"] + LAMBDA_IOU * parts["overlap"] + LAMBDA_FOCAL * focal, **parts}
+    return {
+        "loss": parts["regression"] + LAMBDA_IOU * parts["overlap"] + LAMBDA_FOCAL * focal,
+        **parts,
+    }

@@ -11,13 +11,15 @@ from torch.nn import functional
 from cropnb.errors import BoxError, CropnbError
 from cropnb.set_prediction.model import to_corners
 
-LAMBDA_IOU = LAMBDA_FOCAL = 0.4  # Sec. 4.3; the focal weight is called λ_bce in the text below equation 3
+# Sec. 4.3; the focal weight is called λ_bce in the text below equation 3
+LAMBDA_IOU = LAMBDA_FOCAL = 0.4
 ALPHA, GAMMA = 0.25, 2.0  # of the focal loss, as in Conditional DETR; the paper gives none
 
 
 @dataclass
 class Match:
-    """P pairs of a set of photos: anchor `anchor[p]` of photo `photo[p]` answers for `crop[p]`, (P,) int64 each.
+    """P pairs of a set of photos: anchor `anchor[p]` of photo `photo[p]` answers for `crop[p]`,
+    (P,) int64 each.
 
     Crops are numbered through all photos, in the order in which they were given.
     """
@@ -30,7 +32,8 @@ class Match:
 def generalized_iou(a: Tensor, b: Tensor) -> Tensor:
     """Generalised IoU (...), −1…1, of corner boxes (..., 4) that broadcast.
 
-    As `cropnb.boxes.generalized_iou`, less its checks, which would make a GPU wait in each training step.
+    As `cropnb.boxes.generalized_iou`, less its checks, which would make a GPU wait in each training
+    step.
     """
     size_a, size_b = a[..., 2:] - a[..., :2], b[..., 2:] - b[..., :2]
     shared = torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])
@@ -40,22 +43,32 @@ def generalized_iou(a: Tensor, b: Tensor) -> Tensor:
     return intersection / union.clamp(min=1e-9) - (hull - union) / hull.clamp(min=1e-9)
 
 
-def focal_loss(logits: Tensor, labels: Tensor, alpha: float = ALPHA, gamma: float = GAMMA) -> Tensor:
-    """The focal loss (...) of validity logits (...) for labels (...) in 0…1, hard or soft; nothing is summed.
+def focal_loss(
+    logits: Tensor, labels: Tensor, alpha: float = ALPHA, gamma: float = GAMMA
+) -> Tensor:
+    """The focal loss (...) of validity logits (...) for labels (...) in 0…1, hard or soft; nothing
+    is summed.
 
-    With p = sigmoid(logit) and v the label: cross entropy × |what p misses of v|^γ × (α v + (1 − α)(1 − v)).
+    With p = sigmoid(logit) and v the label: cross entropy × |what p misses of v|^γ × (α v + (1 −
+    α)(1 − v)).
     """
     p = logits.sigmoid()
     missed = 1 - (p * labels + (1 - p) * (1 - labels))
     weight = alpha * labels + (1 - alpha) * (1 - labels)
-    return weight * missed**gamma * functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+    return (
+        weight
+        * missed**gamma
+        * functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+    )
 
 
 def focal_minimum(labels: Tensor, gamma: float = GAMMA, steps: int = 10_000) -> Tensor:
-    """The validity (...), 0…1, at which the focal loss of a label (...) is least: where training pushes an anchor.
+    """The validity (...), 0…1, at which the focal loss of a label (...) is least: where training
+    pushes an anchor.
 
-    For hard labels and for 0.5 it is the label itself. Any other soft label is overshot: 0.3 means 0.12 and 0.9 means
-    0.99 with γ = 2, for the factor |miss|^γ rewards certainty. α only scales the loss.
+    For hard labels and for 0.5 it is the label itself. Any other soft label is overshot: 0.3 means
+    0.12 and 0.9 means 0.99 with γ = 2, for the factor |miss|^γ rewards certainty. α only scales the
+    loss.
     """
     p = torch.arange(steps + 1, dtype=torch.float64) / steps
     v = labels.double().unsqueeze(-1)
@@ -71,8 +84,8 @@ def matching_costs(logits: Tensor, boxes: Tensor, crops: Tensor) -> Tensor:
     logits (..., Q), boxes (..., Q, 4), crops (..., M, 4), both as `centred_norm` → (..., Q, M).
 
     An anchor that is matched owes the focal loss of v = 1 and no longer that of
-    v = 0; so the cost holds their difference, and the sum over pairs is equation 2's sum over all anchors, less what
-    doesn't depend on the matching.
+    v = 0; so the cost holds their difference, and the sum over pairs is equation 2's sum over all
+    anchors, less what doesn't depend on the matching.
     """
     one, none = torch.ones_like(logits), torch.zeros_like(logits)
     focal = focal_loss(logits, one) - focal_loss(logits, none)  # (..., Q)
@@ -84,12 +97,16 @@ def matching_costs(logits: Tensor, boxes: Tensor, crops: Tensor) -> Tensor:
 
 @torch.no_grad()
 def hungarian_match(logits: Tensor, boxes: Tensor, crops: Sequence[Tensor]) -> Match:
-    """Equation 2: the assignment of good crops to anchors with the least sum of costs, for each photo of a batch.
+    """Equation 2: the assignment of good crops to anchors with the least sum of costs, for each
+    photo of a batch.
 
-    logits (B, Q), boxes (B, Q, 4), crops: for each photo (M_b, 4), as `centred_norm`; M_b may be 0. All costs are one
-    tensor that is brought to the CPU once, where SciPy's `linear_sum_assignment` solves each photo.
+    logits (B, Q), boxes (B, Q, 4), crops: for each photo (M_b, 4), as `centred_norm`; M_b may be 0.
+        All costs are one
+        tensor that is brought to the CPU once, where SciPy's `linear_sum_assignment` solves each
+        photo.
 
-    Raises BoxError for crops of another shape or more of them than anchors, CropnbError for costs that aren't finite.
+    Raises BoxError for crops of another shape or more of them than anchors, CropnbError for costs
+    that aren't finite.
     """
     check_crops(crops, *logits.shape)
     counts = [len(part) for part in crops]
@@ -105,19 +122,29 @@ def hungarian_match(logits: Tensor, boxes: Tensor, crops: Sequence[Tensor]) -> M
             ) from error
         first = sum(counts[:photo])
         pairs += zip([photo] * count, anchors.tolist(), (first + chosen).tolist(), strict=True)
-    photo, anchor, crop = torch.tensor(pairs, dtype=torch.long).reshape(-1, 3).to(logits.device).unbind(1)
+    photo, anchor, crop = (
+        torch.tensor(pairs, dtype=torch.long).reshape(-1, 3).to(logits.device).unbind(1)
+    )
     return Match(photo, anchor, crop)
 
 
 def check_crops(crops: Sequence[Tensor], photos: int, anchors: int) -> None:
     """BoxError unless there is a tensor (M, 4) of at most `anchors` crops for each photo."""
     if len(crops) != photos:
-        raise BoxError(f"there are crops of {len(crops)} photos and predictions for {photos}: one entry each a photo")
+        raise BoxError(
+            f"there are crops of {len(crops)} photos and predictions for {photos}: one entry each "
+            "a photo"
+        )
     for index, part in enumerate(crops):
         if part.ndim != 2 or part.shape[-1] != 4:
-            raise BoxError(f"crops of photo {index} have the shape {tuple(part.shape)}: give (M, 4), M may be 0")
+            raise BoxError(
+                f"crops of photo {index} have the shape {tuple(part.shape)}: give (M, 4), M may "
+                "be 0"
+            )
         if len(part) > anchors:
             raise BoxError(
-                f"photo {index} has {len(part)} good crops and there are {anchors} anchors: equation 1 pads "
-                "the crops to the anchors, so ask for a higher score or build the model with more anchors"
+                f"photo {index} has {len(part)} good crops and there are {anchors} anchors: "
+                "equation 1 pads "
+                "the crops to the anchors, so ask for a higher score or build the model with more "
+                "anchors"
             )

@@ -1,4 +1,6 @@
-"""The set predictor (Sec. 3.3): a backbone, a conditional encoder and decoder, 90 learnable anchors, two heads."""
+"""The set predictor (Sec. 3.3): a backbone, a conditional encoder and decoder, 90 learnable
+anchors, two heads.
+"""
 
 import itertools
 from dataclasses import dataclass
@@ -9,12 +11,19 @@ from torch.nn import functional
 
 from cropnb import backbones
 from cropnb.errors import BoxError, CropnbError, ImageError
-from cropnb.set_prediction.attention import DecoderLayer, EncoderLayer, cell_embedding, point_embedding
+from cropnb.set_prediction.attention import (
+    DecoderLayer,
+    EncoderLayer,
+    cell_embedding,
+    point_embedding,
+)
 
-# The last stage of the backbone. MobileNetV2's is thin, so the last map of the stage before it is pooled beside it.
+# The last stage of the backbone. MobileNetV2's is thin, so the last map of the stage before it is
+# pooled beside it.
 CUTS = {"resnet50": ("c5_3",), "mobilenet_v2": ("c4_7", "c5_4")}
 STRIDE = 32
-PRIOR = 0.01  # validity of every anchor before training, as for any detector trained with the focal loss
+# validity of every anchor before training, as for any detector trained with the focal loss
+PRIOR = 0.01
 
 
 @dataclass
@@ -23,7 +32,8 @@ class Predictions:
 
     Attributes:
         logits: (L, B, Q); their sigmoid is the validity.
-        boxes: (L, B, Q, 4) as centre x, centre y, width, height, divided by the photo's sides: `centred_norm`.
+        boxes: (L, B, Q, 4) as centre x, centre y, width, height, divided by the photo's sides:
+            `centred_norm`.
     """
 
     logits: Tensor
@@ -36,7 +46,9 @@ class Predictions:
 
     @property
     def corners(self) -> Tensor:
-        """(B, Q, 4) of the last layer as x1, y1, x2, y2, divided by the photo's sides and cut off at its border."""
+        """(B, Q, 4) of the last layer as x1, y1, x2, y2, divided by the photo's sides and cut off
+        at its border.
+        """
         return to_corners(self.boxes[-1]).clamp(0, 1)
 
 
@@ -65,14 +77,17 @@ class Perceptron(nn.Sequential):
 class SetPredictionCropper(nn.Module):
     """Photos → for each of the anchors a crop and its validity.
 
-    The defaults are the paper's: ResNet50, six encoder and six decoder layers of 256 channels, 90 anchors. `dilated`
-    keeps the last stage at 1/16 of the photo's resolution. `light()` is the one with MobileNetV2.
+    The defaults are the paper's: ResNet50, six encoder and six decoder layers of 256 channels, 90
+    anchors. `dilated` keeps the last stage at 1/16 of the photo's resolution. `light()` is the one
+    with MobileNetV2.
 
-    An anchor's reference point follows from its vector q_i, and its box is a step away from that point. With
-    `anchor_boxes` each anchor has a whole box of its own to step away from instead, learned too, which can be laid
-    where good crops lie before training (`start_from`): not in the paper, and what a short training needs.
+    An anchor's reference point follows from its vector q_i, and its box is a step away from that
+    point. With `anchor_boxes` each anchor has a whole box of its own to step away from instead,
+    learned too, which can be laid where good crops lie before training (`start_from`): not in the
+    paper, and what a short training needs.
 
-    Raises CropnbError for sizes that don't fit each other, WeightsUnavailable without ImageNet weights.
+    Raises CropnbError for sizes that don't fit each other, WeightsUnavailable without ImageNet
+    weights.
     """
 
     def __init__(
@@ -94,7 +109,9 @@ class SetPredictionCropper(nn.Module):
         if channels % 4 or channels % heads:
             raise CropnbError(f"{channels} channels: give a multiple of 4 and of the {heads} heads")
         if min(encoder_layers, decoder_layers, anchors) < 1 or backbone not in CUTS:
-            raise CropnbError(f"at least one layer and one anchor are needed, and a backbone of {', '.join(CUTS)}")
+            raise CropnbError(
+                f"at least one layer and one anchor are needed, and a backbone of {', '.join(CUTS)}"
+            )
         if dilated and backbone != "resnet50":
             raise CropnbError("only ResNet50 has a dilated last stage here")
         self.channels = channels
@@ -102,14 +119,19 @@ class SetPredictionCropper(nn.Module):
         if dilated:
             _dilate(self.backbone)
         self.reduce = nn.Conv2d(sum(self.backbone.channels), channels, 1)
-        self.encoder = nn.ModuleList(EncoderLayer(channels, heads, hidden, dropout) for _ in range(encoder_layers))
+        self.encoder = nn.ModuleList(
+            EncoderLayer(channels, heads, hidden, dropout) for _ in range(encoder_layers)
+        )
         self.decoder = nn.ModuleList(
-            DecoderLayer(channels, heads, hidden, dropout, first=index == 0) for index in range(decoder_layers)
+            DecoderLayer(channels, heads, hidden, dropout, first=index == 0)
+            for index in range(decoder_layers)
         )
         self.norm = nn.LayerNorm(channels)
         self.anchors = nn.Parameter(torch.randn(anchors, channels))  # q_i
-        self.reference = None if anchor_boxes else Perceptron(channels, channels, 2)  # where an anchor looks first
-        self.anchor_boxes = nn.Parameter(torch.zeros(anchors, 4)) if anchor_boxes else None  # before the sigmoid
+        # where an anchor looks first
+        self.reference = None if anchor_boxes else Perceptron(channels, channels, 2)
+        # before the sigmoid
+        self.anchor_boxes = nn.Parameter(torch.zeros(anchors, 4)) if anchor_boxes else None
         self.scale = Perceptron(channels, channels, channels)  # how widely, after what it has seen
         self.box_head = Perceptron(channels, channels, channels, 4)
         self.validity_head = nn.Linear(channels, 1)
@@ -117,20 +139,32 @@ class SetPredictionCropper(nn.Module):
 
     @classmethod
     def light(cls, weights: str | None = "imagenet", **changed: object) -> "SetPredictionCropper":
-        """The small one, for a CPU: MobileNetV2, one encoder and two decoder layers of 96 channels, anchor boxes.
+        """The small one, for a CPU: MobileNetV2, one encoder and two decoder layers of 96 channels,
+        anchor boxes.
 
-        It has no dropout: drawing it takes half of a step on a CPU, and a short training hardly overfits.
+        It has no dropout: drawing it takes half of a step on a CPU, and a short training hardly
+        overfits.
         """
-        small = {"channels": 96, "heads": 8, "encoder_layers": 1, "decoder_layers": 2, "hidden": 384}
+        small = {
+            "channels": 96,
+            "heads": 8,
+            "encoder_layers": 1,
+            "decoder_layers": 2,
+            "hidden": 384,
+        }
         small |= {"anchor_boxes": True, "dropout": 0.0}
         return cls("mobilenet_v2", weights, **{**small, **changed})
 
     def forward(self, images: Tensor) -> Predictions:
-        """Photos (B, 3, H, W) in 0…1, all of one size; several sizes: `features` of each, then `pad`."""
+        """Photos (B, 3, H, W) in 0…1, all of one size; several sizes: `features` of each, then
+        `pad`.
+        """
         return self.from_features(self.features(images))
 
     def features(self, images: Tensor) -> Tensor:
-        """Photos (B, 3, H, W) in 0…1 → (B, C, H / 32, W / 32), rounded up; twice as fine where dilated."""
+        """Photos (B, 3, H, W) in 0…1 → (B, C, H / 32, W / 32), rounded up; twice as fine where
+        dilated.
+        """
         if images.ndim != 4 or images.shape[1] != 3:
             raise ImageError(f"photos have the shape (B, 3, H, W), not {tuple(images.shape)}")
         *finer, last = self.backbone(images)
@@ -138,10 +172,15 @@ class SetPredictionCropper(nn.Module):
         return torch.cat([*pooled, last], dim=1)
 
     def from_features(self, features: Tensor, mask: Tensor | None = None) -> Predictions:
-        """Feature maps (B, C, h, w), and a mask (B, h, w) that is true inside each photo, unless all are equal."""
+        """Feature maps (B, C, h, w), and a mask (B, h, w) that is true inside each photo, unless
+        all are equal.
+        """
         memory = self.reduce(features).flatten(2).transpose(1, 2)  # (B, T, C), T = h w
         inside = features.new_ones(features[:, 0].shape, dtype=torch.bool) if mask is None else mask
-        places, mask = cell_embedding(inside, self.channels), None if mask is None else mask.flatten(1)
+        places, mask = (
+            cell_embedding(inside, self.channels),
+            None if mask is None else mask.flatten(1),
+        )
         for layer in self.encoder:
             memory = layer(memory, places, mask)
         anchors = self.anchors.expand(len(features), -1, -1)  # (B, Q, C)
@@ -157,22 +196,35 @@ class SetPredictionCropper(nn.Module):
         return Predictions(self.validity_head(states).squeeze(-1), boxes)
 
     def start_from(self, crops: Tensor, good: float, seed: int = 0) -> "SetPredictionCropper":
-        """Lay the untrained anchor boxes where good crops lie: at the centres of as many clusters of them.
+        """Lay the untrained anchor boxes where good crops lie: at the centres of as many clusters
+        of them.
 
-        crops (N, 4): good crops of the training photos as `centred_norm`; good: how many a photo has, of which follows
-        the validity at the start. Raises BoxError for too few crops, CropnbError for a model without anchor boxes.
+        crops (N, 4): good crops of the training photos as `centred_norm`; good: how many a photo
+            has, of which follows
+            the validity at the start. Raises BoxError for too few crops, CropnbError for a model
+            without anchor boxes.
         """
         if self.anchor_boxes is None:
-            raise CropnbError("this model has no anchor boxes to lay somewhere; build it with anchor_boxes=True")
+            raise CropnbError(
+                "this model has no anchor boxes to lay somewhere; build it with anchor_boxes=True"
+            )
         if crops.ndim != 2 or crops.shape[-1] != 4 or len(crops) < len(self.anchors):
-            raise BoxError(f"crops have the shape {tuple(crops.shape)}: give (N, 4), one an anchor at least")
+            raise BoxError(
+                f"crops have the shape {tuple(crops.shape)}: give (N, 4), one an anchor at least"
+            )
         with torch.no_grad():
-            self.anchor_boxes.copy_(_clusters(crops, len(self.anchors), seed).clamp(0.01, 0.99).logit())
-            self.validity_head.bias.fill_(float(torch.tensor(good / len(self.anchors)).clamp(PRIOR, 0.5).logit()))
+            self.anchor_boxes.copy_(
+                _clusters(crops, len(self.anchors), seed).clamp(0.01, 0.99).logit()
+            )
+            self.validity_head.bias.fill_(
+                float(torch.tensor(good / len(self.anchors)).clamp(PRIOR, 0.5).logit())
+            )
         return self
 
     def starts(self) -> Tensor:
-        """Where boxes start from, (Q, 4) before the sigmoid: the reference point, or the anchor's own box."""
+        """Where boxes start from, (Q, 4) before the sigmoid: the reference point, or the anchor's
+        own box.
+        """
         if self.anchor_boxes is not None:
             return self.anchor_boxes
         return functional.pad(self.reference(self.anchors), (0, 2))
@@ -187,11 +239,16 @@ class SetPredictionCropper(nn.Module):
 
 
 def pad(maps: list[Tensor]) -> tuple[Tensor, Tensor | None]:
-    """Feature maps (1, C, h, w) of several photos → (B, C, h', w') and the mask (B, h', w'), None if all are equal."""
+    """Feature maps (1, C, h, w) of several photos → (B, C, h', w') and the mask (B, h', w'), None
+    if all are equal.
+    """
     height, width = (max(part.shape[side] for part in maps) for side in (-2, -1))
     if all(part.shape[-2:] == (height, width) for part in maps):
         return torch.cat(maps), None
-    grown = [functional.pad(part, (0, width - part.shape[-1], 0, height - part.shape[-2])) for part in maps]
+    grown = [
+        functional.pad(part, (0, width - part.shape[-1], 0, height - part.shape[-2]))
+        for part in maps
+    ]
     mask = torch.zeros(len(maps), height, width, dtype=torch.bool, device=maps[0].device)
     for index, part in enumerate(maps):
         mask[index, : part.shape[-2], : part.shape[-1]] = True
@@ -199,7 +256,9 @@ def pad(maps: list[Tensor]) -> tuple[Tensor, Tensor | None]:
 
 
 def _dilate(backbone: backbones.Backbone) -> None:
-    """ResNet50's last stage without its stride: its 3 × 3 filters reach twice as far instead, with the same weights."""
+    """ResNet50's last stage without its stride: its 3 × 3 filters reach twice as far instead, with
+    the same weights.
+    """
     first, *others = backbone.units[-3:]
     first.conv2.stride = first.downsample[0].stride = (1, 1)
     for block in others:
@@ -207,7 +266,9 @@ def _dilate(backbone: backbones.Backbone) -> None:
 
 
 def _clusters(points: Tensor, count: int, seed: int, rounds: int = 20) -> Tensor:
-    """The centres (count, D) of clusters of points (N, D), by Lloyd's rounds from `count` points drawn at random."""
+    """The centres (count, D) of clusters of points (N, D), by Lloyd's rounds from `count` points
+    drawn at random.
+    """
     points = points.double().cpu()
     draw = torch.Generator().manual_seed(seed)
     centres = points[torch.randperm(len(points), generator=draw)[:count]].clone()

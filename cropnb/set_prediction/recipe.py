@@ -30,22 +30,28 @@ MAIN = "QG"
 
 @dataclass(frozen=True)
 class Profile:
-    """How much is trained. Photos count whole splits where they are None; rates and epochs as in Sec. 4.3."""
+    """How much is trained. Photos count whole splits where they are None; rates and epochs as in
+    Sec. 4.3.
+    """
 
     train_photos: int | None
     validation_photos: int
     test_photos: int | None
     epochs: int = 50
     tenth_after: int = 40
-    distil_after: int = 40  # of the self-distilled variants, which train `longer` epochs and fall `longer` later
+    # of the self-distilled variants, which train `longer` epochs and fall `longer` later
+    distil_after: int = 40
     longer: int = 10
     learning_rate: float = 1e-4
-    backbone_rate: float | None = 1e-5  # None: the backbone stays as it is, and its maps are computed once
+    # None: the backbone stays as it is, and its maps are computed once
+    backbone_rate: float | None = 1e-5
     weight_decay: float = 1e-4
     batch_size: int = 2
-    # The authors clip at 0.1 with weights of 5, 2 and 2; equation 3 has the same weights divided by five.
+    # The authors clip at 0.1 with weights of 5, 2 and 2; equation 3 has the same weights divided by
+    # five.
     clip: float | None = 0.02
-    short_sides: tuple[int, ...] = (256,)  # drawn from in training; photos of the test have `test_side`
+    # drawn from in training; photos of the test have `test_side`
+    short_sides: tuple[int, ...] = (256,)
     test_side: int = 256
     start_from_crops: bool = False  # let the untrained anchors lie where good crops lie
     light: bool = True
@@ -65,7 +71,14 @@ class Profile:
 
 
 _FROZEN = Profile(
-    None, 100, None, learning_rate=1e-3, backbone_rate=None, batch_size=8, clip=1.0, start_from_crops=True
+    None,
+    100,
+    None,
+    learning_rate=1e-3,
+    backbone_rate=None,
+    batch_size=8,
+    clip=1.0,
+    start_from_crops=True,
 )
 PROFILES = {
     "smoke": replace(
@@ -80,5 +93,7 @@ PROFILES = {
     ),
     "cpu": replace(_FROZEN, epochs=16, tenth_after=12, distil_after=12, longer=4),
     # Sec. 4.3, with the short sides of DETR's multi-scale augmentation.
-    "full": Profile(None, 36, None, short_sides=tuple(range(480, 801, 32)), test_side=600, light=False),
+    "full": Profile(
+        None, 36, None, short_sides=tuple(range(480, 801, 32)), test_side=600, light=False
+    ),
 }

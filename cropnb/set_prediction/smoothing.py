@@ -1,4 +1,6 @@
-"""Soft validity labels: from the quality of a crop's neighbours (equation 4), or from the model itself (5 and 6)."""
+"""Soft validity labels: from the quality of a crop's neighbours (equation 4), or from the model
+itself (5 and 6).
+"""
 
 import copy
 from dataclasses import dataclass
@@ -11,7 +13,9 @@ from cropnb.errors import MetricError
 
 @dataclass(frozen=True)
 class Smoothing:
-    """Sec. 4.3's values. `mu` is the highest soft label, `lower` and `upper` are s_l and s_u, `eps` the least IoU."""
+    """Sec. 4.3's values. `mu` is the highest soft label, `lower` and `upper` are s_l and s_u, `eps`
+    the least IoU.
+    """
 
     mu: float = 0.5
     lower: float = 2.0
@@ -28,19 +32,27 @@ HARD = Smoothing(mu=0.0)  # no smoothing: equation 4 gives 0 to every unmatched 
 
 
 def soft_labels(scores: Tensor, smoothing: Smoothing = PAPER) -> Tensor:
-    """Equation 4, M(s): quality scores (...) → labels (...), 0 up to s_l, rising to μ at s_u and staying there."""
+    """Equation 4, M(s): quality scores (...) → labels (...), 0 up to s_l, rising to μ at s_u and
+    staying there.
+    """
     ramp = (scores - smoothing.lower) / (smoothing.upper - smoothing.lower)
     return smoothing.mu * ramp.clamp(0, 1)
 
 
 def estimate_quality(corners: Tensor, scored: Tensor, scores: Tensor, eps: float = 0.85) -> Tensor:
-    """Local redundancy (Sec. 3.2.1): a crop is worth what its nearest scored crop is, if their IoU is `eps` or more.
+    """Local redundancy (Sec. 3.2.1): a crop is worth what its nearest scored crop is, if their IoU
+    is `eps` or more.
 
-    corners (..., Q, 4), scored (..., M, 4), both x1, y1, x2, y2 in the same unit; scores (..., M) → (..., Q), NaN where
-    no scored crop is near enough. Of equally near ones the first counts. An empty scored box is near to nothing.
+    corners (..., Q, 4), scored (..., M, 4), both x1, y1, x2, y2 in the same unit; scores (..., M) →
+    (..., Q), NaN where no scored crop is near enough. Of equally near ones the first counts. An
+    empty scored box is near to nothing.
     """
     a, b = corners.unsqueeze(-2), scored.unsqueeze(-3)
-    shared = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0).prod(-1)
+    shared = (
+        (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2]))
+        .clamp(min=0)
+        .prod(-1)
+    )
     union = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1) - shared
     overlap, nearest = (shared / union.clamp(min=1e-9)).max(dim=-1)  # (..., Q)
     found = scores.expand(*nearest.shape[:-1], -1).gather(-1, nearest)
@@ -48,8 +60,11 @@ def estimate_quality(corners: Tensor, scored: Tensor, scores: Tensor, eps: float
     return torch.where(overlap >= eps - 1e-6, found, torch.nan)
 
 
-def smooth_labels(corners: Tensor, scored: Tensor, scores: Tensor, smoothing: Smoothing = PAPER) -> Tensor:
-    """The labels (..., Q) that predicted crops (..., Q, 4) get while unmatched; 0 where no scored crop is near.
+def smooth_labels(
+    corners: Tensor, scored: Tensor, scores: Tensor, smoothing: Smoothing = PAPER
+) -> Tensor:
+    """The labels (..., Q) that predicted crops (..., Q, 4) get while unmatched; 0 where no scored
+    crop is near.
 
     Shapes as `estimate_quality`. Matched anchors keep their label of 1: that is up to the loss.
     """
@@ -58,17 +73,22 @@ def smooth_labels(corners: Tensor, scored: Tensor, scores: Tensor, smoothing: Sm
 
 
 class Teacher(nn.Module):
-    """The momentum-averaged model F̄ of self-distillation, whose validities are the soft labels of equation 6.
+    """The momentum-averaged model F̄ of self-distillation, whose validities are the soft labels of
+    equation 6.
 
-    kind "iterates" is equation 5 as it is written, θ Fᵗ + (1 − θ) Fᵗ⁻¹: the mean of the last two iterates, which
-    remembers nothing older. kind "mean" is the running mean that the words describe, θ Fᵗ + (1 − θ) F̄ᵗ⁻¹.
-    Its state is part of the run, so that a resumed run goes on with the same labels.
+    kind "iterates" is equation 5 as it is written, θ Fᵗ + (1 − θ) Fᵗ⁻¹: the mean of the last two
+    iterates, which remembers nothing older. kind "mean" is the running mean that the words
+    describe, θ Fᵗ + (1 − θ) F̄ᵗ⁻¹. Its state is part of the run, so that a resumed run goes on with
+    the same labels.
     """
 
     def __init__(self, student: nn.Module, kind: str = "iterates", theta: float = 0.5) -> None:
         super().__init__()
         if kind not in ("iterates", "mean") or not 0 < theta <= 1:
-            raise MetricError(f"a teacher is of the kind 'iterates' or 'mean' with θ in 0…1, not {kind!r} with {theta}")
+            raise MetricError(
+                f"a teacher is of the kind 'iterates' or 'mean' with θ in 0…1, not {kind!r} with "
+                f"{theta}"
+            )
         self.kind, self.theta = kind, theta
         self.model = copy.deepcopy(student).requires_grad_(False).eval()
         self.before = copy.deepcopy(self.model) if kind == "iterates" else None  # Fᵗ⁻¹
@@ -86,7 +106,9 @@ class Teacher(nn.Module):
     def follow(self, student: nn.Module) -> None:
         """Equation 5, once a step."""
         past = self.before or self.model
-        for ours, now, then in zip(self.model.parameters(), student.parameters(), past.parameters(), strict=True):
+        for ours, now, then in zip(
+            self.model.parameters(), student.parameters(), past.parameters(), strict=True
+        ):
             ours.copy_(self.theta * now + (1 - self.theta) * then)
         if self.before is not None:
             for then, now in zip(self.before.parameters(), student.parameters(), strict=True):

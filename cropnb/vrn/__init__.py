@@ -6,7 +6,15 @@ from cropnb.gaic import cropper
 from cropnb.vrn.losses import ranking_gain, ranking_gain_loss, similarity, vrn_loss
 from cropnb.vrn.model import FeatureSplitter, Vrn
 
-__all__ = ["FeatureSplitter", "Vrn", "load_cropper", "ranking_gain", "ranking_gain_loss", "similarity", "vrn_loss"]
+__all__ = [
+    "FeatureSplitter",
+    "Vrn",
+    "load_cropper",
+    "ranking_gain",
+    "ranking_gain_loss",
+    "similarity",
+    "vrn_loss",
+]
 
 
 def load_cropper(weights: str | Path | None = None, device: str = "cpu") -> cropper.AnchorCropper:

@@ -1,4 +1,6 @@
-"""`python -m cropnb.vrn --profile cpu`: train and measure rows of Table 2, and record them in the ledger."""
+"""`python -m cropnb.vrn --profile cpu`: train and measure rows of Table 2, and record them in the
+ledger.
+"""
 
 import sys
 

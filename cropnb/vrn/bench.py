@@ -9,12 +9,15 @@ from cropnb.gaic.views import prepare
 
 
 def against_classification(rounds: int) -> list[float]:
-    """VRN on a 256-pixel photo with all its candidates, over torchvision's MobileNetV2 classifying that photo."""
+    """VRN on a 256-pixel photo with all its candidates, over torchvision's MobileNetV2 classifying
+    that photo.
+    """
     image = datasets.load("scenes", "test", form="gaicd", size=1)[0].image()
     height, width = image.shape[-2:]
     views = candidates.grid_anchors(width, height)
     method = load("vrn").method
-    photo: torch.Tensor = prepare(image, views)[0][None]  # (1, 3, 256, W), the size that VRN's network sees
+    # (1, 3, 256, W), the size that VRN's network sees
+    photo: torch.Tensor = prepare(image, views)[0][None]
     return ratios(lambda: method.score_boxes(image, views), classification(photo), rounds)
 
 

@@ -1,6 +1,7 @@
 """VRN's losses: the ranking gain of Equations 1–4, and the sum of Equation 5.
 
-Symbols of the paper: s the predicted scores, ŝ the annotated ones, σ their similarity, β the ranking gain.
+Symbols of the paper: s the predicted scores, ŝ the annotated ones, σ their similarity, β the
+ranking gain.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,8 @@ LAMBDA = 3.0  # λ of Equation 5, Sec. 4.2
 
 
 def similarity(scores: Tensor, mos: Tensor) -> Tensor:
-    """σ = ŝ − |s − ŝ| (Eq. 3, which equals Eq. 2): how near a prediction is, never more than its target.
+    """σ = ŝ − |s − ŝ| (Eq. 3, which equals Eq. 2): how near a prediction is, never more than its
+    target.
 
     scores, mos (N,) → (N,).
     """
@@ -23,10 +25,13 @@ def similarity(scores: Tensor, mos: Tensor) -> Tensor:
 def annotated_ranks(mos: Tensor) -> Tensor:
     """The rank i = 1…N of each view by its annotated score, best first; mos (N,) → (N,).
 
-    Views of equal score get different ranks, in the order in which they stand: no two views share a label.
+    Views of equal score get different ranks, in the order in which they stand: no two views share a
+    label.
     """
     order = mos.argsort(descending=True, stable=True)
-    return torch.empty_like(order).scatter_(0, order, torch.arange(1, len(mos) + 1, device=mos.device))
+    return torch.empty_like(order).scatter_(
+        0, order, torch.arange(1, len(mos) + 1, device=mos.device)
+    )
 
 
 def ranking_gain(scores: Tensor, mos: Tensor) -> Tensor:
@@ -38,8 +43,8 @@ def ranking_gain(scores: Tensor, mos: Tensor) -> Tensor:
 def ranking_gain_loss(scores: Tensor, mos: Tensor) -> Tensor:
     """L_r = exp(−β) (Eq. 4); scores, mos (N,) → a scalar.
 
-    Meant for mean-subtracted scores: with raw opinion scores β starts around a hundred and more, and exp(−β) and its
-    gradient are zero, or too small to matter, in single precision.
+    Meant for mean-subtracted scores: with raw opinion scores β starts around a hundred and more,
+    and exp(−β) and its gradient are zero, or too small to matter, in single precision.
     """
     return torch.exp(-ranking_gain(scores, mos))
 
@@ -53,8 +58,9 @@ def vrn_loss(
 ) -> Mapping[str, Tensor]:
     """L = L_i + L_v + λ L_r (Eq. 5) for the views of one photo.
 
-    view_scores (N,): predicted mean-subtracted scores. image_scores (N,): every view's guess of the photo's mean
-    score, or None without the feature splitter. mos (N,): annotated scores.
+    view_scores (N,): predicted mean-subtracted scores. image_scores (N,): every view's guess of the
+        photo's mean
+        score, or None without the feature splitter. mos (N,): annotated scores.
     Returns the parts and their sum under `loss`.
     """
     mean = mos.mean()

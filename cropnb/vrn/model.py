@@ -1,6 +1,7 @@
 """VRN: a feature splitter in front of two learners, one for the photo and one for its views.
 
-Pan et al., "Discriminate clearer to rank better: image cropping by amplifying view-wise differences" (ICIP 2022).
+Pan et al., "Discriminate clearer to rank better: image cropping by amplifying view-wise
+differences" (ICIP 2022).
 """
 
 from collections.abc import Sequence
@@ -40,8 +41,9 @@ class FeatureSplitter(nn.Module):
 class Vrn(nn.Module):
     """The whole network, and without the splitter the baseline of Table 2.
 
-    With the splitter: the view-wise learner (RoIAlign and RoDAlign) predicts each view's score less the photo's
-    mean, the image-wise learner (RoIAlign alone) the photo's mean. Without it: one learner predicts the score.
+    With the splitter: the view-wise learner (RoIAlign and RoDAlign) predicts each view's score less
+    the photo's mean, the image-wise learner (RoIAlign alone) the photo's mean. Without it: one
+    learner predicts the score.
     """
 
     def __init__(
@@ -57,21 +59,29 @@ class Vrn(nn.Module):
         self.reduce = nn.Conv2d(self.features.channels, channels, kernel_size=1)
         self.splitter = FeatureSplitter(channels) if feature_splitter else None
         self.view_learner = ViewScorer(channels, hidden)
-        self.image_learner = ViewScorer(channels, hidden, discard=False) if feature_splitter else None
-        # What predicts scores of 1…5 starts at their mean, so that training isn't spent on climbing up to it.
+        self.image_learner = (
+            ViewScorer(channels, hidden, discard=False) if feature_splitter else None
+        )
+        # What predicts scores of 1…5 starts at their mean, so that training isn't spent on climbing
+        # up to it.
         nn.init.constant_((self.image_learner or self.view_learner).rest[-1].bias, MOS_MEAN)
 
     def forward(self, images: Tensor, boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
         """photos (B, 3, H, W), B tensors (N_b, 4) → view-wise and image-wise scores, (ΣN_b,) each."""
         return self.from_features(self.features(images), boxes)
 
-    def from_features(self, features: Tensor, boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
-        """The same from multi-scale features (B, 448, h, w), which a frozen backbone computes once a photo."""
+    def from_features(
+        self, features: Tensor, boxes: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor | None]:
+        """The same from multi-scale features (B, 448, h, w), which a frozen backbone computes once
+        a photo.
+        """
         reduced = self.reduce(features)  # (B, 32, h, w)
         if self.splitter is None:
             return self.view_learner(reduced, boxes), None
         view_feature, image_feature = self.splitter(reduced)
-        # A channel's weight is the same everywhere, so weighting commutes with RoIAlign, which then runs only once.
+        # A channel's weight is the same everywhere, so weighting commutes with RoIAlign, which then
+        # runs only once.
         kept = roi.roi_align(reduced, boxes, ALIGN, MultiScaleFeatures.stride)  # (ΣN, 32, 9, 9)
         weights = self.splitter.view_weights(reduced).repeat_interleave(
             torch.tensor([len(box) for box in boxes], device=kept.device), dim=0

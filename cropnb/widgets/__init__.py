@@ -1,4 +1,6 @@
-"""The book's interactive figures. They compute in the page, so they answer without a kernel and without a network."""
+"""The book's interactive figures. They compute in the page, so they answer without a kernel and
+without a network.
+"""
 
 from cropnb.widgets.candidate_scores import CandidateScores
 from cropnb.widgets.composition_rules import CompositionRules

@@ -28,14 +28,15 @@ class CompositionRules(Figure):
     Args:
         photo: what `cropnb.images.read_photo` takes.
         box: (4,) where the crop starts, in pixels of the photo.
-        subject: (x, y) of the main subject in pixels; adds a movable dot, and how far it is from what the nearest
-            chosen rule asks for, as a share of the crop's diagonal.
+        subject: (x, y) of the main subject in pixels; adds a movable dot, and how far it is from
+            what the nearest chosen rule asks for, as a share of the crop's diagonal.
         rules: the overlays drawn at the start, names of `RULES`.
         alt: what is on the photo, in words.
 
     Raises:
         ImageError: for a photo that can't be read.
-        BoxError: for a box that is bad or leaves the photo, a subject outside of it, or an unknown rule.
+        BoxError: for a box that is bad or leaves the photo, a subject outside of it, or an unknown
+            rule.
     """
 
     _esm = program("composition_rules.js")
@@ -44,7 +45,13 @@ class CompositionRules(Figure):
     rules = traitlets.List().tag(sync=True)
 
     def __init__(
-        self, photo: Any, box: Any, *, subject: Any = None, rules: Sequence[str] = ("thirds",), alt: str = ""
+        self,
+        photo: Any,
+        box: Any,
+        *,
+        subject: Any = None,
+        rules: Sequence[str] = ("thirds",),
+        alt: str = "",
     ) -> None:
         image = read_photo(photo)
         rules = [rules] if isinstance(rules, str) else list(rules)
@@ -60,8 +67,13 @@ class CompositionRules(Figure):
     def _check_subject(self, proposal: Any) -> list[float]:
         point = proposal["value"]
         size = self._image.size
-        if point and (len(point) != 2 or not all(0 <= value <= side for value, side in zip(point, size, strict=True))):
-            raise BoxError(f"subject {point} is not an (x, y) within the photo of {size[0]} × {size[1]} pixels")
+        if point and (
+            len(point) != 2
+            or not all(0 <= value <= side for value, side in zip(point, size, strict=True))
+        ):
+            raise BoxError(
+                f"subject {point} is not an (x, y) within the photo of {size[0]} × {size[1]} pixels"
+            )
         return point
 
     @traitlets.validate("rules")
@@ -72,17 +84,26 @@ class CompositionRules(Figure):
         return proposal["value"]
 
     def values(self) -> dict[str, float]:
-        """`aspect` of the crop, `share` of the photo's area, and `distance` of the subject from the nearest rule."""
+        """`aspect` of the crop, `share` of the photo's area, and `distance` of the subject from the
+        nearest rule.
+        """
         x1, y1, x2, y2 = self.box
-        found = {"aspect": (x2 - x1) / (y2 - y1), "share": (x2 - x1) * (y2 - y1) / (self.width * self.height)}
+        found = {
+            "aspect": (x2 - x1) / (y2 - y1),
+            "share": (x2 - x1) * (y2 - y1) / (self.width * self.height),
+        }
         if self.subject and self.rules:
-            found["distance"] = min(rule_distance(rule, self.box, self.subject) for rule in self.rules)
+            found["distance"] = min(
+                rule_distance(rule, self.box, self.subject) for rule in self.rules
+            )
         return found
 
     def _summary(self) -> str:
         found = self.values()
         text = f"Aspect ratio {found['aspect']:.3f}, share of the photo kept {found['share']:.3f}"
-        return text + (f", subject off the rule {found['distance']:.3f}" if "distance" in found else "")
+        return text + (
+            f", subject off the rule {found['distance']:.3f}" if "distance" in found else ""
+        )
 
     def _draw(self, ax: "Axes") -> None:
         from cropnb.notebook import COLORS, draw_boxes
@@ -99,13 +120,16 @@ class CompositionRules(Figure):
             for line in lines:
                 ax.plot(*line, color=COLORS[name], linewidth=1.5)
         if self.subject:
-            ax.plot(*self.subject, "o", color=COLORS["vermilion"], markeredgecolor="white", markersize=9)
+            ax.plot(
+                *self.subject, "o", color=COLORS["vermilion"], markeredgecolor="white", markersize=9
+            )
 
 
 def rule_distance(rule: str, box: Sequence[float], point: Sequence[float]) -> float:
     """How far a point is from what a rule asks for, as a share of the crop's diagonal.
 
-    Thirds, golden and centre: from the nearest crossing of the rule's lines. Diagonals: from the nearer diagonal.
+    Thirds, golden and centre: from the nearest crossing of the rule's lines. Diagonals: from the
+        nearer diagonal.
     `box`: (4,), `point`: (x, y), both in pixels.
     """
     x1, y1, x2, y2 = box

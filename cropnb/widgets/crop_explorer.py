@@ -16,22 +16,25 @@ if TYPE_CHECKING:
 
 
 class CropExplorer(Figure):
-    """A crop that is moved and resized by mouse, finger and keyboard, measured against the true boxes.
+    """A crop that is moved and resized by mouse, finger and keyboard, measured against the true
+    boxes.
 
     Args:
         photo: what `cropnb.images.read_photo` takes.
-        truths: (T, 4) or (4,) true boxes in pixels of the photo. The crop is measured against the one that it overlaps
-            most; of those tied, the one of the lowest BDE.
+        truths: (T, 4) or (4,) true boxes in pixels of the photo. The crop is measured against the
+            one that it overlaps most; of those tied, the one of the lowest BDE.
         candidates: (N, 4); adds the rank of the crop by IoU beside them, and shows the nearest one.
         scores: (N,) score of each candidate; adds that of the nearest one, and its rank.
         box: (4,) where the crop starts; by default it is centred, with 70 % of each side.
         alt: what is on the photo, in words.
 
-    `box` is the crop as it stands, [x1, y1, x2, y2] in whole pixels; `values()` gives what the figure shows.
+    `box` is the crop as it stands, [x1, y1, x2, y2] in whole pixels; `values()` gives what the
+    figure shows.
 
     Raises:
         ImageError: for a photo that can't be read.
-        BoxError: for boxes that are bad or leave the photo, and scores that don't fit the candidates.
+        BoxError: for boxes that are bad or leave the photo, and scores that don't fit the
+            candidates.
     """
 
     _esm = program("crop_explorer.js")
@@ -41,7 +44,14 @@ class CropExplorer(Figure):
     box = traitlets.List().tag(sync=True)
 
     def __init__(
-        self, photo: Any, truths: Any, candidates: Any = None, scores: Any = None, *, box: Any = None, alt: str = ""
+        self,
+        photo: Any,
+        truths: Any,
+        candidates: Any = None,
+        scores: Any = None,
+        *,
+        box: Any = None,
+        alt: str = "",
     ) -> None:
         image = read_photo(photo)
         size = image.size
@@ -62,8 +72,8 @@ class CropExplorer(Figure):
         return whole_pixels(proposal["value"], self._image.width, self._image.height)
 
     def values(self) -> dict[str, float]:
-        """IoU, BDE and centre offset (pixels) against the best-matching true box `truth`, and with candidates `rank`,
-        `nearest`, `score` and `score_rank`, computed by `cropnb.metrics`."""
+        """IoU, BDE and centre offset (pixels) against the best-matching true box `truth`, and with
+        candidates `rank`, `nearest`, `score` and `score_rank`, computed by `cropnb.metrics`."""
         box = torch.tensor(self.box, dtype=torch.float64)
         truths = torch.tensor(self.truths, dtype=torch.float64)
         overlap, displacement = metrics.iou_and_bde(box, truths, self.width, self.height)
@@ -71,7 +81,12 @@ class CropExplorer(Figure):
         ties = box_tools.iou(box, truths) == overlap
         truth = int(shifts.masked_fill(~ties, torch.inf).argmin())
         offset = metrics.center_offset(box, truths[truth])
-        found = {"truth": truth, "iou": float(overlap), "bde": float(displacement), "offset": float(offset)}
+        found = {
+            "truth": truth,
+            "iou": float(overlap),
+            "bde": float(displacement),
+            "offset": float(offset),
+        }
         if self.candidates:
             candidates = torch.tensor(self.candidates, dtype=torch.float64)
             overlaps = box_tools.pairwise_iou(candidates, truths).amax(1)
@@ -95,7 +110,11 @@ class CropExplorer(Figure):
     def _draw(self, ax: "Axes") -> None:
         from cropnb.notebook import draw_boxes
 
-        names = ["true box"] if len(self.truths) == 1 else [f"true {index + 1}" for index in range(len(self.truths))]
+        names = (
+            ["true box"]
+            if len(self.truths) == 1
+            else [f"true {index + 1}" for index in range(len(self.truths))]
+        )
         colors = ["blue"] * len(names) + ["orange"]
         draw_boxes(ax, self._image, [*self.truths, self.box], [*names, "crop"], colors)
 

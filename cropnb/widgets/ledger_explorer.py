@@ -41,8 +41,8 @@ class LedgerExplorer(anywidget.AnyWidget):
     _esm = (_FOLDER / "ledger_explorer.js").read_text("utf-8")
     _css = (_FOLDER / "ledger_explorer.css").read_text("utf-8")
     fields = traitlets.List(list(FIELDS)).tag(sync=True)
-    # As JSON in one string, because a notebook gives each value of a list a line of its own. Texts, which come again
-    # and again, stand in `texts` once; in a row, [n] is the n-th of them.
+    # As JSON in one string, because a notebook gives each value of a list a line of its own. Texts,
+    # which come again and again, stand in `texts` once; in a row, [n] is the n-th of them.
     texts = traitlets.List().tag(sync=True)
     packed = traitlets.Unicode().tag(sync=True)
 
@@ -51,9 +51,14 @@ class LedgerExplorer(anywidget.AnyWidget):
             rows = (row for name in ledger.names() for row in ledger.read(name))
         shown = [_shown(row) for row in rows]
         if not shown:
-            raise LedgerError("the ledger has no row to show; run a method, or restore book/results from git")
+            raise LedgerError(
+                "the ledger has no row to show; run a method, or restore book/results from git"
+            )
         texts = {text: place for place, text in enumerate(dict.fromkeys(_texts(shown)))}
-        packed = [[[texts[value]] if isinstance(value, str) else value for value in line] for line in shown]
+        packed = [
+            [[texts[value]] if isinstance(value, str) else value for value in line]
+            for line in shown
+        ]
         self._number = len(packed)
         super().__init__(texts=list(texts), packed=json.dumps(packed, separators=(",", ":")))
 

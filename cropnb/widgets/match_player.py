@@ -1,4 +1,6 @@
-"""A set of crops: how anchors are matched with the good crops, step by step, and what the K most valid ones give."""
+"""A set of crops: how anchors are matched with the good crops, step by step, and what the K most
+valid ones give.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,25 +26,28 @@ ALPHA, GAMMA = 0.25, 2.0  # of the focal loss
 
 
 class MatchPlayer(Figure):
-    """Predicted crops and good ones of a photo, at several moments of training, with the matching as lines.
+    """Predicted crops and good ones of a photo, at several moments of training, with the matching
+    as lines.
 
     Args:
         photo: what `cropnb.images.read_photo` takes.
         truths: (M, 4) the good crops in pixels of the photo.
-        moments: by name, what the anchors predicted at that moment: boxes (Q, 4) in pixels and validities (Q,), 0…1,
-            with the anchors in one order at all moments and Q at least M.
+        moments: by name, what the anchors predicted at that moment: boxes (Q, 4) in pixels and
+            validities (Q,), 0…1, with the anchors in one order at all moments and Q at least M.
         view: "match" for the matching, "top" for the K most valid crops.
         moment: name of the moment shown first, by default the last.
         rule: "hungarian", "greedy" or "cheapest".
         overlap, focal: weights of the generalised IoU and the focal loss in the cost.
-        k, threshold, eps: how many crops, their least validity, and the IoU from which on a crop is a hit.
+        k, threshold, eps: how many crops, their least validity, and the IoU from which on a crop is
+            a hit.
         alt: what is on the photo, in words.
 
     `step` says how many good crops have been matched; `values()` gives what the figure shows.
 
     Raises:
         ImageError: for a photo that can't be read.
-        BoxError: for boxes that are bad or leave the photo, and moments whose parts don't fit each other.
+        BoxError: for boxes that are bad or leave the photo, and moments whose parts don't fit each
+            other.
         CropnbError: for any other setting that makes no sense.
     """
 
@@ -85,11 +90,20 @@ class MatchPlayer(Figure):
         names = list(moments)
         if moment is not None and moment not in moments:
             raise CropnbError(f"there is no moment {moment!r}; choose from {', '.join(names)}")
-        boxes = [checked_boxes(found, *image.size, f"the boxes of {name!r}") for name, (found, _) in moments.items()]
+        boxes = [
+            checked_boxes(found, *image.size, f"the boxes of {name!r}")
+            for name, (found, _) in moments.items()
+        ]
         counts = {len(one) for one in boxes}
         if len(counts) > 1 or min(counts) < len(truths):
-            raise BoxError(f"{sorted(counts)} anchors for {len(truths)} good crops: as many at each moment, and enough")
-        valid = [checked_scores(v, len(boxes[0]), f"the validities of {name!r}") for name, (_, v) in moments.items()]
+            raise BoxError(
+                f"{sorted(counts)} anchors for {len(truths)} good crops: as many at each moment, "
+                "and enough"
+            )
+        valid = [
+            checked_scores(v, len(boxes[0]), f"the validities of {name!r}")
+            for name, (_, v) in moments.items()
+        ]
         if not all(0 <= value <= 1 for one in valid for value in one):
             raise CropnbError("a validity is a probability from 0 to 1")
         state = {
@@ -139,7 +153,9 @@ class MatchPlayer(Figure):
         found = torch.tensor(self.boxes[self.moment], dtype=torch.float64) / size  # (Q, 4)
         p = torch.tensor(self.validities[self.moment], dtype=torch.float64).clamp(1e-6, 1 - 1e-6)
         regression = (_centred(found) - _centred(truths)).abs().sum(-1)
-        apart = 1 - box_tools.generalized_iou(found.expand(len(truths), -1, -1), truths.expand(-1, len(found), -1))
+        apart = 1 - box_tools.generalized_iou(
+            found.expand(len(truths), -1, -1), truths.expand(-1, len(found), -1)
+        )
         focal = -ALPHA * (1 - p) ** GAMMA * p.log() + (1 - ALPHA) * p**GAMMA * (1 - p).log()
         return regression + self.overlap * apart + self.focal * focal
 
@@ -158,8 +174,9 @@ class MatchPlayer(Figure):
         return pairs
 
     def values(self) -> dict[str, float]:
-        """In the matching `total` (the cost so far), `anchors` (how many answer for a crop) and `iou` (mean of the
-        pairs); among the K most valid crops `shown`, `hits` (within ε of a good crop) and `reached` (good crops)."""
+        """In the matching `total` (the cost so far), `anchors` (how many answer for a crop) and
+        `iou` (mean of the pairs); among the K most valid crops `shown`, `hits` (within ε of a good
+        crop) and `reached` (good crops)."""
         truths = torch.tensor(self.truths, dtype=torch.float64)
         found = torch.tensor(self.boxes[self.moment], dtype=torch.float64)
         if self.view == "match":
@@ -177,7 +194,11 @@ class MatchPlayer(Figure):
             }
         chosen = self._chosen()
         near = box_tools.pairwise_iou(found[chosen], truths) >= self.eps - 1e-6
-        return {"shown": len(chosen), "hits": int(near.any(1).sum()), "reached": int(near.any(0).sum())}
+        return {
+            "shown": len(chosen),
+            "hits": int(near.any(1).sum()),
+            "reached": int(near.any(0).sum()),
+        }
 
     def _chosen(self) -> list[int]:
         valid = torch.tensor(self.validities[self.moment], dtype=torch.float64)
@@ -188,11 +209,13 @@ class MatchPlayer(Figure):
         found = self.values()
         if self.view == "match":
             return (
-                f"{self.names[self.moment]}, {RULES[self.rule]}: {self.step} good crops, {found['anchors']} anchors, "
+                f"{self.names[self.moment]}, {RULES[self.rule]}: {self.step} good crops, "
+                f"{found['anchors']} anchors, "
                 f"cost {found['total']:.3f}, mean IoU {found['iou']:.3f}"
             )
         return (
-            f"{self.names[self.moment]}: {found['shown']} crops, {found['hits']} within IoU {self.eps:.2f} of a good "
+            f"{self.names[self.moment]}: {found['shown']} crops, {found['hits']} within IoU "
+            f"{self.eps:.2f} of a good "
             f"crop; {found['reached']} of {len(self.truths)} good crops reached"
         )
 
@@ -202,7 +225,10 @@ class MatchPlayer(Figure):
         chosen = self.pairing() if self.view == "match" else self._chosen()
         found = [self.boxes[self.moment][index] for index in chosen if index >= 0]
         draw_boxes(
-            ax, self._image, [*self.truths, *found], colors=["blue"] * len(self.truths) + ["orange"] * len(found)
+            ax,
+            self._image,
+            [*self.truths, *found],
+            colors=["blue"] * len(self.truths) + ["orange"] * len(found),
         )
 
 

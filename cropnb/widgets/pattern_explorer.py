@@ -1,4 +1,6 @@
-"""A crop and its partitions: which score each of them has, what it adds to the total, and where the crop ranks."""
+"""A crop and its partitions: which score each of them has, what it adds to the total, and where the
+crop ranks.
+"""
 
 import base64
 import math
@@ -34,24 +36,30 @@ class Pattern(Protocol):
 
 
 class PatternExplorer(Figure):
-    """A crop that is moved over a score map, with the score of each partition, the total and its rank.
+    """A crop that is moved over a score map, with the score of each partition, the total and its
+    rank.
 
     Args:
         photo: what `cropnb.images.read_photo` takes.
-        maps: for each composition pattern its score map (L, h, w), one channel a partition. It may be much smaller
-            than the photo: a pixel of it counts by the share that a partition covers.
+        maps: for each composition pattern its score map (L, h, w), one channel a partition. It may
+            be much smaller than the photo: a pixel of it counts by the share that a partition
+            covers.
         candidates: (N, 4) the crops to rank among; by default the grid anchors.
-        squares: (M, 4) the squares whose inscribed circles a circular crop ranks among; by default windows of 1:1.
-        box: (4,) where the crop starts; by default on the best candidate's centre, with 70 % of each side.
+        squares: (M, 4) the squares whose inscribed circles a circular crop ranks among; by default
+            windows of 1:1.
+        box: (4,) where the crop starts; by default on the best candidate's centre, with 70 % of
+            each side.
         pattern: name of the pattern at the start; by default the first.
         alt: what is on the photo, in words.
 
-    `box` is the crop as it stands, in whole pixels of the photo; `shape` is "rectangle" or "circle".
+    `box` is the crop as it stands, in whole pixels of the photo; `shape` is "rectangle" or
+    "circle".
 
     Raises:
         ImageError: for a photo that can't be read.
-        BoxError: for boxes that are bad or leave the map, squares that are none, maps that don't fit their pattern or
-            hold a number that is not finite, and an unknown pattern, shape or view.
+        BoxError: for boxes that are bad or leave the map, squares that are none, maps that don't
+            fit their pattern or hold a number that is not finite, and an unknown pattern, shape or
+            view.
     """
 
     _esm = program("pattern_explorer.js", "score_map.js")
@@ -86,12 +94,16 @@ class PatternExplorer(Figure):
         self._patterns = {one.name: one for one in maps}
         state = {
             "patterns": [_packed(one, score_map) for one, score_map in maps.items()],
-            "candidates": [whole_pixels(one, *size) for one in checked_boxes(candidates, *size, "candidates")],
+            "candidates": [
+                whole_pixels(one, *size) for one in checked_boxes(candidates, *size, "candidates")
+            ],
             "squares": [_square(one, *size) for one in squares],
             "pattern": next(iter(self._patterns)) if pattern is None else pattern,
             "shape": shape,
             "view": view,
-            "box": whole_pixels(_centred(*size, square=shape == "circle") if box is None else box, *size),
+            "box": whole_pixels(
+                _centred(*size, square=shape == "circle") if box is None else box, *size
+            ),
         }
         super().__init__(image, alt, "Pattern explorer", state)
 
@@ -115,12 +127,16 @@ class PatternExplorer(Figure):
         return torch.from_numpy(values).view(stored["channels"], stored["rows"], stored["columns"])
 
     def partition_scores(self, box: Any = None) -> tuple[Tensor, Tensor]:
-        """The mean score of each partition (L,), 0 where it has nothing, and its share of the crop (L,)."""
+        """The mean score of each partition (L,), 0 where it has nothing, and its share of the crop
+        (L,).
+        """
         sums, areas = self._sums(self.score_map(), self.box if box is None else box)
         return sums / areas.clamp(min=1e-12), areas / areas.sum()
 
     def _sums(self, score_map: Tensor, box: Any) -> tuple[Tensor, Tensor]:
-        """Sums and areas of the partitions: how much of each pixel of the map lies in each cell, and no tables."""
+        """Sums and areas of the partitions: how much of each pixel of the map lies in each cell,
+        and no tables.
+        """
         cells = self._patterns[self.pattern].cells
         (x1, y1, x2, y2), (rows, columns) = whole_pixels(box, self.width, self.height), cells.shape
         height, width = score_map.shape[1:]
@@ -141,10 +157,14 @@ class PatternExplorer(Figure):
             cells = cells[((off + radius) * rows / (2 * radius)).long()]
         own = sums.gather(0, cells[None])[0].flatten()
         count = score_map.shape[0]
-        return tuple(torch.bincount(cells.flatten(), part.flatten(), count) for part in (own, areas))
+        return tuple(
+            torch.bincount(cells.flatten(), part.flatten(), count) for part in (own, areas)
+        )
 
     def values(self) -> dict[str, float]:
-        """`score` of the crop (equation 1, or 9 for a circle), its `rank`, and the `best` candidate's index."""
+        """`score` of the crop (equation 1, or 9 for a circle), its `rank`, and the `best`
+        candidate's index.
+        """
         score_map = self.score_map()
         boxes = self.squares if self.shape == "circle" else self.candidates
         parts = (self._sums(score_map, box) for box in (self.box, *boxes))
@@ -169,14 +189,34 @@ class PatternExplorer(Figure):
         draw_boxes(ax, self._image, [self.box], ["crop"], "orange")
         middle, reach = float(means.mean()), float((means - means.mean()).abs().max()) or 1.0
         limits = {"vmin": middle - reach, "vmax": middle + reach}
-        ax.imshow(means[cells], extent=(x1, x2, y2, y1), cmap="RdBu", alpha=0.45, interpolation="nearest", **limits)
-        for (row, column), mean, share in zip(_label_cells(cells), means.tolist(), shares.tolist(), strict=True):
+        ax.imshow(
+            means[cells],
+            extent=(x1, x2, y2, y1),
+            cmap="RdBu",
+            alpha=0.45,
+            interpolation="nearest",
+            **limits,
+        )
+        for (row, column), mean, share in zip(
+            _label_cells(cells), means.tolist(), shares.tolist(), strict=True
+        ):
             x = x1 + (column + 0.5) * (x2 - x1) / cells.shape[1]
             y = y1 + (row + 0.5) * (y2 - y1) / cells.shape[0]
-            ax.text(x, y, f"{mean:.2f}" if share else "", ha="center", va="center", fontsize=8, path_effects=halo)
+            ax.text(
+                x,
+                y,
+                f"{mean:.2f}" if share else "",
+                ha="center",
+                va="center",
+                fontsize=8,
+                path_effects=halo,
+            )
         if self.shape == "circle":
             angle = np.linspace(0, 2 * np.pi, 100)
-            x, y = (x1 + x2) / 2 + (x2 - x1) / 2 * np.cos(angle), (y1 + y2) / 2 + (y2 - y1) / 2 * np.sin(angle)
+            x, y = (
+                (x1 + x2) / 2 + (x2 - x1) / 2 * np.cos(angle),
+                (y1 + y2) / 2 + (y2 - y1) / 2 * np.sin(angle),
+            )
             ax.plot(x, y, color="black", linewidth=1.5)
         ax.set(xlim=(0, self.width), ylim=(self.height, 0))
 
@@ -186,9 +226,13 @@ def _edges(start: float, end: float, cells: int) -> Tensor:
 
 
 def _overlaps(edges: Tensor, pixels: int) -> Tensor:
-    """How much of each of `pixels` pixels lies between neighbouring edges: (..., E) → (..., E − 1, pixels)."""
+    """How much of each of `pixels` pixels lies between neighbouring edges: (..., E) → (..., E − 1,
+    pixels).
+    """
     pixel = torch.arange(pixels, dtype=torch.double)
-    return (edges[..., 1:, None].minimum(pixel + 1) - edges[..., :-1, None].maximum(pixel)).clamp(min=0)
+    return (edges[..., 1:, None].minimum(pixel + 1) - edges[..., :-1, None].maximum(pixel)).clamp(
+        min=0
+    )
 
 
 def _label_cells(cells: Tensor) -> list[tuple[int, int]]:
@@ -196,7 +240,8 @@ def _label_cells(cells: Tensor) -> list[tuple[int, int]]:
     found = []
     for partition in range(int(cells.max()) + 1):
         own = (cells == partition).nonzero().double()
-        # Of two equally near cells the one above or below wins, so that mirrored partitions get mirrored labels.
+        # Of two equally near cells the one above or below wins, so that mirrored partitions get
+        # mirrored labels.
         nearest = ((own - own.mean(0)).square() * torch.tensor([1, 1.02])).sum(1).argmin()
         found.append(tuple(int(place) for place in own[nearest]))
     return found
@@ -253,15 +298,22 @@ def _label(name: str) -> str:
 
 
 def partition_names(cells: Tensor) -> list[str]:
-    """Words for the partitions of a pattern: by row and column in a grid, else by where they lie around the middle."""
+    """Words for the partitions of a pattern: by row and column in a grid, else by where they lie
+    around the middle.
+    """
     rows, columns = cells.shape
     count = int(cells.max()) + 1
     if count == rows * columns:
         places = [(cells == one).nonzero()[0].tolist() for one in range(count)]
-        words = [(f"row {row + 1}" * (rows > 1), f"column {column + 1}" * (columns > 1)) for row, column in places]
+        words = [
+            (f"row {row + 1}" * (rows > 1), f"column {column + 1}" * (columns > 1))
+            for row, column in places
+        ]
         return [", ".join(filter(None, pair)) or "the whole crop" for pair in words]
     y, x = torch.meshgrid(
-        (torch.arange(rows) + 0.5) / rows - 0.5, (torch.arange(columns) + 0.5) / columns - 0.5, indexing="ij"
+        (torch.arange(rows) + 0.5) / rows - 0.5,
+        (torch.arange(columns) + 0.5) / columns - 0.5,
+        indexing="ij",
     )
     found = []
     for one in range(count):
@@ -274,7 +326,12 @@ def partition_names(cells: Tensor) -> list[str]:
             angle = math.degrees(math.atan2(right, -down)) % 360
             side = round(angle / 45)
             hour = round(angle / 30) or 12
-            found.append((_SIDES[side % 8] if abs(angle - 45 * side) < 10 else f"towards {hour} o'clock", reach))
+            found.append(
+                (
+                    _SIDES[side % 8] if abs(angle - 45 * side) < 10 else f"towards {hour} o'clock",
+                    reach,
+                )
+            )
     kinds = Counter(kind for kind, _ in found)
     ordered = {kind: sorted(reach for other, reach in found if other == kind) for kind in kinds}
     names = []
@@ -283,11 +340,18 @@ def partition_names(cells: Tensor) -> list[str]:
         ring = {1: [""], 2: ["inner", "outer"], 3: ["inner", "middle", "outer"]}.get(
             kinds[kind], [f"ring {step + 1}" for step in range(kinds[kind])]
         )[place]
-        names.append(" ".join(part for part in (ring, "" if kind == "ring" and ring else kind) if part))
+        names.append(
+            " ".join(part for part in (ring, "" if kind == "ring" and ring else kind) if part)
+        )
     return names
 
 
 def _centred(width: int, height: int, *, square: bool) -> list[float]:
     across, down = (0.7 * min(width, height),) * 2 if square else (0.7 * width, 0.7 * height)
     across, down = 2 * round(across / 2), 2 * round(down / 2)
-    return [width / 2 - across / 2, height / 2 - down / 2, width / 2 + across / 2, height / 2 + down / 2]
+    return [
+        width / 2 - across / 2,
+        height / 2 - down / 2,
+        width / 2 + across / 2,
+        height / 2 + down / 2,
+    ]

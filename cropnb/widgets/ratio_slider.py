@@ -1,4 +1,6 @@
-"""One model, any aspect ratio: recorded maps, the threshold, the medians and the crop that follows from them."""
+"""One model, any aspect ratio: recorded maps, the threshold, the medians and the crop that follows
+from them.
+"""
 
 import base64
 import itertools
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LAYERS = ("map", "above", "medians", "centred")
-# Of the stored maps. Each is read as the middle of its step, so that no cell ties with a threshold in hundredths.
+# Of the stored maps. Each is read as the middle of its step, so that no cell ties with a threshold
+# in hundredths.
 _LEVELS = 256
 _STEPS = (1, 2, 4, 8, 16, 32, 64)
 _RUN, _LONG_RUN, _ESCAPE, _ZERO = 13, 14, 15, 6
@@ -32,8 +35,9 @@ _SHORTEST, _SHORTEST_LONG, _LONGEST = 3, 19, 274
 class Recording:
     """What a model predicted for one photo at each recorded ratio.
 
-    photo: what `cropnb.images.read_photo` takes. maps: (R, h, w) in 0…1. cell: width and height of a map's cell in
-    pixels of the photo. alt: what is on the photo, in words.
+    photo: what `cropnb.images.read_photo` takes. maps: (R, h, w) in 0…1. cell: width and height of
+        a map's cell in
+        pixels of the photo. alt: what is on the photo, in words.
     """
 
     photo: Any
@@ -43,25 +47,30 @@ class Recording:
 
 
 class RatioSlider(Figure):
-    """Photos with the map that a model predicts for each required ratio, and the crop that the post-processing makes.
+    """Photos with the map that a model predicts for each required ratio, and the crop that the
+    post-processing makes.
 
     Args:
         recordings: by name of the photo, its maps at the recorded ratios.
         ratios: (R,) the recorded ratios, width / height, rising; the same for all photos.
-        crops: the post-processing, `cropnb.mars.postprocess.crops_from_maps` or one that takes the same arguments
-            (maps, aspects, cell, photo, threshold) and returns `boxes`, `medians` and `thresholds`. The page has its
-            own in JavaScript; this one is what Python shows and what the page is tested against.
+        crops: the post-processing, `cropnb.mars.postprocess.crops_from_maps` or one that takes the
+            same arguments (maps, aspects, cell, photo, threshold) and returns `boxes`, `medians`
+            and `thresholds`. The page has its own in JavaScript; this one is what Python shows and
+            what the page is tested against.
         threshold: θ at the start, in hundredths, above 0 and below 1.
         ratio: the ratio at the start; the recorded one that is nearest to it in the logarithm.
         shown: name of the photo at the start; by default the first.
         layers: what is drawn on the photo, of `LAYERS`.
-        step: of the 256 levels of a map only each `step`-th is kept, 1, 2, 4, … 64. Noisy maps are a large page.
+        step: of the 256 levels of a map only each `step`-th is kept, 1, 2, 4, … 64. Noisy maps are
+            a large page.
 
-    `shown`, `at` (the index of the ratio), `threshold` and `layers` are the state; `values()` gives the numbers shown.
+    `shown`, `at` (the index of the ratio), `threshold` and `layers` are the state; `values()` gives
+    the numbers shown.
 
     Raises:
         ImageError: for a photo that can't be read.
-        BoxError: for maps and ratios that don't fit each other, and for ratios that don't rise or aren't above 0.
+        BoxError: for maps and ratios that don't fit each other, and for ratios that don't rise or
+            aren't above 0.
         CropnbError: for a threshold, photo or layer that doesn't exist.
     """
 
@@ -95,13 +104,18 @@ class RatioSlider(Figure):
             or not (np.isfinite(known) & (known > 0)).all()
             or (np.diff(known) <= 0).any()
         ):
-            raise BoxError(f"ratios are {known.tolist()}; give rising numbers above 0, width / height")
+            raise BoxError(
+                f"ratios are {known.tolist()}; give rising numbers above 0, width / height"
+            )
         if step not in _STEPS:
             raise CropnbError(f"step is {step!r}; it is one of {', '.join(map(str, _STEPS))}")
         self._crops = crops
         self._images = {name: read_photo(one.photo) for name, one in recordings.items()}
         state = {
-            "photos": [_packed(name, one, self._images[name], len(known), step) for name, one in recordings.items()],
+            "photos": [
+                _packed(name, one, self._images[name], len(known), step)
+                for name, one in recordings.items()
+            ],
             "ratios": known.tolist(),
             "shown": next(iter(recordings)) if shown is None else shown,
             "at": int(np.abs(np.log(known) - np.log(ratio)).argmin()),
@@ -111,13 +125,17 @@ class RatioSlider(Figure):
         if state["shown"] not in recordings:
             raise CropnbError(f"there is no photo {shown!r}; choose from {', '.join(recordings)}")
         start = state["shown"]
-        super().__init__(self._images[start], recordings[start].alt, "Crops at any aspect ratio", state)
+        super().__init__(
+            self._images[start], recordings[start].alt, "Crops at any aspect ratio", state
+        )
         self.photo = ""  # each photo carries its own
 
     @traitlets.validate("shown")
     def _check_shown(self, proposal: Any) -> str:
         if proposal["value"] not in self._images:
-            raise CropnbError(f"there is no photo {proposal['value']!r}; choose from {', '.join(self._images)}")
+            raise CropnbError(
+                f"there is no photo {proposal['value']!r}; choose from {', '.join(self._images)}"
+            )
         return proposal["value"]
 
     @traitlets.validate("threshold")
@@ -136,26 +154,38 @@ class RatioSlider(Figure):
     @traitlets.validate("at")
     def _check_at(self, proposal: Any) -> int:
         if not 0 <= proposal["value"] < len(self.ratios or [0]):
-            raise CropnbError(f"there is no ratio number {proposal['value']}; there are {len(self.ratios)}, from 0")
+            raise CropnbError(
+                f"there is no ratio number {proposal['value']}; there are {len(self.ratios)}, "
+                "from 0"
+            )
         return proposal["value"]
 
     def maps(self, name: str | None = None) -> Tensor:
         """The maps (R, h, w) of a photo as the page holds them, in 256 levels or fewer."""
         one = next(one for one in self.photos if one["name"] == (name or self.shown))
         shape = (len(self.ratios), one["rows"], one["columns"])
-        levels = torch.from_numpy(unpack(one["code"], int(np.prod(shape)), shape[1] * shape[2])).view(shape)
+        levels = torch.from_numpy(
+            unpack(one["code"], int(np.prod(shape)), shape[1] * shape[2])
+        ).view(shape)
         step = one["step"]
         return (levels.float() * step + step // 2 + 0.5) / _LEVELS
 
     def found(self) -> Any:
-        """What the post-processing makes of the map on show: `boxes` (1, 4), `medians` (1, 4), `thresholds` (1,)."""
-        photo, one = self._images[self.shown], next(one for one in self.photos if one["name"] == self.shown)
+        """What the post-processing makes of the map on show: `boxes` (1, 4), `medians` (1, 4),
+        `thresholds` (1,).
+        """
+        photo, one = (
+            self._images[self.shown],
+            next(one for one in self.photos if one["name"] == self.shown),
+        )
         ratio, size = torch.tensor([self.ratios[self.at]]), torch.tensor(photo.size)
-        return self._crops(self.maps()[self.at, None], ratio, torch.tensor(one["cell"]), size, self.threshold)
+        return self._crops(
+            self.maps()[self.at, None], ratio, torch.tensor(one["cell"]), size, self.threshold
+        )
 
     def values(self) -> dict[str, float]:
-        """`kept`: per cent of the photo in the crop. `above`: per cent of the map above the threshold. `overlap`: IoU
-        of the crop with the largest centred window of the same ratio."""
+        """`kept`: per cent of the photo in the crop. `above`: per cent of the map above the
+        threshold. `overlap`: IoU of the crop with the largest centred window of the same ratio."""
         photo, found = self._images[self.shown], self.found()
         box = found.boxes[0].double()
         window = torch.tensor(largest_window(self.ratios[self.at], *photo.size))
@@ -168,21 +198,32 @@ class RatioSlider(Figure):
     def _summary(self) -> str:
         found = self.values()
         return (
-            f"{self.shown}, ratio {self.ratios[self.at]:.2f}: the crop keeps {found['kept']:.0f} % of the photo; "
+            f"{self.shown}, ratio {self.ratios[self.at]:.2f}: the crop keeps {found['kept']:.0f} "
+            "% of the photo; "
             f"IoU with the largest centred window {found['overlap']:.2f}"
         )
 
     def _draw(self, ax: "Axes") -> None:
         from cropnb.notebook import draw_boxes
 
-        photo, one = self._images[self.shown], next(one for one in self.photos if one["name"] == self.shown)
+        photo, one = (
+            self._images[self.shown],
+            next(one for one in self.photos if one["name"] == self.shown),
+        )
         window = largest_window(self.ratios[self.at], *photo.size)
         boxes = [self.found().boxes[0].tolist(), *([window] if "centred" in self.layers else [])]
-        draw_boxes(ax, photo, boxes, ["crop", "centred"][: len(boxes)], ["orange", "blue"][: len(boxes)])
+        draw_boxes(
+            ax, photo, boxes, ["crop", "centred"][: len(boxes)], ["orange", "blue"][: len(boxes)]
+        )
         if "map" in self.layers:
             across, down = one["columns"] * one["cell"][0], one["rows"] * one["cell"][1]
             ax.imshow(
-                self.maps()[self.at].numpy(), extent=(0, across, down, 0), cmap="magma", vmin=0, vmax=1, alpha=0.5
+                self.maps()[self.at].numpy(),
+                extent=(0, across, down, 0),
+                cmap="magma",
+                vmin=0,
+                vmax=1,
+                alpha=0.5,
             )
         ax.set(xlim=(0, photo.width), ylim=(photo.height, 0))
 
@@ -194,8 +235,9 @@ def largest_window(aspect: float, width: float, height: float) -> list[float]:
 
 
 def pack(levels: np.ndarray) -> str:
-    """Levels 0…255 (R, n) as text. Neighbouring ratios have similar maps, so what is kept is the change from one to the
-    next, in half bytes: a small change is one of them, a stretch of zeros two or three, any other change three."""
+    """Levels 0…255 (R, n) as text. Neighbouring ratios have similar maps, so what is kept is the
+    change from one to the next, in half bytes: a small change is one of them, a stretch of zeros
+    two or three, any other change three."""
     flat = levels.astype(np.int16)
     flat[1:] -= levels[:-1].astype(np.int16)
     flat[0, 1:] -= levels[0, :-1].astype(np.int16)
@@ -209,11 +251,15 @@ def pack(levels: np.ndarray) -> str:
             else:
                 halves += [_RUN, run - _SHORTEST]
             length -= run
-        code = [change + _ZERO] if -_ZERO <= change <= _ZERO else [_ESCAPE, *divmod(change % 256, 16)]
+        code = (
+            [change + _ZERO] if -_ZERO <= change <= _ZERO else [_ESCAPE, *divmod(change % 256, 16)]
+        )
         halves += code * length
     halves += [_RUN] * (len(halves) % 2)  # fills the last byte; there is nothing left to repeat
     pairs = np.array(halves, np.uint8).reshape(-1, 2)
-    return base64.b64encode((pairs[:, 0] << 4 | pairs[:, 1]).astype(np.uint8).tobytes()).decode("ascii")
+    return base64.b64encode((pairs[:, 0] << 4 | pairs[:, 1]).astype(np.uint8).tobytes()).decode(
+        "ascii"
+    )
 
 
 def unpack(code: str, count: int, size: int) -> np.ndarray:
@@ -237,12 +283,17 @@ def unpack(code: str, count: int, size: int) -> np.ndarray:
 def _packed(name: str, one: Recording, photo: Any, count: int, step: int) -> dict[str, Any]:
     maps = torch.as_tensor(one.maps).detach().cpu().double()
     if maps.ndim != 3 or maps.shape[0] != count or 0 in maps.shape:
-        raise BoxError(f"the maps of {name!r} have shape {tuple(maps.shape)}; give ({count}, h, w), a map a ratio")
+        raise BoxError(
+            f"the maps of {name!r} have shape {tuple(maps.shape)}; give ({count}, h, w), a map a "
+            "ratio"
+        )
     if not bool(((maps >= 0) & (maps <= 1)).all()):
         raise BoxError(f"the maps of {name!r} leave 0…1; give what the sigmoid returns")
     cell = [float(side) for side in one.cell]
     if len(cell) != 2 or min(cell) <= 0:
-        raise BoxError(f"a cell of {name!r} measures {cell}; give its width and height in pixels of the photo")
+        raise BoxError(
+            f"a cell of {name!r} measures {cell}; give its width and height in pixels of the photo"
+        )
     levels = (maps * _LEVELS).floor().clamp(max=_LEVELS - 1).numpy().astype(np.uint8) // step
     return {
         "name": name,

@@ -50,7 +50,9 @@ class SampleBrowser(Figure):
     ) -> None:
         if not 0 <= index < len(samples):
             raise CropnbError(f"there is no sample {index} among {len(samples)}")
-        texts = list(descriptions) or [f"Sample {sample.name} of {name}" for name, sample in samples]
+        texts = list(descriptions) or [
+            f"Sample {sample.name} of {name}" for name, sample in samples
+        ]
         self._photos = [sample.photo() for _, sample in samples]
         content = [
             _content(name, sample, photo, text)
@@ -59,7 +61,8 @@ class SampleBrowser(Figure):
         self._all = [sample for _, sample in samples]
         state = {"samples": content, "index": index, "shown": shown}
         small = self._photos[index].copy()
-        small.thumbnail((64, 64))  # each sample brings its own photo; the one of the base would be there twice
+        # each sample brings its own photo; the one of the base would be there twice
+        small.thumbnail((64, 64))
         super().__init__(small, content[index]["alt"], "Sample browser", state)
 
     @traitlets.validate("index")
@@ -82,7 +85,9 @@ class SampleBrowser(Figure):
         return cls(named, **options)
 
     def values(self) -> dict[str, float]:
-        """How many `boxes`, and of the best one (or of all true boxes, in the mean) `share` kept, `aspect`, `score`."""
+        """How many `boxes`, and of the best one (or of all true boxes, in the mean) `share` kept,
+        `aspect`, `score`.
+        """
         sample = self._all[self.index]
         boxes = sample.boxes.double()
         width, height = sample.size
@@ -104,7 +109,9 @@ class SampleBrowser(Figure):
         from cropnb.notebook import draw_boxes
 
         sample = self._all[self.index]
-        boxes = sample.boxes if sample.scores is None else sample.boxes[_order(sample)[: self.shown]]
+        boxes = (
+            sample.boxes if sample.scores is None else sample.boxes[_order(sample)[: self.shown]]
+        )
         draw_boxes(ax, self._photos[self.index], boxes, colors=["orange", "sky", "green", "purple"])
 
 
@@ -114,7 +121,9 @@ def _order(sample: Sample) -> torch.Tensor:
 
 
 def _content(name: str, sample: Sample, photo: Image.Image, text: str) -> dict[str, Any]:
-    scores = [] if sample.scores is None else checked_scores(sample.scores, len(sample.boxes), "scores")
+    scores = (
+        [] if sample.scores is None else checked_scores(sample.scores, len(sample.boxes), "scores")
+    )
     return {
         "dataset": name,
         "name": sample.name,
@@ -122,9 +131,14 @@ def _content(name: str, sample: Sample, photo: Image.Image, text: str) -> dict[s
         "alt": text,
         "width": photo.width,
         "height": photo.height,
-        "boxes": [[round(edge, 1) for edge in box] for box in checked_boxes(sample.boxes, *photo.size, "boxes")],
+        "boxes": [
+            [round(edge, 1) for edge in box]
+            for box in checked_boxes(sample.boxes, *photo.size, "boxes")
+        ],
         "scores": [round(score, 3) for score in scores],
-        "aspects": [] if sample.aspects is None else [round(value, 3) for value in sample.aspects.tolist()],
+        "aspects": []
+        if sample.aspects is None
+        else [round(value, 3) for value in sample.aspects.tolist()],
     }
 
 

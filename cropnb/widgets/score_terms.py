@@ -1,4 +1,6 @@
-"""The terms of a score under weights that can be moved, and how the ranking of the candidates follows."""
+"""The terms of a score under weights that can be moved, and how the ranking of the candidates
+follows.
+"""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -22,7 +24,8 @@ class ScoreTerms(Figure):
         photo: what `cropnb.images.read_photo` takes.
         boxes: (N, 4) candidates in pixels of the photo.
         terms: values (N,) by name of the term. The score of a box is their weighted mean.
-        weights: the given weight of each term, 0 or more, by the same names; what the changes are counted from.
+        weights: the given weight of each term, 0 or more, by the same names; what the changes are
+            counted from.
         alt: what is on the photo, in words.
 
     Raises:
@@ -38,20 +41,31 @@ class ScoreTerms(Figure):
     weights = traitlets.List().tag(sync=True)
 
     def __init__(
-        self, photo: Any, boxes: Any, terms: Mapping[str, Any], weights: Mapping[str, float], *, alt: str = ""
+        self,
+        photo: Any,
+        boxes: Any,
+        terms: Mapping[str, Any],
+        weights: Mapping[str, float],
+        *,
+        alt: str = "",
     ) -> None:
         image = read_photo(photo)
         boxes = checked_boxes(boxes, *image.size, "boxes")
         if len(boxes) < 2:
             raise BoxError("one box has no ranking; give two boxes or more")
         if not terms or set(terms) != set(weights):
-            raise BoxError(f"terms are {sorted(terms)} and weights {sorted(weights)}; give one weight for each term")
+            raise BoxError(
+                f"terms are {sorted(terms)} and weights {sorted(weights)}; give one weight for "
+                "each term"
+            )
         names = list(terms)
         given = [float(weights[name]) for name in names]
         state = {
             "boxes": boxes,
             "names": names,
-            "terms": [checked_scores(terms[name], len(boxes), f"the term {name!r}") for name in names],
+            "terms": [
+                checked_scores(terms[name], len(boxes), f"the term {name!r}") for name in names
+            ],
             "given": given,
             "weights": list(given),
         }
@@ -61,20 +75,28 @@ class ScoreTerms(Figure):
     def _check_weights(self, proposal: Any) -> list[float]:
         weights = checked_scores(proposal["value"], len(self.names), "weights")
         if min(weights) < 0:
-            raise BoxError(f"weights are {weights}; the score is a weighted mean, so give weights of 0 or more")
+            raise BoxError(
+                f"weights are {weights}; the score is a weighted mean, so give weights of 0 or more"
+            )
         return weights
 
     def values(self) -> dict[str, float]:
-        """`best` (index of the best box), its `total`, `rise` (places it rose from the given weights), and `same`
-        (SRCC with the ranking under the given weights)."""
+        """`best` (index of the best box), its `total`, `rise` (places it rose from the given
+        weights), and `same` (SRCC with the ranking under the given weights)."""
         totals, before = self._totals(self.weights), self._totals(self.given)
         best = int(totals.argmax())
         places = torch.argsort(before, descending=True, stable=True).tolist()
         same = float(metrics.srcc(totals, before))
-        return {"best": best, "total": float(totals[best]), "rise": places.index(best), "same": same}
+        return {
+            "best": best,
+            "total": float(totals[best]),
+            "rise": places.index(best),
+            "same": same,
+        }
 
     def _totals(self, weights: list[float]) -> torch.Tensor:
-        # Added term by term, as the page does: another order would round otherwise and break ties differently.
+        # Added term by term, as the page does: another order would round otherwise and break ties
+        # differently.
         totals = torch.zeros(len(self.boxes), dtype=torch.float64)
         for weight, values in zip(weights, self.terms, strict=True):
             totals = totals + weight * torch.tensor(values, dtype=torch.float64)
@@ -82,7 +104,9 @@ class ScoreTerms(Figure):
 
     def _summary(self) -> str:
         found = self.values()
-        weights = ", ".join(f"{name} {weight:g}" for name, weight in zip(self.names, self.weights, strict=True))
+        weights = ", ".join(
+            f"{name} {weight:g}" for name, weight in zip(self.names, self.weights, strict=True)
+        )
         return f"Best score {found['total']:.3f} with the weights\n{weights}"
 
     def _draw(self, ax: "Axes") -> None:

@@ -1,4 +1,6 @@
-"""An agent that crops step by step: recorded episodes to walk through, and the reader in the agent's place."""
+"""An agent that crops step by step: recorded episodes to walk through, and the reader in the
+agent's place.
+"""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -23,28 +25,33 @@ MATCHES = ("mean", "best")
 
 
 class StepPlayer(Figure):
-    """Recorded episodes with the policy's probabilities, value, reward and IoU, and a pad to crop by oneself.
+    """Recorded episodes with the policy's probabilities, value, reward and IoU, and a pad to crop
+    by oneself.
 
     Args:
         photo: what `cropnb.images.read_photo` takes.
         truths: (M, 4) or (4,) true boxes in pixels of the photo, from which the reward follows.
-        moves: by name of the action, how many cells of the lattice it moves the left, top, right and bottom edge
-            (x to the right, y down). An action that moves no edge ends the episode.
-        episodes: by name, what an agent did on this photo: an object with `boxes` (T + 1, 4), `actions` (T,),
-            `probabilities` (T, A), `values` (T,), `rewards` (T,) and `ious` (T + 1,), the first box being the start.
+        moves: by name of the action, how many cells of the lattice it moves the left, top, right
+            and bottom edge (x to the right, y down). An action that moves no edge ends the episode.
+        episodes: by name, what an agent did on this photo: an object with `boxes` (T + 1, 4),
+            `actions` (T,), `probabilities` (T, A), `values` (T,), `rewards` (T,) and `ious` (T +
+            1,), the first box being the start.
         divisions: cells of the lattice along each side of the photo.
-        least: cells that each side of a crop keeps; a move that goes further, or leaves the photo, does nothing.
+        least: cells that each side of a crop keeps; a move that goes further, or leaves the photo,
+            does nothing.
         limit: after so many actions the reader's episode is over.
         match: "mean" pays by the mean IoU over the true boxes, "best" by that of the best match.
         gamma: where the discount starts, 0.5 to 1.
         shown: name of the episode shown first, or "you" for the reader's own.
         alt: what is on the photo, in words.
 
-    `taken` holds the reader's actions, `step` the step of a recorded episode; `values()` gives what the figure shows.
+    `taken` holds the reader's actions, `step` the step of a recorded episode; `values()` gives what
+    the figure shows.
 
     Raises:
         ImageError: for a photo that can't be read.
-        BoxError: for boxes that are bad or leave the photo, and episodes whose parts don't fit each other.
+        BoxError: for boxes that are bad or leave the photo, and episodes whose parts don't fit each
+            other.
         CropnbError: for any other setting that makes no sense.
     """
 
@@ -81,11 +88,13 @@ class StepPlayer(Figure):
         table = [[int(shift) for shift in move] for move in moves.values()]
         if not table or any(len(move) != 4 for move in table):
             raise CropnbError(
-                "moves is empty or has a move without four numbers; give {name: (left, top, right, bottom)}"
+                "moves is empty or has a move without four numbers; give {name: (left, top, "
+                "right, bottom)}"
             )
         if not (1 <= least <= divisions and limit >= 1):
             raise CropnbError(
-                f"least {least}, divisions {divisions}, limit {limit}: 1 ≤ least ≤ divisions and 1 ≤ limit"
+                f"least {least}, divisions {divisions}, limit {limit}: 1 ≤ least ≤ divisions and "
+                "1 ≤ limit"
             )
         if match not in MATCHES:
             raise CropnbError(f"match is {match!r}; choose from {', '.join(MATCHES)}")
@@ -108,7 +117,10 @@ class StepPlayer(Figure):
     @traitlets.validate("shown")
     def _check_shown(self, proposal: Any) -> str:
         if proposal["value"] not in (*self.names, YOU):
-            raise CropnbError(f"there is no episode {proposal['value']!r}; choose from {', '.join((*self.names, YOU))}")
+            raise CropnbError(
+                f"there is no episode {proposal['value']!r}; choose from "
+                f"{', '.join((*self.names, YOU))}"
+            )
         return proposal["value"]
 
     @traitlets.validate("gamma")
@@ -125,22 +137,33 @@ class StepPlayer(Figure):
 
     @traitlets.validate("taken")
     def _check_taken(self, proposal: Any) -> list[int]:
-        if not all(isinstance(action, int) and 0 <= action < len(self.moves) for action in proposal["value"]):
-            raise CropnbError(f"taken is {proposal['value']}; actions are numbers from 0 to {len(self.moves) - 1}")
+        if not all(
+            isinstance(action, int) and 0 <= action < len(self.moves)
+            for action in proposal["value"]
+        ):
+            raise CropnbError(
+                f"taken is {proposal['value']}; actions are numbers from 0 to {len(self.moves) - 1}"
+            )
         return proposal["value"]
 
     def values(self) -> dict[str, float]:
-        """`iou`, `reward` (of the last action), `return` (the discounted rewards so far), and for a recorded step that
-        has one the agent's `value`."""
+        """`iou`, `reward` (of the last action), `return` (the discounted rewards so far), and for a
+        recorded step that has one the agent's `value`."""
         reading = self.shown == YOU
-        episode = play_out(self.taken, self.moves, self._truths(), self._image.size, **self.rules) if reading else None
+        episode = (
+            play_out(self.taken, self.moves, self._truths(), self._image.size, **self.rules)
+            if reading
+            else None
+        )
         episode = episode or self.episodes[self.names.index(self.shown)]
         count = len(episode["actions"])
         at = count if reading else min(self.step, count)
         found = {
             "iou": episode["ious"][at],
             "reward": episode["rewards"][at - 1] if at else 0.0,
-            "return": sum(reward * self.gamma**k for k, reward in enumerate(episode["rewards"][:at])),
+            "return": sum(
+                reward * self.gamma**k for k, reward in enumerate(episode["rewards"][:at])
+            ),
         }
         return found if reading or at == count else {**found, "value": episode["values"][at]}
 
@@ -159,8 +182,16 @@ class StepPlayer(Figure):
         from cropnb.notebook import draw_boxes
 
         last = [episode["boxes"][-1] for episode in self.episodes]
-        colors = ["blue"] * len(self.truths) + ["purple", "orange", "green", "vermilion"][: len(last)]
-        draw_boxes(ax, self._image, [*self.truths, *last], ["true box"] * len(self.truths) + self.names, colors)
+        colors = ["blue"] * len(self.truths) + ["purple", "orange", "green", "vermilion"][
+            : len(last)
+        ]
+        draw_boxes(
+            ax,
+            self._image,
+            [*self.truths, *last],
+            ["true box"] * len(self.truths) + self.names,
+            colors,
+        )
 
 
 def play_out(
@@ -174,8 +205,9 @@ def play_out(
     limit: int,
     match: str,
 ) -> dict[str, list]:
-    """The episode that follows from a list of actions, from the whole photo on: boxes, actions, rewards (equation 1 of
-    LA2C) and ious, as the page computes them. Actions after the end are left out."""
+    """The episode that follows from a list of actions, from the whole photo on: boxes, actions,
+    rewards (equation 1 of LA2C) and ious, as the page computes them. Actions after the end are left
+    out."""
     cells = [0, 0, divisions, divisions]
     sides = torch.tensor([*size, *size], dtype=torch.float64) / divisions
     boxes, actions = [torch.tensor(cells) * sides], []
@@ -191,27 +223,49 @@ def play_out(
     overlaps = box_tools.pairwise_iou(torch.stack(boxes), truths)  # (T + 1, M)
     ious = (overlaps.mean(1) if match == "mean" else overlaps.amax(1)).tolist()
     rewards = [
-        after if after > before else -after if after < before else 0.0 for before, after in itertools.pairwise(ious)
+        after if after > before else -after if after < before else 0.0
+        for before, after in itertools.pairwise(ious)
     ]
-    return {"boxes": torch.stack(boxes).tolist(), "actions": actions, "rewards": rewards, "ious": ious}
+    return {
+        "boxes": torch.stack(boxes).tolist(),
+        "actions": actions,
+        "rewards": rewards,
+        "ious": ious,
+    }
 
 
 def _recorded(name: str, episode: Any, count: int, size: tuple[int, int]) -> dict[str, list]:
     """An episode as lists, checked."""
     rounded = {
-        part: np.round(np.asarray(torch.as_tensor(getattr(episode, part)).detach().cpu(), dtype=float), 5)
+        part: np.round(
+            np.asarray(torch.as_tensor(getattr(episode, part)).detach().cpu(), dtype=float), 5
+        )
         for part in ("probabilities", "values", "rewards", "ious")
     }
     actions = [int(action) for action in episode.actions]
     boxes = checked_boxes(episode.boxes, *size, f"the boxes of {name!r}")
     steps = len(actions)
-    shapes = {"probabilities": (steps, count), "values": (steps,), "rewards": (steps,), "ious": (steps + 1,)}
+    shapes = {
+        "probabilities": (steps, count),
+        "values": (steps,),
+        "rewards": (steps,),
+        "ious": (steps + 1,),
+    }
     wrong = [part for part, shape in shapes.items() if rounded[part].shape != shape]
     if len(boxes) != steps + 1 or wrong:
         raise BoxError(
             f"episode {name!r} has {steps} actions, {len(boxes)} boxes; "
             f"of another length: {', '.join(wrong) or 'boxes'}"
         )
-    if not all(0 <= action < count for action in actions) or not all(np.isfinite(v).all() for v in rounded.values()):
-        raise BoxError(f"episode {name!r} holds an action that moves doesn't name, or a number that is not finite")
-    return {"boxes": boxes, "actions": actions, **{part: value.tolist() for part, value in rounded.items()}}
+    if not all(0 <= action < count for action in actions) or not all(
+        np.isfinite(v).all() for v in rounded.values()
+    ):
+        raise BoxError(
+            f"episode {name!r} holds an action that moves doesn't name, or a number that is not "
+            "finite"
+        )
+    return {
+        "boxes": boxes,
+        "actions": actions,
+        **{part: value.tolist() for part, value in rounded.items()},
+    }

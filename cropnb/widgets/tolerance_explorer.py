@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 CERTAIN = ("chance", "oracle")  # computed or right by definition, so without an interval
 AMONG = ("first", "any", "worst")
-COLORS = {"oracle": "#8C8C8C", "printed": "#D55E00", "method": "#0072B2", "blind": "#E69F00", "chance": "#56B4E9"}
+COLORS = {
+    "oracle": "#8C8C8C",
+    "printed": "#D55E00",
+    "method": "#0072B2",
+    "blind": "#E69F00",
+    "chance": "#56B4E9",
+}
 
 
 class ToleranceExplorer(PageFigure):
@@ -24,11 +30,14 @@ class ToleranceExplorer(PageFigure):
     Args:
         panels: title → what `cropnb.audit.curves.read` gives for a dataset: `photos` and `curves`.
         epsilons: (E,) the thresholds of the curves, rising.
-        printed: title → (ε, N) → (name, per cent), numbers of a paper that stand in the panel where it prints them.
-        eps, n, among: where it starts. among: which of several best crops has to be hit, "first", "any" or "worst".
+        printed: title → (ε, N) → (name, per cent), numbers of a paper that stand in the panel where
+            it prints them.
+        eps, n, among: where it starts. among: which of several best crops has to be hit, "first",
+            "any" or "worst".
 
     Raises:
-        CropnbError: for panels without curves, for curves that don't fit the thresholds, for settings out of range.
+        CropnbError: for panels without curves, for curves that don't fit the thresholds, for
+            settings out of range.
     """
 
     _esm = program("tolerance_explorer.js", "ranking_at.js")
@@ -52,26 +61,38 @@ class ToleranceExplorer(PageFigure):
         thresholds = [float(value) for value in epsilons]
         state = {
             "panels": [
-                _panel(title, one, len(thresholds), (printed or {}).get(title, {})) for title, one in panels.items()
+                _panel(title, one, len(thresholds), (printed or {}).get(title, {}))
+                for title, one in panels.items()
             ],
             "epsilons": thresholds,
-            "at": min(range(len(thresholds)), key=lambda index: abs(thresholds[index] - eps)) if thresholds else 0,
+            "at": min(range(len(thresholds)), key=lambda index: abs(thresholds[index] - eps))
+            if thresholds
+            else 0,
             "n": n,
             "among": among,
         }
         if not panels:
-            raise CropnbError("there is no panel to show; measure the curves: python -m cropnb.audit --parts curves")
+            raise CropnbError(
+                "there is no panel to show; measure the curves: python -m cropnb.audit --parts "
+                "curves"
+            )
         super().__init__("ACC 1/N within a tolerance", state)
 
     @traitlets.validate("at")
     def _check_at(self, proposal: Any) -> int:
         if not 0 <= proposal["value"] < len(self.epsilons or [0]):
-            raise CropnbError(f"there is no threshold number {proposal['value']}; there are {len(self.epsilons)}")
+            raise CropnbError(
+                f"there is no threshold number {proposal['value']}; there are {len(self.epsilons)}"
+            )
         return proposal["value"]
 
     @traitlets.validate("n")
     def _check_n(self, proposal: Any) -> int:
-        most = len(unpack(self.panels[0]["curves"][0]["first"])[0]) if self.panels else proposal["value"]
+        most = (
+            len(unpack(self.panels[0]["curves"][0]["first"])[0])
+            if self.panels
+            else proposal["value"]
+        )
         if not 1 <= proposal["value"] <= most:
             raise CropnbError(f"n is {proposal['value']}; the curves go from 1 to {most} crops")
         return proposal["value"]
@@ -83,7 +104,9 @@ class ToleranceExplorer(PageFigure):
         return proposal["value"]
 
     def ranking(self, panel: int = 0) -> list[dict[str, Any]]:
-        """The rows of a panel as shown now, best first: name, kind, value, interval and acc, in per cent."""
+        """The rows of a panel as shown now, best first: name, kind, value, interval and acc, in per
+        cent.
+        """
         shown = self.panels[panel]
         photos, rows = shown["photos"], []
         for curve in shown["curves"]:
@@ -94,7 +117,13 @@ class ToleranceExplorer(PageFigure):
             rows.append(row)
         for one in shown["printed"]:
             if one["n"] == self.n and abs(one["epsilon"] - self.epsilons[self.at]) < 1e-9:
-                row = {"name": one["name"], "kind": "printed", "value": one["value"], "interval": None, "acc": None}
+                row = {
+                    "name": one["name"],
+                    "kind": "printed",
+                    "value": one["value"],
+                    "interval": None,
+                    "acc": None,
+                }
                 rows.append(row)
         return sorted(rows, key=lambda row: -row["value"])
 
@@ -109,7 +138,10 @@ class ToleranceExplorer(PageFigure):
     def _summary(self) -> str:
         firsts = []
         for index, panel in enumerate(self.panels):
-            best = next((row for row in self.ranking(index) if row["kind"] == "blind"), self.ranking(index)[0])
+            best = next(
+                (row for row in self.ranking(index) if row["kind"] == "blind"),
+                self.ranking(index)[0],
+            )
             firsts.append(f"{panel['title']}: {best['name']} {best['value']:.1f} %")
         return f"ε = {self.epsilons[self.at]:.2f}, N = {self.n}; " + "; ".join(firsts)
 
@@ -129,19 +161,29 @@ class ToleranceExplorer(PageFigure):
                 if row["interval"]:
                     ax.plot(row["interval"], [place, place], color="black", linewidth=1.4)
                 if row["acc"] is not None:
-                    ax.plot([row["acc"]] * 2, [place - 0.35, place + 0.35], color="black", linewidth=2.4)
-            ax.set_yticks(range(len(rows)), [f"{row['name']}  {row['value']:.1f}" for row in rows], fontsize=7.5)
+                    ax.plot(
+                        [row["acc"]] * 2, [place - 0.35, place + 0.35], color="black", linewidth=2.4
+                    )
+            ax.set_yticks(
+                range(len(rows)),
+                [f"{row['name']}  {row['value']:.1f}" for row in rows],
+                fontsize=7.5,
+            )
             ax.invert_yaxis()
             ax.set_xlim(0, 100)
             ax.set_title(panel["title"], fontsize=9, loc="left")
         picture.supxlabel(
-            f"ACC 1/{self.n} at ε = {self.epsilons[self.at]:.2f}, per cent; black bar: Acc 1/{self.n}", fontsize=9
+            f"ACC 1/{self.n} at ε = {self.epsilons[self.at]:.2f}, per cent; black bar: Acc "
+            f"1/{self.n}",
+            fontsize=9,
         )
         return picture
 
 
 def pack(rows: Sequence[Sequence[float]] | None) -> str:
-    """A table of numbers as text, without which a notebook gives each of them a line. None becomes empty."""
+    """A table of numbers as text, without which a notebook gives each of them a line. None becomes
+    empty.
+    """
     return ";".join(",".join(f"{value:g}" for value in row) for row in rows or ())
 
 
@@ -156,13 +198,22 @@ def wilson(hits: float, photos: int) -> list[float]:
     return [100 * float(found.low), 100 * float(found.high)]
 
 
-def _panel(title: str, found: Mapping[str, Any], thresholds: int, printed: Mapping) -> dict[str, Any]:
+def _panel(
+    title: str, found: Mapping[str, Any], thresholds: int, printed: Mapping
+) -> dict[str, Any]:
     curves = [dict(curve) for curve in found["curves"]]
     if not curves:
-        raise CropnbError(f"the panel {title!r} has no curves; python -m cropnb.audit --parts curves --record")
+        raise CropnbError(
+            f"the panel {title!r} has no curves; python -m cropnb.audit --parts curves --record"
+        )
     for curve in curves:
         if curve["kind"] not in COLORS or any(len(curve[among]) != thresholds for among in AMONG):
-            raise CropnbError(f"the curve {curve['name']!r} of {title!r} doesn't fit {thresholds} thresholds")
+            raise CropnbError(
+                f"the curve {curve['name']!r} of {title!r} doesn't fit {thresholds} thresholds"
+            )
     packed = [{**curve, **{key: pack(curve[key]) for key in (*AMONG, "acc")}} for curve in curves]
-    rows = [{"epsilon": eps, "n": n, "name": name, "value": value} for (eps, n), (name, value) in printed.items()]
+    rows = [
+        {"epsilon": eps, "n": n, "name": name, "value": value}
+        for (eps, n), (name, value) in printed.items()
+    ]
     return {"title": title, "photos": int(found["photos"]), "curves": packed, "printed": rows}

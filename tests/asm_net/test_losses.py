@@ -1,4 +1,6 @@
-"""Pairs, losses and the statistics of a score map, each by hand and against a plausible wrong version."""
+"""Pairs, losses and the statistics of a score map, each by hand and against a plausible wrong
+version.
+"""
 
 import itertools
 
@@ -16,13 +18,19 @@ def draw(*shape, seed=0):
 
 def test_pairs_by_hand():
     mos = torch.tensor([0.5, 1.5, 0.5, 1.2])
-    assert {tuple(pair) for pair in ranking_pairs(mos, 0.5).tolist()} == {(1, 0), (1, 2), (3, 0), (3, 2)}
+    assert {tuple(pair) for pair in ranking_pairs(mos, 0.5).tolist()} == {
+        (1, 0),
+        (1, 2),
+        (3, 0),
+        (3, 2),
+    }
     assert {tuple(pair) for pair in ranking_pairs(mos, 0.9).tolist()} == {(1, 0), (1, 2)}
 
 
 def test_at_most_half_of_all_pairs():
     assert len(ranking_pairs(torch.arange(24.0), 0)) == (24**2 - 24) // 2
-    assert len(ranking_pairs(torch.tensor([1.0, 1.0, 2.0]), 0)) == 2  # crops of equal score are no pair
+    # crops of equal score are no pair
+    assert len(ranking_pairs(torch.tensor([1.0, 1.0, 2.0]), 0)) == 2
 
 
 def test_decimals_reach_their_difference():
@@ -45,7 +53,9 @@ def test_the_ranking_loss_is_a_sum_over_pairs_counted_once(delta):
     )
     assert ranking_loss(scores, mos, delta).item() == pytest.approx(by_hand, rel=1e-5)
     pairs = len(ranking_pairs(mos, delta))
-    assert ranking_loss(scores, mos, delta, per_pair=True).item() == pytest.approx(by_hand / pairs, rel=1e-5)
+    assert ranking_loss(scores, mos, delta, per_pair=True).item() == pytest.approx(
+        by_hand / pairs, rel=1e-5
+    )
 
 
 def test_the_better_crop_is_pushed_up():
@@ -54,7 +64,9 @@ def test_the_better_crop_is_pushed_up():
     assert scores.grad.tolist() == [-1, 1]
     apart = ranking_loss(torch.tensor([3.0, 1.5]), torch.tensor([2.0, 1.0]), 0.5)
     assert apart.item() == 0  # a margin of 1 is enough
-    assert ranking_loss(torch.tensor([1.5, 1.0]), torch.tensor([2.0, 1.0]), 0.5).item() == pytest.approx(0.5)
+    assert ranking_loss(
+        torch.tensor([1.5, 1.0]), torch.tensor([2.0, 1.0]), 0.5
+    ).item() == pytest.approx(0.5)
 
 
 def test_a_batch_of_photos_has_a_loss_for_each():
@@ -123,7 +135,9 @@ def test_the_saliency_loss_asks_salient_places_to_depend_on_the_partition():
 
 def test_the_saliency_loss_does_not_shrink_with_the_map():
     score_map, salient = draw(3, 6, 6), torch.rand(6, 6, generator=torch.Generator().manual_seed(2))
-    torch.testing.assert_close(saliency_loss(100 * score_map, salient), saliency_loss(score_map, salient))
+    torch.testing.assert_close(
+        saliency_loss(100 * score_map, salient), saliency_loss(score_map, salient)
+    )
 
 
 @pytest.mark.parametrize("partitions", [1, 4])
@@ -163,4 +177,6 @@ def test_the_total_loss():
     torch.testing.assert_close(parts["ranking"], ranking)
     torch.testing.assert_close(parts["saliency"], saliency)
     torch.testing.assert_close(parts["loss"], ranking + 7 * saliency)
-    torch.testing.assert_close(asm_loss(maps, scores, mos, salient, 0.3)["loss"], ranking + 0.1 * saliency)
+    torch.testing.assert_close(
+        asm_loss(maps, scores, mos, salient, 0.3)["loss"], ranking + 0.1 * saliency
+    )

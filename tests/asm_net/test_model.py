@@ -30,7 +30,10 @@ GAICD_RATIOS = (9 / 16, 3 / 4, 1.0, 4 / 3, 16 / 9)  # the five of Figure 8
 
 def levels(seed=0, height=64, width=96):
     draw = torch.Generator().manual_seed(seed)
-    return [torch.randn(2, c, height // s, width // s, generator=draw) for c, s in ((5, 8), (7, 16), (9, 32))]
+    return [
+        torch.randn(2, c, height // s, width // s, generator=draw)
+        for c, s in ((5, 8), (7, 16), (9, 32))
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +45,9 @@ def model():
 def bump(width=240, height=160, channels=12):
     """A map with a high place right of the middle, the same for all partitions."""
     y, x = torch.meshgrid(
-        torch.arange(height // 8) / (height / 8), torch.arange(width // 8) / (width / 8), indexing="ij"
+        torch.arange(height // 8) / (height / 8),
+        torch.arange(width // 8) / (width / 8),
+        indexing="ij",
     )
     return torch.exp(-((x - 0.65) ** 2 + (y - 0.5) ** 2) * 8).expand(channels, -1, -1).contiguous()
 
@@ -50,12 +55,17 @@ def bump(width=240, height=160, channels=12):
 @pytest.mark.parametrize("size", [(8, 12), (16, 24), (64, 96)])
 def test_scoring_before_upsampling_is_the_same(size):
     torch.manual_seed(0)
-    head, maps = ScoreHead((5, 7, 9), 4).double(), [level.double().requires_grad_() for level in levels()]
+    head, maps = (
+        ScoreHead((5, 7, 9), 4).double(),
+        [level.double().requires_grad_() for level in levels()],
+    )
     found = []
     for order in (head, head.joined_first):
         scored = order(maps, size)
         head.zero_grad()
-        found.append((scored, *torch.autograd.grad(scored.square().sum(), [*maps, *head.parameters()])))
+        found.append(
+            (scored, *torch.autograd.grad(scored.square().sum(), [*maps, *head.parameters()]))
+        )
     assert found[0][0].shape == (2, 4, *size)
     for small_first, joined_first in zip(*found, strict=True):
         torch.testing.assert_close(small_first, joined_first)
@@ -66,12 +76,17 @@ def test_it_would_not_be_the_same_with_something_curved_in_between():
     head, maps = ScoreHead((5, 7, 9), 4), levels()
     early = head([level.relu() for level in maps], (64, 96))
     late = head.convolution(
-        torch.cat([functional.interpolate(level, (64, 96), mode="bilinear").relu() for level in maps], dim=1)
+        torch.cat(
+            [functional.interpolate(level, (64, 96), mode="bilinear").relu() for level in maps],
+            dim=1,
+        )
     )
     assert (early - late).abs().max() > 0.1
 
 
-@pytest.mark.parametrize(("backbone", "strides"), [("mobilenet_v2", (8, 16, 32)), ("vgg16", (4, 8, 16))])
+@pytest.mark.parametrize(
+    ("backbone", "strides"), [("mobilenet_v2", (8, 16, 32)), ("vgg16", (4, 8, 16))]
+)
 def test_the_map_has_a_channel_for_each_partition(backbone, strides):
     network = AsmNet(backbone, "multi_direction", weights=None, stride=4).eval()
     assert network.backbone.strides == strides
@@ -81,14 +96,19 @@ def test_the_map_has_a_channel_for_each_partition(backbone, strides):
         assert score_map.shape == (2, 8, 16, 24)
         crops = torch.tensor([[0.0, 0.0, 96.0, 64.0], [13.0, 20.0, 60.0, 50.0]]).expand(2, -1, -1)
         scores = network.score(photos, crops)
-        torch.testing.assert_close(scores[1], composition_pool(score_map[1], crops[1], network.pattern, (96, 64)))
+        torch.testing.assert_close(
+            scores[1], composition_pool(score_map[1], crops[1], network.pattern, (96, 64))
+        )
     assert network.backbone.training is False
 
 
 def test_a_map_of_the_photos_resolution(model):
     fine = AsmNet(weights=None, stride=1).eval()
     fine.load_state_dict(model.state_dict())
-    photo, crops = torch.rand(1, 3, 64, 96), torch.tensor([[[6.0, 4.0, 78.0, 58.0], [0.0, 16.0, 72.0, 64.0]]])
+    photo, crops = (
+        torch.rand(1, 3, 64, 96),
+        torch.tensor([[[6.0, 4.0, 78.0, 58.0], [0.0, 16.0, 72.0, 64.0]]]),
+    )
     with torch.no_grad():
         assert fine(photo).shape == (1, 12, 64, 96)
         gap = (fine.score(photo, crops) - model.score(photo, crops)).abs().max()
@@ -139,7 +159,9 @@ def test_the_search_knows_the_pattern():
 @pytest.mark.parametrize("aspect", GAICD_RATIOS)
 def test_a_required_ratio_is_kept_by_both_stages(aspect):
     boxes, _ = search(bump(), 240, 160, PATTERNS["cross_rectangle"], aspect)
-    torch.testing.assert_close(box_math.aspect(boxes), torch.full((len(boxes),), aspect), rtol=1e-4, atol=0)
+    torch.testing.assert_close(
+        box_math.aspect(boxes), torch.full((len(boxes),), aspect), rtol=1e-4, atol=0
+    )
     assert len(boxes) > 500
 
 
@@ -147,7 +169,9 @@ def test_circles_are_searched_too():
     pattern, score_map = PATTERNS["cross_rectangle"], bump()
     boxes, scores = search(score_map, 240, 160, pattern, shape="circle")
     torch.testing.assert_close(box_math.aspect(boxes), torch.ones(len(boxes)), rtol=1e-4, atol=0)
-    torch.testing.assert_close(scores, circle_pool(score_map, inscribed(boxes), pattern, (240, 160)))
+    torch.testing.assert_close(
+        scores, circle_pool(score_map, inscribed(boxes), pattern, (240, 160))
+    )
     with pytest.raises(CropnbError, match="as wide as it is high"):
         search(score_map, 240, 160, pattern, aspect=2.0, shape="circle")
     with pytest.raises(CropnbError, match="no shape 'star'"):
@@ -163,7 +187,11 @@ def test_the_neighbourhood_varies_place_size_and_ratio():
     assert sorted({round(v, 3) for v in ratios.tolist()}) == [round(1 / 1.05, 3), 1.0, 1.05]
     areas = sides.prod(1).sqrt() / 8000**0.5
     assert sorted({round(v, 3) for v in areas.tolist()}) == [round(1 / 1.05, 3), 1.0, 1.05]
-    assert sorted({round(v, 2) for v in (box_math.centers(near)[:, 0] - 110).tolist()}) == [-6, 0, 6]
+    assert sorted({round(v, 2) for v in (box_math.centers(near)[:, 0] - 110).tolist()}) == [
+        -6,
+        0,
+        6,
+    ]
     kept = neighbourhood(box, 240, 160, keep_ratio=True)
     assert len(kept) == 3**3 - 1
     torch.testing.assert_close(box_math.aspect(kept), torch.full((26,), 1.25))
@@ -196,18 +224,27 @@ def test_the_cropper_answers_in_pixels_of_the_photo(model):
 
 def test_a_crop_that_is_too_small_is_refused(model):
     with pytest.raises(BoxError, match="smaller than the 6 × 6 cells"):
-        AsmCropper(model, {}).score_boxes(torch.rand(3, 64, 64), torch.tensor([[0.0, 0.0, 5.0, 30.0]]))
+        AsmCropper(model, {}).score_boxes(
+            torch.rand(3, 64, 64), torch.tensor([[0.0, 0.0, 5.0, 30.0]])
+        )
 
 
 def test_a_checkpoint_says_which_network_it_is(tmp_path):
     torch.manual_seed(0)
     network = AsmNet("mobilenet_v2", "multi_direction", weights=None, stride=16)
-    card = {"method": "asm_net", "pattern": "multi_direction", "backbone": "mobilenet_v2", "stride": 16}
+    card = {
+        "method": "asm_net",
+        "pattern": "multi_direction",
+        "backbone": "mobilenet_v2",
+        "stride": 16,
+    }
     training.save_weights(tmp_path / "w.safetensors", network.state_dict(), card)
     found = load_cropper(tmp_path / "w.safetensors")
     assert found.pattern is PATTERNS["multi_direction"]
     assert found.score_map(torch.rand(3, 256, 256)).shape == (8, 16, 16)
-    training.save_weights(tmp_path / "other.safetensors", network.state_dict(), {**card, "method": "vrn"})
+    training.save_weights(
+        tmp_path / "other.safetensors", network.state_dict(), {**card, "method": "vrn"}
+    )
     with pytest.raises(CheckpointError, match="'vrn'"):
         load_cropper(tmp_path / "other.safetensors")
 
@@ -220,7 +257,8 @@ def test_how_far_equation_2_lies_from_equation_1(model):
         assert 0 < mean < largest
         assert 0 <= turned < 50
         assert same in (0, 100)
-    whole = AsmCropper(AsmNet(pattern="grid_1x1", weights=None), {})  # one cell: nothing to deal out
+    # one cell: nothing to deal out
+    whole = AsmCropper(AsmNet(pattern="grid_1x1", weights=None), {})
     for mean, largest, turned, same in rules.compare(whole, photo).values():
         assert (mean, largest, turned) == pytest.approx((0, 0, 0), abs=1e-2)
         assert same == 100

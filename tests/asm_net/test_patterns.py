@@ -35,17 +35,23 @@ def test_1x3_is_one_row_of_three_columns():
 
 @pytest.mark.parametrize("pattern", PATTERNS.values(), ids=PATTERNS)
 def test_every_pattern_is_symmetric(pattern):
-    """A photo turned left to right, or upside down, has the same borders; the partitions only change names."""
+    """A photo turned left to right, or upside down, has the same borders; the partitions only
+    change names.
+    """
     for dims in ((0,), (1,)):
         turned = pattern.cells.flip(dims)
-        pairs = {(int(a), int(b)) for a, b in zip(pattern.cells.flatten(), turned.flatten(), strict=True)}
+        pairs = {
+            (int(a), int(b)) for a, b in zip(pattern.cells.flatten(), turned.flatten(), strict=True)
+        }
         assert len(pairs) == pattern.partitions
 
 
 def test_rings_have_one_width():
     for name, rings in (("multi_rectangle", 5), ("multi_rectangle_3", 3)):
         cells = PATTERNS[name].cells
-        assert [int((cells == ring).sum()) for ring in range(rings)] == [4 * (2 * ring + 1) for ring in range(rings)]
+        assert [int((cells == ring).sum()) for ring in range(rings)] == [
+            4 * (2 * ring + 1) for ring in range(rings)
+        ]
         assert cells[0].unique().tolist() == [rings - 1]
 
 
@@ -78,12 +84,15 @@ def test_shares_are_those_of_the_area():
 
 
 def test_labels_go_by_the_centre_of_a_pixel():
-    # Three columns of 7 / 3 pixels: the third pixel's centre, 2.5, lies in the second; its left edge, 2, doesn't.
+    # Three columns of 7 / 3 pixels: the third pixel's centre, 2.5, lies in the second; its left
+    # edge, 2, doesn't.
     assert PATTERNS["grid_1x3"].label_map(1, 7).tolist() == [[0, 0, 1, 1, 1, 2, 2]]
 
 
 def test_the_outline_has_the_frame_and_the_borders():
-    lines = {tuple(round(value, 4) for value in line) for line in PATTERNS["grid_1x3"].outline().tolist()}
+    lines = {
+        tuple(round(value, 4) for value in line) for line in PATTERNS["grid_1x3"].outline().tolist()
+    }
     third, two_thirds = round(1 / 3, 4), round(2 / 3, 4)
     frame = {(0, 0, 1, 0), (0, 1, 1, 1), (0, 0, 0, 1), (1, 0, 1, 1)}
     assert lines == frame | {(third, 0, third, 1), (two_thirds, 0, two_thirds, 1)}

@@ -22,7 +22,9 @@ EACH = pytest.mark.parametrize("pattern", PATTERNS.values(), ids=PATTERNS)
 
 
 def noise(pattern, height=60, width=90, seed=0):
-    return torch.randn(pattern.partitions, height, width, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(
+        pattern.partitions, height, width, generator=torch.Generator().manual_seed(seed)
+    )
 
 
 def boxes(count=20, height=60, width=90, least=13, seed=1):
@@ -52,8 +54,12 @@ def test_equation_1_by_hand(pattern):
     score_map = noise(pattern, 30, 40)
     for box in boxes(3, 30, 40):
         expected = equation_1(score_map, box.tolist(), pattern)
-        assert composition_pool(score_map, box[None], pattern).item() == pytest.approx(expected, abs=1e-5)
-        assert composition_pool_pixels(score_map, box[None], pattern).item() == pytest.approx(expected, abs=1e-5)
+        assert composition_pool(score_map, box[None], pattern).item() == pytest.approx(
+            expected, abs=1e-5
+        )
+        assert composition_pool_pixels(score_map, box[None], pattern).item() == pytest.approx(
+            expected, abs=1e-5
+        )
 
 
 @EACH
@@ -76,7 +82,9 @@ def test_a_large_offset_costs_no_precision():
     score_map = noise(pattern, 400, 600) + 1000
     crops = torch.tensor([[580.0, 380.0, 600.0, 400.0], [0.0, 0.0, 600.0, 400.0]])
     expected = composition_pool_pixels(score_map.double(), crops, pattern)
-    torch.testing.assert_close(composition_pool(score_map, crops, pattern).double(), expected, rtol=0, atol=1e-3)
+    torch.testing.assert_close(
+        composition_pool(score_map, crops, pattern).double(), expected, rtol=0, atol=1e-3
+    )
     single = score_map.cumsum(-1).cumsum(-2)
     one = single[0, 399, 599] - single[0, 379, 599] - single[0, 399, 579] + single[0, 379, 579]
     assert abs(one / 400 - score_map[0, 380:, 580:].mean()) > 3e-3
@@ -84,7 +92,8 @@ def test_a_large_offset_costs_no_precision():
 
 def test_rows_and_columns_are_not_confused():
     score_map = torch.zeros(3, 30, 30)
-    score_map[0, :, :10], score_map[1, :, 10:20], score_map[2, :, 20:] = 1, 2, 3  # each channel in its own column
+    # each channel in its own column
+    score_map[0, :, :10], score_map[1, :, 10:20], score_map[2, :, 20:] = 1, 2, 3
     crop = torch.tensor([[0.0, 0.0, 30.0, 30.0]])
     assert composition_pool(score_map, crop, PATTERNS["grid_1x3"]).item() == pytest.approx(2)
     assert composition_pool(score_map, crop, PATTERNS["grid_3x1"]).item() == pytest.approx(2 / 3)
@@ -97,7 +106,8 @@ def test_partitions_count_by_their_pixels_and_not_each_the_same():
     pattern = PATTERNS["multi_rectangle_3"]
     score_map = torch.tensor([9.0, 0.0, 0.0])[:, None, None].expand(3, 36, 36)
     crop = torch.tensor([[0.0, 0.0, 36.0, 36.0]])
-    assert composition_pool(score_map, crop, pattern).item() == pytest.approx(1)  # a ninth of the area, not a third
+    # a ninth of the area, not a third
+    assert composition_pool(score_map, crop, pattern).item() == pytest.approx(1)
     assert composition_pool(score_map, crop, pattern, rule="cells").item() == pytest.approx(1)
     scores = partition_scores(score_map, crop[0], pattern)
     assert scores.tolist() == pytest.approx([9, 0, 0])
@@ -106,8 +116,13 @@ def test_partitions_count_by_their_pixels_and_not_each_the_same():
 @EACH
 def test_equations_1_and_2_are_one_where_cells_hold_equally_many_pixels(pattern):
     score_map, rows, columns = noise(pattern), pattern.rows, pattern.columns
-    whole = torch.tensor([[5.0, 3.0, 5.0 + 3 * columns, 3.0 + 2 * rows], [0.0, 0.0, 4.0 * columns, 4.0 * rows]])
-    first, *others = (composition_pool(score_map, whole, pattern, rule=rule) for rule in ("pixels", "cells", "area"))
+    whole = torch.tensor(
+        [[5.0, 3.0, 5.0 + 3 * columns, 3.0 + 2 * rows], [0.0, 0.0, 4.0 * columns, 4.0 * rows]]
+    )
+    first, *others = (
+        composition_pool(score_map, whole, pattern, rule=rule)
+        for rule in ("pixels", "cells", "area")
+    )
     for other in others:
         torch.testing.assert_close(other, first, rtol=0, atol=1e-5)
 
@@ -128,18 +143,25 @@ def test_equation_2_is_the_mean_of_the_cells_means():
     crop = torch.tensor([[10.0, 10.0, 17.0, 20.0]])  # columns of 2, 3 and 2 pixels
     part = score_map[:, 10:20, 10:17]
     means = torch.stack([part[0, :, :2].mean(), part[1, :, 2:5].mean(), part[2, :, 5:].mean()])
-    torch.testing.assert_close(composition_pool(score_map, crop, pattern, rule="cells")[0], means.mean())
+    torch.testing.assert_close(
+        composition_pool(score_map, crop, pattern, rule="cells")[0], means.mean()
+    )
 
 
 @EACH
 def test_a_coarse_map_is_read_as_if_its_pixels_were_many(pattern):
     coarse = noise(pattern, 15, 20)
     fine = coarse.repeat_interleave(12, -1).repeat_interleave(12, -2)  # 240 × 180
-    crops = torch.tensor([[24.0, 36.0, 204.0, 156.0], [12.0, 0.0, 72.0, 180.0], [7.0, 11.0, 127.0, 71.0]])
+    crops = torch.tensor(
+        [[24.0, 36.0, 204.0, 156.0], [12.0, 0.0, 72.0, 180.0], [7.0, 11.0, 127.0, 71.0]]
+    )
     expected = composition_pool(fine, crops, pattern, rule="area")
-    torch.testing.assert_close(composition_pool(coarse, crops, pattern, (240, 180)), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        composition_pool(coarse, crops, pattern, (240, 180)), expected, rtol=0, atol=1e-5
+    )
     exact = composition_pool(fine, crops, pattern)
-    torch.testing.assert_close(expected, exact, rtol=0, atol=1e-5)  # sides are multiples of 60: no pixel is cut
+    # sides are multiples of 60: no pixel is cut
+    torch.testing.assert_close(expected, exact, rtol=0, atol=1e-5)
 
 
 def test_the_sides_of_a_photo_may_have_different_scales():
@@ -153,9 +175,14 @@ def test_the_sides_of_a_photo_may_have_different_scales():
 
 
 def test_the_gradient_of_the_boxes():
-    pattern, score_map = PATTERNS["cross_rectangle"], noise(PATTERNS["cross_rectangle"], 20, 30).double()
+    pattern, score_map = (
+        PATTERNS["cross_rectangle"],
+        noise(PATTERNS["cross_rectangle"], 20, 30).double(),
+    )
     crops = torch.tensor([[3.3, 2.1, 21.7, 18.4]], dtype=torch.double, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda box: composition_pool(score_map, box, pattern, rule="area"), crops)
+    assert torch.autograd.gradcheck(
+        lambda box: composition_pool(score_map, box, pattern, rule="area"), crops
+    )
 
 
 def test_a_batch_is_its_photos():
@@ -164,7 +191,9 @@ def test_a_batch_is_its_photos():
     for rule in ("pixels", "area", "cells"):
         together = composition_pool(maps, crops, pattern, rule=rule)
         for i in range(2):
-            torch.testing.assert_close(together[i], composition_pool(maps[i], crops[i], pattern, rule=rule))
+            torch.testing.assert_close(
+                together[i], composition_pool(maps[i], crops[i], pattern, rule=rule)
+            )
 
 
 @EACH
@@ -173,8 +202,12 @@ def test_partition_scores_add_up(pattern):
     scores = partition_scores(score_map, crops, pattern, rule="area")
     total = composition_pool(score_map, crops, pattern, rule="area")
     torch.testing.assert_close((scores * pattern.shares).sum(1), total, rtol=0, atol=1e-5)
-    torch.testing.assert_close(partition_scores(score_map, crops[0], pattern, rule="area"), scores[0])
-    labels = pattern.label_map(*(int(v) for v in (crops[2, 3] - crops[2, 1], crops[2, 2] - crops[2, 0])))
+    torch.testing.assert_close(
+        partition_scores(score_map, crops[0], pattern, rule="area"), scores[0]
+    )
+    labels = pattern.label_map(
+        *(int(v) for v in (crops[2, 3] - crops[2, 1], crops[2, 2] - crops[2, 0]))
+    )
     x1, y1, x2, y2 = crops[2].int().tolist()
     exact = partition_scores(score_map, crops[2], pattern)
     for partition in range(pattern.partitions):
@@ -223,15 +256,23 @@ def test_a_crop_needs_a_pixel_of_the_photo_for_each_cell():
 
 
 def test_maps_of_other_patterns_are_refused():
-    for score_map in (noise(PATTERNS["grid_1x3"]), torch.zeros(12, 5), torch.zeros(12, 9, 9, dtype=torch.int)):
+    for score_map in (
+        noise(PATTERNS["grid_1x3"]),
+        torch.zeros(12, 5),
+        torch.zeros(12, 9, 9, dtype=torch.int),
+    ):
         with pytest.raises(PatternError):
-            composition_pool(score_map, torch.tensor([[0.0, 0.0, 9.0, 9.0]]), PATTERNS["cross_rectangle"])
+            composition_pool(
+                score_map, torch.tensor([[0.0, 0.0, 9.0, 9.0]]), PATTERNS["cross_rectangle"]
+            )
     with pytest.raises(CropnbError, match="no rule 'mean'"):
         composition_pool(noise(PATTERNS["grid_1x3"]), boxes(1), PATTERNS["grid_1x3"], rule="mean")
 
 
 def equation_9(score_map, circle, pattern):
-    """Every pixel whose centre lies in the circle, in Python; the pattern lies in the bounding square."""
+    """Every pixel whose centre lies in the circle, in Python; the pattern lies in the bounding
+    square.
+    """
     cx, cy, radius = circle
     total, count = 0.0, 0
     for i in range(score_map.shape[1]):
@@ -250,24 +291,31 @@ def test_equation_9_by_hand(pattern):
     circles = torch.tensor([[25.0, 20.0, 20.0], [20.3, 18.9, 11.7], [13.0, 26.0, 13.0]])
     found = circle_pool(score_map, circles, pattern)
     for score, circle in zip(found, circles, strict=True):
-        assert score.item() == pytest.approx(equation_9(score_map, circle.tolist(), pattern), abs=1e-5)
+        assert score.item() == pytest.approx(
+            equation_9(score_map, circle.tolist(), pattern), abs=1e-5
+        )
 
 
 def test_a_circle_is_not_its_square():
     pattern, score_map = PATTERNS["grid_1x1"], torch.zeros(1, 40, 40)
     score_map[0, :6, :6] = 1  # a corner that the circle leaves out
     assert circle_pool(score_map, torch.tensor([[20.0, 20.0, 20.0]]), pattern).item() == 0
-    assert composition_pool(score_map, torch.tensor([[0.0, 0.0, 40.0, 40.0]]), pattern).item() > 0.02
+    assert (
+        composition_pool(score_map, torch.tensor([[0.0, 0.0, 40.0, 40.0]]), pattern).item() > 0.02
+    )
 
 
 def test_the_gradient_of_a_circle():
     pattern = PATTERNS["cross_rectangle"]
     score_map = noise(pattern, 14, 15).double().requires_grad_()
     circles = torch.tensor([[7.5, 7.0, 6.5]])
-    assert torch.autograd.gradcheck(lambda m: circle_pool(m, circles, pattern), score_map, fast_mode=True)
+    assert torch.autograd.gradcheck(
+        lambda m: circle_pool(m, circles, pattern), score_map, fast_mode=True
+    )
     circle_pool(score_map, circles, pattern).sum().backward()
     assert score_map.grad.sum().item() == pytest.approx(1)
-    assert (score_map.grad != 0).any(0).sum().item() == (score_map.grad != 0).sum().item()  # one channel a pixel
+    # one channel a pixel
+    assert (score_map.grad != 0).any(0).sum().item() == (score_map.grad != 0).sum().item()
 
 
 def test_a_circle_on_a_coarse_map():
@@ -283,14 +331,17 @@ def test_circle_scores_are_means_of_partitions():
     circle = torch.tensor([30.0, 30.0, 30.0])
     torch.testing.assert_close(circle_scores(score_map, circle, pattern), torch.arange(9.0))
     assert circle_scores(score_map, circle[None], pattern).shape == (1, 9)
-    empty = Pattern("corner", [[0] + [1] * 9] + [[1] * 10] * 9)  # its first cell lies outside of the circle
+    # its first cell lies outside of the circle
+    empty = Pattern("corner", [[0] + [1] * 9] + [[1] * 10] * 9)
     assert circle_scores(torch.ones(2, 60, 60), circle, empty).tolist() == [0, 1]
 
 
 def test_many_circles_are_single_circles():
     pattern, score_map = PATTERNS["cross_rectangle"], noise(PATTERNS["cross_rectangle"])
     circles = inscribed(
-        torch.tensor([[float(i % 20), float(i % 11), i % 20 + 40.0, i % 11 + 40.0] for i in range(150)])
+        torch.tensor(
+            [[float(i % 20), float(i % 11), i % 20 + 40.0, i % 11 + 40.0] for i in range(150)]
+        )
     )
     together = circle_pool(score_map, circles, pattern)
     for i in (0, 127, 128, 149):

@@ -1,4 +1,6 @@
-"""The program from the folders of the real datasets to ledger rows, on a few scenes written in their layouts."""
+"""The program from the folders of the real datasets to ledger rows, on a few scenes written in
+their layouts.
+"""
 
 import json
 from pathlib import Path
@@ -48,7 +50,9 @@ def write_gaicd(root: Path) -> None:
         for number, sample in enumerate(scenes("gaicd", count, split)):
             lines = [
                 f"{y1} {x1} {y2} {x2} {score}"
-                for (x1, y1, x2, y2), score in zip(rounded(sample.boxes), sample.scores.tolist(), strict=True)
+                for (x1, y1, x2, y2), score in zip(
+                    rounded(sample.boxes), sample.scores.tolist(), strict=True
+                )
             ]
             write(root / f"annotations/{split}/{number}.txt", "\n".join(lines))
             save(sample, root / f"images/{split}/{number}.jpg")
@@ -78,22 +82,47 @@ def write_flms(root: Path) -> None:
 @pytest.mark.parametrize(
     ("dataset", "boxes", "expected"),
     [
-        ("cpc", ["fcdb", "flms"], {("Table 1", "cpc"), ("Figure 5", "cpc"), ("Table 2", "fcdb"), ("Table 3", "flms")}),
+        (
+            "cpc",
+            ["fcdb", "flms"],
+            {("Table 1", "cpc"), ("Figure 5", "cpc"), ("Table 2", "fcdb"), ("Table 3", "flms")},
+        ),
         ("gaicd", [], {("Table 4", "gaicd")}),
     ],
 )
-def test_the_papers_tables_are_measured_from_the_real_layouts(dataset, boxes, expected, tmp_path, monkeypatch):
-    for name, make in {"cpc": write_cpc, "gaicd": write_gaicd, "fcdb": write_fcdb, "flms": write_flms}.items():
+def test_the_papers_tables_are_measured_from_the_real_layouts(
+    dataset, boxes, expected, tmp_path, monkeypatch
+):
+    for name, make in {
+        "cpc": write_cpc,
+        "gaicd": write_gaicd,
+        "fcdb": write_fcdb,
+        "flms": write_flms,
+    }.items():
         if name in (dataset, *boxes):
             make(tmp_path / "data" / name)
     monkeypatch.setenv("CROPNB_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
     monkeypatch.setattr(reading, "SHORT_SIDE", 64)
     monkeypatch.setitem(recipe.PROFILES, "full", TINY)
-    arguments = ["--profile", "full", "--dataset", dataset, "--init", "random", "--device", "cpu", "--record"]
+    arguments = [
+        "--profile",
+        "full",
+        "--dataset",
+        dataset,
+        "--init",
+        "random",
+        "--device",
+        "cpu",
+        "--record",
+    ]
     arguments += ["--out", str(tmp_path / "runs"), *(["--boxes", *boxes] if boxes else [])]
     assert program.main(arguments) == 0
-    found = [row for row in ledger.read("asm_net") if row.verdict != "pending" and row.paper_value is not None]
+    found = [
+        row
+        for row in ledger.read("asm_net")
+        if row.verdict != "pending" and row.paper_value is not None
+    ]
     measured = [row for row in ledger.read("asm_net") if row.ours is not None]
     assert {(row.table, row.dataset) for row in measured} == expected
     assert {row.images for row in measured} == {3}

@@ -1,4 +1,6 @@
-"""What Figure 7's measurement counts, on crops whose answer is known, and on GAICD where it is here."""
+"""What Figure 7's measurement counts, on crops whose answer is known, and on GAICD where it is
+here.
+"""
 
 import pytest
 import torch
@@ -42,11 +44,19 @@ def test_best_and_worst_quarters_follow_the_scores() -> None:
     assert best < worst
     # Among crops of one size the size explains nothing.
     inside = best_and_worst(by_size, area_share, same_size=True)
-    assert inside[0] - inside[1] < 15 < best_and_worst(by_size, area_share)[0] - best_and_worst(by_size, area_share)[1]
-    assert best_and_worst(Sample("three crops", 1200, 900, anchors[:3], areas[:3]), area_share) is None
+    assert (
+        inside[0] - inside[1]
+        < 15
+        < best_and_worst(by_size, area_share)[0] - best_and_worst(by_size, area_share)[1]
+    )
+    assert (
+        best_and_worst(Sample("three crops", 1200, 900, anchors[:3], areas[:3]), area_share) is None
+    )
 
 
-def test_a_run_says_what_it_measured_and_records_nothing_unasked(tmp_path, monkeypatch, capsys) -> None:
+def test_a_run_says_what_it_measured_and_records_nothing_unasked(
+    tmp_path, monkeypatch, capsys
+) -> None:
     from cropnb import datasets, ledger
 
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))

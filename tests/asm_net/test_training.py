@@ -23,7 +23,9 @@ TINY = Profile(10, 4, 5, head_epochs=2, head_batch=4, epochs=1, batch=4)
 
 @pytest.fixture(scope="module", autouse=True)
 def small_photos():
-    """A quarter of the side, a sixteenth of the time: nothing here is about how good a network gets."""
+    """A quarter of the side, a sixteenth of the time: nothing here is about how good a network
+    gets.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "SHORT_SIDE", 64)
         yield
@@ -65,7 +67,9 @@ def test_photos_of_one_size_come_together(scenes):
     assert len({batch.size for batch in together}) == len(together) < 8
     assert sum(len(batch.mos) for batch in together) == 8
     numbers = photos.by_photo(lambda batch: (batch.mos.sum(1),))
-    assert [round(n.item(), 3) for (n,) in numbers] == [round(s.scores.sum().item(), 3) for s in scenes.samples]
+    assert [round(n.item(), 3) for (n,) in numbers] == [
+        round(s.scores.sum().item(), 3) for s in scenes.samples
+    ]
 
 
 def test_mirroring_turns_photo_boxes_and_saliency(scenes):
@@ -75,7 +79,9 @@ def test_mirroring_turns_photo_boxes_and_saliency(scenes):
     torch.testing.assert_close(turned.saliency.flip(-1), plain.saliency)
     x1, y1, x2, y2 = plain.boxes[0, 5].round().int().tolist()
     a1, b1, a2, b2 = turned.boxes[0, 5].round().int().tolist()
-    torch.testing.assert_close(turned.images[..., b1:b2, a1:a2].flip(-1), plain.images[..., y1:y2, x1:x2])
+    torch.testing.assert_close(
+        turned.images[..., b1:b2, a1:a2].flip(-1), plain.images[..., y1:y2, x1:x2]
+    )
     torch.testing.assert_close(turned.mos, plain.mos)
 
 
@@ -85,7 +91,9 @@ def test_frozen_features_are_the_networks(scenes, model, tmp_path):
     made = ScoredPhotos(scenes, model=model, cache=cache, progress=False)
     again = ScoredPhotos(scenes, model=model, cache=cache, progress=False)
     for index in range(8):
-        maps = [next(iter(part.batches([index]))).score_map(model) for part in (photos, made, again)]
+        maps = [
+            next(iter(part.batches([index]))).score_map(model) for part in (photos, made, again)
+        ]
         torch.testing.assert_close(maps[1], maps[0], rtol=0, atol=5e-3)
         assert torch.equal(maps[1], maps[2])
     with pytest.raises(CropnbError, match="not mirrored"):
@@ -98,12 +106,16 @@ def test_photos_without_a_pair_are_left_out_of_training():
         photo = datasets.load("scenes", "train", form="cpc", size=1)[0].photo().resize((64, 64))
         return Sample(name, 64, 64, boxes, scores=torch.tensor(scores), load_photo=lambda: photo)
 
-    both = CropDataset("cpc", "train", "cpc", None, [sample("flat", [1.0, 1.1]), sample("steep", [1.0, 2.0])])
+    both = CropDataset(
+        "cpc", "train", "cpc", None, [sample("flat", [1.0, 1.1]), sample("steep", [1.0, 2.0])]
+    )
     photos = ScoredPhotos(both, 0.3, progress=False)
     assert (len(photos), photos.left_out) == (1, 1)
     assert next(iter(photos.batches([0]))).mos.tolist() == [[1.0, 2.0]]
     assert len(ScoredPhotos(both, None, progress=False)) == 2
-    with pytest.raises(CropnbError, match=r"no photo of cpc \(train\) has a pair at delta = 1\.5; lower it"):
+    with pytest.raises(
+        CropnbError, match=r"no photo of cpc \(train\) has a pair at delta = 1\.5; lower it"
+    ):
         ScoredPhotos(both, 1.5, progress=False)
 
 
@@ -119,14 +131,18 @@ def test_a_step_is_the_mean_over_photos_whatever_their_sizes(scenes, model):
     together = compute(list(range(8)), draw)
     apart = [compute([index], draw) for index in range(8)]
     for name in ("loss", "ranking", "saliency"):
-        torch.testing.assert_close(together[name], torch.stack([part[name] for part in apart]).mean())
+        torch.testing.assert_close(
+            together[name], torch.stack([part[name] for part in apart]).mean()
+        )
     torch.testing.assert_close(together["loss"], together["ranking"] + 2 * together["saliency"])
     per_pair = step(model, photos, Variant(per_pair=True), 0.3, mirror=False)(list(range(8)), draw)
     assert per_pair["ranking"] < together["ranking"] / 50
 
 
 def test_training_finds_the_map_that_made_the_scores(scenes, model):
-    """Features of noise, scored by a hidden map with the pattern: what was learned has to rank other crops too."""
+    """Features of noise, scored by a hidden map with the pattern: what was learned has to rank
+    other crops too.
+    """
     torch.manual_seed(1)
     photos, hidden = ScoredPhotos(scenes, None, model, progress=False), AsmNet(weights=None)
     for (height, width, _), kept in photos._groups.items():
@@ -153,7 +169,11 @@ def test_every_variant_of_the_paper_is_there():
     tables = paper.read("asm_net").tables
     assert set(tables["Table 1"].rows) == set(recipe.TABLE_1) <= set(recipe.VARIANTS)
     known = {*recipe.VARIANTS, *recipe.SAME_RUN}
-    assert {row for row in tables["Figure 5"].rows if "less" not in row} == set(recipe.FIGURE_5) <= known
+    assert (
+        {row for row in tables["Figure 5"].rows if "less" not in row}
+        == set(recipe.FIGURE_5)
+        <= known
+    )
     for claim in paper.read("asm_net").claims:
         assert {claim["better"], claim["worse"]} <= known
     assert recipe.VARIANTS["λ=10"] == Variant("cross_rectangle", 10.0)
@@ -166,7 +186,9 @@ def test_every_variant_of_the_paper_is_there():
 
 def test_what_does_not_matter_does_not_tell_runs_apart():
     frozen = Profile(1, 1, 1, head_epochs=2)
-    assert frozen.settings() == Profile(1, 1, 1, head_epochs=2, learning_rate=5.0, stem=4).settings()
+    assert (
+        frozen.settings() == Profile(1, 1, 1, head_epochs=2, learning_rate=5.0, stem=4).settings()
+    )
     whole = Profile(1, 1, 1, epochs=2)
     assert whole.settings() != Profile(1, 1, 1, epochs=2, learning_rate=5.0).settings()
     assert whole.settings() != Profile(1, 1, 1, epochs=2, stem=4).settings()
@@ -174,7 +196,10 @@ def test_what_does_not_matter_does_not_tell_runs_apart():
 
 def test_cpc_is_measured_on_its_validation_photos(tmp_path, monkeypatch):
     def fake(name, split):
-        samples = [Sample(f"{split}{i}", 9, 9, torch.zeros(1, 4), load_photo=lambda: None) for i in range(10)]
+        samples = [
+            Sample(f"{split}{i}", 9, 9, torch.zeros(1, 4), load_photo=lambda: None)
+            for i in range(10)
+        ]
         return CropDataset(name, split, "cpc", tmp_path, samples)
 
     monkeypatch.setattr(datasets, "load", fake)
@@ -188,12 +213,17 @@ def test_cpc_is_measured_on_its_validation_photos(tmp_path, monkeypatch):
 @pytest.mark.parametrize("profile", recipe.PROFILES)
 @pytest.mark.parametrize("form", ["cpc", "gaicd"])
 def test_every_profile_fits_every_form(profile, form):
-    """Scenes in GAICD's form have fewer validation photos than the profiles ask for, and none may be taken twice."""
+    """Scenes in GAICD's form have fewer validation photos than the profiles ask for, and none may
+    be taken twice.
+    """
     parts = load_splits("scenes", form, recipe.PROFILES[profile])
     wanted = recipe.PROFILES[profile]
     there = [len(datasets.load("scenes", split, form=form)) for split in ("train", "val", "test")]
     asked = (wanted.train_photos, wanted.validation_photos, wanted.test_photos)
-    expected = [most if number is None else min(number, most) for number, most in zip(asked, there, strict=True)]
+    expected = [
+        most if number is None else min(number, most)
+        for number, most in zip(asked, there, strict=True)
+    ]
     assert [len(part) for part in parts] == expected
     assert [part.split for part in parts] == ["train", "val", "test"]
 
@@ -222,12 +252,19 @@ def test_a_run_leaves_weights_and_results(tiny_run):
     assert len(result["right"]) == len(result["SRCC"]) == result["photos"] == 5
     assert len(result["boxes"]["fcdb"]["IoU"]) == 2
     state, card = training.load_weights(folder / "weights.safetensors", "asm_net")
-    assert (card["pattern"], card["backbone"], card["stride"]) == ("cross_rectangle", "mobilenet_v2", 8)
+    assert (card["pattern"], card["backbone"], card["stride"]) == (
+        "cross_rectangle",
+        "mobilenet_v2",
+        8,
+    )
     assert all(torch.equal(state[name], value) for name, value in network.state_dict().items())
     assert training.file_hash(folder / "weights.safetensors") == result["checkpoint_hash"]
     cropper = cropnb.load("asm_net", weights=folder / "weights.safetensors")
     scores = [cropper.score(sample.photo(), sample.boxes) for sample in trial.parts["test"].samples]
-    right = [metrics.ranking.pair_counts(s, t.scores, 0.3)[0].item() for s, t in zip(scores, trial.parts["test"])]  # noqa: B905
+    right = [
+        metrics.ranking.pair_counts(s, t.scores, 0.3)[0].item()
+        for s, t in zip(scores, trial.parts["test"])
+    ]
     assert sum(right) == pytest.approx(sum(result["right"]), rel=0.02)
 
 
@@ -250,7 +287,9 @@ def test_the_stem_stays_as_it_is(tmp_path):
     after = trial.run("cross_rectangle", 0)[0].state_dict()
     changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
     assert changed
-    assert not any(name.startswith(tuple(f"backbone.units.{i}." for i in range(4))) for name in changed)
+    assert not any(
+        name.startswith(tuple(f"backbone.units.{i}." for i in range(4))) for name in changed
+    )
     assert any(name.startswith("backbone.units.4.") for name in changed)
 
 
@@ -278,13 +317,25 @@ def test_rows_and_claims(tmp_path, monkeypatch):
     from cropnb.reproduction import Context
 
     context = Context("asm_net", "scenes", ["--record"], seeds=(0, 1), profile="cpu")
-    found = rows.of(context, {name: runs_of(share, variant=name) for name, share in shares.items()}, "cpc", False)
+    found = rows.of(
+        context,
+        {name: runs_of(share, variant=name) for name, share in shares.items()},
+        "cpc",
+        False,
+    )
     ledger.record("asm_net", found)
     one = lambda **wanted: ledger.one("asm_net", **wanted)  # noqa: E731
-    assert one(table="Table 1", row="grid_1x1", column="Accuracy").ours == pytest.approx(60, abs=0.5)
-    assert one(table="Figure 5", row="λ=0.1").ours == one(table="Table 1", row=recipe.MAIN, column="Accuracy").ours
+    assert one(table="Table 1", row="grid_1x1", column="Accuracy").ours == pytest.approx(
+        60, abs=0.5
+    )
+    assert (
+        one(table="Figure 5", row="λ=0.1").ours
+        == one(table="Table 1", row=recipe.MAIN, column="Accuracy").ours
+    )
     assert one(table="Figure 5", row="λ=0.1 less λ=0").ours == pytest.approx(3, abs=0.5)
-    assert one(table="Figure 5", row="λ=0.1 less λ=0, mean over pairs").ours == pytest.approx(4, abs=0.5)
+    assert one(table="Figure 5", row="λ=0.1 less λ=0, mean over pairs").ours == pytest.approx(
+        4, abs=0.5
+    )
     verdicts = {row.row: row.verdict for row in ledger.find("asm_net", table="claim")}
     assert verdicts == {
         "one score a pixel is not enough": "holds",
@@ -318,7 +369,11 @@ def test_the_program_records_and_ships(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(recipe.PROFILES, "smoke", TINY)
     common = ["--init", "random", "--device", "cpu", "--out", str(tmp_path / "runs"), "--record"]
     assert program.main([*common, "--form", "gaicd", "--frozen", "--boxes", "flms", "--ship"]) == 0
-    found = {(row.table, row.row, row.column): row for row in ledger.read("asm_net") if row.verdict != "pending"}
+    found = {
+        (row.table, row.row, row.column): row
+        for row in ledger.read("asm_net")
+        if row.verdict != "pending"
+    }
     assert set(found) == {
         *(("Table 4", "ASM-Net, frozen backbone", column) for column in rows.RANKING),
         *(("Table 3", "ASM-Net, frozen backbone", column) for column in ("IoU", "Disp")),
@@ -330,7 +385,9 @@ def test_the_program_records_and_ships(tmp_path, monkeypatch, capsys):
         assert row.command.startswith("python -m cropnb.asm_net --init random")
     assert "form of flms" in found["Table 3", "ASM-Net, frozen backbone", "IoU"].note
     cropper = cropnb.load("asm_net", weights=tmp_path / "shipped.safetensors")
-    assert {"dataset", "profile", "commit", "scores", "seed", "init", "photos"} <= set(cropper.method.card)
+    assert {"dataset", "profile", "commit", "scores", "seed", "init", "photos"} <= set(
+        cropper.method.card
+    )
     assert len(cropper(torch.rand(3, 100, 150), k=3)) == 3
     assert "SRCC" in capsys.readouterr().out
 

@@ -1,4 +1,6 @@
-"""The audit's measurements, each against a plain calculation, and what they give on GAICD's annotations."""
+"""The audit's measurements, each against a plain calculation, and what they give on GAICD's
+annotations.
+"""
 
 import itertools
 import json
@@ -17,14 +19,19 @@ BOXES = torch.tensor([[0.0, 0, 100, 100], [0, 0, 100, 90], [50, 0, 100, 100], [0
 
 
 def one_photo(scores: list[float]) -> CropDataset:
-    return CropDataset("gaicd", "test", "gaicd", None, [Sample("a", 100, 100, BOXES, torch.tensor(scores))])
+    return CropDataset(
+        "gaicd", "test", "gaicd", None, [Sample("a", 100, 100, BOXES, torch.tensor(scores))]
+    )
 
 
 def test_the_bracket_of_tied_best_crops():
     tied = one_photo([4.5, 2.0, 4.5, 1.0])  # the first and the third crop are best
 
     def bracket(*indices: int, eps: float = 0.85) -> list[float]:
-        return [value.item() for value in blind.hits(tied, lambda sample: sample.boxes[list(indices)], eps)]
+        return [
+            value.item()
+            for value in blind.hits(tied, lambda sample: sample.boxes[list(indices)], eps)
+        ]
 
     assert bracket(1) == [1, 1, 0]  # IoU 0.9 with the first, 0.47 with the third
     assert bracket(2) == [0, 1, 0]
@@ -45,7 +52,8 @@ def test_random_anchors_by_counting_all_draws(count):
     tied = one_photo([4.5, 2.0, 4.5, 1.0])
     bracket = blind.random_anchor_hits(tied, count, 0.85)
     draws = list(itertools.combinations(range(4), count))
-    first = sum(bool({0, 1} & set(draw)) for draw in draws) / len(draws)  # near the first: itself and the second
+    # near the first: itself and the second
+    first = sum(bool({0, 1} & set(draw)) for draw in draws) / len(draws)
     either = sum(bool({0, 1, 2} & set(draw)) for draw in draws) / len(draws)
     worst = sum(2 in draw for draw in draws) / len(draws)  # the third has no neighbour
     assert [value.item() for value in bracket] == pytest.approx([first, either, worst])
@@ -67,7 +75,9 @@ def test_neighbours_counts_the_best_itself():
 def test_an_oracle_on_the_grid_misses_what_was_drawn_freely():
     anchor = candidates.grid_anchors(400, 300)[0]
     small = torch.tensor([10.0, 10, 60, 60])
-    drawn = CropDataset("flms", "test", "flms", None, [Sample("a", 400, 300, torch.stack([anchor, small]))])
+    drawn = CropDataset(
+        "flms", "test", "flms", None, [Sample("a", 400, 300, torch.stack([anchor, small]))]
+    )
     one, share = blind.reachable(drawn, 1.0)
     assert (one.item(), share.item()) == (1, 0.5)
 
@@ -95,7 +105,10 @@ def test_a_share_rounded_either_way_is_possible():
 
 
 def test_the_papers_own_impossible_shares():
-    found = {(one.method, one.table, one.row, one.column, one.printed) for one in shares.impossible_shares()}
+    found = {
+        (one.method, one.table, one.row, one.column, one.printed)
+        for one in shares.impossible_shares()
+    }
     assert found >= {
         ("vrn", "Table 2", "RGL", "Acc 1/10", 79.6),
         ("set_prediction", "Table 1", "ASM-Net", "ACC 1/5", 54.3),
@@ -124,7 +137,9 @@ def predicted(sample: Sample, scores: torch.Tensor) -> tolerance.Prediction:
 
 def test_crops_that_a_method_finds_itself_have_no_acc_1n():
     dataset = one_photo([4.5, 2.0, 3.0, 1.0])
-    found = tolerance.columns(tolerance.Prediction([torch.tensor([[0.0, 0, 100, 90]]).double()]), dataset)
+    found = tolerance.columns(
+        tolerance.Prediction([torch.tensor([[0.0, 0, 100, 90]]).double()]), dataset
+    )
     assert set(found) == {f"ACC 1/{n}, ε = {e:.2f}" for n in (5, 10) for e in blind.EPSILONS}
     assert found["ACC 1/5, ε = 0.90"].item() == 1
     assert found["ACC 1/5, ε = 1.00"].item() == 0
@@ -132,16 +147,21 @@ def test_crops_that_a_method_finds_itself_have_no_acc_1n():
 
 def test_the_same_predictions_by_both_metrics():
     photo = one_photo([4.5, 2.0, 3.0, 1.0]).samples[0]
-    sample = Sample("a", 100, 100, photo.boxes.repeat(3, 1), torch.cat([photo.scores, torch.rand(8)]))
+    sample = Sample(
+        "a", 100, 100, photo.boxes.repeat(3, 1), torch.cat([photo.scores, torch.rand(8)])
+    )
     many = CropDataset("gaicd", "test", "gaicd", None, [sample])
     scores = torch.zeros(12)
     scores[1] = 1.0  # chooses the crop of score 2.0, which overlaps the best one by 0.9
     found = tolerance.columns(predicted(sample, scores), many)
-    assert found["Acc 1/5"].item() == 1  # only the best, the third and the second have scores above those of the rest
+    # only the best, the third and the second have scores above those of the rest
+    assert found["Acc 1/5"].item() == 1
     assert found["ACC 1/5, ε = 0.85"].item() == found["ACC 1/5, ε = 0.90"].item() == 1
     found = tolerance.columns(predicted(sample, -sample.scores), many)
     assert found["Acc 1/5"].item() == 0
-    assert set(found) == {"Acc 1/5", "Acc 1/10"} | {f"ACC 1/{n}, ε = {e:.2f}" for n in (5, 10) for e in blind.EPSILONS}
+    assert set(found) == {"Acc 1/5", "Acc 1/10"} | {
+        f"ACC 1/{n}, ε = {e:.2f}" for n in (5, 10) for e in blind.EPSILONS
+    }
 
 
 def test_epoch_rows_read_what_runs_keep(tmp_path):
@@ -149,7 +169,13 @@ def test_epoch_rows_read_what_runs_keep(tmp_path):
         folder = tmp_path / "set_prediction" / "scenes-gaicd-cpu" / f"QG-seed{seed}"
         folder.mkdir(parents=True)
         table = [[[value / 2], [value]] for value in test]
-        result = {"method": "set_prediction", "dataset": "scenes", "seed": seed, "photos": 200, "epochs": table}
+        result = {
+            "method": "set_prediction",
+            "dataset": "scenes",
+            "seed": seed,
+            "photos": 200,
+            "epochs": table,
+        }
         (folder / "result.json").write_text(json.dumps({**result, "epoch_columns": ["AP"]}))
     other = tmp_path / "vrn" / "scenes" / "FS-seed0"
     other.mkdir(parents=True)
@@ -180,11 +206,15 @@ def test_epoch_rows_read_what_runs_keep(tmp_path):
 
 
 def test_rows_on_the_real_annotations(real_data):
-    training, test = (datasets.load("gaicd", split, root=real_data / "gaicd") for split in ("train", "test"))
+    training, test = (
+        datasets.load("gaicd", split, root=real_data / "gaicd") for split in ("train", "test")
+    )
     ties = sum(len(blind.tied_best(sample)) > 1 for sample in test.samples)
     assert ties == 77
     cells = baselines.covering_anchors(training, 10, 0.85)
-    bracket = [100 * value.mean().item() for value in blind.hits(test, blind.fixed_anchors(cells), 0.85)]
+    bracket = [
+        100 * value.mean().item() for value in blind.hits(test, blind.fixed_anchors(cells), 0.85)
+    ]
     assert bracket[0] == pytest.approx(77.5)
     assert bracket[2] < bracket[0] < bracket[1]
     assert bracket[0] == pytest.approx(100 * blind.cover_curve(training, test, 0.85)[9].item())
@@ -192,12 +222,17 @@ def test_rows_on_the_real_annotations(real_data):
     assert 100 * random < bracket[0]
     # What is committed is what is measured.
     for row in ledger.find(program.NAME, dataset="gaicd", table="content-blind, first of the tied"):
-        if row.row == "fixed anchors that cover the training crops" and row.column == "ACC 1/10, ε = 0.85":
+        if (
+            row.row == "fixed anchors that cover the training crops"
+            and row.column == "ACC 1/10, ε = 0.85"
+        ):
             assert row.ours == pytest.approx(bracket[0], abs=1e-3)
 
 
 def test_matching_rows_keep_the_ledgers_rules(real_data, monkeypatch):
-    training, test = (datasets.load("gaicd", split, root=real_data / "gaicd") for split in ("train", "test"))
+    training, test = (
+        datasets.load("gaicd", split, root=real_data / "gaicd") for split in ("train", "test")
+    )
     monkeypatch.setattr(rows, "SAMPLES", 10)
     measured = rows.matching_rows(program._context("gaicd", []), training, test)
     for row in measured:
@@ -206,9 +241,13 @@ def test_matching_rows_keep_the_ledgers_rules(real_data, monkeypatch):
     by_place = {(row.table, row.row, row.column): row.ours for row in measured}
     for table, row, column in list(by_place):
         if table == "AP, difference":
-            both = by_place["AP, the last free true box", row, column] - by_place["AP, COCO's", row, column]
+            both = (
+                by_place["AP, the last free true box", row, column]
+                - by_place["AP, COCO's", row, column]
+            )
             assert by_place[table, row, column] == pytest.approx(both, abs=1e-3)
-    # The rule of the last free box is no constant: it helps a blind set and harms a near-perfect one.
+    # The rule of the last free box is no constant: it helps a blind set and harms a near-perfect
+    # one.
     differences = [value for (table, *_), value in by_place.items() if table == "AP, difference"]
     assert min(differences) < -5 < 1 < max(differences)
 
@@ -218,7 +257,13 @@ def many_photos(count: int = 6) -> CropDataset:
     anchors = candidates.grid_anchors(400, 300)
     generator = torch.Generator().manual_seed(3)
     samples = [
-        Sample(str(n), 400, 300, anchors, torch.randint(10, 35, (len(anchors),), generator=generator) / 10)
+        Sample(
+            str(n),
+            400,
+            300,
+            anchors,
+            torch.randint(10, 35, (len(anchors),), generator=generator) / 10,
+        )
         for n in range(count)
     ]
     return CropDataset("scenes", "test", "gaicd", None, samples)
@@ -228,7 +273,9 @@ def test_curves_are_the_brackets_at_every_threshold_and_number():
     dataset = many_photos()
     assert any(len(blind.tied_best(sample)) > 1 for sample in dataset.samples)
     generator = torch.Generator().manual_seed(0)
-    sets = [sample.boxes[torch.randperm(90, generator=generator)[:15]] for sample in dataset.samples]
+    sets = [
+        sample.boxes[torch.randperm(90, generator=generator)[:15]] for sample in dataset.samples
+    ]
     curve = curves.of_sets("any", "blind", dataset, sets)
     given = dict(zip([sample.name for sample in dataset.samples], sets, strict=True))
     for e, eps in ((0, 0.70), (15, 0.85), (20, 0.90), (30, 1.0)):
@@ -247,12 +294,16 @@ def test_curves_are_the_brackets_at_every_threshold_and_number():
 def test_the_oracle_is_right_about_all_and_chance_is_what_it_is():
     dataset = many_photos()
     oracle, *others = curves.measure(dataset, dataset, {})
-    assert {value for row in (*oracle.first, *oracle.any, *oracle.acc) for value in row} == {len(dataset)}
+    assert {value for row in (*oracle.first, *oracle.any, *oracle.acc) for value in row} == {
+        len(dataset)
+    }
     by_name = {curve.name: curve for curve in others}
     chance = by_name["anchors drawn at random"]
     assert chance.kind == "chance"
     assert chance.first[-1][8] == pytest.approx(len(dataset) * 9 / 90, abs=0.06)
-    assert chance.acc[0][0] == pytest.approx(sum(len(blind.tied_best(s)) / 90 for s in dataset.samples), abs=0.06)
+    assert chance.acc[0][0] == pytest.approx(
+        sum(len(blind.tied_best(s)) / 90 for s in dataset.samples), abs=0.06
+    )
     fixed = by_name["fixed: covers the training crops"]
     for among in blind.AMONG_TIED:
         rows_of = getattr(fixed, among)
@@ -277,7 +328,9 @@ def test_curves_are_written_and_read(tmp_path, monkeypatch):
     with pytest.raises(LedgerError, match="--parts curves"):
         curves.read()
     dataset = many_photos(2)
-    curve = curves.of_sets("any", "blind", dataset, [sample.boxes[:3] for sample in dataset.samples], "a note")
+    curve = curves.of_sets(
+        "any", "blind", dataset, [sample.boxes[:3] for sample in dataset.samples], "a note"
+    )
     curves.write("scenes", [curve], program._context("scenes", ["--parts", "curves"]), len(dataset))
     found = curves.read()
     assert found["scenes"]["photos"] == 2
@@ -298,15 +351,22 @@ def test_the_committed_curves_are_the_ledgers_numbers():
     compared = 0
     for dataset, panel in curves.read().items():
         for curve in panel["curves"]:
-            for among, eps, count in itertools.product(blind.AMONG_TIED, blind.EPSILONS, blind.COUNTS):
+            for among, eps, count in itertools.product(
+                blind.AMONG_TIED, blind.EPSILONS, blind.COUNTS
+            ):
                 table, row = f"content-blind, {among} of the tied", names.get(curve["name"])
                 if curve["kind"] == "method":
                     table, row = "the same predictions", curve["name"]
                     if among != "first":
                         continue
                 column = f"ACC 1/{count}, ε = {eps:.2f}"
-                for found in ledger.find(program.NAME, dataset=dataset, table=table, row=row, column=column):
+                for found in ledger.find(
+                    program.NAME, dataset=dataset, table=table, row=row, column=column
+                ):
                     value = curve[among][curves.EPSILONS.index(eps)][count - 1]
-                    assert 100 * value / panel["photos"] == pytest.approx(found.ours, abs=0.03), (row, column)
+                    assert 100 * value / panel["photos"] == pytest.approx(found.ours, abs=0.03), (
+                        row,
+                        column,
+                    )
                     compared += 1
     assert compared >= 2 * 5 * 18

@@ -15,12 +15,19 @@ sys.path.insert(0, str(ROOT / "tools"))
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the committed book's HTML, rendered once however many processes test."""
     shared = tmp_path_factory.getbasetemp()
-    if shared.name.startswith("popen-gw"):  # each process of pytest-xdist has a folder of its own below the common one
+    # each process of pytest-xdist has a folder of its own below the common one
+    if shared.name.startswith("popen-gw"):
         shared = shared.parent
     html = shared / "rendered/_build/html"
     with FileLock(shared / "rendered.lock"):
         if not (html / "index.html").is_file():
-            command = [sys.executable, str(ROOT / "tools/build_book.py"), "html", "--output", str(shared / "rendered")]
+            command = [
+                sys.executable,
+                str(ROOT / "tools/build_book.py"),
+                "html",
+                "--output",
+                str(shared / "rendered"),
+            ]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stdout + done.stderr
     return html

@@ -24,7 +24,9 @@ API_PAGE = (ROOT / "book/reference/api.md").read_text()
 @pytest.fixture
 def chapter(tmp_path: Path) -> Path:
     """A small chapter: parameters, a sum, a random id in a widget's place."""
-    parameters = new_code_cell('PROFILE = "smoke"\nSEED = 0', metadata={"tags": ["parameters"]}, id="p")
+    parameters = new_code_cell(
+        'PROFILE = "smoke"\nSEED = 0', metadata={"tags": ["parameters"]}, id="p"
+    )
     shown = new_code_cell("print(PROFILE, SEED + 1)", id="s")
     path = tmp_path / "papers/small.ipynb"
     path.parent.mkdir()
@@ -35,11 +37,15 @@ def chapter(tmp_path: Path) -> Path:
 
 def test_unknown_parameter_is_refused_by_name(chapter: Path) -> None:
     check_parameters(chapter, ["PROFILE", "SEED"])
-    with pytest.raises(BookError, match=r"small.ipynb has no parameter PROFIL .it has PROFILE, SEED"):
+    with pytest.raises(
+        BookError, match=r"small.ipynb has no parameter PROFIL .it has PROFILE, SEED"
+    ):
         check_parameters(chapter, ["PROFIL"])
 
 
-def test_unknown_parameter_stops_the_build_before_anything_runs(chapter: Path, tmp_path: Path) -> None:
+def test_unknown_parameter_stops_the_build_before_anything_runs(
+    chapter: Path, tmp_path: Path
+) -> None:
     target = tmp_path / "out.ipynb"
     with pytest.raises(BookError, match="no parameter DEVICE"):
         execute_all([(chapter, target)], {"DEVICE": "cpu"})
@@ -53,14 +59,18 @@ def test_chapter_without_parameters_is_refused(tmp_path: Path) -> None:
         check_parameters(path, ["PROFILE"])
 
 
-def test_execution_passes_parameters_and_leaves_the_chapter_alone(chapter: Path, tmp_path: Path) -> None:
+def test_execution_passes_parameters_and_leaves_the_chapter_alone(
+    chapter: Path, tmp_path: Path
+) -> None:
     before = chapter.read_bytes()
     target = tmp_path / "executed/small.ipynb"
     execute(chapter, target, {"PROFILE": "cpu"})
     done = nbformat.read(target, as_version=4)
     assert done.cells[-1].outputs[0].text == "cpu 1\n"
     assert [cell.execution_count for cell in done.cells] == [1, 2]
-    assert not [cell for cell in done.cells if "injected-parameters" in cell.metadata.get("tags", [])]
+    assert not [
+        cell for cell in done.cells if "injected-parameters" in cell.metadata.get("tags", [])
+    ]
     assert chapter.read_bytes() == before
     assert list(target.parent.iterdir()) == [target]
 
@@ -83,19 +93,26 @@ def test_refresh_in_place_gives_the_same_bytes_twice(chapter: Path) -> None:
 
 
 def _with_widget(model: str, layout: str, abandoned: str) -> nbformat.NotebookNode:
-    view = new_output("display_data", {"application/vnd.jupyter.widget-view+json": {"model_id": model}})
+    view = new_output(
+        "display_data", {"application/vnd.jupyter.widget-view+json": {"model_id": model}}
+    )
     streams = [new_output("stream", name="stdout", text=text) for text in ("a\n", "b\n")]
     timing = {"papermill": {"duration": 1.5}}
     cells = [
         new_markdown_cell("# Title", id="t"),
-        new_code_cell("show()", id="w", outputs=[view, *streams], execution_count=7, metadata=timing),
+        new_code_cell(
+            "show()", id="w", outputs=[view, *streams], execution_count=7, metadata=timing
+        ),
     ]
     state = {
         abandoned: {"model_name": "Old", "state": {}},
         layout: {"model_name": "LayoutModel", "state": {}},
         model: {"model_name": "AnyModel", "state": {"layout": f"IPY_MODEL_{layout}", "value": 3}},
     }
-    metadata = {"widgets": {WIDGET_STATE: {"state": state, "version_major": 2, "version_minor": 0}}, "papermill": {}}
+    metadata = {
+        "widgets": {WIDGET_STATE: {"state": state, "version_major": 2, "version_minor": 0}},
+        "papermill": {},
+    }
     return nbformat.from_dict(new_notebook(cells=cells, metadata=metadata))
 
 
@@ -116,7 +133,9 @@ def test_stripping_is_idempotent_and_random_ids_leave_no_trace() -> None:
 def test_two_chapters_never_share_a_widget_id() -> None:
     one = strip_volatile(_with_widget("a" * 32, "b" * 32, "c" * 32), "papers/one")
     two = strip_volatile(_with_widget("a" * 32, "b" * 32, "c" * 32), "papers/two")
-    assert not set(one.metadata.widgets[WIDGET_STATE]["state"]) & set(two.metadata.widgets[WIDGET_STATE]["state"])
+    assert not set(one.metadata.widgets[WIDGET_STATE]["state"]) & set(
+        two.metadata.widgets[WIDGET_STATE]["state"]
+    )
 
 
 def test_a_warning_fails_the_rendering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,9 +153,15 @@ def test_a_warning_fails_the_rendering(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_rendering_twice_gives_the_same_pages(rendered: Path, tmp_path: Path) -> None:
     again = build_book.render(ROOT / "book", tmp_path).parent
-    pages = sorted(path.relative_to(rendered) for path in rendered.rglob("*.html") if "vendor" not in path.parts)
+    pages = sorted(
+        path.relative_to(rendered)
+        for path in rendered.rglob("*.html")
+        if "vendor" not in path.parts
+    )
     assert len(pages) > 5
-    assert not [page for page in pages if (again / page).read_bytes() != (rendered / page).read_bytes()]
+    assert not [
+        page for page in pages if (again / page).read_bytes() != (rendered / page).read_bytes()
+    ]
 
 
 @pytest.mark.parametrize("module", modules_of(API_PAGE))
@@ -171,7 +196,11 @@ def test_readme_names_only_commands_that_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z-]+):(?!=)", makefile, re.MULTILINE))
     pages = [ROOT / "README.md", *(ROOT / "book").rglob("*.md")]
-    commands = {name for page in pages for name in re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(), re.MULTILINE)}
+    commands = {
+        name
+        for page in pages
+        for name in re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(), re.MULTILINE)
+    }
     assert {"book", "test"} <= commands <= targets, commands - targets
 
 
@@ -189,9 +218,18 @@ def test_reproduce_lists_each_command_once(
     from cropnb import ledger
 
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
-    common = {"paper": "small", "table": "1", "dataset": "scenes", "split": "test", "verdict": "measured", "images": 2}
+    common = {
+        "paper": "small",
+        "table": "1",
+        "dataset": "scenes",
+        "split": "test",
+        "verdict": "measured",
+        "images": 2,
+    }
     command = "python -c 'print(41 + 1)'"
-    rows = [ledger.Row(row=str(i), column="IoU", ours=0.5, command=command, **common) for i in range(2)]
+    rows = [
+        ledger.Row(row=str(i), column="IoU", ours=0.5, command=command, **common) for i in range(2)
+    ]
     ledger.record("small", rows)
     assert reproduce.commands() == [command]
     assert reproduce.main(["--dry-run"]) == 0
@@ -205,14 +243,18 @@ def test_reproduce_lists_each_command_once(
 def test_help_lists_the_commands() -> None:
     if shutil.which("make") is None:
         pytest.skip("no make on this machine")
-    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     for name in ("book", "test", "html", "lab", "refresh", "reproduce", "bench", "lock", "lint"):
         assert re.search(rf"^  make {name} ", listed, re.MULTILINE), name
 
 
 def test_nbval_count_fails_a_notebook_that_compares_too_little(chapter: Path) -> None:
     notebook = nbformat.read(chapter, as_version=4)
-    notebook.cells += [new_code_cell(f"# NBVAL_CHECK_OUTPUT\nprint({i})", id=f"c{i}") for i in range(3)]
+    notebook.cells += [
+        new_code_cell(f"# NBVAL_CHECK_OUTPUT\nprint({i})", id=f"c{i}") for i in range(3)
+    ]
     nbformat.write(notebook, chapter)
     command = [
         sys.executable,

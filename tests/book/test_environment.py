@@ -1,4 +1,6 @@
-"""One set of versions, wherever it is written: the locks, conda's file, the pages' browser libraries."""
+"""One set of versions, wherever it is written: the locks, conda's file, the pages' browser
+libraries.
+"""
 
 import json
 import re
@@ -17,7 +19,9 @@ NPM_LOCK = json.loads((ROOT / "tools/package-lock.json").read_text())
 def test_environment_yml_is_the_lock() -> None:
     text = (ROOT / "environment.yml").read_text()
     assert text == environment(LOCK), "run `make lock`, or python tools/make_environment.py"
-    listed = next(entry["pip"] for entry in yaml.safe_load(text)["dependencies"] if isinstance(entry, dict))
+    listed = next(
+        entry["pip"] for entry in yaml.safe_load(text)["dependencies"] if isinstance(entry, dict)
+    )
     assert listed[:-1] == pins(LOCK)
     assert listed[-1] == "-e ."
 
@@ -27,7 +31,10 @@ def test_every_direct_dependency_is_locked_at_its_pinned_version() -> None:
     wanted = project["dependencies"] + [
         line for extra in ("book", "test") for line in project["optional-dependencies"][extra]
     ]
-    locked = {name.lower(): version for name, version in re.findall(r"^([\w.-]+)==(\S+)", LOCK, re.MULTILINE)}
+    locked = {
+        name.lower(): version
+        for name, version in re.findall(r"^([\w.-]+)==(\S+)", LOCK, re.MULTILINE)
+    }
     for requirement in wanted:
         name, _, version = requirement.partition("==")
         name = re.match(r"[\w.-]+", name)[0]
@@ -45,7 +52,9 @@ def test_lock_has_a_hash_for_every_package_and_no_address(lock: str) -> None:
 
 
 def test_rendering_uses_versions_of_the_whole_lock_and_needs_no_torch() -> None:
-    assert {pin.partition(" ;")[0] for pin in pins(HTML_LOCK)} <= {pin.partition(" ;")[0] for pin in pins(LOCK)}
+    assert {pin.partition(" ;")[0] for pin in pins(HTML_LOCK)} <= {
+        pin.partition(" ;")[0] for pin in pins(LOCK)
+    }
     assert not [pin for pin in pins(HTML_LOCK) if pin.startswith(("torch", "nvidia", "triton"))]
 
 

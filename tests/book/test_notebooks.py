@@ -34,7 +34,9 @@ def outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
 
 def test_every_page_of_the_contents_exists() -> None:
     contents = yaml.safe_load((BOOK / "_toc.yml").read_text())
-    pages = [contents["root"]] + [chapter["file"] for part in contents["parts"] for chapter in part["chapters"]]
+    pages = [contents["root"]] + [
+        chapter["file"] for part in contents["parts"] for chapter in part["chapters"]
+    ]
     missing = [page for page in pages if not list(BOOK.glob(f"{page}.*"))]
     assert not missing
     assert len(pages) == len(set(pages))
@@ -85,10 +87,14 @@ def test_at_least_three_cells_are_checked(notebook: nbformat.NotebookNode) -> No
     for cell in checked:
         assert cell.outputs, cell.source
         assert all(output.output_type != "display_data" for output in cell.outputs), cell.source
-        assert not any(WIDGET_VIEW in output.get("data", {}) for output in cell.outputs), cell.source
+        assert not any(WIDGET_VIEW in output.get("data", {}) for output in cell.outputs), (
+            cell.source
+        )
 
 
-def test_at_least_five_exercises_each_with_an_executed_solution(notebook: nbformat.NotebookNode) -> None:
+def test_at_least_five_exercises_each_with_an_executed_solution(
+    notebook: nbformat.NotebookNode,
+) -> None:
     """A solution names its exercise, follows it before the next one, and holds code that ran."""
     solved: dict[str, int] = {}
     exercise = solution = None
@@ -105,12 +111,16 @@ def test_at_least_five_exercises_each_with_an_executed_solution(notebook: nbform
                 assert exercise not in solved, f"two exercises are called {exercise}"
                 solved[exercise] = 0
             elif start := re.match(r"[`:]{3,}\{solution-start\} *(\S+)", line):
-                assert start[1] == exercise, f"the solution of {start[1]} doesn't follow its exercise"
+                assert start[1] == exercise, (
+                    f"the solution of {start[1]} doesn't follow its exercise"
+                )
                 solution = start[1]
             elif re.match(r"[`:]{3,}\{solution-end\}", line):
                 solution = None
     assert len(solved) >= 5
-    assert not [label for label, cells in solved.items() if not cells], "exercises without an executed solution"
+    assert not [label for label, cells in solved.items() if not cells], (
+        "exercises without an executed solution"
+    )
 
 
 def test_solutions_are_folded(notebook: nbformat.NotebookNode) -> None:
@@ -121,8 +131,11 @@ def test_solutions_are_folded(notebook: nbformat.NotebookNode) -> None:
 
 def test_pictures_are_described(notebook: nbformat.NotebookNode) -> None:
     for cell in code(notebook):
-        drawn = [o for o in cell.outputs if any(kind.startswith("image/") for kind in o.get("data", {}))]
-        # A figure that answers carries its still picture along; the page shows the figure, which describes itself.
+        drawn = [
+            o for o in cell.outputs if any(kind.startswith("image/") for kind in o.get("data", {}))
+        ]
+        # A figure that answers carries its still picture along; the page shows the figure, which
+        # describes itself.
         if not [output for output in drawn if WIDGET_VIEW not in output.data]:
             continue
         alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")

@@ -1,4 +1,6 @@
-"""Every rendered page, opened in Chromium with the network off: complete, described, quiet, and its figures answer."""
+"""Every rendered page, opened in Chromium with the network off: complete, described, quiet, and its
+figures answer.
+"""
 
 import re
 import shutil
@@ -12,7 +14,9 @@ import pytest
 import yaml
 from build_book import BOOK, ROOT
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -29,11 +33,15 @@ DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine, so the rendered pages are not opened"),
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no Chromium on this machine, so the rendered pages are not opened"
+    ),
 ]
 
 _contents = yaml.safe_load((BOOK / "_toc.yml").read_text())
-PAGES = [_contents["root"]] + [chapter["file"] for part in _contents["parts"] for chapter in part["chapters"]]
+PAGES = [_contents["root"]] + [
+    chapter["file"] for part in _contents["parts"] for chapter in part["chapters"]
+]
 NOTEBOOKS = [page for page in PAGES if (BOOK / f"{page}.ipynb").is_file()]
 
 
@@ -62,17 +70,25 @@ def address(rendered: Path) -> Iterator[str]:
 class Visit:
     """One page in a window of its own, with everything that went wrong while it was open."""
 
-    def __init__(self, browser: object, url: str, size: dict[str, int], touch: bool = False) -> None:
+    def __init__(
+        self, browser: object, url: str, size: dict[str, int], touch: bool = False
+    ) -> None:
         self.problems: list[str] = []
         self._context = browser.new_context(viewport=size, has_touch=touch, reduced_motion="reduce")
         local = url.split("://")[0] + "://" + url.split("://")[1].split("/")[0]
         self._context.route("**/*", partial(self._route, local))
         self._context.set_default_timeout(PATIENCE)
         self.page = self._context.new_page()
-        self.page.on("console", lambda m: m.type == "error" and self.problems.append(f"console: {m.text}"))
+        self.page.on(
+            "console", lambda m: m.type == "error" and self.problems.append(f"console: {m.text}")
+        )
         self.page.on("pageerror", lambda error: self.problems.append(f"script: {error}"))
-        self.page.on("requestfailed", lambda request: self.problems.append(f"failed: {request.url}"))
-        self.page.on("response", lambda r: r.status >= 400 and self.problems.append(f"{r.status}: {r.url}"))
+        self.page.on(
+            "requestfailed", lambda request: self.problems.append(f"failed: {request.url}")
+        )
+        self.page.on(
+            "response", lambda r: r.status >= 400 and self.problems.append(f"{r.status}: {r.url}")
+        )
         self.page.goto(url, wait_until="load")
         self.page.wait_for_function(MATH_IS_DRAWN)
         views = self.page.locator(VIEW_SCRIPT).count()
@@ -100,9 +116,7 @@ MATH_IS_DRAWN = """() => {
     return false;
 }"""
 VIEW_SCRIPT = 'script[type="application/vnd.jupyter.widget-view+json"]'
-FIGURE = (
-    ".bd-article .cell_output .widget-subarea > *, .bd-article .cell_output .jupyter-widgets:not(.jupyter-widgets *)"
-)
+FIGURE = ".bd-article .cell_output .widget-subarea > *, .bd-article .cell_output .jupyter-widgets:not(.jupyter-widgets *)"
 
 
 @pytest.fixture(params=PAGES)
@@ -154,12 +168,14 @@ def test_page_on_a_phone(browser: object, address: str, name: str) -> None:
         assert not visit.problems
 
 
-# What a reader can tell apart: the text, what attributes draw, the state of the controls, and painted pixels.
+# What a reader can tell apart: the text, what attributes draw, the state of the controls, and
+# painted pixels.
 SEEN = """figure => [figure.innerText, figure.innerHTML,
     ...[...figure.querySelectorAll('input, select')].map(control => control.value + control.checked),
     ...[...figure.querySelectorAll('canvas')].map(canvas => canvas.toDataURL())].join('|')"""
 REACHED_BY_KEYBOARD = ":is([tabindex='0'], input, select, button, [role='slider']):visible:enabled"
-KEYS = ("ArrowRight", "ArrowDown", "Enter", " ")  # seen one by one: on a slider the second takes the first one back
+# seen one by one: on a slider the second takes the first one back
+KEYS = ("ArrowRight", "ArrowDown", "Enter", " ")
 
 
 def _changes(page: object, figure: object, control: object, key: str, before: str) -> bool:
@@ -181,7 +197,9 @@ def test_figures_answer_without_a_kernel(browser: object, rendered: Path, name: 
         for index in range(figures.count()):
             figure = figures.nth(index)
             # A figure in a folded solution is opened first, as a reader would.
-            figure.evaluate("figure => figure.closest('.toggle-hidden')?.classList.remove('toggle-hidden')")
+            figure.evaluate(
+                "figure => figure.closest('.toggle-hidden')?.classList.remove('toggle-hidden')"
+            )
             figure.scroll_into_view_if_needed()
             box = figure.bounding_box()
             assert box["width"] > 40
@@ -190,9 +208,9 @@ def test_figures_answer_without_a_kernel(browser: object, rendered: Path, name: 
             assert controls.count() >= 1, "nothing in the figure can be reached with the keyboard"
             before = figure.evaluate(SEEN)
             keys = ((control, key) for control in range(min(controls.count(), 4)) for key in KEYS)
-            assert any(_changes(page, figure, controls.nth(control), key, before) for control, key in keys), (
-                "no key changes the figure"
-            )
+            assert any(
+                _changes(page, figure, controls.nth(control), key, before) for control, key in keys
+            ), "no key changes the figure"
             answered += 1
         assert answered >= views
         assert not visit.problems

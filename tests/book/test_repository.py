@@ -1,4 +1,6 @@
-"""What must not get into the repository: paths of one machine, addresses of registries, files that are too large."""
+"""What must not get into the repository: paths of one machine, addresses of registries, files that
+are too large.
+"""
 
 import re
 import shutil
@@ -10,10 +12,19 @@ from build_book import ROOT
 
 # In pieces, or this file would find itself.
 MACHINE_PATH = re.compile(
-    r"(?<![\w.:/~$}*-])/(?:" + "|".join(["work", "root", "home/[a-z]+", "Users/[A-Za-z]+"]) + r")/[\w.-]"
+    r"(?<![\w.:/~$}*-])/(?:"
+    + "|".join(["work", "root", "home/[a-z]+", "Users/[A-Za-z]+"])
+    + r")/[\w.-]"
 )
 REGISTRY = re.compile(
-    "|".join(["registry" + r"\.npmjs", "python" + r"hosted\.org", "pypi" + r"\.org/simple", "index" + "-url *="])
+    "|".join(
+        [
+            "registry" + r"\.npmjs",
+            "python" + r"hosted\.org",
+            "pypi" + r"\.org/simple",
+            "index" + "-url *=",
+        ]
+    )
 )
 LARGEST = 1_000_000  # bytes of one text file; checkpoints have a budget of their own
 CHECKPOINTS = 60_000_000  # bytes of all of them
@@ -23,11 +34,15 @@ CHECKPOINTS = 60_000_000  # bytes of all of them
 def tracked() -> list[Path]:
     if shutil.which("git") is None or not (ROOT / ".git").exists():
         pytest.skip("not a git checkout, so there is no list of tracked files")
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
 
 
-@pytest.mark.parametrize("forbidden", [MACHINE_PATH, REGISTRY], ids=["path of a machine", "registry address"])
+@pytest.mark.parametrize(
+    "forbidden", [MACHINE_PATH, REGISTRY], ids=["path of a machine", "registry address"]
+)
 def test_no_tracked_file_holds(tracked: list[Path], forbidden: re.Pattern) -> None:
     found = []
     for path in tracked:
@@ -49,7 +64,11 @@ def test_the_patterns_find_what_they_are_for() -> None:
 def test_no_tracked_file_is_too_large(tracked: list[Path]) -> None:
     checkpoints = [path for path in tracked if path.suffix == ".safetensors"]
     assert sum(path.stat().st_size for path in checkpoints) < CHECKPOINTS
-    others = {str(path.relative_to(ROOT)): path.stat().st_size for path in tracked if path not in checkpoints}
+    others = {
+        str(path.relative_to(ROOT)): path.stat().st_size
+        for path in tracked
+        if path not in checkpoints
+    }
     assert not {name: size for name, size in others.items() if size > LARGEST}
 
 
@@ -59,4 +78,6 @@ def test_nothing_built_is_tracked(tracked: list[Path]) -> None:
 
 
 def test_no_photo_and_no_dataset_is_tracked(tracked: list[Path]) -> None:
-    assert not [path for path in tracked if path.suffix.lower() in {".jpg", ".jpeg", ".mat", ".zip"}]
+    assert not [
+        path for path in tracked if path.suffix.lower() in {".jpg", ".jpeg", ".mat", ".zip"}
+    ]

@@ -46,9 +46,15 @@ def test_prepared_photos_are_those_that_are_scaled_on_the_spot(root, monkeypatch
     count, size = prepared.prepare("gaicd", "test", root=root, progress=False)
     assert (count, size) == (3, 3 * 256 * (320 + 373 + 256))
     assert prepared.is_prepared(whole)
-    expected = {sample.name: np.asarray(resize_short_side(sample.photo(), 256)) for sample in whole if sample.has_photo}
+    expected = {
+        sample.name: np.asarray(resize_short_side(sample.photo(), 256))
+        for sample in whole
+        if sample.has_photo
+    }
     on_the_spot = pixels(before)
-    monkeypatch.setattr("cropnb.images._from_path", lambda path: pytest.fail("the original was decoded"))
+    monkeypatch.setattr(
+        "cropnb.images._from_path", lambda path: pytest.fail("the original was decoded")
+    )
     cached = datasets.load("gaicd", "test", root=root, short_side=256)
     for name, image in pixels(pickle.loads(pickle.dumps(cached.with_photos()))).items():
         assert torch.equal(image, on_the_spot[name])
@@ -76,7 +82,9 @@ def test_a_second_preparation_does_nothing(root):
     assert file.stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize("change", ["another photo", "a photo more", "pixels cut short", "no index", "a broken index"])
+@pytest.mark.parametrize(
+    "change", ["another photo", "a photo more", "pixels cut short", "no index", "a broken index"]
+)
 def test_a_cache_that_no_longer_fits_is_not_used(root, change):
     prepared.prepare("gaicd", "test", root=root, progress=False)
     folder = root / "prepared/256"
@@ -96,7 +104,9 @@ def test_a_cache_that_no_longer_fits_is_not_used(root, change):
     small = prepared.resized(dataset)
     for one, other in zip(small, dataset, strict=True):
         if one.has_photo:
-            assert np.array_equal(np.asarray(one.photo()), np.asarray(resize_short_side(other.photo(), 256)))
+            assert np.array_equal(
+                np.asarray(one.photo()), np.asarray(resize_short_side(other.photo(), 256))
+            )
     prepared.prepare("gaicd", "test", root=root, progress=False)
     assert prepared.is_prepared(datasets.load("gaicd", "test", root=root))
 
@@ -129,5 +139,7 @@ def test_scenes_are_scaled_on_the_spot():
     assert min(small[0].size) == 128
     assert small[0].photo().size == small[0].size
     assert torch.allclose(
-        small[0].boxes.amax() / max(small[0].size), whole[0].boxes.amax() / max(whole[0].size), atol=0.01
+        small[0].boxes.amax() / max(small[0].size),
+        whole[0].boxes.amax() / max(whole[0].size),
+        atol=0.01,
     )

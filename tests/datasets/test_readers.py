@@ -1,4 +1,6 @@
-"""The seven readers on small copies in the real layouts, each with numbers that a mixed-up column would change."""
+"""The seven readers on small copies in the real layouts, each with numbers that a mixed-up column
+would change.
+"""
 
 import json
 import pickle
@@ -26,7 +28,8 @@ def save_text(path: Path, text: str):
     path.write_text(text, encoding="utf-8")
 
 
-# For 240 × 120 pixels, anchors lie at 10, 30, 50, 70 … 170, 190, 210, 230 and at 5, 15, 25, 35 … 85, 95, 105, 115.
+# For 240 × 120 pixels, anchors lie at 10, 30, 50, 70 … 170, 190, 210, 230 and at 5, 15, 25, 35 …
+# 85, 95, 105, 115.
 GAICD = "5 10 115 230 3.14\n15 30 105 190 -2\n5 50 95 210 2.5\n"
 
 
@@ -40,14 +43,24 @@ def make_gaicd(root: Path, splits=("train", "test")):
 def make_cpc(root: Path, count: int = 3):
     content = {"scores": [[3, 1], [2, 1], [7, 1]], "bboxes": [[10, 20, 110, 80], [0, 0, 60, 90]]}
     for number in range(count):
-        save_text(root / f"CollectedAnnotationsRaw/{number}.jpg.txt", json.dumps(json.dumps(content)))
+        save_text(
+            root / f"CollectedAnnotationsRaw/{number}.jpg.txt", json.dumps(json.dumps(content))
+        )
     save_photo(root / "images/0.jpg", 120, 90)
 
 
 def make_fcdb(root: Path, photos: str = "photos"):
     entries = [
-        {"url": "https://farm8.staticflickr.com/72/a_b.jpg", "flickr_photo_id": 1, "crop": [10, 20, 60, 50]},
-        {"url": "https://farm8.staticflickr.com/72/gone_c.jpg", "flickr_photo_id": 2, "crop": [0, 0, 9, 8]},
+        {
+            "url": "https://farm8.staticflickr.com/72/a_b.jpg",
+            "flickr_photo_id": 1,
+            "crop": [10, 20, 60, 50],
+        },
+        {
+            "url": "https://farm8.staticflickr.com/72/gone_c.jpg",
+            "flickr_photo_id": 2,
+            "crop": [0, 0, 9, 8],
+        },
     ]
     save_text(root / "cropping_testing_set.json", json.dumps(entries))
     save_text(root / "cropping_training_set.json", json.dumps(entries[1:]))
@@ -69,7 +82,13 @@ def make_flms(root: Path, tables=None):
 
 
 def make_fat(root: Path):
-    entry = {"name": "a.jpg", "width": 100, "height": 80, "boxes": [[0, 0, 80, 40], [10, 5, 50, 45]], "aspects": [2, 1]}
+    entry = {
+        "name": "a.jpg",
+        "width": 100,
+        "height": 80,
+        "boxes": [[0, 0, 80, 40], [10, 5, 50, 45]],
+        "aspects": [2, 1],
+    }
     save_text(root / "test.json", json.dumps([entry, {**entry, "name": "b.jpg"}]))
     save_text(root / "train.json", json.dumps([entry]))
     save_photo(root / "images/a.jpg", 100, 80)
@@ -77,7 +96,10 @@ def make_fat(root: Path):
 
 def make_cuhk_icd(root: Path, count: int = 2):
     photo = "{}\\{}.jpg\n5 75 10 90\n0 80 0 99\n6 70 20 80\n"
-    save_text(root / "Cropping parameters.txt", "".join(photo.format("animal", number) for number in range(count)))
+    save_text(
+        root / "Cropping parameters.txt",
+        "".join(photo.format("animal", number) for number in range(count)),
+    )
     save_photo(root / "All_Images/0.jpg", 100, 80)
 
 
@@ -105,7 +127,8 @@ def test_gaicd_swaps_rows_and_columns_and_drops_what_nobody_annotated(tmp_path):
     assert first.boxes.tolist() == [[10, 5, 230, 115], [50, 5, 210, 95]]
     assert first.scores.tolist() == pytest.approx([3.14, 2.5])
     assert (first.name, first.size, first.has_photo) == ("one", (240, 120), True)
-    assert (second.name, second.size, second.has_photo) == ("two", (240, 120), False)  # the size from the anchors
+    # the size from the anchors
+    assert (second.name, second.size, second.has_photo) == ("two", (240, 120), False)
     assert dataset.form == "gaicd"
 
 
@@ -113,12 +136,19 @@ def test_gaicd_v2_has_a_validation_split_and_its_own_folder(tmp_path, monkeypatc
     make_gaicd(tmp_path / "gaicd_v2", ("train", "val", "test"))
     monkeypatch.setenv("CROPNB_DATA", str(tmp_path))
     dataset = datasets.load("gaicd_v2", "val")
-    assert (dataset.name, dataset.split, dataset.form, len(dataset)) == ("gaicd_v2", "val", "gaicd", 2)
+    assert (dataset.name, dataset.split, dataset.form, len(dataset)) == (
+        "gaicd_v2",
+        "val",
+        "gaicd",
+        2,
+    )
     with pytest.raises(CropnbError, match="train, test, not 'val'"):
         datasets.load("gaicd", "val")
 
 
-@pytest.mark.parametrize(("width", "height"), [(1024, 683), (683, 1024), (240, 120), (1023, 577), (50, 49)])
+@pytest.mark.parametrize(
+    ("width", "height"), [(1024, 683), (683, 1024), (240, 120), (1023, 577), (50, 49)]
+)
 def test_the_size_of_a_photo_follows_from_its_anchors(width, height):
     last = torch.tensor([[0.0, 0.0, int(11.5 / 12 * width + 0.5), int(11.5 / 12 * height + 0.5)]])
     assert size_from_anchors(last) == (width, height)
@@ -136,7 +166,8 @@ def test_cpc_averages_over_raters(tmp_path):
 def test_cpc_is_split_the_same_way_everywhere_and_without_overlap(tmp_path):
     make_cpc(tmp_path, count=27)
     names = {
-        split: [sample.name for sample in datasets.load("cpc", split, root=tmp_path)] for split in ("train", "val")
+        split: [sample.name for sample in datasets.load("cpc", split, root=tmp_path)]
+        for split in ("train", "val")
     }
     assert len(names["val"]) == 5  # 2 000 of 10 797
     assert sorted(names["train"] + names["val"]) == sorted(f"{number}.jpg" for number in range(27))
@@ -160,7 +191,9 @@ def test_fcdb_takes_width_and_height_and_the_end_of_the_address(tmp_path, photos
     assert (second.width, second.height) == (None, None)
     with pytest.raises(DatasetMissing, match=r"size of gone_c\.jpg"):
         second.size  # noqa: B018
-    assert [sample.name for sample in datasets.load("fcdb", "train", root=tmp_path)] == ["gone_c.jpg"]
+    assert [sample.name for sample in datasets.load("fcdb", "train", root=tmp_path)] == [
+        "gone_c.jpg"
+    ]
 
 
 def test_flms_drops_missing_crops_and_sorts_corners(tmp_path):
@@ -198,7 +231,10 @@ def test_the_test_set_of_cuhk_icd_is_the_listed_one_or_a_hash(tmp_path):
     train = [sample.name for sample in datasets.load("cuhk_icd", "train", root=tmp_path)]
     assert (len(test), len(set(test + train))) == (3, 19)  # 150 of 950
     save_text(tmp_path / "test.txt", "animal\\4.jpg\n9.jpg\n")
-    assert [sample.name for sample in datasets.load("cuhk_icd", "test", root=tmp_path)] == ["4.jpg", "9.jpg"]
+    assert [sample.name for sample in datasets.load("cuhk_icd", "test", root=tmp_path)] == [
+        "4.jpg",
+        "9.jpg",
+    ]
     assert len(datasets.load("cuhk_icd", "train", root=tmp_path)) == 17
     save_text(tmp_path / "test.txt", "unknown.jpg\n")
     with pytest.raises(DatasetMissing, match=r"unknown\.jpg"):
@@ -216,7 +252,9 @@ def test_photos_are_counted_filtered_and_read(tmp_path, name):
     sample = pickle.loads(pickle.dumps(with_photos[0]))  # as a DataLoader's workers get it
     image = sample.image()
     assert image.shape == (3, sample.height, sample.width)
-    assert image.mean(dim=(1, 2)).tolist() == pytest.approx([200 / 255, 100 / 255, 50 / 255], abs=0.02)
+    assert image.mean(dim=(1, 2)).tolist() == pytest.approx(
+        [200 / 255, 100 / 255, 50 / 255], abs=0.02
+    )
     absent = next(sample for sample in dataset if not sample.has_photo)
     with pytest.raises(DatasetMissing, match=r"only its annotations.*with_photos"):
         absent.image()
@@ -245,7 +283,9 @@ def test_a_missing_dataset_says_what_to_do(tmp_path, monkeypatch, name):
 
 def test_a_photo_whose_header_is_damaged_is_an_image_error(tmp_path, name):
     MAKE[name](tmp_path)
-    photo = min(path for path in tmp_path.rglob("*.jpg") if "test" in path.parts or name[:5] != "gaicd")
+    photo = min(
+        path for path in tmp_path.rglob("*.jpg") if "test" in path.parts or name[:5] != "gaicd"
+    )
     photo.write_bytes(photo.read_bytes()[:20])
     with pytest.raises(ImageError, match=photo.name):
         datasets.load(name, SPLIT.get(name, "test"), root=tmp_path)
@@ -265,7 +305,9 @@ def test_a_split_that_a_dataset_does_not_have_is_named_with_those_it_has(tmp_pat
 
 
 def test_an_unknown_dataset_is_answered_with_the_known_ones():
-    with pytest.raises(CropnbError, match=r"'coco'.*gaicd, gaicd_v2, cpc, fcdb, flms, fat, cuhk_icd, scenes"):
+    with pytest.raises(
+        CropnbError, match=r"'coco'.*gaicd, gaicd_v2, cpc, fcdb, flms, fat, cuhk_icd, scenes"
+    ):
         datasets.load("coco")
 
 
@@ -281,7 +323,13 @@ def double_json(**content):
 
 fcdb_crop = {"url": "https://x/a_b.jpg", "crop": [10, 20, 60, 50]}
 BROKEN = [
-    ("gaicd", "annotations/test/one.txt", "5 10 115 230 3\n5 10 115\n", DatasetMissing, r"one\.txt, line 2.*5 10 115"),
+    (
+        "gaicd",
+        "annotations/test/one.txt",
+        "5 10 115 230 3\n5 10 115\n",
+        DatasetMissing,
+        r"one\.txt, line 2.*5 10 115",
+    ),
     ("gaicd", "annotations/test/one.txt", "5 10 115 230 3 7\n", DatasetMissing, "line 1"),
     ("gaicd", "annotations/test/one.txt", "\n5 10 115 230 good\n", DatasetMissing, "line 2"),
     ("gaicd", "annotations/test/one.txt", "5 10 nan 230 3\n", DatasetMissing, "line 1"),
@@ -289,10 +337,28 @@ BROKEN = [
     ("gaicd", "annotations/test/one.txt", "115 10 5 230 3\n", BoxError, "line 1.*inverted"),
     ("gaicd", "annotations/test/one.txt", "", DatasetMissing, r"one\.txt: no crop"),
     ("gaicd", "annotations/test/one.txt", "\ud800", DatasetMissing, "UTF-8"),
-    ("gaicd", "images/test/three.jpg", "", DatasetMissing, r"1 photos have no annotations, among them three\.jpg"),
+    (
+        "gaicd",
+        "images/test/three.jpg",
+        "",
+        DatasetMissing,
+        r"1 photos have no annotations, among them three\.jpg",
+    ),
     ("cpc", "CollectedAnnotationsRaw/0.jpg.txt", "{", DatasetMissing, r"0\.jpg\.txt, line 1"),
-    ("cpc", "CollectedAnnotationsRaw/0.jpg.txt", '"{"', DatasetMissing, "JSON string holds no JSON"),
-    ("cpc", "CollectedAnnotationsRaw/0.jpg.txt", double_json(scores=[[1]]), DatasetMissing, "`bboxes`"),
+    (
+        "cpc",
+        "CollectedAnnotationsRaw/0.jpg.txt",
+        '"{"',
+        DatasetMissing,
+        "JSON string holds no JSON",
+    ),
+    (
+        "cpc",
+        "CollectedAnnotationsRaw/0.jpg.txt",
+        double_json(scores=[[1]]),
+        DatasetMissing,
+        "`bboxes`",
+    ),
     (
         "cpc",
         "CollectedAnnotationsRaw/0.jpg.txt",
@@ -315,9 +381,21 @@ BROKEN = [
         "0.jpg.txt.*outside",
     ),
     ("cpc", "images/9.jpg", "", DatasetMissing, r"9\.jpg"),
-    ("fcdb", "cropping_testing_set.json", '[\n{"url":\n', DatasetMissing, r"testing_set\.json, line 3"),
+    (
+        "fcdb",
+        "cropping_testing_set.json",
+        '[\n{"url":\n',
+        DatasetMissing,
+        r"testing_set\.json, line 3",
+    ),
     ("fcdb", "cropping_testing_set.json", "[]", DatasetMissing, "list"),
-    ("fcdb", "cropping_testing_set.json", json.dumps([fcdb_crop, {"url": "b"}]), DatasetMissing, "entry 2.*crop"),
+    (
+        "fcdb",
+        "cropping_testing_set.json",
+        json.dumps([fcdb_crop, {"url": "b"}]),
+        DatasetMissing,
+        "entry 2.*crop",
+    ),
     (
         "fcdb",
         "cropping_testing_set.json",
@@ -325,8 +403,20 @@ BROKEN = [
         DatasetMissing,
         "entry 1",
     ),
-    ("fcdb", "cropping_testing_set.json", json.dumps([{**fcdb_crop, "crop": [1, 2, 0, 9]}]), BoxError, "empty"),
-    ("fcdb", "cropping_testing_set.json", json.dumps([{**fcdb_crop, "crop": [1, 2, 150, 9]}]), BoxError, "outside"),
+    (
+        "fcdb",
+        "cropping_testing_set.json",
+        json.dumps([{**fcdb_crop, "crop": [1, 2, 0, 9]}]),
+        BoxError,
+        "empty",
+    ),
+    (
+        "fcdb",
+        "cropping_testing_set.json",
+        json.dumps([{**fcdb_crop, "crop": [1, 2, 150, 9]}]),
+        BoxError,
+        "outside",
+    ),
     ("flms", "500_image_dataset.mat", "no MATLAB file", DatasetMissing, "MATLAB"),
     ("fat", "test.json", '{"name": "a.jpg"}', DatasetMissing, "list"),
     ("fat", "test.json", '[{"name": "a.jpg"}]', DatasetMissing, "entry 1"),
@@ -344,8 +434,20 @@ BROKEN = [
         DatasetMissing,
         "outside of 0.5…2",
     ),
-    ("cuhk_icd", "Cropping parameters.txt", "a\\1.jpg\n5 75 10 90\n0 80 0 99\n", DatasetMissing, "four lines"),
-    ("cuhk_icd", "Cropping parameters.txt", "a\\1.jpg\n5 75 10 90\n0 80 0\n6 70 20 80\n", DatasetMissing, "line 3"),
+    (
+        "cuhk_icd",
+        "Cropping parameters.txt",
+        "a\\1.jpg\n5 75 10 90\n0 80 0 99\n",
+        DatasetMissing,
+        "four lines",
+    ),
+    (
+        "cuhk_icd",
+        "Cropping parameters.txt",
+        "a\\1.jpg\n5 75 10 90\n0 80 0\n6 70 20 80\n",
+        DatasetMissing,
+        "line 3",
+    ),
     (
         "cuhk_icd",
         "Cropping parameters.txt",
@@ -357,7 +459,9 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("name", "file", "content", "error", "message"), BROKEN)
-def test_half_loaded_data_names_the_file_and_the_line(tmp_path, name, file, content, error, message):
+def test_half_loaded_data_names_the_file_and_the_line(
+    tmp_path, name, file, content, error, message
+):
     MAKE[name](tmp_path)
     (tmp_path / file).write_bytes(content.encode("utf-8", "surrogatepass"))
     with pytest.raises(error, match=message):
@@ -420,6 +524,8 @@ def test_the_size_of_a_turned_photo_is_that_of_the_upright_one(tmp_path):
 
 
 def test_a_sample_can_be_made_without_files():
-    sample = Sample("drawn", 4, 3, torch.tensor([[0.0, 0, 4, 3]]), load_photo=lambda: Image.new("RGB", (4, 3)))
+    sample = Sample(
+        "drawn", 4, 3, torch.tensor([[0.0, 0, 4, 3]]), load_photo=lambda: Image.new("RGB", (4, 3))
+    )
     assert sample.size == (4, 3)
     assert sample.image().shape == (3, 3, 4)

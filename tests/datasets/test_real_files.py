@@ -1,4 +1,6 @@
-"""The readers on the real annotation files, where `CROPNB_DATA` has them: the counts that the papers print."""
+"""The readers on the real annotation files, where `CROPNB_DATA` has them: the counts that the
+papers print.
+"""
 
 from pathlib import Path
 
@@ -14,7 +16,9 @@ def need(real_data: Path, name: str) -> Path:
     return real_data / name
 
 
-@pytest.mark.parametrize(("split", "photos", "views"), [("train", 1036, 89506), ("test", 200, 17347)])
+@pytest.mark.parametrize(
+    ("split", "photos", "views"), [("train", 1036, 89506), ("test", 200, 17347)]
+)
 def test_gaicd_counts(real_data, split, photos, views):
     dataset = datasets.load("gaicd", split, root=need(real_data, "gaicd"))
     assert len(dataset) == photos
@@ -28,16 +32,24 @@ def test_gaicd_boxes_are_the_grid_anchors_of_the_size_that_they_imply(real_data)
     """With rows and columns swapped, or a size off by a few pixels, hardly any photo would fit."""
     folder = need(real_data, "gaicd")
     exact = 0
-    for sample in [*datasets.load("gaicd", "train", root=folder), *datasets.load("gaicd", "test", root=folder)]:
+    for sample in [
+        *datasets.load("gaicd", "train", root=folder),
+        *datasets.load("gaicd", "test", root=folder),
+    ]:
         boxes.check(sample.boxes, width=sample.width, height=sample.height)
         anchors = candidates.grid_anchors(*sample.size)
-        exact += {tuple(box) for box in sample.boxes.tolist()} == {tuple(box) for box in anchors.tolist()}
+        exact += {tuple(box) for box in sample.boxes.tolist()} == {
+            tuple(box) for box in anchors.tolist()
+        }
     assert exact == 1235  # of 1236: one photo has a narrower grid
 
 
 def test_fcdb_counts(real_data):
     folder = need(real_data, "fcdb")
-    test, train = datasets.load("fcdb", "test", root=folder), datasets.load("fcdb", "train", root=folder)
+    test, train = (
+        datasets.load("fcdb", "test", root=folder),
+        datasets.load("fcdb", "train", root=folder),
+    )
     assert (len(test), len(train)) == (345, 1369)
     first = test[0]
     assert first.name == "6931423716_4fb31feac6_c.jpg"
@@ -55,7 +67,8 @@ def test_flms_counts(real_data):
     counts = torch.tensor([len(sample.boxes) for sample in dataset])
     assert counts.sum() == 4988
     assert counts.max() == 10
-    # Most of the photos are 1024 wide and the crops as wide as they like; swapped columns would be 1024 high.
+    # Most of the photos are 1024 wide and the crops as wide as they like; swapped columns would be
+    # 1024 high.
     right = torch.cat([sample.boxes for sample in dataset])[:, 2]
     bottom = torch.cat([sample.boxes for sample in dataset])[:, 3]
     assert right.median() > bottom.median()

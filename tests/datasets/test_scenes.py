@@ -1,4 +1,6 @@
-"""The scenes: the same bytes from a seed, things where they are said to be, and a score whose every term matters."""
+"""The scenes: the same bytes from a seed, things where they are said to be, and a score whose every
+term matters.
+"""
 
 import hashlib
 import time
@@ -66,7 +68,10 @@ def test_no_scene_is_in_two_splits():
     def content(scene: Scene) -> tuple:
         return (scene.width, scene.horizon, scene.sun, scene.subjects, scene.distractors)
 
-    seen = [{content(describe(0, index, split)) for index in range(400)} for split in ("train", "val", "test")]
+    seen = [
+        {content(describe(0, index, split)) for index in range(400)}
+        for split in ("train", "val", "test")
+    ]
     assert [len(part) for part in seen] == [400, 400, 400]
     assert len(set.union(*seen)) == 1200
 
@@ -90,12 +95,16 @@ def test_scenes_are_integers_with_subjects_inside_and_distractors_at_the_border(
             assert thing.kind in DISTRACTORS
             assert x2 > 0
             assert x1 < scene.width
-            reach = min(x1 / scene.width, 1 - x2 / scene.width, y1 / scene.height, 1 - y2 / scene.height)
+            reach = min(
+                x1 / scene.width, 1 - x2 / scene.width, y1 / scene.height, 1 - y2 / scene.height
+            )
             assert reach < 0.17  # its nearest side, as a share of the photo
 
 
 def test_subjects_stand_anywhere():
-    """Whoever guesses without looking should guess badly: no third of the photo holds most of the main subjects."""
+    """Whoever guesses without looking should guess badly: no third of the photo holds most of the
+    main subjects.
+    """
     scenes_ = [describe(0, index) for index in range(600)]
     x = np.array([(s.main.box[0] + s.main.box[2]) / 2 / s.width for s in scenes_])
     horizon = np.array([s.horizon / s.height for s in scenes_])
@@ -138,7 +147,8 @@ def test_a_facing_thing_is_drawn_mirrored():
     scene = replace(describe(0, 0), ground="snow", subjects=(), distractors=(), light="day")
     for kind in FACING:
         right, left = (
-            draw(replace(scene, subjects=(Thing(kind, (100, 140, 190, 230), facing, 1),))) for facing in (1, -1)
+            draw(replace(scene, subjects=(Thing(kind, (100, 140, 190, 230), facing, 1),)))
+            for facing in (1, -1)
         )
         assert np.abs(right.astype(int) - left).max() > 60
 
@@ -151,26 +161,42 @@ def test_thousand_scenes_are_drawn_in_time():
     assert (time.process_time() - start) / 25 < 0.04
 
 
-# ---- the score ------------------------------------------------------------------------------------------------------
+# ---- the score
+# ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def scene() -> Scene:
-    """A person of 40 × 100 pixels around (160, 150), looking right, the horizon at 150, in a photo of 600 × 600."""
+    """A person of 40 × 100 pixels around (160, 150), looking right, the horizon at 150, in a photo
+    of 600 × 600.
+    """
     main = Thing("person", (140, 100, 180, 200), 1, 0)
-    return replace(describe(0, 0), width=600, height=600, horizon=150, subjects=(main,), distractors=())
+    return replace(
+        describe(0, 0), width=600, height=600, horizon=150, subjects=(main,), distractors=()
+    )
 
 
 def term(scene: Scene, name: str, *boxes) -> list[float]:
-    return [round(value, 3) for value in score_terms(scene, torch.tensor(boxes, dtype=torch.float32))[name].tolist()]
+    return [
+        round(value, 3)
+        for value in score_terms(scene, torch.tensor(boxes, dtype=torch.float32))[name].tolist()
+    ]
 
 
 def test_power_point_is_any_of_the_four_and_not_the_centre(scene):
     # 300 × 300 crops that put (160, 150) on each of the four points, then at the centre.
     corners = [(60, 50), (-40, 50), (60, -50), (-40, -50)]
-    assert term(scene, "power_point", *((x, y, x + 300, y + 300) for x, y in corners)) == [1, 1, 1, 1]
-    assert term(scene, "power_point", (10, 0, 310, 300)) == [pytest.approx(1 - 4 * np.hypot(1 / 6, 1 / 6), abs=1e-3)]
-    assert term(scene, "power_point", (60, 20, 360, 320)) == [pytest.approx(0.6, abs=1e-3)]  # a tenth too low
+    assert term(scene, "power_point", *((x, y, x + 300, y + 300) for x, y in corners)) == [
+        1,
+        1,
+        1,
+        1,
+    ]
+    assert term(scene, "power_point", (10, 0, 310, 300)) == [
+        pytest.approx(1 - 4 * np.hypot(1 / 6, 1 / 6), abs=1e-3)
+    ]
+    # a tenth too low
+    assert term(scene, "power_point", (60, 20, 360, 320)) == [pytest.approx(0.6, abs=1e-3)]
 
 
 def test_power_point_needs_both_directions(scene):
@@ -189,24 +215,37 @@ def test_look_room_is_ahead_of_the_face(scene):
 
 
 def test_look_room_of_a_centred_subject_is_half_earned_and_all_ahead_is_too_much(scene):
-    assert term(scene, "look_room", (60, 0, 260, 300)) == [pytest.approx(0.6)]  # (0.5 − 0.35) / 0.25
+    # (0.5 − 0.35) / 0.25
+    assert term(scene, "look_room", (60, 0, 260, 300)) == [pytest.approx(0.6)]
     assert term(scene, "look_room", (140, 0, 400, 300)) == [pytest.approx(0.5)]
 
 
 def test_headroom_is_above_and_not_below(scene):
     enough, none, lost = (60, 40, 360, 340), (60, 100, 360, 400), (60, -120, 360, 200)
-    assert term(scene, "headroom", enough, none, lost) == [1, 0, pytest.approx((0.7 - 0.6875) / 0.3, abs=1e-3)]
+    assert term(scene, "headroom", enough, none, lost) == [
+        1,
+        0,
+        pytest.approx((0.7 - 0.6875) / 0.3, abs=1e-3),
+    ]
     cut = (60, 130, 360, 430)  # the head is off: no room, not a lot of it
     assert term(scene, "headroom", cut) == [0]
 
 
 def test_headroom_is_a_share_of_the_crop_and_not_of_the_photo(scene):
     small, large = (100, 88, 250, 238), (100, 88, 500, 488)
-    assert term(scene, "headroom", small, large) == [pytest.approx(0.08 / 0.12, abs=1e-3), pytest.approx(0.03 / 0.12)]
+    assert term(scene, "headroom", small, large) == [
+        pytest.approx(0.08 / 0.12, abs=1e-3),
+        pytest.approx(0.03 / 0.12),
+    ]
 
 
 def test_horizon_may_lie_on_either_third(scene):
-    upper, lower, middle, outside = (0, 50, 300, 350), (0, -50, 300, 250), (0, 0, 300, 300), (0, 160, 300, 460)
+    upper, lower, middle, outside = (
+        (0, 50, 300, 350),
+        (0, -50, 300, 250),
+        (0, 0, 300, 300),
+        (0, 160, 300, 460),
+    )
     assert term(scene, "horizon", upper, lower, middle, outside) == [1, 1, 0, 0]
     assert term(scene, "horizon", (0, 75, 300, 375)) == [pytest.approx(0.5)]
 
@@ -224,7 +263,13 @@ def test_clean_counts_the_part_in_the_photo(scene):
     bin_ = Thing("bin", (-50, 500, 50, 600), 1, 0)  # half of it is out of the photo already
     pole = Thing("pole", (580, 100, 600, 500), -1, 0)
     littered = replace(scene, distractors=(bin_, pole))
-    boxes = [(0, 0, 600, 600), (60, 0, 570, 600), (60, 0, 600, 600), (40, 0, 570, 600), (0, 0, 570, 510)]
+    boxes = [
+        (0, 0, 600, 600),
+        (60, 0, 570, 600),
+        (60, 0, 600, 600),
+        (40, 0, 570, 600),
+        (0, 0, 570, 510),
+    ]
     assert term(littered, "clean", *boxes) == [0, 1, 0.5, pytest.approx(0.8), pytest.approx(0.9)]
     assert term(scene, "clean", *boxes) == [1] * 5
 
@@ -234,7 +279,11 @@ def test_content_keeps_subjects_and_enough_of_the_photo(scene):
     pair = replace(scene, subjects=(scene.main, second))
     everything, without_second, small = (0, 0, 600, 600), (0, 0, 290, 600), (100, 80, 400, 280)
     share = term(pair, "content", everything, without_second, small)
-    assert share == [1, pytest.approx(4 / 5.6, abs=1e-3), pytest.approx((1 / 6 - 0.1) / 0.35, abs=1e-3)]
+    assert share == [
+        1,
+        pytest.approx(4 / 5.6, abs=1e-3),
+        pytest.approx((1 / 6 - 0.1) / 0.35, abs=1e-3),
+    ]
     assert term(pair, "content", (400, 300, 600, 600)) == [0]
 
 
@@ -243,7 +292,9 @@ def test_score_is_the_weighted_mean_of_the_terms():
     boxes = scenes.load("train", size=5)[4].boxes
     terms = score_terms(scene, boxes)
     assert list(terms) == list(scenes.WEIGHTS) == list(scenes.TERMS)
-    total = sum(scenes.WEIGHTS[name] * values for name, values in terms.items()) / sum(scenes.WEIGHTS.values())
+    total = sum(scenes.WEIGHTS[name] * values for name, values in terms.items()) / sum(
+        scenes.WEIGHTS.values()
+    )
     torch.testing.assert_close(scenes.aesthetic_score(scene, boxes), total)
     for name, values in terms.items():
         assert values.shape == (len(boxes),)
@@ -265,7 +316,9 @@ def test_score_does_not_depend_on_the_order_of_the_boxes():
     scene = describe(0, 8)
     boxes = scenes.load("train", size=9)[8].boxes
     order = torch.randperm(len(boxes), generator=torch.Generator().manual_seed(1))
-    assert torch.equal(scenes.aesthetic_score(scene, boxes)[order], scenes.aesthetic_score(scene, boxes[order]))
+    assert torch.equal(
+        scenes.aesthetic_score(scene, boxes)[order], scenes.aesthetic_score(scene, boxes[order])
+    )
 
 
 def test_score_takes_arrays_and_refuses_what_is_no_box():

@@ -20,7 +20,11 @@ from cropnb.errors import CropnbError, DatasetMissing
 
 
 def labels(sample) -> bytes:
-    parts = [part for part in (sample.boxes, sample.scores, sample.raters, sample.aspects) if part is not None]
+    parts = [
+        part
+        for part in (sample.boxes, sample.scores, sample.raters, sample.aspects)
+        if part is not None
+    ]
     return b"".join(part.numpy().astype("<f4").tobytes() for part in parts)
 
 
@@ -37,7 +41,9 @@ def labels(sample) -> bytes:
     ],
 )
 def test_labels_have_the_recorded_bytes(form, expected):
-    found = hashlib.sha256(b"".join(labels(sample) for sample in scenes.load("train", form, size=6)))
+    found = hashlib.sha256(
+        b"".join(labels(sample) for sample in scenes.load("train", form, size=6))
+    )
     assert found.hexdigest()[:16] == expected
 
 
@@ -78,7 +84,8 @@ def test_cpc_form_is_24_crops_in_four_ratios_with_votes():
         assert sample.raters.shape == (6, 24)
         for row in sample.raters:
             assert row.unique().tolist() == [0, 1, 2]
-            assert (row > 0).reshape(4, 6).sum(1).tolist() == [3, 3, 3, 3]  # the better half of every ratio
+            # the better half of every ratio
+            assert (row > 0).reshape(4, 6).sum(1).tolist() == [3, 3, 3, 3]
             assert (row == 2).sum() == 4
         torch.testing.assert_close(sample.scores, sample.raters.mean(0))
 
@@ -170,14 +177,20 @@ def test_samples_travel_to_the_workers_of_a_loader():
         type(dataset[0])("x", 1, 1, dataset[0].boxes).image()
 
 
-# ---- the panel ------------------------------------------------------------------------------------------------------
+# ---- the panel
+# ------------------------------------------------------------------------------------------------------
 
 
 def test_a_rating_is_one_to_five_stars_in_equal_steps():
     quarter = (HIGH - LOW) // 4
-    stars = rating(np.array([LOW - 500, LOW, LOW + quarter, LOW + 2 * quarter, LOW + 3 * quarter, HIGH, HIGH + 500]))
+    stars = rating(
+        np.array(
+            [LOW - 500, LOW, LOW + quarter, LOW + 2 * quarter, LOW + 3 * quarter, HIGH, HIGH + 500]
+        )
+    )
     assert stars.tolist() == [1, 1, 2, 3, 4, 5, 5]
-    assert rating(np.array([LOW + quarter // 2 - 1, LOW + quarter // 2 + 1])).tolist() == [1, 2]  # to the nearest
+    # to the nearest
+    assert rating(np.array([LOW + quarter // 2 - 1, LOW + quarter // 2 + 1])).tolist() == [1, 2]
 
 
 def test_an_opinion_is_taste_and_size_and_kindness_and_noise():
@@ -186,7 +199,9 @@ def test_an_opinion_is_taste_and_size_and_kindness_and_noise():
     share = np.array([0, 500, 1000])
     weights = (1, 1, 1, 1, 1, 1, 2)
     assert Annotator(weights, 200, 30, 0).opinion(terms, share, Dice(1)).tolist() == [155, 255, 355]
-    noisy = Annotator(weights, 0, 0, 100).opinion(np.zeros((7, 20_000), np.int64), np.zeros(20_000, int), Dice(1))
+    noisy = Annotator(weights, 0, 0, 100).opinion(
+        np.zeros((7, 20_000), np.int64), np.zeros(20_000, int), Dice(1)
+    )
     assert noisy.std() == pytest.approx(100, rel=0.05)
 
 
@@ -200,17 +215,24 @@ def test_the_panel_has_tastes_of_its_own():
 
 def test_the_first_rater_is_not_always_the_same_person():
     """Seven of the panel are drawn for every photo; a fixed seven would make the MOS one taste."""
-    people = {tuple(sorted(PANEL.index(p) for p in forms.draw_people(Dice(0, n), 7))) for n in range(50)}
+    people = {
+        tuple(sorted(PANEL.index(p) for p in forms.draw_people(Dice(0, n), 7))) for n in range(50)
+    }
     assert len(people) > 45
     assert all(len(set(group)) == 7 for group in people)
 
 
-# ---- how hard the scenes are ----------------------------------------------------------------------------------------
+# ---- how hard the scenes are
+# ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def measured():
-    return {form: reference.reference(form, train=150, test=80) for form in scenes.SIZES if form != "gaicd_v2"}
+    return {
+        form: reference.reference(form, train=150, test=80)
+        for form in scenes.SIZES
+        if form != "gaicd_v2"
+    }
 
 
 @pytest.mark.parametrize("form", [form for form in scenes.SIZES if form != "gaicd_v2"])
@@ -235,21 +257,26 @@ def test_the_standard_sizes_recorded_the_same(measured):
     rows = ledger.find("scenes", row="gap closed by the prior")
     assert {row.table for row in rows} == set(scenes.SIZES)
     assert all(row.verdict == "holds" and row.ours < 100 * LIMIT for row in rows)
-    # The small trial lies near the recorded ceiling, so that the recorded one belongs to these scenes.
+    # The small trial lies near the recorded ceiling, so that the recorded one belongs to these
+    # scenes.
     row = ledger.one("scenes", table="gaicd", row=CEILING, column="SRCC")
     assert measured["gaicd"][CEILING]["SRCC"].mean() == pytest.approx(row.ours, abs=0.03)
 
 
 def test_gap_closed_is_the_share_of_the_way():
     rows = {
-        name: {"IoU": torch.tensor([value, value])} for name, value in ((CENTRE, 0.4), (PRIOR, 0.5), (CEILING, 0.9))
+        name: {"IoU": torch.tensor([value, value])}
+        for name, value in ((CENTRE, 0.4), (PRIOR, 0.5), (CEILING, 0.9))
     }
     assert reference.gap_closed(rows, "IoU").mean == pytest.approx(0.2)
     assert reference.columns(rows) == ["IoU"]
 
 
 def test_ledger_rows_say_when_the_claim_fails():
-    rows = {name: {"IoU": torch.tensor([value] * 3)} for name, value in ((CENTRE, 0.4), (PRIOR, 0.8), (CEILING, 0.9))}
+    rows = {
+        name: {"IoU": torch.tensor([value] * 3)}
+        for name, value in ((CENTRE, 0.4), (PRIOR, 0.8), (CEILING, 0.9))
+    }
     found = {row.row: row for row in reference.ledger_rows("fcdb", rows, "python -m x")}
     assert found["gap closed by the prior"].verdict == "fails"
     assert found["gap closed by the prior"].ours == pytest.approx(80)
@@ -261,7 +288,9 @@ def test_ledger_rows_say_when_the_claim_fails():
 def test_the_lattice_of_a_ratio_is_inside_and_has_the_ratio():
     windows = reference._lattice(384, 256, (9, 16))
     boxes.check(windows, width=384, height=256)
-    torch.testing.assert_close(boxes.aspect(windows), torch.full((len(windows),), 9 / 16), atol=0.01, rtol=0)
+    torch.testing.assert_close(
+        boxes.aspect(windows), torch.full((len(windows),), 9 / 16), atol=0.01, rtol=0
+    )
     centre = reference._lattice(384, 256, (1, 1), scales=(100,), places=(0.5,))
     assert centre.tolist() == [[64, 0, 320, 256]]
 
@@ -275,13 +304,22 @@ def test_the_choices_of_a_free_hand_are_no_methods_windows():
     assert sum(tuple(box) in slid for box in windows.tolist()) < 0.1 * len(windows)
 
 
-# ---- the painter and the program ------------------------------------------------------------------------------------
+# ---- the painter and the program
+# ------------------------------------------------------------------------------------
 
 
 def test_shapes_cover_their_area():
     """Either direction round gives the same polygon, and smooth edges keep its area."""
     points = [(100, 90), (900, 200), (700, 810), (240, 600)]
-    area = abs(sum(a[0] * b[1] - b[0] * a[1] for a, b in zip(points, points[1:] + points[:1], strict=True))) / 2
+    area = (
+        abs(
+            sum(
+                a[0] * b[1] - b[0] * a[1]
+                for a, b in zip(points, points[1:] + points[:1], strict=True)
+            )
+        )
+        / 2
+    )
     covers = []
     for order in (points, points[::-1]):
         canvas = Canvas(64, 64)
@@ -313,7 +351,16 @@ def test_the_program_writes_a_sheet_and_records_only_standard_sizes(tmp_path, mo
     assert ledger.read("scenes") == []
     monkeypatch.setitem(forms.SIZES, "fcdb", {"train": 20, "val": 5, "test": 10})
     program.main(["--reference", "--form", "fcdb"])
-    assert {row.row for row in ledger.read("scenes")} == {CEILING, MEMBER, PRIOR, CENTRE, "gap closed by the prior"}
-    assert ledger.read("scenes")[0].command == "python -m cropnb.datasets.scenes --reference --form fcdb"
+    assert {row.row for row in ledger.read("scenes")} == {
+        CEILING,
+        MEMBER,
+        PRIOR,
+        CENTRE,
+        "gap closed by the prior",
+    }
+    assert (
+        ledger.read("scenes")[0].command
+        == "python -m cropnb.datasets.scenes --reference --form fcdb"
+    )
     with pytest.raises(SystemExit):
         program.main([])

@@ -14,7 +14,10 @@ def fake(tmp_path, monkeypatch):
         def load(name, split):
             if split not in splits:
                 raise CropnbError(f"no split {split}")
-            samples = [Sample(f"{split}{i}", 9, 9, torch.zeros(1, 4), load_photo=lambda: None) for i in range(10)]
+            samples = [
+                Sample(f"{split}{i}", 9, 9, torch.zeros(1, 4), load_photo=lambda: None)
+                for i in range(10)
+            ]
             return CropDataset(name, split, "gaicd", tmp_path, samples)
 
         monkeypatch.setattr(datasets, "load", load)
@@ -27,7 +30,9 @@ def test_without_a_validation_split_training_photos_are_held_out(fake):
     train, held_out, test = datasets.splits("gaicd", "gaicd", None, 3, None)
     assert [len(train), len(held_out), len(test)] == [7, 3, 10]
     assert {sample.name[:5] for sample in held_out.samples} == {"train"}
-    assert not {sample.name for sample in train.samples} & {sample.name for sample in held_out.samples}
+    assert not {sample.name for sample in train.samples} & {
+        sample.name for sample in held_out.samples
+    }
     assert [part.split for part in (train, held_out, test)] == ["train", "val", "test"]
 
 

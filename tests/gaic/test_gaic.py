@@ -32,7 +32,9 @@ def test_sharing_the_discard_points_changes_no_score_and_no_gradient(discard):
     for score in (scorer, scorer.score_densely):
         scores = score(maps, [views, views[:5]])
         scorer.zero_grad()
-        found.append((scores, *torch.autograd.grad(scores.square().sum(), [maps, *scorer.parameters()])))
+        found.append(
+            (scores, *torch.autograd.grad(scores.square().sum(), [maps, *scorer.parameters()]))
+        )
     for quick, plain in zip(*found, strict=True):
         torch.testing.assert_close(quick, plain, rtol=1e-4, atol=1e-5)
     assert found[0][0].shape == (len(views) + 5,)
@@ -69,7 +71,10 @@ def test_the_loss_is_huber_on_normalised_scores():
 
 
 def test_boxes_follow_the_rounding_of_each_side():
-    image, boxes = torch.rand(3, 300, 500), torch.tensor([[0.0, 0.0, 500.0, 300.0], [250.0, 150.0, 400.0, 200.0]])
+    image, boxes = (
+        torch.rand(3, 300, 500),
+        torch.tensor([[0.0, 0.0, 500.0, 300.0], [250.0, 150.0, 400.0, 200.0]]),
+    )
     photo, views = prepare(image, boxes)
     assert photo.shape == (3, 256, 416)
     expected = torch.tensor([[0.0, 0.0, 416.0, 256.0], [208.0, 128.0, 332.8, 170.6667]])
@@ -93,7 +98,9 @@ def test_frozen_features_are_the_networks():
     kept = FrozenFeatures(model.features, views, progress=False)
     with torch.no_grad():
         for turn in (False, True):
-            torch.testing.assert_close(kept(0, turn), model.features(views.photo(0, turn)), rtol=2e-3, atol=2e-3)
+            torch.testing.assert_close(
+                kept(0, turn), model.features(views.photo(0, turn)), rtol=2e-3, atol=2e-3
+            )
 
 
 def test_views_are_drawn_without_repetition():
@@ -111,8 +118,12 @@ def test_unscored_boxes_are_refused():
 
 @pytest.fixture(scope="module")
 def tiny_run(tmp_path_factory):
-    experiment = Experiment("gaic", "scenes", "tiny", TINY, out=tmp_path_factory.mktemp("runs"), progress=False)
-    return experiment, experiment.run("GAIC", recipe.build(weights=None), recipe.loss(), 0, "random")
+    experiment = Experiment(
+        "gaic", "scenes", "tiny", TINY, out=tmp_path_factory.mktemp("runs"), progress=False
+    )
+    return experiment, experiment.run(
+        "GAIC", recipe.build(weights=None), recipe.loss(), 0, "random"
+    )
 
 
 def test_a_run_leaves_weights_and_results(tiny_run):
@@ -141,14 +152,27 @@ def test_a_frozen_run_leaves_the_backbone_alone(tmp_path):
     before = recipe.build(weights=None)().features.state_dict()
     model, fit, _ = experiment.run("GAIC", recipe.build(weights=None), recipe.loss(), 0)
     assert fit.whole is None
-    assert all(torch.equal(before[name], value) for name, value in model.features.state_dict().items())
+    assert all(
+        torch.equal(before[name], value) for name, value in model.features.state_dict().items()
+    )
 
 
 def test_the_program_records_and_ships(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setattr("cropnb.gaic.program.shipped", lambda method: tmp_path / "shipped.safetensors")
+    monkeypatch.setattr(
+        "cropnb.gaic.program.shipped", lambda method: tmp_path / "shipped.safetensors"
+    )
     monkeypatch.setitem(recipe.PROFILES, "smoke", TINY)
-    arguments = ["--init", "random", "--device", "cpu", "--out", str(tmp_path / "runs"), "--record", "--ship"]
+    arguments = [
+        "--init",
+        "random",
+        "--device",
+        "cpu",
+        "--out",
+        str(tmp_path / "runs"),
+        "--record",
+        "--ship",
+    ]
     assert main("gaic", recipe, arguments) == 0
     rows = ledger.read("gaic")
     assert {row.column for row in rows} >= {"Acc 1/5", "Acc 5", "Acc 1/10", "Acc 10", "SRCC"}
@@ -169,7 +193,11 @@ def test_the_program_answers_missing_weights_in_one_line(tmp_path, monkeypatch, 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setitem(recipe.PROFILES, "smoke", TINY)
     assert main("gaic", recipe, ["--out", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.splitlines()[-1].startswith("error: ImageNet weights of mobilenet_v2")
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .startswith("error: ImageNet weights of mobilenet_v2")
+    )
 
 
 def test_missing_shipped_weights_say_how_to_train_them(monkeypatch, tmp_path):

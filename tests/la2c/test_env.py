@@ -34,7 +34,9 @@ def test_gymnasiums_checker_has_nothing_to_say(album: Album):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_env(CropEnv(album, size=SIZE, render_mode="rgb_array"), skip_render_check=True)
-        check_env(CropEnv(album, size=SIZE, actions="a2rl", reward="aesthetic"), skip_render_check=True)
+        check_env(
+            CropEnv(album, size=SIZE, actions="a2rl", reward="aesthetic"), skip_render_check=True
+        )
 
 
 def test_stable_baselines_checker_has_nothing_to_say(album: Album):
@@ -55,17 +57,27 @@ def same(a: object, b: object, where: str) -> None:
     elif a is None:
         assert b is None, where
     else:
-        assert np.asarray(a).dtype == np.asarray(b).dtype, (where, np.asarray(a).dtype, np.asarray(b).dtype)
+        assert np.asarray(a).dtype == np.asarray(b).dtype, (
+            where,
+            np.asarray(a).dtype,
+            np.asarray(b).dtype,
+        )
         np.testing.assert_array_equal(a, b, err_msg=where)
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
 @pytest.mark.parametrize(
     "options",
-    [{}, {"actions": "a2rl", "reward": "aesthetic"}, {"reward": "iou_difference", "truths": "mean"}],
+    [
+        {},
+        {"actions": "a2rl", "reward": "aesthetic"},
+        {"reward": "iou_difference", "truths": "mean"},
+    ],
     ids=["paper", "a2rl", "mean"],
 )
-def test_the_vector_environment_equals_sync_vector_env(album: Album, mode: AutoresetMode, options: dict):
+def test_the_vector_environment_equals_sync_vector_env(
+    album: Album, mode: AutoresetMode, options: dict
+):
     options = {**options, "size": SIZE, "step_limit": 7}
     ours = CropVectorEnv(album, 4, autoreset_mode=mode, **options)
     theirs = SyncVectorEnv([lambda: CropEnv(album, **options)] * 4, autoreset_mode=mode)
@@ -80,7 +92,10 @@ def test_the_vector_environment_equals_sync_vector_env(album: Album, mode: Autor
             actions = draw.integers(len(ours.game.actions), size=4)
             left, right = ours.step(actions), theirs.step(actions)
             for name, a, b in zip(
-                ("observation", "reward", "terminated", "truncated", "info"), right, left, strict=True
+                ("observation", "reward", "terminated", "truncated", "info"),
+                right,
+                left,
+                strict=True,
             ):
                 same(a, b, f"{name} at {step}")
             ends += [left[2].sum(), left[3].sum(), (left[1] != 0).sum()]
@@ -88,8 +103,12 @@ def test_the_vector_environment_equals_sync_vector_env(album: Album, mode: Autor
 
 
 def test_resetting_one_step_early_would_be_noticed(album: Album):
-    """The two autoreset modes differ just in when they begin anew, and the comparison above sees it."""
-    modes = [CropVectorEnv(album, 2, size=SIZE, autoreset_mode=mode) for mode in ("NextStep", "SameStep")]
+    """The two autoreset modes differ just in when they begin anew, and the comparison above sees
+    it.
+    """
+    modes = [
+        CropVectorEnv(album, 2, size=SIZE, autoreset_mode=mode) for mode in ("NextStep", "SameStep")
+    ]
     for env in modes:
         env.reset(seed=0)
     stop = np.array([8, 4])
@@ -109,16 +128,22 @@ def test_observations_are_pillows(side: tuple[int, int], size: int):
     for action in (None, 4, 5, 5, 6, 7, 7, 4, 4, 4, 0):
         if action is not None:
             seen, _, _, _, info = env.step(action)
-        wanted = np.asarray(photo.resize((size, size), Image.Resampling.BILINEAR, box=tuple(info["box"].tolist())))
+        wanted = np.asarray(
+            photo.resize((size, size), Image.Resampling.BILINEAR, box=tuple(info["box"].tolist()))
+        )
         difference = np.abs(seen.astype(int) - wanted.transpose(2, 0, 1))
         assert difference.max() <= 2
     # Without the antialiasing, or with a box that is off by half a cell, it would not be.
-    plain = torch.nn.functional.interpolate(torch.from_numpy(noise).permute(2, 0, 1)[None].float(), (size, size))
+    plain = torch.nn.functional.interpolate(
+        torch.from_numpy(noise).permute(2, 0, 1)[None].float(), (size, size)
+    )
     assert (plain[0].numpy() - wanted.transpose(2, 0, 1)).max() > 20
 
 
 def test_a_crop_is_the_same_whatever_is_cut_beside_it():
-    """The widest crop of a batch decides how many taps are summed, which must not change the others by a bit."""
+    """The widest crop of a batch decides how many taps are summed, which must not change the others
+    by a bit.
+    """
     low = torch.arange(6).repeat_interleave(11) * 384 / 20
     high = low + torch.arange(5, 16).repeat(6) * 384 / 20
     length = torch.full((len(low),), 384)
@@ -158,7 +183,9 @@ def test_equation_1_pays_the_iou_after_the_action():
 
 
 def test_the_step_limit_truncates_and_a_stop_terminates():
-    env = CropEnv(dataset_of(Image.new("RGB", (90, 90)), [[0.0, 0, 60, 60]]), size=SIZE, step_limit=2)
+    env = CropEnv(
+        dataset_of(Image.new("RGB", (90, 90)), [[0.0, 0, 60, 60]]), size=SIZE, step_limit=2
+    )
     env.reset()
     assert env.step(4)[2:4] == (False, False)
     assert env.step(4)[2:4] == (False, True)
@@ -169,17 +196,24 @@ def test_the_step_limit_truncates_and_a_stop_terminates():
 
 def test_best_and_mean_of_several_true_boxes():
     photo, boxes = Image.new("RGB", (300, 300)), [[0.0, 0, 300, 150], [0.0, 0, 300, 270]]
-    best, mean = (CropEnv(dataset_of(photo, boxes), size=SIZE, truths=how).reset()[1]["iou"] for how in rules.TRUTHS)
+    best, mean = (
+        CropEnv(dataset_of(photo, boxes), size=SIZE, truths=how).reset()[1]["iou"]
+        for how in rules.TRUTHS
+    )
     assert best == pytest.approx(0.9)
     assert mean == pytest.approx(0.7)
 
 
 def test_sides_keep_their_least_length():
-    env = CropEnv(dataset_of(Image.new("RGB", (300, 300)), [[0.0, 0, 150, 300]]), size=SIZE, step_limit=99)
+    env = CropEnv(
+        dataset_of(Image.new("RGB", (300, 300)), [[0.0, 0, 150, 300]]), size=SIZE, step_limit=99
+    )
     env.reset()
     moved = [env.step(4)[4]["moved"] for _ in range(26)]
     assert moved == [True] * 24 + [False] * 2
-    a2rl = CropEnv(dataset_of(Image.new("RGB", (300, 300)), [[0.0, 0, 150, 300]]), size=SIZE, actions="a2rl")
+    a2rl = CropEnv(
+        dataset_of(Image.new("RGB", (300, 300)), [[0.0, 0, 150, 300]]), size=SIZE, actions="a2rl"
+    )
     a2rl.reset()
     for _ in range(9):
         box = a2rl.step(0)[4]["box"]
@@ -188,7 +222,9 @@ def test_sides_keep_their_least_length():
 
 def test_a2rls_reward():
     score = lambda sample, boxes: -boxes[:, 0]  # noqa: E731 the further left the better
-    env = CropEnv(dataset_of(Image.new("RGB", (300, 200)), [[0.0, 0, 150, 200]]), size=SIZE, reward=score)
+    env = CropEnv(
+        dataset_of(Image.new("RGB", (300, 200)), [[0.0, 0, 150, 200]]), size=SIZE, reward=score
+    )
     env.reset()
     assert env.step(4)[1] == pytest.approx(-1 - 0.001)
     assert env.step(0)[1] == pytest.approx(1 - 0.002)
@@ -229,7 +265,13 @@ def test_bad_input_is_refused(album: Album):
         CropEnv(dataset_of(photo, torch.zeros(0, 4)))
     with pytest.raises(DatasetMissing):
         CropEnv([Sample("gone", 9, 9, torch.zeros(1, 4))])
-    for bad in ({"actions": "mars"}, {"reward": "beauty"}, {"truths": "worst"}, {"step_limit": 0}, {"size": 0}):
+    for bad in (
+        {"actions": "mars"},
+        {"reward": "beauty"},
+        {"truths": "worst"},
+        {"step_limit": 0},
+        {"size": 0},
+    ):
         with pytest.raises(CropnbError):
             CropEnv(album, **bad)
     with pytest.raises(CropnbError, match="no composed scene"):

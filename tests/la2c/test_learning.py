@@ -18,12 +18,16 @@ from cropnb.la2c.observe import Album
 
 
 class Cart(nn.Module):
-    """Gymnasium's CartPole as a world for the learner: a small control task that has nothing to do with crops."""
+    """Gymnasium's CartPole as a world for the learner: a small control task that has nothing to do
+    with crops.
+    """
 
     def __init__(self, episodes: int, seed: int = 0, limit: int = 200) -> None:
         super().__init__()
         self.episodes, self.limit = episodes, limit
-        self.envs = [gymnasium.make("CartPole-v1", max_episode_steps=limit) for _ in range(episodes)]
+        self.envs = [
+            gymnasium.make("CartPole-v1", max_episode_steps=limit) for _ in range(episodes)
+        ]
         self.seen, self.length = torch.zeros(episodes, 4), torch.zeros(episodes, dtype=torch.long)
         for index, env in enumerate(self.envs):
             self.seen[index] = torch.from_numpy(env.reset(seed=seed + index)[0])
@@ -54,13 +58,17 @@ class Cart(nn.Module):
 
 
 class Small(nn.Module):
-    """Policy and value of CartPole, each with two layers of 64, as Stable-Baselines3's MlpPolicy has them."""
+    """Policy and value of CartPole, each with two layers of 64, as Stable-Baselines3's MlpPolicy
+    has them.
+    """
 
     def __init__(self) -> None:
         super().__init__()
 
         def layers(out: int, gain: float) -> nn.Sequential:
-            net = nn.Sequential(nn.Linear(4, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, out))
+            net = nn.Sequential(
+                nn.Linear(4, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, out)
+            )
             for layer, size in zip(net[::2], (2**0.5, 2**0.5, gain), strict=True):
                 nn.init.orthogonal_(layer.weight, size)
                 nn.init.zeros_(layer.bias)
@@ -73,13 +81,18 @@ class Small(nn.Module):
 
 
 def test_losses_and_gradients_are_stable_baselines():
-    """One rollout of SB3's A2C on CartPole: its returns, its loss terms and every gradient, from our functions."""
+    """One rollout of SB3's A2C on CartPole: its returns, its loss terms and every gradient, from
+    our functions.
+    """
     baselines = pytest.importorskip("stable_baselines3")
     from stable_baselines3.common.vec_env import DummyVecEnv
 
-    # A limit of 9 steps cuts episodes off inside the rollout, so that bootstrapping over a cut-off is compared too.
+    # A limit of 9 steps cuts episodes off inside the rollout, so that bootstrapping over a cut-off
+    # is compared too.
     vector = DummyVecEnv([lambda: gymnasium.make("CartPole-v1", max_episode_steps=9)] * 3)
-    model = baselines.A2C("MlpPolicy", vector, n_steps=16, gamma=0.9, ent_coef=0.02, vf_coef=0.4, seed=0)
+    model = baselines.A2C(
+        "MlpPolicy", vector, n_steps=16, gamma=0.9, ent_coef=0.02, vf_coef=0.4, seed=0
+    )
     caught = {}
     model.train = lambda: None
     model.learn(48)
@@ -93,7 +106,9 @@ def test_losses_and_gradients_are_stable_baselines():
     np.testing.assert_allclose(returns.numpy(), buffer.returns, atol=1e-5)
 
     data = next(buffer.get(batch_size=None))
-    values, chances, entropies = model.policy.evaluate_actions(data.observations, data.actions.long().flatten())
+    values, chances, entropies = model.policy.evaluate_actions(
+        data.observations, data.actions.long().flatten()
+    )
     advantages = data.returns - data.old_values
     terms = {
         "action": -(advantages * chances).mean(),
@@ -114,7 +129,8 @@ def test_losses_and_gradients_are_stable_baselines():
     for name, value in terms.items():
         assert ours[name].item() == pytest.approx(value.item(), abs=1e-5)
         caught[name] = abs(value.item())
-    assert min(caught.values()) > 1e-3  # none of the terms is zero, or the comparison would say little
+    # none of the terms is zero, or the comparison would say little
+    assert min(caught.values()) > 1e-3
     ours["loss"].backward()
     for name, value in model.policy.named_parameters():
         torch.testing.assert_close(value.grad, gradients[name], atol=1e-5, rtol=1e-5)
@@ -131,10 +147,15 @@ def test_returns_by_hand():
 def test_losses_by_hand():
     logits = torch.log(torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]])).requires_grad_()
     values = torch.tensor([1.0, -1.0], requires_grad=True)
-    parts = losses.total_loss(logits, values, torch.tensor([0, 1]), torch.tensor([2.0, 0.0]), 0.5, 0.1)
+    parts = losses.total_loss(
+        logits, values, torch.tensor([0, 1]), torch.tensor([2.0, 0.0]), 0.5, 0.1
+    )
     assert parts["action"].item() == pytest.approx(-(math.log(0.5) + math.log(0.8)) / 2)
     assert parts["value"].item() == pytest.approx(1.0)
-    wanted = -(0.5 * math.log(0.5) + 0.5 * math.log(0.25) + 0.8 * math.log(0.8) + 0.2 * math.log(0.1)) / 2
+    wanted = (
+        -(0.5 * math.log(0.5) + 0.5 * math.log(0.25) + 0.8 * math.log(0.8) + 0.2 * math.log(0.1))
+        / 2
+    )
     assert parts["entropy"].item() == pytest.approx(wanted)
     assert parts["loss"].item() == pytest.approx(parts["action"].item() + 0.5 - 0.1 * wanted)
     # Equation 3 moves the policy, not the value: the advantage is a constant in it.
@@ -158,7 +179,15 @@ def test_a_cut_off_is_bootstrapped_and_a_stop_is_not(cut_off: bool):
         def step(self, chosen: Tensor, draw: torch.Generator) -> Turn:
             ended = torch.tensor([True])
             final = torch.tensor([[7.0]]) if cut_off else None
-            return Turn(torch.ones(1), ended ^ cut_off, ended & cut_off, ended.float(), ended, ended.long(), final)
+            return Turn(
+                torch.ones(1),
+                ended ^ cut_off,
+                ended & cut_off,
+                ended.float(),
+                ended,
+                ended.long(),
+                final,
+            )
 
     def agent(seen: Tensor, memory: None) -> Answer:
         return Answer(torch.zeros(1, 2), seen[:, 0], None)
@@ -185,7 +214,14 @@ def test_it_learns_a_control_task_as_well_as_stable_baselines():
         torch.manual_seed(seed)
         world = Cart(8, seed)
         recipe = Recipe(
-            steps // 40, 8, 5, gamma=0.99, entropy_weight=0.0, learning_rate=2e-3, schedule="constant", seed=seed
+            steps // 40,
+            8,
+            5,
+            gamma=0.99,
+            entropy_weight=0.0,
+            learning_rate=2e-3,
+            schedule="constant",
+            seed=seed,
         )
         learner.train(Small(), world, recipe, progress=False)
         ours.append(np.mean(world.finished[-40:]))
@@ -201,7 +237,9 @@ def album() -> Album:
     return Album(datasets.load("scenes", "train", form="fcdb", size=4))
 
 
-RECIPE = Recipe(6, 3, 2, gamma=0.5, entropy_weight=0.05, learning_rate=1e-3, validate_every=3, seed=1)
+RECIPE = Recipe(
+    6, 3, 2, gamma=0.5, entropy_weight=0.05, learning_rate=1e-3, validate_every=3, seed=1
+)
 
 
 def small(lstm: bool = False) -> Agent:
@@ -212,7 +250,9 @@ def small(lstm: bool = False) -> Agent:
     return agent
 
 
-def run(album: Album, folder: object = None, lstm: bool = False, **options: object) -> tuple[Agent, object]:
+def run(
+    album: Album, folder: object = None, lstm: bool = False, **options: object
+) -> tuple[Agent, object]:
     agent = small(lstm)
     world = Game(album, 3, size=32, step_limit=3)
     history = learner.train(
@@ -254,7 +294,9 @@ def test_what_is_frozen_stays(album: Album):
     before, after = small().state_dict(), run(album)[0].state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert {"policy.weight", "value.weight", "policy.bias"} <= changed
-    assert not any(name.startswith(f"backbone.units.{unit}.") for unit in range(18) for name in changed)
+    assert not any(
+        name.startswith(f"backbone.units.{unit}.") for unit in range(18) for name in changed
+    )
 
 
 def test_features_are_hidden_in_training_only():
@@ -301,7 +343,12 @@ def test_means_an_episode():
 def test_the_rollout_gives_the_losses_of_its_parts():
     draw = torch.Generator().manual_seed(0)
     logits, values = torch.randn(2, 3, 4, generator=draw), torch.randn(2, 3, generator=draw)
-    parts = (torch.zeros(2, 3, dtype=torch.long), torch.ones(2, 3), torch.zeros(2, 3).bool(), torch.zeros(3))
+    parts = (
+        torch.zeros(2, 3, dtype=torch.long),
+        torch.ones(2, 3),
+        torch.zeros(2, 3).bool(),
+        torch.zeros(3),
+    )
     rollout = Rollout(logits, values, *parts, None, 0, 0.0, 0.0)
     returns = torch.tensor([1.5, 1.0])[:, None].expand(2, 3)
     wanted = losses.total_loss(logits, values, parts[0], returns, 0.7, 0.2)

@@ -9,7 +9,18 @@ from cropnb import boxes as box_math
 from cropnb import datasets, ledger, paper, training
 from cropnb.croppers import Cropper
 from cropnb.errors import CheckpointError, CropnbError, ImageError, WeightsUnavailable
-from cropnb.la2c import Agent, Game, analysis, load_cropper, oracle, planning, play, play_all, rows, rules
+from cropnb.la2c import (
+    Agent,
+    Game,
+    analysis,
+    load_cropper,
+    oracle,
+    planning,
+    play,
+    play_all,
+    rows,
+    rules,
+)
 from cropnb.la2c.cropper import StepCropper, window_around
 from cropnb.la2c.experiment import Experiment
 from cropnb.la2c.features import FeatureAlbum, calibrate, changed
@@ -26,7 +37,9 @@ def photos() -> list:
 
 
 def willed(*actions: int, stop: bool = True) -> Agent:
-    """An agent that looks at nothing and does as it is told, then stops (or goes on with the last action)."""
+    """An agent that looks at nothing and does as it is told, then stops (or goes on with the last
+    action).
+    """
 
     class Willed(Agent):
         def forward(self, seen: torch.Tensor, memory: object = None) -> object:
@@ -47,7 +60,13 @@ def test_an_episode_holds_what_happened(photos: list):
     assert episode.actions.tolist() == [4, 5, 0, 8]
     assert len(episode) == 4
     assert episode.stopped
-    wanted = [[0, 0], [width / 30, 0], [width / 30, height / 30], [0, height / 30], [0, height / 30]]
+    wanted = [
+        [0, 0],
+        [width / 30, 0],
+        [width / 30, height / 30],
+        [0, height / 30],
+        [0, height / 30],
+    ]
     torch.testing.assert_close(episode.boxes[:, :2], torch.tensor(wanted))
     overlaps = box_math.pairwise_iou(episode.boxes, sample.boxes).mean(1)
     torch.testing.assert_close(episode.ious, overlaps)
@@ -65,7 +84,12 @@ def test_without_true_boxes_nothing_is_paid():
     assert episode.ious.isnan().all()
     assert (len(episode), episode.stopped) == (3, False)
     assert episode.box.tolist() == [9, 0, 90, 60]
-    given = play(willed(4, stop=False), Image.new("RGB", (90, 60)), torch.tensor([[9.0, 0, 90, 60]]), step_limit=3)
+    given = play(
+        willed(4, stop=False),
+        Image.new("RGB", (90, 60)),
+        torch.tensor([[9.0, 0, 90, 60]]),
+        step_limit=3,
+    )
     assert given.ious[-1] == pytest.approx(1.0)
 
 
@@ -78,8 +102,13 @@ def test_side_by_side_is_one_by_one(photos: list):
     for limit, found in ends.items():
         for index, sample in enumerate(photos):
             alone = play(agent, sample, size=32, step_limit=limit)
-            torch.testing.assert_close(found.boxes[index].float(), alone.box, msg=f"{limit}, photo {index}")
-            assert (int(found.steps[index]), bool(found.stopped[index])) == (len(alone), alone.stopped)
+            torch.testing.assert_close(
+                found.boxes[index].float(), alone.box, msg=f"{limit}, photo {index}"
+            )
+            assert (int(found.steps[index]), bool(found.stopped[index])) == (
+                len(alone),
+                alone.stopped,
+            )
 
 
 def test_a_shared_backbone_plays_the_same_alone_and_together(photos: list):
@@ -89,7 +118,9 @@ def test_a_shared_backbone_plays_the_same_alone_and_together(photos: list):
     album = FeatureAlbum(photos, agent)
     found = play_all(agent, Game(album, 4, size=agent.grid, step_limit=6))
     for index, sample in enumerate(photos):
-        torch.testing.assert_close(found.boxes[index].float(), play(agent, sample, step_limit=6).box)
+        torch.testing.assert_close(
+            found.boxes[index].float(), play(agent, sample, step_limit=6).box
+        )
     # The whole photo's features are the map itself, averaged.
     game = Game(album, 4, size=4)
     game.start(torch.arange(4), torch.arange(4))
@@ -121,7 +152,8 @@ def test_changed_views_keep_everything_in_its_place(photos: list):
         game.start(torch.arange(4), torch.arange(first, first + 4))
         game.act(torch.full((4,), 4))  # the left edge in, so that left and right are not alike
         seen = game.observe()  # (4, 96, 6, 6)
-        return seen - seen.mean((0, 2, 3), keepdim=True)  # what a channel always says tells no place
+        # what a channel always says tells no place
+        return seen - seen.mean((0, 2, 3), keepdim=True)
 
     def alike(one: torch.Tensor, other: torch.Tensor) -> float:
         return float(torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1])
@@ -131,7 +163,11 @@ def test_changed_views_keep_everything_in_its_place(photos: list):
     for first in (4, 8):
         view = look(album, first)
         assert not torch.equal(view, before)
-        same, mirrored, other = alike(view, before), alike(view.flip(-1), before), alike(view.roll(1, 0), before)
+        same, mirrored, other = (
+            alike(view, before),
+            alike(view.flip(-1), before),
+            alike(view.roll(1, 0), before),
+        )
         assert same > max(mirrored, other) + 0.1, (same, mirrored, other)
 
 
@@ -154,7 +190,9 @@ def test_a_changed_view_is_a_photo_that_the_backbone_can_take():
 def test_a_random_backbone_tells_photos_apart_once_it_is_calibrated(photos: list):
     def look(backbone: torch.nn.Module) -> torch.Tensor:
         with torch.no_grad():
-            return torch.stack([backbone(s.image()[None, :, :256, :256])[0].flatten() for s in photos])
+            return torch.stack(
+                [backbone(s.image()[None, :, :256, :256])[0].flatten() for s in photos]
+            )
 
     torch.manual_seed(0)
     backbone = Agent(weights=None, shared=True).eval().backbone
@@ -165,7 +203,12 @@ def test_a_random_backbone_tells_photos_apart_once_it_is_calibrated(photos: list
     assert after.std(0).mean() > 0.2
     # The first normalisation knows what its convolution gives on all the photos.
     convolution, normalisation, _ = backbone.units[0]
-    square = torch.cat([torch.nn.functional.interpolate(s.image()[None], (256, 256), mode="bilinear") for s in photos])
+    square = torch.cat(
+        [
+            torch.nn.functional.interpolate(s.image()[None], (256, 256), mode="bilinear")
+            for s in photos
+        ]
+    )
     with torch.no_grad():
         wanted = convolution((square - backbone.mean) / backbone.deviation).mean((0, 2, 3))
     torch.testing.assert_close(normalisation.running_mean, wanted, atol=1e-4, rtol=1e-4)
@@ -181,7 +224,9 @@ def test_the_mirror_image_is_cropped_as_the_photo_is(name: str, lstm: bool):
     assert int(mirror[actions.stop]) == actions.stop
     # Mirrored moves of mirrored boxes are the mirror images of the moved boxes.
     here = torch.tensor([5, 6, 14, 17]).expand(len(actions), 4)
-    there = torch.stack([actions.divisions - here[:, 2], here[:, 1], actions.divisions - here[:, 0], here[:, 3]], 1)
+    there = torch.stack(
+        [actions.divisions - here[:, 2], here[:, 1], actions.divisions - here[:, 0], here[:, 3]], 1
+    )
     moved, turned = (rules.move(cells, chosen, actions) for cells, chosen in ((here, torch.arange(len(actions))),
                                                                              (there, mirror)))  # fmt: skip
     assert torch.equal(turned[:, [0, 2]], actions.divisions - moved[:, [2, 0]])
@@ -197,7 +242,11 @@ def test_the_mirror_image_is_cropped_as_the_photo_is(name: str, lstm: bool):
     memory = there = alone = None
     for _ in range(3):  # an LSTM has something to remember from the second crop on
         maps = torch.rand(3, 96, 6, 6)
-        answer, other, plain = agent.act(maps, memory), agent.act(maps.flip(-1), there), one_sided.act(maps, alone)
+        answer, other, plain = (
+            agent.act(maps, memory),
+            agent.act(maps.flip(-1), there),
+            one_sided.act(maps, alone),
+        )
         torch.testing.assert_close(answer.logits, other.logits[:, mirror])
         torch.testing.assert_close(answer.value, other.value)
         assert not torch.allclose(answer.logits, plain.logits)
@@ -220,7 +269,10 @@ def test_the_oracle_climbs_to_the_nearest_box_of_the_lattice():
     assert int(found.steps) == 5 + 3 + 1 + (1 if found.boxes[0, 3] > 190 else 2) + 1
     # With another action set the ceiling is another.
     coarse = oracle(truth, torch.tensor([[300, 200]]), actions="a2rl")
-    value = [rules.overlap(f.boxes, truth, torch.ones(1, 1).bool(), "best").item() for f in (found, coarse)]
+    value = [
+        rules.overlap(f.boxes, truth, torch.ones(1, 1).bool(), "best").item()
+        for f in (found, coarse)
+    ]
     assert value[0] > value[1] > 0.85
 
 
@@ -251,14 +303,24 @@ def test_a_window_of_a_required_ratio():
     left, right = torch.tensor([0.0, 0, 60, 60]), torch.tensor([160.0, 0, 260, 200])
     assert window_around(left, 0.5, 300, 200).tolist() == [0, 0, 100, 200]
     assert window_around(right, 0.5, 300, 200).tolist() == [160, 0, 260, 200]
-    assert window_around(torch.tensor([0.0, 0, 300, 200]), 3.0, 300, 200).tolist() == [0, 50, 300, 150]
+    assert window_around(torch.tensor([0.0, 0, 300, 200]), 3.0, 300, 200).tolist() == [
+        0,
+        50,
+        300,
+        150,
+    ]
 
 
 def test_the_cropper(tmp_path, photos: list):
     torch.manual_seed(0)
     agent = Agent(weights=None, shared=True, neck=8)
     torch.nn.init.normal_(agent.policy.weight)
-    card = {"method": "la2c", "agent": {"actions": 9, "shared": True, "neck": 8}, "actions": "la2c", "step_limit": 5}
+    card = {
+        "method": "la2c",
+        "agent": {"actions": 9, "shared": True, "neck": 8},
+        "actions": "la2c",
+        "step_limit": 5,
+    }
     file = tmp_path / "weights.safetensors"
     training.save_weights(file, agent.state_dict(), {**card, "size": 224}, half=True)
     method = load_cropper(file)
@@ -318,7 +380,9 @@ def test_what_gamma_and_the_step_limit_were_chosen_by(tmp_path, monkeypatch, cap
     assert study.main(["--photos", "1", "--climbed", "3", "--record"]) == 0
     assert ledger.one("la2c", table="farming", row="γ = 0.3").ours == 100
     assert ledger.one("la2c", table="farming", row="γ = 0.99").ours == 0
-    ends = [ledger.one("la2c", table="oracle", row=name, column="IoU").ours for name in rules.ACTIONS]
+    ends = [
+        ledger.one("la2c", table="oracle", row=name, column="IoU").ours for name in rules.ACTIONS
+    ]
     assert ends[0] > ends[1] > 0.7
 
 
@@ -340,11 +404,27 @@ def test_the_program_from_end_to_end(tmp_path, monkeypatch, capsys):
     tiny = PROFILES["smoke"]
     from dataclasses import replace
 
-    small = replace(tiny, train_photos=3, validation_photos=2, test_photos=3, recipe=replace(tiny.recipe, updates=4))
+    small = replace(
+        tiny,
+        train_photos=3,
+        validation_photos=2,
+        test_photos=3,
+        recipe=replace(tiny.recipe, updates=4),
+    )
     # What only the longer profiles switch on goes the whole way too.
     small = replace(small, views=1, narrow=4, dropout=0.3, symmetric=True)
     monkeypatch.setitem(PROFILES, "smoke", small)
-    command = ["--init", "random", "--device", "cpu", "--out", str(tmp_path / "runs"), "--seeds", "0", "--record"]
+    command = [
+        "--init",
+        "random",
+        "--device",
+        "cpu",
+        "--out",
+        str(tmp_path / "runs"),
+        "--seeds",
+        "0",
+        "--record",
+    ]
     command += ["--variants", "LA2C", "LA2C-LSTM", "aesthetic score", "1 environment"]
     assert main(command) == 0
     found = ledger.read("la2c")
@@ -356,8 +436,14 @@ def test_the_program_from_end_to_end(tmp_path, monkeypatch, capsys):
     assert measured.images == 3
     assert measured.device == device_name("cpu")
     assert measured.paper_value is None  # the paper's is FCDB's, and waits
-    assert ledger.one("la2c", table="Table 2", row="LA2C", column="IoU", dataset="fcdb").verdict == "pending"
-    limits = [ledger.one("la2c", table="step limits", row=f"{n} steps", column="steps").ours for n in (5, 10, 40)]
+    assert (
+        ledger.one("la2c", table="Table 2", row="LA2C", column="IoU", dataset="fcdb").verdict
+        == "pending"
+    )
+    limits = [
+        ledger.one("la2c", table="step limits", row=f"{n} steps", column="steps").ours
+        for n in (5, 10, 40)
+    ]
     assert limits == sorted(limits)
     assert limits[0] <= 5
     capsys.readouterr()
@@ -379,10 +465,14 @@ def test_real_photos_go_the_same_way(tmp_path, photos: list):
     (folder / "test.txt").write_text("0.png\n1.png", "utf-8")
     from dataclasses import replace
 
-    profile = replace(PROFILES["smoke"], validation_photos=2, recipe=replace(PROFILES["smoke"].recipe, updates=2))
+    profile = replace(
+        PROFILES["smoke"], validation_photos=2, recipe=replace(PROFILES["smoke"].recipe, updates=2)
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CROPNB_DATA", str(tmp_path))
-        result = Experiment("cuhk_icd", "smoke", profile, out=None, progress=False).run("LA2C", 0, "random")[2]
+        result = Experiment("cuhk_icd", "smoke", profile, out=None, progress=False).run(
+            "LA2C", 0, "random"
+        )[2]
     assert {"IoU 1", "IoU 2", "IoU 3", "BDE 3"} <= set(result["test"])
     assert len(result["test"]["IoU"]) == 2
     assert np.isfinite(result["seconds"]).all()

@@ -1,4 +1,6 @@
-"""Speeds: every row of the columns «Speed» is measured, and the weights of a ratio are predicted once."""
+"""Speeds: every row of the columns «Speed» is measured, and the weights of a ratio are predicted
+once.
+"""
 
 import pytest
 import torch
@@ -10,11 +12,15 @@ from cropnb.mars.model import Mars
 
 def test_every_row_with_a_speed_is_measured_over_the_papers_model():
     tables = paper.read("mars").tables
-    printed = {(name, row) for name in ("Table 1", "Table 2", "Table 6") for row in tables[name].own}
+    printed = {
+        (name, row) for name in ("Table 1", "Table 2", "Table 6") for row in tables[name].own
+    }
     main = {("Table 1", "mobilenet_v2 c4_6"), ("Table 2", "FC 512 x 1"), ("Table 6", "1/4, 96")}
     assert set(bench.speed_rows().values()) | main == printed
     assert {f"Mars, {name}" for name in bench.speed_rows()} <= set(bench.MEASURED)
-    assert [name for name, ratio in bench.MEASURED.items() if ratio.needs_cuda] == ["Mars, photos a second on a GPU"]
+    assert [name for name, ratio in bench.MEASURED.items() if ratio.needs_cuda] == [
+        "Mars, photos a second on a GPU"
+    ]
 
 
 @pytest.mark.parametrize(("kept", "predicted"), [(True, 3), (False, 12)])
@@ -22,7 +28,9 @@ def test_kept_weights_are_predicted_once_for_each_ratio(monkeypatch, kept, predi
     monkeypatch.setattr(bench, "photos", lambda number: [torch.rand(3, 64, 96)] * number)
     asked = []
     before = Mars.ratio_weights
-    monkeypatch.setattr(Mars, "ratio_weights", lambda self, ratio: asked.append(ratio) or before(self, ratio))
+    monkeypatch.setattr(
+        Mars, "ratio_weights", lambda self, ratio: asked.append(ratio) or before(self, ratio)
+    )
     call = bench.cropping(kept=kept, number=6)
     call(), call()
     assert len(asked) == predicted

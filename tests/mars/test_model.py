@@ -30,7 +30,8 @@ def photos(*sizes):
 
 
 @pytest.mark.parametrize(
-    ("backbone", "cut"), [("mobilenet_v2", "c4_6"), ("vgg16", "c3_3"), ("vgg16", "pool5"), ("resnet50", "c4_3")]
+    ("backbone", "cut"),
+    [("mobilenet_v2", "c4_6"), ("vgg16", "c3_3"), ("vgg16", "pool5"), ("resnet50", "c4_3")],
 )
 @torch.inference_mode()
 def test_a_photo_gets_the_same_map_in_a_batch_as_alone(backbone, cut):
@@ -51,19 +52,24 @@ def test_without_the_sizes_padding_would_leak(model):
     clean = model(batch, ratios, sizes)
     leaking = model(batch, ratios)
     assert (clean[0, :12, :20] - leaking[0, :12, :20]).abs().max() > 0.01 * clean[0, :12, :20].std()
-    torch.testing.assert_close(clean[1], leaking[1], atol=1e-5, rtol=1e-5)  # the full frame has no padding
+    # the full frame has no padding
+    torch.testing.assert_close(clean[1], leaking[1], atol=1e-5, rtol=1e-5)
 
 
 @torch.inference_mode()
 def test_padding_stays_out_of_the_pooling_alone(model):
-    """Clean features, but pooled over the whole frame: f_ara shrinks with the share of padding, and the map moves."""
+    """Clean features, but pooled over the whole frame: f_ara shrinks with the share of padding, and
+    the map moves.
+    """
     batch, sizes = collate(photos((90, 61), (96, 96)))
     features, counts = model.features(batch, sizes), cells(sizes, model.stride)
     weights = model.ratio_weights(torch.tensor([0.6, 1.0]))
     right, wrong = model.head(features, weights, counts), model.head(features, weights)
     assert (right[0] - wrong[0]).abs().max() > 0.01 * right[0].std()
     inside = features[0, :, : counts[0, 1], : counts[0, 0]]
-    torch.testing.assert_close(masked_mean(features, counts)[0], inside.mean(dim=(1, 2)), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        masked_mean(features, counts)[0], inside.mean(dim=(1, 2)), atol=1e-5, rtol=1e-5
+    )
 
 
 @torch.inference_mode()
@@ -73,7 +79,8 @@ def test_each_sample_has_weights_of_its_own(model):
     together = model(photo[None].expand(3, -1, -1, -1), ratios)
     each = torch.cat([model(photo[None], ratio) for ratio in ratios])
     torch.testing.assert_close(together, each, atol=1e-5, rtol=1e-5)
-    assert (together[0] - together[2]).abs().max() > 1e-3  # shared weights would give the same map three times
+    # shared weights would give the same map three times
+    assert (together[0] - together[2]).abs().max() > 1e-3
     shuffled = model(photo[None].expand(3, -1, -1, -1), ratios[[2, 0, 1]])
     torch.testing.assert_close(shuffled, together[[2, 0, 1]], atol=1e-5, rtol=1e-5)
 
@@ -102,7 +109,9 @@ def test_weights_for_a_ratio_are_predicted_once(model, monkeypatch):
     fixed = model.for_ratio(1.5)
     monkeypatch.setattr(model.meta, "forward", lambda *_: pytest.fail("predicted again"))
     torch.testing.assert_close(fixed(photo[None]), expected)
-    torch.testing.assert_close(fixed(photo[None].expand(2, -1, -1, -1))[1:], expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        fixed(photo[None].expand(2, -1, -1, -1))[1:], expected, atol=1e-5, rtol=1e-5
+    )
 
 
 def test_table_3_without_a_module_its_weights_are_fixed():
@@ -142,7 +151,13 @@ def test_gradients_reach_embedding_meta_learners_and_backbone():
 
 
 def test_what_can_t_be_built_is_refused(monkeypatch):
-    for arguments in ({"out_stride": 3}, {"out_stride": 32}, {"out_stride": 0}, {"cut": "c9_9"}, {"out_channels": 0}):
+    for arguments in (
+        {"out_stride": 3},
+        {"out_stride": 32},
+        {"out_stride": 0},
+        {"cut": "c9_9"},
+        {"out_channels": 0},
+    ):
         with pytest.raises(CropnbError):
             Mars(**arguments, weights=None)
     with pytest.raises(CropnbError, match="backbone"):

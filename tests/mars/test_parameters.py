@@ -27,7 +27,8 @@ def test_the_arithmetic_is_that_of_the_network(table):
 def test_the_counts_are_of_real_numbers_too():
     model = Mars(cut="c3_3", weights=None)
     assert parameters.count(model) == 993_856
-    assert sum(value.numel() for name, value in model.state_dict().items() if "running" in name) > 0  # not counted
+    # not counted
+    assert sum(value.numel() for name, value in model.state_dict().items() if "running" in name) > 0
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,9 @@ def test_without_a_second_layer_only_the_widest_map_misses():
     reading = Reading(**{**OURS.__dict__, "second": "none"})
     found = [(cell.row, reading.total(*cell.settings)) for cell in cells()]
     missed = [
-        (row, number) for (row, number), cell in zip(found, cells(), strict=True) if not rounds_to(number, cell.printed)
+        (row, number)
+        for (row, number), cell in zip(found, cells(), strict=True)
+        if not rounds_to(number, cell.printed)
     ]
     assert missed == [("1/4, 256", 6_147_392)]
 
@@ -87,7 +90,12 @@ def test_rows_are_recorded_as_exact(tmp_path, monkeypatch, capsys):
 
 def test_every_own_row_of_tables_1_to_6_can_be_built():
     tables = paper.read("mars").tables
-    printed = {(name, row) for name, table in tables.items() if not name.startswith("Table 7") for row in table.own}
+    printed = {
+        (name, row)
+        for name, table in tables.items()
+        if not name.startswith("Table 7")
+        for row in table.own
+    }
     assert {cell for variant in VARIANTS.values() for cell in variant.cells} == printed
 
 

@@ -1,4 +1,6 @@
-"""The loss of equation 8 and the medians of section 3.4, against plain numpy and plausible wrong versions."""
+"""The loss of equation 8 and the medians of section 3.4, against plain numpy and plausible wrong
+versions.
+"""
 
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ CELL, PHOTO = torch.tensor([4.0, 4.0]), torch.tensor([120.0, 80.0])  # 30 × 20 
 
 
 def by_hand(found, ratio, threshold=0.4, cell=4.0):
-    """Section 3.4 with numpy's medians: (centre x, centre y, width, height) before and after the ratio."""
+    """Section 3.4 with numpy's medians: (centre x, centre y, width, height) before and after the
+    ratio.
+    """
     ones = found.numpy() > threshold
     rows, columns = np.nonzero(ones)
     x, y = (np.median(columns) + 0.5) * cell, (np.median(rows) + 0.5) * cell
@@ -43,7 +47,10 @@ def test_the_medians_are_numpys(seed, ratio):
 
 
 def test_many_maps_at_once_are_each_alone():
-    maps, ratios = torch.stack([blob(seed) for seed in range(5)]), torch.tensor([0.5, 0.8, 1.0, 1.5, 2.0])
+    maps, ratios = (
+        torch.stack([blob(seed) for seed in range(5)]),
+        torch.tensor([0.5, 0.8, 1.0, 1.5, 2.0]),
+    )
     together = crops_from_maps(maps, ratios, CELL, PHOTO)
     for number in range(5):
         alone = crops_from_maps(maps[number : number + 1], ratios[number : number + 1], CELL, PHOTO)
@@ -51,7 +58,9 @@ def test_many_maps_at_once_are_each_alone():
 
 
 def l_shape():
-    """A wide bar with a thin tail: medians over all cells and over the ones alone differ, and so do means."""
+    """A wide bar with a thin tail: medians over all cells and over the ones alone differ, and so do
+    means.
+    """
     found = torch.zeros(20, 30)
     found[2:8, 4:24] = 0.9
     found[8:18, 4:6] = 0.9
@@ -63,7 +72,8 @@ def test_medians_are_taken_over_the_ones_and_the_nonzero_sums_only():
     assert medians == pytest.approx(by_hand(l_shape(), 1.0)[0])
     x, y, width, height = (value / 4 for value in medians)
     ones = l_shape() > 0.4
-    assert (x, y) != (15, 10)  # the median over all cells is the middle of the map, whatever is in it
+    # the median over all cells is the middle of the map, whatever is in it
+    assert (x, y) != (15, 10)
     heights, widths = ones.sum(0).float(), ones.sum(1).float()
     assert height == 6
     assert heights.median() != 6.5
@@ -80,15 +90,19 @@ def test_height_comes_from_columns_and_width_from_rows():
     crop = crops_from_maps(wide[None], torch.tensor([5.0]), CELL, PHOTO)
     assert crop.medians[0].tolist() == [60.0, 40.0, 80.0, 16.0]
     torch.testing.assert_close(crop.boxes[0], torch.tensor([20.0, 32.0, 100.0, 48.0]))
-    upright = crops_from_maps(wide[None], torch.tensor([0.2]), CELL, PHOTO).boxes[0]  # reduced in width, never grown
-    assert ((upright[3] - upright[1]).item(), (upright[2] - upright[0]).item()) == pytest.approx((16.0, 3.2), abs=1e-4)
+    # reduced in width, never grown
+    upright = crops_from_maps(wide[None], torch.tensor([0.2]), CELL, PHOTO).boxes[0]
+    assert ((upright[3] - upright[1]).item(), (upright[2] - upright[0]).item()) == pytest.approx(
+        (16.0, 3.2), abs=1e-4
+    )
 
 
 def test_an_even_count_gives_the_middle_of_two():
     found = torch.zeros(20, 30)
     found[4:8, 10:20] = 1.0
     crop = crops_from_maps(found[None], torch.tensor([1.0]), CELL, PHOTO)
-    assert crop.medians[0, :2].tolist() == [60.0, 24.0]  # between cells 14 and 15, and between 5 and 6
+    # between cells 14 and 15, and between 5 and 6
+    assert crop.medians[0, :2].tolist() == [60.0, 24.0]
 
 
 def test_where_nothing_lies_above_the_threshold_half_of_the_maximum_stands_in():
@@ -96,7 +110,9 @@ def test_where_nothing_lies_above_the_threshold_half_of_the_maximum_stands_in():
     assert found.max() < 0.4
     crop = crops_from_maps(found[None], torch.tensor([1.0]), CELL, PHOTO)
     assert crop.thresholds.item() == pytest.approx(found.max().item() / 2)
-    assert crop.medians[0].tolist() == pytest.approx(by_hand(found, 1.0, found.max().item() / 2)[0], abs=1e-4)
+    assert crop.medians[0].tolist() == pytest.approx(
+        by_hand(found, 1.0, found.max().item() / 2)[0], abs=1e-4
+    )
     nothing = crops_from_maps(torch.zeros(1, 20, 30), torch.tensor([1.5]), CELL, PHOTO)
     torch.testing.assert_close(nothing.boxes[0], torch.tensor([0.0, 0.0, 120.0, 80.0]))
 
@@ -131,7 +147,9 @@ def test_padding_is_not_part_of_the_map():
     torch.testing.assert_close(
         crops_from_maps(padded, torch.tensor([1.2]), CELL, PHOTO, inside=inside).boxes, clean.boxes
     )
-    assert not torch.allclose(crops_from_maps(padded, torch.tensor([1.2]), CELL, PHOTO).boxes, clean.boxes)
+    assert not torch.allclose(
+        crops_from_maps(padded, torch.tensor([1.2]), CELL, PHOTO).boxes, clean.boxes
+    )
 
 
 def test_bad_maps_thresholds_and_ratios_are_refused():
@@ -145,7 +163,10 @@ def test_bad_maps_thresholds_and_ratios_are_refused():
 
 def test_equation_8_by_hand():
     draw = torch.Generator().manual_seed(0)
-    logits, targets = torch.randn(2, 3, 4, generator=draw), (torch.rand(2, 3, 4, generator=draw) > 0.5).float()
+    logits, targets = (
+        torch.randn(2, 3, 4, generator=draw),
+        (torch.rand(2, 3, 4, generator=draw) > 0.5).float(),
+    )
     p = 1 / (1 + np.exp(-logits.double().numpy()))
     g = targets.numpy()
     expected = -(g * np.log(p) + (1 - g) * np.log(1 - p)).mean()
@@ -157,7 +178,9 @@ def test_each_photo_counts_the_same_and_its_padding_not_at_all():
     logits, targets = torch.randn(2, 6, 6, generator=draw), torch.zeros(2, 6, 6)
     inside = torch.ones(2, 6, 6, dtype=torch.bool)
     inside[1, 3:] = inside[1, :, 2:] = False  # 6 of 36 cells are photo
-    expected = (pixel_loss(logits[:1], targets[:1]) + pixel_loss(logits[1:, :3, :2], targets[1:, :3, :2])) / 2
+    expected = (
+        pixel_loss(logits[:1], targets[:1]) + pixel_loss(logits[1:, :3, :2], targets[1:, :3, :2])
+    ) / 2
     assert pixel_loss(logits, targets, inside).item() == pytest.approx(expected.item(), abs=1e-6)
     assert abs(pixel_loss(logits, targets).item() - expected.item()) > 1e-3  # padding counted
     each = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
@@ -169,5 +192,6 @@ def test_each_photo_counts_the_same_and_its_padding_not_at_all():
 
 def test_targets_are_the_cells_whose_centre_lies_in_the_box():
     mask = crop_masks(torch.tensor([[4.0, 8.0, 13.0, 18.0], [0.0, 0.0, 24.0, 20.0]]), 4, 5, 6)
-    assert mask[0].nonzero().tolist() == [[row, column] for row in (2, 3) for column in (1, 2)]  # y first
+    # y first
+    assert mask[0].nonzero().tolist() == [[row, column] for row in (2, 3) for column in (1, 2)]
     assert mask[1].all()

@@ -1,4 +1,6 @@
-"""The embedding of a ratio by hand (equation 7), the meta-learners, and what plausible wrong versions would give."""
+"""The embedding of a ratio by hand (equation 7), the meta-learners, and what plausible wrong
+versions would give.
+"""
 
 import math
 
@@ -21,9 +23,9 @@ def by_hand(module, ratio):
     lower = max(i for i, value in enumerate(logs) if value < math.log(ratio))
     upper = lower + 1
     vectors = module.vectors.weight
-    return (logs[upper] - math.log(ratio)) / step * vectors[lower] + (math.log(ratio) - logs[lower]) / step * vectors[
-        upper
-    ]
+    return (logs[upper] - math.log(ratio)) / step * vectors[lower] + (
+        math.log(ratio) - logs[lower]
+    ) / step * vectors[upper]
 
 
 def test_the_chosen_ratios_are_symmetric_in_the_logarithm():
@@ -39,7 +41,9 @@ def test_the_chosen_ratios_are_symmetric_in_the_logarithm():
 @pytest.mark.parametrize("ratio", [0.5001, 0.62, 0.99, 1.003, 4 / 3, 1.7, 1.999])
 def test_equation_7_by_hand(number, ratio):
     module = embedding(number)
-    torch.testing.assert_close(module(torch.tensor([ratio]))[0], by_hand(module, ratio), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        module(torch.tensor([ratio]))[0], by_hand(module, ratio), atol=1e-4, rtol=0
+    )
 
 
 def test_a_chosen_ratio_gets_its_own_vector():
@@ -79,7 +83,13 @@ def mix(module, place):
 
 @pytest.mark.parametrize(
     "wrong",
-    [linear_in_the_ratio, other_base_for_the_step, shares_swapped, rounded_to_the_nearest, turned_by_90_degrees],
+    [
+        linear_in_the_ratio,
+        other_base_for_the_step,
+        shares_swapped,
+        rounded_to_the_nearest,
+        turned_by_90_degrees,
+    ],
 )
 def test_plausible_wrong_embeddings_are_seen(wrong):
     module = embedding()
@@ -103,14 +113,18 @@ def test_beyond_the_range_the_ends_stay():
 
 
 def test_the_nearest_is_nearest_in_the_logarithm():
-    module = embedding(3, kind="nearest")  # 1/2, 1, 2; between 1 and 2 the logarithm turns at √2, the ratio at 1.5
+    # 1/2, 1, 2; between 1 and 2 the logarithm turns at √2, the ratio at 1.5
+    module = embedding(3, kind="nearest")
     found = module(torch.tensor([1.41, 1.42, 1.49]))
     torch.testing.assert_close(found, module.vectors.weight[[1, 2, 2]])
 
 
 def test_the_scalar_is_the_ratio_itself():
     module = embedding(kind="scalar")
-    assert module(torch.tensor([0.75, 1.6])).tolist() == [[pytest.approx(0.75)], [pytest.approx(1.6)]]
+    assert module(torch.tensor([0.75, 1.6])).tolist() == [
+        [pytest.approx(0.75)],
+        [pytest.approx(1.6)],
+    ]
     assert module.width == 1
     assert not list(module.parameters())
 

@@ -9,7 +9,9 @@ from cropnb.mars import table7
 
 
 class Told:
-    """Proposes the largest true box that has the required ratio, moved to the right by `shift` pixels."""
+    """Proposes the largest true box that has the required ratio, moved to the right by `shift`
+    pixels.
+    """
 
     name = "told"
 
@@ -38,27 +40,44 @@ def test_how_boxes_of_a_photo_share_its_weight(form):
     dataset = datasets.load("scenes", "test", form=form, size=6)
     number = [len(sample.boxes) for sample in dataset]
     assert len(set(number)) > 1, "the test says nothing otherwise"
-    found = torch.tensor(table7.measure(croppers.load("center_window"), dataset, progress=False)["IoU"])
+    found = torch.tensor(
+        table7.measure(croppers.load("center_window"), dataset, progress=False)["IoU"]
+    )
     cropper = croppers.load("center_window")
     each = []
     for sample in dataset:
         sides = sample.boxes[:, 2:] - sample.boxes[:, :2]
         ratios = sides[:, 0] / sides[:, 1] if sample.aspects is None else sample.aspects
-        crops = torch.stack([cropper(sample.photo(), aspect=float(ratio))[0].box for ratio in ratios])
-        low, high = torch.maximum(crops[:, :2], sample.boxes[:, :2]), torch.minimum(crops[:, 2:], sample.boxes[:, 2:])
+        crops = torch.stack(
+            [cropper(sample.photo(), aspect=float(ratio))[0].box for ratio in ratios]
+        )
+        low, high = (
+            torch.maximum(crops[:, :2], sample.boxes[:, :2]),
+            torch.minimum(crops[:, 2:], sample.boxes[:, 2:]),
+        )
         shared = (high - low).clamp(min=0).prod(1)
         area = (crops[:, 2:] - crops[:, :2]).prod(1) + sides.prod(1) - shared
         each.append(shared / area)
-    of_boxes, of_photos = torch.cat(each).mean().item(), torch.stack([values.mean() for values in each]).mean().item()
+    of_boxes, of_photos = (
+        torch.cat(each).mean().item(),
+        torch.stack([values.mean() for values in each]).mean().item(),
+    )
     assert abs(of_boxes - of_photos) > 1e-4
     assert found.mean().item() == pytest.approx(of_boxes if form == "fat" else of_photos, abs=1e-5)
 
 
-def test_the_program_records_rows_of_scenes_without_the_printed_number(tmp_path, monkeypatch, capsys):
+def test_the_program_records_rows_of_scenes_without_the_printed_number(
+    tmp_path, monkeypatch, capsys
+):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
     assert table7.main(["--photos", "3", "--forms", "fcdb", "--record"]) == 0
     row = ledger.one("mars", table="Table 7, FCDB", row="Mars, MobileNetV2", column="BDE")
-    assert (row.dataset, row.images, row.verdict, row.paper_value) == ("scenes", 3, "measured", None)
+    assert (row.dataset, row.images, row.verdict, row.paper_value) == (
+        "scenes",
+        3,
+        "measured",
+        None,
+    )
     assert row.seeds
     assert "less the centred window" in row.note
     assert ledger.one("mars", row="largest centred window", column="IoU").seeds == ()

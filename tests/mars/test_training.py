@@ -1,4 +1,6 @@
-"""Training: targets, looks, the threshold's grid, resume, rows; and asking a trained Mars for crops."""
+"""Training: targets, looks, the threshold's grid, resume, rows; and asking a trained Mars for
+crops.
+"""
 
 from dataclasses import replace
 
@@ -10,11 +12,38 @@ from cropnb.errors import BoxError, CheckpointError, ImageError, WeightsUnavaila
 from cropnb.mars import FixedShape, Mars, MarsCropper, load_cropper, predict, recipe, rows
 from cropnb.mars.__main__ import main
 from cropnb.mars.experiment import Experiment
-from cropnb.mars.fitting import Data, Profile, fit, measure, optimizer, predicted_maps, search_threshold, step_loss
+from cropnb.mars.fitting import (
+    Data,
+    Profile,
+    fit,
+    measure,
+    optimizer,
+    predicted_maps,
+    search_threshold,
+    step_loss,
+)
 from cropnb.mars.photos import FrozenFeatures, Looks, RatioPhotos, long_side_size, prepare
 
-TINY = Profile(6, 3, 4, head_epochs=2, head_learning_rate=3e-3, batch_size=8, looks=2, octaves=0.2, neurons=8, cells=24)
-ARGUMENTS = {"neurons": 8, "embeddings": 11, "embedding_dim": 8, "out_channels": 16, "cut": "c4_1", "weights": None}
+TINY = Profile(
+    6,
+    3,
+    4,
+    head_epochs=2,
+    head_learning_rate=3e-3,
+    batch_size=8,
+    looks=2,
+    octaves=0.2,
+    neurons=8,
+    cells=24,
+)
+ARGUMENTS = {
+    "neurons": 8,
+    "embeddings": 11,
+    "embedding_dim": 8,
+    "out_channels": 16,
+    "cut": "c4_1",
+    "weights": None,
+}
 
 
 def small(seed=0):
@@ -76,10 +105,13 @@ def test_drawn_cells_give_the_loss_of_all_cells(data):
     looks = annotations % 3
     whole = step_loss(model, data, annotations, looks)["loss"]
     side = 16
-    almost = step_loss(model, data, annotations, looks, side * side - 1)["loss"]  # leaves out padding only
+    # leaves out padding only
+    almost = step_loss(model, data, annotations, looks, side * side - 1)["loss"]
     assert almost.item() == pytest.approx(whole.item(), abs=1e-5)
     draw = torch.Generator().manual_seed(0)
-    some = torch.stack([step_loss(model, data, annotations, looks, 24, draw)["loss"] for _ in range(100)])
+    some = torch.stack(
+        [step_loss(model, data, annotations, looks, 24, draw)["loss"] for _ in range(100)]
+    )
     assert some.std() > 0
     assert some.mean().item() == pytest.approx(whole.item(), abs=4 * some.std().item() / 10)
 
@@ -90,12 +122,24 @@ def test_meta_learners_decay_more_than_the_base_model():
     groups = optimizer(model, Profile(1, 1, 1), 1e-4).param_groups
     assert [group["weight_decay"] for group in groups] == [1e-4, 1e-3]
     assert {id(p) for p in groups[1]["params"]} == {id(p) for p in model.meta_parameters()}
-    assert sum(len(group["params"]) for group in groups) == sum(p.requires_grad for p in model.parameters())
+    assert sum(len(group["params"]) for group in groups) == sum(
+        p.requires_grad for p in model.parameters()
+    )
 
 
 def run(folder, data, max_steps=None, profile=TINY):
     model = small()
-    fit(model, data, data, profile, 0, folder, {"method": "mars"}, progress=False, max_steps=max_steps)
+    fit(
+        model,
+        data,
+        data,
+        profile,
+        0,
+        folder,
+        {"method": "mars"},
+        progress=False,
+        max_steps=max_steps,
+    )
     return model.state_dict()
 
 
@@ -110,7 +154,10 @@ def test_training_lowers_the_loss_and_the_same_seed_repeats_it(data):
     assert torch.equal(model.backbone.state_dict()["units.0.0.weight"], before)  # frozen
     again = small()
     fit(again, data, data, profile, 0, None, {}, progress=False)
-    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True)
+    )
 
 
 def test_a_stopped_run_continues_to_the_same_bits(data, tmp_path):
@@ -138,8 +185,11 @@ def test_the_threshold_is_the_best_of_the_grid(data):
     threshold, means = search_threshold(model, data, photos=6)
     assert len(means) == 19
     assert means[threshold] == max(means.values())
-    assert measure(model, data, threshold).overlap.mean().item() == pytest.approx(means[threshold], abs=1e-9)
-    assert search_threshold(model, data, photos=1)[1] != means  # only the training photos that were asked for
+    assert measure(model, data, threshold).overlap.mean().item() == pytest.approx(
+        means[threshold], abs=1e-9
+    )
+    # only the training photos that were asked for
+    assert search_threshold(model, data, photos=1)[1] != means
 
 
 def test_a_perfect_map_measures_as_perfect(data, monkeypatch):
@@ -173,7 +223,17 @@ def test_the_program_trains_records_and_reads_finished_runs(tmp_path, monkeypatc
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
     monkeypatch.setitem(recipe.PROFILES, "smoke", replace(TINY, head_epochs=1, threshold_photos=3))
     names = ["Mars", "no ARS-PWP"]
-    command = ["--init", "random", "--out", str(tmp_path), "--device", "cpu", "--variants", *names, "--record"]
+    command = [
+        "--init",
+        "random",
+        "--out",
+        str(tmp_path),
+        "--device",
+        "cpu",
+        "--variants",
+        *names,
+        "--record",
+    ]
     assert main(command) == 0
     row = ledger.one("mars", table="Table 3", row="both", column="IoU", dataset="scenes")
     assert row.verdict == "measured"
@@ -186,7 +246,8 @@ def test_the_program_trains_records_and_reads_finished_runs(tmp_path, monkeypatc
     assert ledger.find("mars", table="baseline", column="IoU")[0].ours > 0.2
     monkeypatch.setattr(Experiment, "run", lambda *_: pytest.fail("trained again"))
     assert main(command) == 0
-    assert main([*command, "--seeds", "0", "1", "--finished"]) == 0  # what there is, and nothing is trained
+    # what there is, and nothing is trained
+    assert main([*command, "--seeds", "0", "1", "--finished"]) == 0
     assert capsys.readouterr().out.count("Mars, seed 0") == 3
     assert main(["--profile", "cpu", "--out", str(tmp_path), "--device", "cpu", "--finished"]) == 2
     assert "--finished" in capsys.readouterr().err
@@ -221,7 +282,9 @@ def test_a_checkpoint_says_what_it_holds(checkpoint, tmp_path):
     assert cropper.threshold == 0.35
     image = torch.rand(3, 120, 200)
     found = cropper.predict(image, [0.5, 1.0, 1.5])
-    torch.testing.assert_close(found.maps, predict(model, image, [0.5, 1.0, 1.5]).maps, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(
+        found.maps, predict(model, image, [0.5, 1.0, 1.5]).maps, atol=1e-4, rtol=1e-3
+    )
     with pytest.raises(WeightsUnavailable, match="train them"):
         load_cropper(tmp_path / "none.safetensors")
     training.save_weights(tmp_path / "odd.safetensors", model.state_dict(), {"method": "mars"})
@@ -240,7 +303,9 @@ def test_predict_gives_a_map_and_a_crop_for_each_ratio(checkpoint):
     assert found.boxes.shape == found.medians.shape == (3, 4)
     assert found.threshold.shape == (3,)
     sides = found.boxes[:, 2:] - found.boxes[:, :2]
-    torch.testing.assert_close(sides[:, 0] / sides[:, 1], torch.tensor([0.5, 1.0, 3.0]), rtol=1e-3, atol=0)
+    torch.testing.assert_close(
+        sides[:, 0] / sides[:, 1], torch.tensor([0.5, 1.0, 3.0]), rtol=1e-3, atol=0
+    )
     alone = predict(model, image, 1.0)
     torch.testing.assert_close(alone.boxes[0], found.boxes[1])
     for bad in (0.0, float("nan"), [1.0, -2.0]):
@@ -260,7 +325,10 @@ def test_the_cropper_answers_with_and_without_a_ratio(checkpoint):
     (own,) = cropper(photo)
     x1, y1, x2, y2 = own.box.tolist()
     assert (x2 - x1) / (y2 - y1) == pytest.approx(photo.width / photo.height, rel=1e-3)
-    assert croppers.load("mars", weights=checkpoint[1])(photo, aspect=16 / 9)[0].box.tolist() == wide.box.tolist()
+    assert (
+        croppers.load("mars", weights=checkpoint[1])(photo, aspect=16 / 9)[0].box.tolist()
+        == wide.box.tolist()
+    )
 
 
 def test_a_cropper_keeps_the_last_networks_only(checkpoint, monkeypatch):
@@ -277,4 +345,6 @@ def test_the_fixed_shape_is_the_cropper_without_the_detours(checkpoint):
     call = FixedShape(method, 1.25, 171, 256)
     for seed in range(3):
         image = torch.rand(3, 171, 256, generator=torch.Generator().manual_seed(seed))
-        torch.testing.assert_close(call(image), method.propose(image, 1.25)[0][0], atol=1e-3, rtol=1e-4)
+        torch.testing.assert_close(
+            call(image), method.propose(image, 1.25)[0][0], atol=1e-3, rtol=1e-4
+        )

@@ -22,7 +22,12 @@ def coco(predictions, truths, iou_threshold, max_detections) -> float:
         return [x1, y1, x2 - x1, y2 - y1]
 
     annotations = [
-        {"image_id": photo, "category_id": 1, "bbox": xywh(box), "area": (box[2] - box[0]) * (box[3] - box[1])}
+        {
+            "image_id": photo,
+            "category_id": 1,
+            "bbox": xywh(box),
+            "area": (box[2] - box[0]) * (box[3] - box[1]),
+        }
         for photo, boxes in enumerate(truths)
         for box in boxes.tolist()
     ]
@@ -37,7 +42,9 @@ def coco(predictions, truths, iou_threshold, max_detections) -> float:
             "info": {},
             "images": [{"id": photo} for photo in range(len(truths))],
             "categories": [{"id": 1}],
-            "annotations": [{**entry, "id": index + 1, "iscrowd": 0} for index, entry in enumerate(annotations)],
+            "annotations": [
+                {**entry, "id": index + 1, "iscrowd": 0} for index, entry in enumerate(annotations)
+            ],
         }
         truth.createIndex()
         result = truth.loadRes(found) if found else COCO()
@@ -75,7 +82,9 @@ def random_case(seed: int, photos: int = 12, ties: bool = False, size: int = 40)
 @pytest.mark.parametrize(("threshold", "limit"), [(0.5, 100), (0.85, 5), (0.7, 10), (0.3, 1)])
 def test_equals_pycocotools(seed, ties, threshold, limit):
     case = random_case(seed, ties=ties)
-    assert metrics.average_precision(*case, threshold, limit) == pytest.approx(coco(*case, threshold, limit), abs=1e-12)
+    assert metrics.average_precision(*case, threshold, limit) == pytest.approx(
+        coco(*case, threshold, limit), abs=1e-12
+    )
 
 
 BOX = torch.tensor([[0.0, 0, 10, 10]]).double()
@@ -92,7 +101,10 @@ NASTY = {
     "no prediction on one photo": ([scored(NONE), scored(BOX, 0.8)], [BOX, BOX]),
     "one box found twice": ([scored(BOX.repeat(2, 1), 0.9, 0.8)], [BOX]),
     "one prediction, the same truth twice": ([scored(BOX, 0.9)], [BOX.repeat(2, 1)]),
-    "all scores equal": ([scored(torch.cat([BOX + 20, BOX, BOX + 40]), 1, 1, 1)], [torch.cat([BOX, BOX + 40])]),
+    "all scores equal": (
+        [scored(torch.cat([BOX + 20, BOX, BOX + 40]), 1, 1, 1)],
+        [torch.cat([BOX, BOX + 40])],
+    ),
     "two true boxes at the same overlap": (
         [scored(torch.tensor([[2.0, 0, 12, 10], [4, 0, 14, 10]]).double(), 0.9, 0.8)],
         [torch.tensor([[0.0, 0, 10, 10], [4, 0, 14, 10]]).double()],
@@ -108,27 +120,37 @@ NASTY = {
 @pytest.mark.parametrize("case", NASTY.values(), ids=NASTY.keys())
 @pytest.mark.parametrize("limit", [1, 2, 100])
 def test_equals_pycocotools_on_nasty_cases(case, limit):
-    assert metrics.average_precision(*case, 0.5, limit) == pytest.approx(coco(*case, 0.5, limit), abs=1e-12)
+    assert metrics.average_precision(*case, 0.5, limit) == pytest.approx(
+        coco(*case, 0.5, limit), abs=1e-12
+    )
 
 
 def test_by_hand():
-    # Ranked: right, wrong, right. Precision 1 up to recall 1/2, then 2/3: 51 recalls of 0…0.50, 50 above.
+    # Ranked: right, wrong, right. Precision 1 up to recall 1/2, then 2/3: 51 recalls of 0…0.50, 50
+    # above.
     boxes = torch.cat([BOX, BOX + 50, BOX + 20])
-    ap = metrics.average_precision([scored(boxes, 0.9, 0.8, 0.7)], [torch.cat([BOX, BOX + 20])], 0.5, 10)
+    ap = metrics.average_precision(
+        [scored(boxes, 0.9, 0.8, 0.7)], [torch.cat([BOX, BOX + 20])], 0.5, 10
+    )
     assert ap == pytest.approx((51 * 1 + 50 * 2 / 3) / 101)
     # Wrong versions: the area below the steps without the 101 points, or without the envelope.
     assert ap != pytest.approx(0.5 * 1 + 0.5 * 2 / 3, abs=1e-4)
 
 
 def test_taking_the_last_free_true_box_is_another_metric():
-    # Set prediction's published code takes the last free true box above the threshold, not the best one. Here it
-    # gives the first prediction the box that only the second could have used.
+    # Set prediction's published code takes the last free true box above the threshold, not the best
+    # one. Here it gives the first prediction the box that only the second could have used.
     truths = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 7]]).double()
     predictions = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 5.5]]).double()
-    assert metrics.average_precision([scored(predictions, 0.9, 0.8)], [truths], 0.6, 10) == pytest.approx(1.0)
-    last = metrics.average_precision([scored(predictions, 0.9, 0.8)], [truths], 0.6, 10, take="last")
+    assert metrics.average_precision(
+        [scored(predictions, 0.9, 0.8)], [truths], 0.6, 10
+    ) == pytest.approx(1.0)
+    last = metrics.average_precision(
+        [scored(predictions, 0.9, 0.8)], [truths], 0.6, 10, take="last"
+    )
     assert last == pytest.approx(51 / 101)
-    # last above 0.6 for the first prediction: truths[1] (IoU 0.7); left for the second: truths[0] (IoU 0.55), a miss
+    # last above 0.6 for the first prediction: truths[1] (IoU 0.7); left for the second: truths[0]
+    # (IoU 0.55), a miss
 
 
 def every_photo_alone_takes_the_last(predictions, truths, threshold, limit):
@@ -156,19 +178,25 @@ def test_taking_the_last_in_plain_loops(seed):
     predictions, truths = random_case(seed)
     hits, *_ = _ranked_hits(predictions, truths, 0.6, 10, "last")
     assert hits.tolist() == every_photo_alone_takes_the_last(predictions, truths, 0.6, 10)
-    assert hits.tolist() != _ranked_hits(predictions, truths, 0.6, 10, "best")[0].tolist() or seed != 0
+    assert (
+        hits.tolist() != _ranked_hits(predictions, truths, 0.6, 10, "best")[0].tolist() or seed != 0
+    )
 
 
 def test_the_interval_resamples_whole_photos():
     predictions, truths = random_case(2, photos=30)
-    interval, samples = metrics.average_precision_interval(predictions, truths, 0.6, 10, samples=200)
+    interval, samples = metrics.average_precision_interval(
+        predictions, truths, 0.6, 10, samples=200
+    )
     assert interval.mean == metrics.average_precision(predictions, truths, 0.6, 10)
     assert interval.low < interval.mean < interval.high
     assert samples.shape == (200,)
     # The first draw, done by hand: the photos once more, as often as they were drawn.
     times = np.random.default_rng(0).multinomial(30, np.full(30, 1 / 30))
     drawn = [photo for photo in range(30) for _ in range(times[photo])]
-    again = metrics.average_precision([predictions[i] for i in drawn], [truths[i] for i in drawn], 0.6, 10)
+    again = metrics.average_precision(
+        [predictions[i] for i in drawn], [truths[i] for i in drawn], 0.6, 10
+    )
     assert samples[0] == pytest.approx(again, abs=1e-9)
     better = [
         (torch.cat([t, p[0]]), torch.cat([2 + torch.arange(len(t)), p[1]]))
@@ -185,15 +213,21 @@ def test_an_interval_needs_a_true_box():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_equals_pycocotools_far_from_the_origin_and_beyond_the_limit(seed):
-    """More photos, boxes of very different sizes, half of the photos without a true box, limits below and above."""
+    """More photos, boxes of very different sizes, half of the photos without a true box, limits
+    below and above.
+    """
     generator = torch.Generator().manual_seed(seed)
     truths, predictions = [], []
     for photo in range(20):
-        true = 3000 + 500 * torch.rand(photo % 4 if photo % 2 else 0, 4, generator=generator).double()
+        true = (
+            3000 + 500 * torch.rand(photo % 4 if photo % 2 else 0, 4, generator=generator).double()
+        )
         true = torch.cat([true[:, :2], true[:, 2:] + 700], dim=1)
         noise = 40 * torch.randn(6, len(true), 4, generator=generator).double()
         boxes = torch.cat([(true + noise).flatten(0, 1), BOX, BOX + 100])
-        predictions.append((boxes, (torch.rand(len(boxes), generator=generator) * 5).round().double()))
+        predictions.append(
+            (boxes, (torch.rand(len(boxes), generator=generator) * 5).round().double())
+        )
         truths.append(true)
     for limit in (1, 7, 200):
         case = (predictions, truths, 0.85, limit)
@@ -214,13 +248,41 @@ def test_without_any_true_box_there_is_no_number():
 @pytest.mark.parametrize(
     ("call", "error", "reason"),
     [
-        (lambda: metrics.average_precision([scored(BOX, 1)], [], 0.5, 1), MetricError, "one entry each"),
-        (lambda: metrics.average_precision([scored(BOX, 1, 2)], [BOX], 0.5, 1), MetricError, "give one each"),
-        (lambda: metrics.average_precision([scored(BOX, float("nan"))], [BOX], 0.5, 1), MetricError, "NaN"),
-        (lambda: metrics.average_precision([scored(BOX, 1)], [BOX], 0.5, 0), MetricError, "max_detections"),
-        (lambda: metrics.average_precision([scored(BOX, 1)], [BOX], 0.0, 1), MetricError, "iou_threshold"),
-        (lambda: metrics.average_precision([scored(-BOX, 1)], [BOX], 0.5, 1), BoxError, "predicted boxes"),
-        (lambda: metrics.average_precision([scored(BOX, 1)], [BOX], 0.5, 1, "first"), MetricError, "take"),
+        (
+            lambda: metrics.average_precision([scored(BOX, 1)], [], 0.5, 1),
+            MetricError,
+            "one entry each",
+        ),
+        (
+            lambda: metrics.average_precision([scored(BOX, 1, 2)], [BOX], 0.5, 1),
+            MetricError,
+            "give one each",
+        ),
+        (
+            lambda: metrics.average_precision([scored(BOX, float("nan"))], [BOX], 0.5, 1),
+            MetricError,
+            "NaN",
+        ),
+        (
+            lambda: metrics.average_precision([scored(BOX, 1)], [BOX], 0.5, 0),
+            MetricError,
+            "max_detections",
+        ),
+        (
+            lambda: metrics.average_precision([scored(BOX, 1)], [BOX], 0.0, 1),
+            MetricError,
+            "iou_threshold",
+        ),
+        (
+            lambda: metrics.average_precision([scored(-BOX, 1)], [BOX], 0.5, 1),
+            BoxError,
+            "predicted boxes",
+        ),
+        (
+            lambda: metrics.average_precision([scored(BOX, 1)], [BOX], 0.5, 1, "first"),
+            MetricError,
+            "take",
+        ),
     ],
 )
 def test_bad_input_is_refused(call, error, reason):

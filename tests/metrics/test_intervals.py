@@ -23,7 +23,9 @@ def test_interval_of_a_share_is_the_binomial_one():
 def test_interval_equals_scipys_percentile_bootstrap():
     values = np.random.default_rng(3).gamma(2.0, size=80)
     ours = metrics.bootstrap_interval(values, level=0.9)
-    theirs = scipy.stats.bootstrap((values,), np.mean, confidence_level=0.9, method="percentile", rng=1)
+    theirs = scipy.stats.bootstrap(
+        (values,), np.mean, confidence_level=0.9, method="percentile", rng=1
+    )
     assert ours.low == pytest.approx(theirs.confidence_interval.low, abs=0.02)
     assert ours.high == pytest.approx(theirs.confidence_interval.high, abs=0.02)
 
@@ -99,7 +101,8 @@ def test_average_steps():
 
 
 def test_timing_leaves_out_the_warm_up_and_takes_the_median():
-    naps = iter([0.25, 0.02, 0.25, 0.02, 0.02, 0.02])  # the first is the warm-up, the third an unlucky moment
+    # the first is the warm-up, the third an unlucky moment
+    naps = iter([0.25, 0.02, 0.25, 0.02, 0.02, 0.02])
     seen = []
 
     def crop(photo: int) -> None:

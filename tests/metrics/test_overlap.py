@@ -1,4 +1,6 @@
-"""IoU and BDE against the best true box, centre offset, set accuracy: by hand, and against the wrong versions."""
+"""IoU and BDE against the best true box, centre offset, set accuracy: by hand, and against the
+wrong versions.
+"""
 
 import pytest
 import torch
@@ -22,17 +24,19 @@ def test_bde_divides_x_by_the_width_and_y_by_the_height():
     assert right.item() == pytest.approx((10 / 200 + 10 / 100 + 10 / 200 + 10 / 100) / 4)
     for wrong in (10 / 200, 10 / 100, 10.0):  # one side for all edges, or no division at all
         assert right.item() != pytest.approx(wrong, rel=1e-4)
-    # Only x differs here, so the wrong version that swaps the sides shows: 10 / 400 instead of 10 / 800.
+    # Only x differs here, so the wrong version that swaps the sides shows: 10 / 400 instead of 10 /
+    # 800.
     assert metrics.bde(
         torch.tensor([0.0, 0, 20, 10]), torch.tensor([0.0, 0, 10, 10]), 200, 100
     ).item() == pytest.approx(10 / 800)
-    assert metrics.bde(torch.tensor([0.0, 0, 20, 10]), torch.tensor([0.0, 0, 10, 10]), 1, 1).item() == pytest.approx(
-        10 / 4
-    )
+    assert metrics.bde(
+        torch.tensor([0.0, 0, 20, 10]), torch.tensor([0.0, 0, 10, 10]), 1, 1
+    ).item() == pytest.approx(10 / 4)
 
 
 def test_both_numbers_come_from_the_true_box_of_the_highest_iou():
-    # The wrong version takes the best of each column separately: one box overlaps most, another lies nearest.
+    # The wrong version takes the best of each column separately: one box overlaps most, another
+    # lies nearest.
     pred = torch.tensor([0.0, 0, 100, 100])
     truths = torch.tensor([[0.0, 0, 100, 60], [30, 0, 130, 92]])
     width, height = 1000, 110
@@ -64,9 +68,15 @@ def test_a_batch_of_photos():
 
 
 def test_center_offset_is_in_pixels():
-    assert metrics.center_offset(torch.tensor([0.0, 0, 10, 10]), torch.tensor([3.0, 4, 13, 14])).item() == 5
+    assert (
+        metrics.center_offset(torch.tensor([0.0, 0, 10, 10]), torch.tensor([3.0, 4, 13, 14])).item()
+        == 5
+    )
     # The wrong version measures between upper left corners.
-    assert metrics.center_offset(torch.tensor([0.0, 0, 10, 10]), torch.tensor([0.0, 0, 20, 10])).item() == 5
+    assert (
+        metrics.center_offset(torch.tensor([0.0, 0, 10, 10]), torch.tensor([0.0, 0, 20, 10])).item()
+        == 5
+    )
 
 
 def test_set_accuracy_counts_predictions_and_tolerates():
@@ -77,7 +87,8 @@ def test_set_accuracy_counts_predictions_and_tolerates():
     assert metrics.set_acc_1n(ranked, best, 3, eps=0.85).item() == 1
     assert metrics.set_acc_1n(ranked, best, 3, eps=0.90).item() == 0
     assert metrics.set_acc_1n(ranked, best, 10, eps=0.85).item() == 1  # fewer predictions than n
-    assert metrics.set_acc_1n(ranked, torch.stack([best + 500, best]), 3).item() == 1  # two labelled best
+    # two labelled best
+    assert metrics.set_acc_1n(ranked, torch.stack([best + 500, best]), 3).item() == 1
     assert metrics.set_acc_1n(torch.zeros(0, 4), best, 5).item() == 0
 
 
@@ -87,7 +98,8 @@ def test_set_accuracy_at_the_tolerance_itself_is_a_hit():
 
 
 def test_set_accuracy_is_not_acc_1n():
-    # One candidate of four: taken alone as the very anchor it misses, within IoU 0.85 of the best it hits.
+    # One candidate of four: taken alone as the very anchor it misses, within IoU 0.85 of the best
+    # it hits.
     boxes = torch.tensor([[0.0, 0, 100, 100], [0, 0, 100, 90], [0, 0, 50, 50], [60, 60, 90, 90]])
     mos, scores = torch.tensor([4.0, 3.0, 2.0, 1.0]), torch.tensor([0.1, 0.9, 0.2, 0.3])
     ranked = boxes[scores.argsort(descending=True)]
@@ -98,7 +110,11 @@ def test_set_accuracy_is_not_acc_1n():
 @pytest.mark.parametrize(
     ("call", "error", "reason"),
     [
-        (lambda: metrics.iou_and_bde(PRED, torch.zeros(0, 4), 10, 10), BoxError, "at least one true box"),
+        (
+            lambda: metrics.iou_and_bde(PRED, torch.zeros(0, 4), 10, 10),
+            BoxError,
+            "at least one true box",
+        ),
         (lambda: metrics.iou_and_bde(PRED, PRED, 10, 10), BoxError, "at least one true box"),
         (lambda: metrics.iou_and_bde(PRED[[2, 1, 0, 3]], TRUTHS, 10, 10), BoxError, "pred: box 0"),
         (lambda: metrics.iou_and_bde(PRED, TRUTHS, 0, 10), BoxError, "no inside"),

@@ -1,4 +1,6 @@
-"""Ranking metrics: by hand, against SciPy, against a printed row, and against the wrong versions people write."""
+"""Ranking metrics: by hand, against SciPy, against a printed row, and against the wrong versions
+people write.
+"""
 
 import itertools
 
@@ -10,21 +12,26 @@ from cropnb import baselines, datasets, metrics
 from cropnb.errors import MetricError
 
 
-def random_scores(seed: int, shape: tuple[int, ...] = (60,), levels: int = 12) -> tuple[torch.Tensor, torch.Tensor]:
+def random_scores(
+    seed: int, shape: tuple[int, ...] = (60,), levels: int = 12
+) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     scores = torch.randn(shape, generator=generator)
     return scores, torch.randint(0, levels, shape, generator=generator).float() / levels * 4 + 1
 
 
-# A photo with six candidates, small enough to do by hand. Places by MOS: 5.0, 4.5, 4.5, 3.0, 2.0, 1.0.
+# A photo with six candidates, small enough to do by hand. Places by MOS: 5.0, 4.5, 4.5, 3.0, 2.0,
+# 1.0.
 MOS = torch.tensor([3.0, 4.5, 5.0, 1.0, 4.5, 2.0])
-SCORES = torch.tensor([0.9, 0.8, 0.3, 0.7, 0.2, 0.1])  # best first: MOS 3.0, 4.5, 1.0, 5.0, 4.5, 2.0
+# best first: MOS 3.0, 4.5, 1.0, 5.0, 4.5, 2.0
+SCORES = torch.tensor([0.9, 0.8, 0.3, 0.7, 0.2, 0.1])
 
 
 def test_acc_kn_by_hand():
     assert metrics.acc_kn(SCORES, MOS, 1, 3).item() == 0  # 3.0 is not among 5.0, 4.5, 4.5
     assert metrics.acc_kn(SCORES, MOS, 2, 3).item() == 1 / 2
-    assert metrics.acc_kn(SCORES, MOS, 2, 2).item() == 1 / 2  # both 4.5 reach the second largest MOS
+    # both 4.5 reach the second largest MOS
+    assert metrics.acc_kn(SCORES, MOS, 2, 2).item() == 1 / 2
     assert metrics.acc_kn(SCORES, MOS, 4, 4).item() == 3 / 4
     assert metrics.acc_n(SCORES, MOS, 4).item() == pytest.approx((1 + 1 + 2 / 3 + 3 / 4) / 4)
     assert metrics.acc_bar(SCORES, MOS, 3).item() == pytest.approx((0 + 1 / 2 + 1 / 3) / 3)
@@ -34,7 +41,10 @@ def test_the_two_readings_of_acc_n_differ():
     scores, mos = random_scores(0, (200, 80))
     scores = scores + mos
     for n in (5, 10):
-        protocol, printed = metrics.acc_n(scores, mos, n).mean(), metrics.acc_bar(scores, mos, n).mean()
+        protocol, printed = (
+            metrics.acc_n(scores, mos, n).mean(),
+            metrics.acc_bar(scores, mos, n).mean(),
+        )
         assert abs(protocol - printed) > 0.005
         assert protocol != pytest.approx(metrics.acc_kn(scores, mos, n, n).mean().item())
 
@@ -48,7 +58,9 @@ def test_ties_of_scores_are_the_mean_over_all_orders(k):
         shuffled = torch.tensor(order)
         picks = shuffled[scores[shuffled].argsort(descending=True, stable=True)[:k]]
         outcomes.append((mos[picks] >= 4.0).double().mean())
-    assert metrics.acc_kn(scores, mos, k, 2).item() == pytest.approx(torch.stack(outcomes).mean().item())
+    assert metrics.acc_kn(scores, mos, k, 2).item() == pytest.approx(
+        torch.stack(outcomes).mean().item()
+    )
 
 
 def test_a_constant_score_is_not_flattered_by_the_order_of_the_file():
@@ -72,7 +84,8 @@ def test_the_order_of_the_candidates_does_not_matter(name):
     scores = scores.round()  # many ties
     order = torch.randperm(60, generator=torch.Generator().manual_seed(1))
     assert call(scores, mos).item() == pytest.approx(call(scores[order], mos[order]).item())
-    assert call(scores * 3 - 7, mos).item() == pytest.approx(call(scores, mos).item())  # only the order counts
+    # only the order counts
+    assert call(scores * 3 - 7, mos).item() == pytest.approx(call(scores, mos).item())
     if name != "srcc":
         assert call(mos, mos).item() == 1
 
@@ -82,15 +95,21 @@ def test_the_order_of_the_candidates_does_not_matter(name):
 def test_srcc_equals_scipy(seed, levels):
     scores, mos = random_scores(seed, levels=levels)
     scores = scores.round(decimals=1)
-    assert metrics.srcc(scores, mos).item() == pytest.approx(scipy.stats.spearmanr(scores, mos).statistic)
+    assert metrics.srcc(scores, mos).item() == pytest.approx(
+        scipy.stats.spearmanr(scores, mos).statistic
+    )
     torch.testing.assert_close(
-        metrics.average_ranks(scores), torch.from_numpy(scipy.stats.rankdata(scores.numpy())).double()
+        metrics.average_ranks(scores),
+        torch.from_numpy(scipy.stats.rankdata(scores.numpy())).double(),
     )
 
 
 def test_srcc_by_the_short_formula_is_wrong_with_ties():
     scores, mos = random_scores(1, levels=4)
-    ranks_a, ranks_b = scores.argsort().argsort().double(), mos.argsort(stable=True).argsort().double()
+    ranks_a, ranks_b = (
+        scores.argsort().argsort().double(),
+        mos.argsort(stable=True).argsort().double(),
+    )
     short = 1 - 6 * (ranks_a - ranks_b).square().sum() / (60 * (60**2 - 1))
     assert abs(metrics.srcc(scores, mos) - short) > 0.01
 
@@ -101,7 +120,8 @@ def test_srcc_of_a_constant_is_zero():
 
 
 def test_pair_accuracy_by_hand():
-    # MOS 3, 2, 1 (the last twice): five pairs that differ, of which scores rank 3>1, 3>1', 2>1' rightly, tie 2 and 1.
+    # MOS 3, 2, 1 (the last twice): five pairs that differ, of which scores rank 3>1, 3>1', 2>1'
+    # rightly, tie 2 and 1.
     mos, scores = torch.tensor([3.0, 2.0, 1.0, 1.0]), torch.tensor([0.5, 0.6, 0.4, 0.6])
     right, pairs = metrics.pair_counts(scores, mos)
     assert pairs.item() == 5
@@ -125,7 +145,11 @@ def test_pair_threshold_reads_the_decimals_that_were_typed():
 
 def test_leading_dimensions_are_photos():
     scores, mos = random_scores(2, (7, 3, 30))
-    for call in (lambda a, b: metrics.acc_n(a, b, 5), metrics.srcc, lambda a, b: metrics.pair_accuracy(a, b, 0.4)):
+    for call in (
+        lambda a, b: metrics.acc_n(a, b, 5),
+        metrics.srcc,
+        lambda a, b: metrics.pair_accuracy(a, b, 0.4),
+    ):
         together = call(scores, mos)
         assert together.shape == (7, 3)
         assert together[4, 2].item() == pytest.approx(call(scores[4, 2], mos[4, 2]).item())
@@ -168,6 +192,10 @@ def test_the_printed_row_of_the_largest_crop(real_data):
     assert len(test) == 200
     assert round(table["Acc 1/5"].mean().item() * 100, 6) == 24.5
     assert round(table["Acc 1/10"].mean().item() * 100, 6) == 41.0
-    # The wrong version, which takes exactly N candidates and drops those that tie with the last, misses the print.
-    strict = [torch.isin(baselines.largest_crop(s).argmax(), s.scores.argsort(descending=True)[:5]) for s in test]
+    # The wrong version, which takes exactly N candidates and drops those that tie with the last,
+    # misses the print.
+    strict = [
+        torch.isin(baselines.largest_crop(s).argmax(), s.scores.argsort(descending=True)[:5])
+        for s in test
+    ]
     assert torch.stack(strict).double().mean() < 0.23

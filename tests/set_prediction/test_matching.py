@@ -1,4 +1,6 @@
-"""Equations 1 to 3: the matching by hand and by trying all assignments, and the wrong versions that it must not be."""
+"""Equations 1 to 3: the matching by hand and by trying all assignments, and the wrong versions that
+it must not be.
+"""
 
 import itertools
 
@@ -8,7 +10,15 @@ from torch import Tensor
 
 from cropnb import boxes as box_math
 from cropnb.errors import BoxError, CropnbError
-from cropnb.set_prediction import Labels, focal_loss, hungarian_match, matching_costs, set_loss, to_centred, to_corners
+from cropnb.set_prediction import (
+    Labels,
+    focal_loss,
+    hungarian_match,
+    matching_costs,
+    set_loss,
+    to_centred,
+    to_corners,
+)
 from cropnb.set_prediction.matching import LAMBDA_FOCAL, LAMBDA_IOU, focal_minimum, generalized_iou
 from cropnb.set_prediction.model import Predictions
 from cropnb.set_prediction.smoothing import Smoothing
@@ -16,7 +26,10 @@ from cropnb.set_prediction.smoothing import Smoothing
 
 def some_boxes(*shape: int, seed: int = 0) -> Tensor:
     draw = torch.Generator().manual_seed(seed)
-    return torch.cat([torch.rand(*shape, 2, generator=draw), 0.1 + 0.8 * torch.rand(*shape, 2, generator=draw)], -1)
+    return torch.cat(
+        [torch.rand(*shape, 2, generator=draw), 0.1 + 0.8 * torch.rand(*shape, 2, generator=draw)],
+        -1,
+    )
 
 
 def some_logits(*shape: int, seed: int = 0) -> Tensor:
@@ -24,7 +37,9 @@ def some_logits(*shape: int, seed: int = 0) -> Tensor:
 
 
 def equation_3(logits: Tensor, boxes: Tensor, crops: Tensor, assigned: dict[int, int]) -> float:
-    """Equation 3 summed over all anchors as it is printed: `assigned` maps anchors to crops, the others are empty."""
+    """Equation 3 summed over all anchors as it is printed: `assigned` maps anchors to crops, the
+    others are empty.
+    """
     total = 0.0
     for anchor, (logit, box) in enumerate(zip(logits, boxes, strict=True)):
         valid = anchor in assigned
@@ -38,9 +53,15 @@ def equation_3(logits: Tensor, boxes: Tensor, crops: Tensor, assigned: dict[int,
 
 @pytest.mark.parametrize("seed", range(4))
 def test_no_assignment_is_cheaper(seed):
-    logits, boxes, crops = some_logits(5, seed=seed), some_boxes(5, seed=seed), some_boxes(3, seed=seed + 50)
+    logits, boxes, crops = (
+        some_logits(5, seed=seed),
+        some_boxes(5, seed=seed),
+        some_boxes(3, seed=seed + 50),
+    )
     match = hungarian_match(logits[None], boxes[None], [crops])
-    ours = equation_3(logits, boxes, crops, dict(zip(match.anchor.tolist(), match.crop.tolist(), strict=True)))
+    ours = equation_3(
+        logits, boxes, crops, dict(zip(match.anchor.tolist(), match.crop.tolist(), strict=True))
+    )
     all_of_them = [
         equation_3(logits, boxes, crops, dict(zip(anchors, range(3), strict=True)))
         for anchors in itertools.permutations(range(5), 3)
@@ -62,7 +83,9 @@ def wrong_format(logits, boxes, crops):
 
 def wrong_validity(logits, boxes, crops):
     """The most valid anchors are the dearest."""
-    focal = focal_loss(logits, torch.ones_like(logits)) - focal_loss(logits, torch.zeros_like(logits))
+    focal = focal_loss(logits, torch.ones_like(logits)) - focal_loss(
+        logits, torch.zeros_like(logits)
+    )
     return matching_costs(logits, boxes, crops) - 2 * LAMBDA_FOCAL * focal[:, None]
 
 
@@ -72,7 +95,11 @@ def test_plausible_wrong_costs_match_otherwise(wrong):
 
     different = 0
     for seed in range(10):
-        logits, boxes, crops = some_logits(9, seed=seed), some_boxes(9, seed=seed), some_boxes(4, seed=seed + 50)
+        logits, boxes, crops = (
+            some_logits(9, seed=seed),
+            some_boxes(9, seed=seed),
+            some_boxes(4, seed=seed + 50),
+        )
         right = linear_sum_assignment(matching_costs(logits, boxes, crops))[0].tolist()
         different += linear_sum_assignment(wrong(logits, boxes, crops))[0].tolist() != right
     assert different >= 3
@@ -109,10 +136,14 @@ def test_a_batch_without_any_good_crop_trains_the_validity_alone():
 
 
 def one_photo(layers: int = 2):
-    """Two layers; in each one anchor is near the good crop, one lies on a crop of score 3.5, one far from all."""
+    """Two layers; in each one anchor is near the good crop, one lies on a crop of score 3.5, one
+    far from all.
+    """
     scored = torch.tensor([[0.1, 0.1, 0.9, 0.9], [0.0, 0.0, 0.6, 1.0], [0.3, 0.0, 1.0, 0.7]])
     scores = torch.tensor([4.6, 3.5, 2.75])
-    anchors = torch.stack([scored[0] + 0.01, scored[1], scored[2], torch.tensor([0.4, 0.4, 0.5, 0.5])])
+    anchors = torch.stack(
+        [scored[0] + 0.01, scored[1], scored[2], torch.tensor([0.4, 0.4, 0.5, 0.5])]
+    )
     boxes = to_centred(anchors).expand(layers, 1, 4, 4)
     labels = Labels([to_centred(scored[:1])], [scored], [scores])
     return Predictions(torch.zeros(layers, 1, 4), boxes), labels
@@ -122,13 +153,18 @@ def test_soft_labels_enter_the_unmatched_anchors_of_every_layer():
     from cropnb.set_prediction.losses import match_layers, validity_labels
 
     predictions, labels = one_photo()
-    found = validity_labels(predictions, match_layers(predictions, labels.crops), labels, Smoothing())
-    # Matched: 1, whatever equation 4 would say. Score 3.5: μ. Score 2.75, half way from 2 to 3.5: μ / 2.
+    found = validity_labels(
+        predictions, match_layers(predictions, labels.crops), labels, Smoothing()
+    )
+    # Matched: 1, whatever equation 4 would say. Score 3.5: μ. Score 2.75, half way from 2 to 3.5: μ
+    # / 2.
     torch.testing.assert_close(found, torch.tensor([1.0, 0.5, 0.25, 0.0]).expand(2, 1, 4))
     hard = validity_labels(predictions, match_layers(predictions, labels.crops), labels, None)
     assert hard.tolist() == [[[1, 0, 0, 0]]] * 2
     parts, plain = set_loss(predictions, labels, Smoothing()), set_loss(predictions, labels)
-    assert parts["validity"].item() == pytest.approx(focal_loss(predictions.logits, found).sum().item())
+    assert parts["validity"].item() == pytest.approx(
+        focal_loss(predictions.logits, found).sum().item()
+    )
     assert parts["validity"] != plain["validity"]
     assert parts["regression"] == plain["regression"]
     assert set_loss(predictions, labels, Smoothing(mu=0))["loss"] == plain["loss"]
@@ -141,7 +177,9 @@ def test_where_the_focal_loss_of_a_soft_label_is_least():
     assert focal_minimum(labels, gamma=0).tolist() == pytest.approx(labels.tolist(), abs=1e-4)
     # Both sides of it are dearer, by the loss that is trained with.
     for label, p in zip(labels[1:-1], least[1:-1], strict=True):
-        at, below, above = (focal_loss((p + step).logit(), label).item() for step in (0, -0.01, 0.01))
+        at, below, above = (
+            focal_loss((p + step).logit(), label).item() for step in (0, -0.01, 0.01)
+        )
         assert at < min(below, above)
 
 
@@ -149,8 +187,12 @@ def test_the_taught_term_is_added_at_every_layer():
     predictions, labels = one_photo()
     taught = torch.rand(2, 1, 4, generator=torch.Generator().manual_seed(0))
     parts, plain = set_loss(predictions, labels, None, taught), set_loss(predictions, labels)
-    assert parts["distilled"].item() == pytest.approx(focal_loss(predictions.logits, taught).sum().item())
-    assert parts["loss"].item() == pytest.approx((plain["loss"] + LAMBDA_FOCAL * parts["distilled"]).item())
+    assert parts["distilled"].item() == pytest.approx(
+        focal_loss(predictions.logits, taught).sum().item()
+    )
+    assert parts["loss"].item() == pytest.approx(
+        (plain["loss"] + LAMBDA_FOCAL * parts["distilled"]).item()
+    )
 
 
 def test_the_loss_falls_where_it_should():

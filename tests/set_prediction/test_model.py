@@ -8,10 +8,23 @@ from cropnb import datasets
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import BoxError, CropnbError, ImageError
 from cropnb.set_prediction import SetPredictionCropper, to_centred, to_corners
-from cropnb.set_prediction.data import CropPhotos, FrozenFeatures, change_colours, good_crops, resize_to
+from cropnb.set_prediction.data import (
+    CropPhotos,
+    FrozenFeatures,
+    change_colours,
+    good_crops,
+    resize_to,
+)
 from cropnb.set_prediction.model import PRIOR, pad
 
-TINY = {"channels": 16, "heads": 2, "encoder_layers": 1, "decoder_layers": 2, "hidden": 16, "anchors": 12}
+TINY = {
+    "channels": 16,
+    "heads": 2,
+    "encoder_layers": 1,
+    "decoder_layers": 2,
+    "hidden": 16,
+    "anchors": 12,
+}
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +73,9 @@ def test_dilation_keeps_the_weights_and_sees_the_same():
     from cropnb.backbones import _torchvision_names
 
     state = theirs.state_dict()
-    ours.backbone.load_state_dict({n: state[o] for o, n in _torchvision_names("resnet50", state)}, strict=False)
+    ours.backbone.load_state_dict(
+        {n: state[o] for o, n in _torchvision_names("resnet50", state)}, strict=False
+    )
     photo = torch.rand(1, 3, 64, 96)
     stem = nn.Sequential(theirs.conv1, theirs.bn1, theirs.relu, theirs.maxpool)
     x = stem((photo - ours.backbone.mean) / ours.backbone.deviation)
@@ -73,7 +88,9 @@ def test_dilation_keeps_the_weights_and_sees_the_same():
 def test_anchor_boxes_start_where_good_crops_lie(tiny):
     torch.manual_seed(1)
     model = SetPredictionCropper.light(None, **TINY)
-    crops = torch.cat([torch.tensor([0.45, 0.55, 0.8, 0.7]) + 0.02 * torch.randn(60, 4), torch.full((40, 4), 0.6)])
+    crops = torch.cat(
+        [torch.tensor([0.45, 0.55, 0.8, 0.7]) + 0.02 * torch.randn(60, 4), torch.full((40, 4), 0.6)]
+    )
     boxes = model.start_from(crops, good=3).eval()(torch.rand(1, 3, 64, 64)).boxes[-1, 0]
     near = (boxes[:, None] - crops[None]).abs().sum(-1)
     assert near.amin(1).max() < 0.06  # each anchor lies in a cluster
@@ -124,7 +141,9 @@ def test_good_crops_of_the_real_annotations(real_data):
     counts = [(sample.scores > 4).sum().item() for sample in samples]
     assert sum(count == 0 for count in counts) == 159
     assert sum(counts) / len(counts) == pytest.approx(5.56, abs=0.01)
-    assert sum((s.scores >= 4).sum().item() for s in samples) / len(samples) == pytest.approx(8.43, abs=0.01)
+    assert sum((s.scores >= 4).sum().item() for s in samples) / len(samples) == pytest.approx(
+        8.43, abs=0.01
+    )
     assert max(good_crops(s.scores, at_least=True).sum() for s in samples) <= 90
 
 
@@ -144,7 +163,8 @@ def test_mirrored_labels_belong_to_the_mirrored_photo(photos):
     # A good crop is one of the scored ones, and the best one of them.
     assert (plain.scored[0] == photos.best(0)).all(1).any()
     torch.testing.assert_close(
-        to_centred(photos.best(0)), plain.crops[0][plain.crops[0].sub(to_centred(photos.best(0))).abs().sum(1).argmin()]
+        to_centred(photos.best(0)),
+        plain.crops[0][plain.crops[0].sub(to_centred(photos.best(0))).abs().sum(1).argmin()],
     )
 
 
@@ -179,7 +199,9 @@ def test_sizes_and_colours():
     assert resize_to(torch.rand(3, 100, 150), 64).shape == (3, 64, 96)
     assert max(resize_to(torch.rand(3, 30, 300), 480).shape) <= 1333
     photo = torch.rand(3, 8, 8)
-    first, again, other = (change_colours(photo, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    first, again, other = (
+        change_colours(photo, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)
+    )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert ((first >= 0) & (first <= 1)).all()

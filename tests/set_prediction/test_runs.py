@@ -47,7 +47,9 @@ def test_the_loss_falls_and_a_set_comes_out():
     assert len(found) == 3
     assert found[0].corners.shape == (90, 4)
     assert (found[0].validity.diff() <= 0).all()
-    assert all(math.isfinite(value) for epoch in result["epochs"] for part in epoch for value in part)
+    assert all(
+        math.isfinite(value) for epoch in result["epochs"] for part in epoch for value in part
+    )
 
 
 @pytest.mark.parametrize("variant", ["QG", "SD", "SD, running mean"])
@@ -57,7 +59,9 @@ def test_a_run_in_pieces_ends_with_the_same_bits(tmp_path, variant):
     # The second piece begins within the self-distilled epochs of SD.
     experiment(tmp_path / "pieces").run(variant, 1, init="random", max_steps=8)
     pieces, again, _ = experiment(tmp_path / "pieces").run(variant, 1, init="random")
-    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), pieces.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(whole.parameters(), pieces.parameters(), strict=True)
+    )
     assert again["epochs"] == result["epochs"]
     assert len(result["epochs"]) == (3 if variant == "QG" else 4)
 
@@ -65,7 +69,9 @@ def test_a_run_in_pieces_ends_with_the_same_bits(tmp_path, variant):
 def test_variants_differ_and_keep_apart(tmp_path):
     trained = experiment(tmp_path)
     models = {name: trained.run(name, 0, init="random")[0] for name in ("QG", "w/o smoothing")}
-    assert not torch.equal(models["QG"].validity_head.weight, models["w/o smoothing"].validity_head.weight)
+    assert not torch.equal(
+        models["QG"].validity_head.weight, models["w/o smoothing"].validity_head.weight
+    )
     result, found = trained.kept("QG", 0)
     assert result["variant"] == "QG"
     assert len(found) == 3
@@ -80,19 +86,32 @@ def test_the_whole_network_is_trained_where_the_backbone_has_a_rate():
     torch.manual_seed(0)
     start = profile.build(None).backbone.state_dict()
     model, *_ = experiment(None, profile).run("QG", 0, init="random")
-    changed = [name for name, value in model.backbone.state_dict().items() if not torch.equal(value, start[name])]
+    changed = [
+        name
+        for name, value in model.backbone.state_dict().items()
+        if not torch.equal(value, start[name])
+    ]
     assert changed
     assert not any("running" in name for name in changed)  # batch statistics stay as they are
 
 
 def test_profiles_follow_section_4_3():
     full, variants = recipe.PROFILES["full"], recipe.VARIANTS
-    assert (full.epochs, full.tenth_after, full.learning_rate, full.backbone_rate) == (50, 40, 1e-4, 1e-5)
+    assert (full.epochs, full.tenth_after, full.learning_rate, full.backbone_rate) == (
+        50,
+        40,
+        1e-4,
+        1e-5,
+    )
     assert full.weight_decay == 1e-4
     assert full.schedule(variants["QG"]) == (50, 40)
     assert full.schedule(variants["SD"]) == (60, 50)
     assert full.distil_after == 40
-    assert (variants["QG"].smoothing.mu, variants["QG"].smoothing.lower, variants["QG"].smoothing.upper) == (
+    assert (
+        variants["QG"].smoothing.mu,
+        variants["QG"].smoothing.lower,
+        variants["QG"].smoothing.upper,
+    ) == (
         0.5,
         2,
         3.5,
@@ -127,7 +146,10 @@ def test_proposals_are_boxes_of_the_photo(method):
 @pytest.mark.parametrize("aspect", [0.5, 1.0, 16 / 9])
 def test_a_required_ratio_is_kept(method, aspect):
     photo = datasets.load("scenes", "test", form="gaicd", size=1)[0].photo()
-    free, wanted = croppers.Cropper(method)(photo, k=3), croppers.Cropper(method)(photo, k=3, aspect=aspect)
+    free, wanted = (
+        croppers.Cropper(method)(photo, k=3),
+        croppers.Cropper(method)(photo, k=3, aspect=aspect),
+    )
     for one, other in zip(free, wanted, strict=True):
         x1, y1, x2, y2 = other.box.tolist()
         assert (x2 - x1) / (y2 - y1) == pytest.approx(aspect, rel=1e-3)
@@ -181,7 +203,9 @@ def test_rows_and_claims_keep_the_ledgers_rules(monkeypatch, tmp_path):
         "w/o smoothing": [(result, labelled(test, -1))] * 2,
         "SD": [(result, labelled(test, -1))] * 2,
     }
-    context = reproduction.Context("set_prediction", "scenes", ["--record"], profile="cpu", seeds=(0, 1))
+    context = reproduction.Context(
+        "set_prediction", "scenes", ["--record"], profile="cpu", seeds=(0, 1)
+    )
     by_name = dict.fromkeys(runs, test)
 
     def measured(form: str, dataset: str = "scenes") -> list[ledger.Row]:
@@ -199,7 +223,9 @@ def test_rows_and_claims_keep_the_ledgers_rules(monkeypatch, tmp_path):
     found += reproduction.pending("set_prediction", rows.MISSING)
     ledger.record("set_prediction", found)
     assert len({row.key for row in found}) == len(found)
-    assert wanted("Table 1") | wanted("Table 2") | wanted("Table 4") | wanted("Table 5") <= cells(found)
+    assert wanted("Table 1") | wanted("Table 2") | wanted("Table 4") | wanted("Table 5") <= cells(
+        found
+    )
     claims = {row.row: row.verdict for row in found if row.table == "claim"}
     assert claims["guidance helps"] == "holds"
     assert claims["distillation helps"] == "fails"
@@ -209,7 +235,9 @@ def test_rows_and_claims_keep_the_ledgers_rules(monkeypatch, tmp_path):
     assert not {row.key for row in on_cpc} & {row.key for row in found}
     assert not {row.key for row in on_v2} & {row.key for row in found + on_cpc}
     assert wanted("Table 4, CPC") <= cells(on_cpc)
-    assert wanted("Table 1, v2") | wanted("Table 2", ", v2") | wanted("Table 5", ", v2") <= cells(on_v2)
+    assert wanted("Table 1, v2") | wanted("Table 2", ", v2") | wanted("Table 5", ", v2") <= cells(
+        on_v2
+    )
     # On the photographs of v2 they are the paper's own cells.
     real = cells(measured("gaicd_v2", "gaicd_v2"))
     assert wanted("Table 1, v2") | wanted("Table 2") | wanted("Table 4") | wanted("Table 5") <= real
@@ -218,11 +246,15 @@ def test_rows_and_claims_keep_the_ledgers_rules(monkeypatch, tmp_path):
 def test_every_printed_cell_waits_or_is_measured():
     tables = paper.read("set_prediction").tables
     assert [table.photos for table in tables.values()] == [200, 500, 500, 500, 500, 1000, 500, 500]
-    assert tables["Table 2"].value("Ours (ε = 0.90)", "K = 40") == tables["Table 5"].value("QG", "ε = 0.90, K = 40")
+    assert tables["Table 2"].value("Ours (ε = 0.90)", "K = 40") == tables["Table 5"].value(
+        "QG", "ε = 0.90, K = 40"
+    )
     assert tables["Figure 6"].value("μ = 0.5", "ε = 0.90, K = 40") == tables["Table 2"].value(
         "Ours (ε = 0.90)", "K = 40"
     )
-    assert tables["Table 4"].value("w/ SD", "K = 40") == tables["Table 5"].value("SD", "ε = 0.85, K = 40")
+    assert tables["Table 4"].value("w/ SD", "K = 40") == tables["Table 5"].value(
+        "SD", "ε = 0.85, K = 40"
+    )
     numbers = [entry["number"] for entry in paper.read("set_prediction").equations]
     assert numbers == [1, 2, 3, 4, 5, 6, 7]
 
@@ -241,7 +273,17 @@ def test_the_program_trains_and_records(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
     monkeypatch.setitem(recipe.PROFILES, "smoke", TINY)
     monkeypatch.setattr(rows, "SAMPLES", 20)
-    command = ["--profile", "smoke", "--init", "random", "--out", str(tmp_path), "--device", "cpu", "--record"]
+    command = [
+        "--profile",
+        "smoke",
+        "--init",
+        "random",
+        "--out",
+        str(tmp_path),
+        "--device",
+        "cpu",
+        "--record",
+    ]
     assert program.main([*command, "--variants", "QG", "w/o smoothing"]) == 0
     assert "recorded" in capsys.readouterr().out
     recorded = ledger.read("set_prediction")
@@ -249,19 +291,27 @@ def test_the_program_trains_and_records(tmp_path, monkeypatch, capsys):
     assert any("--variants" in row.command for row in recorded)
     assert any(row.row.startswith("content-blind") and row.ours is not None for row in recorded)
     assert program.main(["--dataset", "fcdb", "--out", str(tmp_path)]) == 2
-    assert json.loads(next(tmp_path.rglob("result.json")).read_text())["epoch_columns"][0].startswith("AP")
+    assert json.loads(next(tmp_path.rglob("result.json")).read_text())["epoch_columns"][
+        0
+    ].startswith("AP")
 
 
 def test_figures_on_what_is_annotated():
     test = photos()
     right, wrong = labelled(test), labelled(test, -1)
-    quality, validity = (torch.cat(part) for part in zip(*study.quality_and_validity(right, test), strict=True))
+    quality, validity = (
+        torch.cat(part) for part in zip(*study.quality_and_validity(right, test), strict=True)
+    )
     assert torch.corrcoef(torch.stack([quality, validity]))[0, 1] > 0.5
-    quality, validity = (torch.cat(part) for part in zip(*study.quality_and_validity(wrong, test), strict=True))
+    quality, validity = (
+        torch.cat(part) for part in zip(*study.quality_and_validity(wrong, test), strict=True)
+    )
     assert torch.corrcoef(torch.stack([quality, validity]))[0, 1] < -0.5
     assert study.off_grid(right).sum() == 0
     assert study.far_from_grid(right, test).sum() == 0
-    elsewhere = [Found(torch.tensor([[0.4, 0.4, 0.6, 0.6]]).repeat(3, 1), one.validity[:3]) for one in right]
+    elsewhere = [
+        Found(torch.tensor([[0.4, 0.4, 0.6, 0.6]]).repeat(3, 1), one.validity[:3]) for one in right
+    ]
     assert study.off_grid(elsewhere).tolist() == [1, 1, 1]
     assert study.far_from_grid(elsewhere, test).tolist() == [1, 1, 1]
     assert study.diversity([one.corners[:3] for one in elsewhere]).tolist() == [0, 0, 0]
@@ -278,9 +328,12 @@ def test_figures_on_what_is_annotated():
 
 def test_a_blind_set_reaches_what_it_can():
     near, far = torch.tensor([0.0, 0, 0.5, 0.5]), torch.tensor([0.5, 0.5, 1, 1])
-    crops = torch.stack([near, near + 0.005, near + 0.01, far, far - 0.005, torch.tensor([0.0, 0.5, 0.5, 1])])
+    crops = torch.stack(
+        [near, near + 0.005, near + 0.01, far, far - 0.005, torch.tensor([0.0, 0.5, 0.5, 1])]
+    )
     found = study.blind_set(crops, 3)
-    assert found.validity.tolist() == pytest.approx([3 / 6, 2 / 6, 1 / 6])  # the largest group first, none twice
+    # the largest group first, none twice
+    assert found.validity.tolist() == pytest.approx([3 / 6, 2 / 6, 1 / 6])
     assert {tuple(box.round(decimals=1).tolist()) for box in found.corners} == {
         (0.0, 0.0, 0.5, 0.5),
         (0.5, 0.5, 1.0, 1.0),
@@ -293,12 +346,21 @@ def test_rows_of_the_figures(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
     monkeypatch.setitem(recipe.PROFILES, "smoke", TINY)
     experiment(tmp_path).run("QG", 0, init="random")
-    monkeypatch.setattr(Experiment, "start", lambda self, name, seed: self.trained(name, seed))  # no ImageNet weights
-    assert figures.main(["--profile", "smoke", "--out", str(tmp_path), "--device", "cpu", "--record"]) == 0
+    # no ImageNet weights
+    monkeypatch.setattr(Experiment, "start", lambda self, name, seed: self.trained(name, seed))
+    assert (
+        figures.main(["--profile", "smoke", "--out", str(tmp_path), "--device", "cpu", "--record"])
+        == 0
+    )
     tables = {row.table for row in ledger.read("set_prediction")}
     assert tables == {"Figure 3", "Figure 4", "Figure 5", "Figure 7", "Section 5"}
     assert "Figure 4" in capsys.readouterr().out
-    assert figures.main(["--profile", "smoke", "--out", str(tmp_path), "--device", "cpu", "--variants", "SD"]) == 2
+    assert (
+        figures.main(
+            ["--profile", "smoke", "--out", str(tmp_path), "--device", "cpu", "--variants", "SD"]
+        )
+        == 2
+    )
 
 
 class FewPhotos:
@@ -318,7 +380,9 @@ def test_table_3_tests_on_flms_what_cpc_trained(tmp_path, monkeypatch):
     (table_3,) = [row for row in rows if row.table == "Table 3"]
     assert (table_3.row, table_3.column, table_3.images) == ("Ours", "IoU", 3)
     assert 0 < table_3.ours < 1
-    assert all("CPC" in row.row for row in rows if row.table in ("Figure 4", "Figure 5", "Section 5"))
+    assert all(
+        "CPC" in row.row for row in rows if row.table in ("Figure 4", "Figure 5", "Section 5")
+    )
 
 
 def test_the_share_of_matching_needs_a_gpu_or_says_so():

@@ -12,7 +12,9 @@ from cropnb.set_prediction.__main__ import ANCHORS
 from cropnb.set_prediction.data import CropPhotos
 from cropnb.set_prediction.fitting import predict
 
-MOVED = json.loads(croppers.shipped("set_prediction").with_name(ANCHORS).read_text(encoding="utf-8"))
+MOVED = json.loads(
+    croppers.shipped("set_prediction").with_name(ANCHORS).read_text(encoding="utf-8")
+)
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +25,12 @@ def model() -> SetPredictionCropper:
 
 
 def test_the_record_ends_where_the_weights_are(model):
-    assert torch.tensor(MOVED["starts"][-1]) == pytest.approx(to_corners(model.starts().sigmoid()).detach(), abs=2e-3)
-    photos = CropPhotos(datasets.load(MOVED["dataset"], MOVED["split"], form=MOVED["form"], size=MOVED["photo"] + 1))
+    assert torch.tensor(MOVED["starts"][-1]) == pytest.approx(
+        to_corners(model.starts().sigmoid()).detach(), abs=2e-3
+    )
+    photos = CropPhotos(
+        datasets.load(MOVED["dataset"], MOVED["split"], form=MOVED["form"], size=MOVED["photo"] + 1)
+    )
     with torch.inference_mode():
         seen = model(photos.photo(MOVED["photo"]))
     assert torch.tensor(MOVED["crops"][-1]) == pytest.approx(seen.corners[0], abs=0.01)

@@ -36,7 +36,8 @@ def test_plausible_wrong_maps_are_seen(wrong):
 def test_the_nearest_scored_crop_gives_its_score():
     near = torch.tensor([[0.0, 0, 100, 92], [0, 0, 100, 78], [0, 0, 40, 40]])
     found = estimate_quality(near, SCORED, SCORES)
-    assert found[:2].tolist() == pytest.approx([3.5, 2.3])  # IoU 0.92 with the first (0.87), 0.975 with the second
+    # IoU 0.92 with the first (0.87), 0.975 with the second
+    assert found[:2].tolist() == pytest.approx([3.5, 2.3])
     assert found[2].isnan()
     assert smooth_labels(near, SCORED, SCORES).tolist() == pytest.approx([0.5, 0.1, 0.0])
 
@@ -47,7 +48,9 @@ def test_eps_itself_is_near_enough():
     assert found[0] == 3.5
     assert found[1].isnan()
     # The wrong way round, near means far.
-    assert estimate_quality(torch.tensor([[0.0, 0, 0.4, 0.4]]), SCORED[:1] / 100, SCORES[:1]).isnan()
+    assert estimate_quality(
+        torch.tensor([[0.0, 0, 0.4, 0.4]]), SCORED[:1] / 100, SCORES[:1]
+    ).isnan()
 
 
 def test_batches_with_padding_are_the_same_as_photos_alone():

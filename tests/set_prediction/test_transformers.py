@@ -1,9 +1,17 @@
-"""Encoder, decoder, heads, matching costs and losses against Hugging Face Transformers' Conditional DETR."""
+"""Encoder, decoder, heads, matching costs and losses against Hugging Face Transformers' Conditional
+DETR.
+"""
 
 import pytest
 import torch
 
-from cropnb.set_prediction import Labels, SetPredictionCropper, hungarian_match, matching_costs, set_loss
+from cropnb.set_prediction import (
+    Labels,
+    SetPredictionCropper,
+    hungarian_match,
+    matching_costs,
+    set_loss,
+)
 from cropnb.set_prediction.convert import from_transformers
 from cropnb.set_prediction.matching import LAMBDA_FOCAL, LAMBDA_IOU, focal_loss
 from cropnb.set_prediction.model import Predictions
@@ -44,7 +52,9 @@ def their_model(decoder_layers: int = 3):
 
 @pytest.fixture(scope="module")
 def pair():
-    """Theirs, and ours with its weights. Random weights throughout: a bias of zero would hide a mistake."""
+    """Theirs, and ours with its weights. Random weights throughout: a bias of zero would hide a
+    mistake.
+    """
     theirs = their_model()
     draw = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -93,7 +103,11 @@ def test_the_encoder_alone_is_the_same(pair, maps):
     theirs, ours = pair
     features, mask = maps
     tokens, places = ours.reduce(features).flatten(2).transpose(1, 2), cell_embedding(mask, 32)
-    wanted = theirs.model.position_embedding(features.shape, "cpu", torch.float32, mask).flatten(2).transpose(1, 2)
+    wanted = (
+        theirs.model.position_embedding(features.shape, "cpu", torch.float32, mask)
+        .flatten(2)
+        .transpose(1, 2)
+    )
     assert (places - wanted)[mask.flatten(1)].abs().max() < 1e-5
     theirs_out = theirs.model.encoder(tokens, mask.flatten(1), wanted).last_hidden_state
     for layer in ours.encoder:
@@ -129,7 +143,8 @@ def test_padding_changes_nothing(pair, maps):
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda model: setattr(model.decoder[0].look, "query_anchor", None),  # the first layer without its anchors
+        # the first layer without its anchors
+        lambda model: setattr(model.decoder[0].look, "query_anchor", None),
         lambda model: setattr(model, "scale", torch.nn.Identity()),
         lambda model: setattr(model, "encoder", model.encoder[:1]),
         lambda model: setattr(model, "norm", torch.nn.Identity()),
@@ -148,14 +163,22 @@ def case(seed: int = 0, photos: int = 3, anchors: int = 12):
     draw = torch.Generator().manual_seed(seed)
 
     def boxes(*shape):
-        return torch.cat([torch.rand(*shape, 2, generator=draw), 0.1 + 0.8 * torch.rand(*shape, 2, generator=draw)], -1)
+        return torch.cat(
+            [
+                torch.rand(*shape, 2, generator=draw),
+                0.1 + 0.8 * torch.rand(*shape, 2, generator=draw),
+            ],
+            -1,
+        )
 
     crops = [boxes(count) for count in (4, 0, 7)[:photos]]
     return torch.randn(photos, anchors, generator=draw), boxes(photos, anchors), crops
 
 
 def their_targets(crops):
-    return [{"class_labels": torch.zeros(len(part), dtype=torch.long), "boxes": part} for part in crops]
+    return [
+        {"class_labels": torch.zeros(len(part), dtype=torch.long), "boxes": part} for part in crops
+    ]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -178,27 +201,41 @@ def test_costs_are_the_same(monkeypatch):
     from transformers.loss import loss_deformable_detr as theirs
 
     seen = []
-    monkeypatch.setattr(theirs, "linear_sum_assignment", lambda cost: (seen.append(cost), ([], []))[1])
+    monkeypatch.setattr(
+        theirs, "linear_sum_assignment", lambda cost: (seen.append(cost), ([], []))[1]
+    )
     logits, boxes, crops = case(3)
     outputs = {"logits": logits[..., None], "pred_boxes": boxes}
     theirs.DeformableDetrHungarianMatcher(2, 5, 2)(outputs, their_targets(crops))
     for photo, wanted in enumerate(seen):
         ours = matching_costs(logits[photo], boxes[photo], crops[photo])
-        # Weights of 2, 5, 2 are five times ours, and 1 − generalised IoU is a constant above their − generalised IoU.
+        # Weights of 2, 5, 2 are five times ours, and 1 − generalised IoU is a constant above their
+        # − generalised IoU.
         torch.testing.assert_close(5 * ours - 2, torch.as_tensor(wanted), atol=1e-5, rtol=0)
 
 
 def test_losses_are_the_same_at_every_layer():
-    from transformers.loss.loss_deformable_detr import DeformableDetrHungarianMatcher, DeformableDetrImageLoss
+    from transformers.loss.loss_deformable_detr import (
+        DeformableDetrHungarianMatcher,
+        DeformableDetrImageLoss,
+    )
 
     layers = [case(seed) for seed in (0, 1, 2)]
     crops = layers[0][2]
-    predictions = Predictions(torch.stack([one[0] for one in layers]), torch.stack([one[1] for one in layers]))
+    predictions = Predictions(
+        torch.stack([one[0] for one in layers]), torch.stack([one[1] for one in layers])
+    )
     outputs = [{"logits": one[0][..., None], "pred_boxes": one[1]} for one in layers]
-    criterion = DeformableDetrImageLoss(DeformableDetrHungarianMatcher(2, 5, 2), 1, 0.25, ["labels", "boxes"])
+    criterion = DeformableDetrImageLoss(
+        DeformableDetrHungarianMatcher(2, 5, 2), 1, 0.25, ["labels", "boxes"]
+    )
     wanted = criterion({**outputs[-1], "auxiliary_outputs": outputs[:-1]}, their_targets(crops))
     found = set_loss(predictions, Labels(crops))
-    for ours, name in (("regression", "loss_bbox"), ("overlap", "loss_giou"), ("validity", "loss_ce")):
+    for ours, name in (
+        ("regression", "loss_bbox"),
+        ("overlap", "loss_giou"),
+        ("validity", "loss_ce"),
+    ):
         total = sum(wanted[name + end] for end in ("", "_0", "_1"))
         assert found[ours].item() == pytest.approx(float(total), abs=1e-5)
     whole = found["regression"] + LAMBDA_IOU * found["overlap"] + LAMBDA_FOCAL * found["validity"]

@@ -13,7 +13,13 @@ from cropnb.vrn import study
 
 
 def test_shared_scores_marks_every_view_of_a_tie():
-    assert study.shared_scores(torch.tensor([3.0, 2.0, 3.0, 1.0, 3.0])).tolist() == [True, False, True, False, True]
+    assert study.shared_scores(torch.tensor([3.0, 2.0, 3.0, 1.0, 3.0])).tolist() == [
+        True,
+        False,
+        True,
+        False,
+        True,
+    ]
 
 
 def test_variance_between_is_all_or_nothing_at_the_ends():
@@ -26,7 +32,8 @@ def test_variance_between_is_all_or_nothing_at_the_ends():
 def test_variance_between_counts_views_and_not_photos():
     photos = [torch.tensor([1.0]), torch.tensor([3.0, 3.0, 3.0])]
     assert study.variance_between(photos) == pytest.approx(1.0)
-    mixed = [torch.tensor([0.0, 2.0]), torch.tensor([2.0, 2.0, 2.0, 2.0])]  # all: variance 5/9; means 1, 2: 2/9
+    # all: variance 5/9; means 1, 2: 2/9
+    mixed = [torch.tensor([0.0, 2.0]), torch.tensor([2.0, 2.0, 2.0, 2.0])]
     assert study.variance_between(mixed) == pytest.approx(0.4)
 
 
@@ -75,7 +82,9 @@ def test_a_trial_trains_the_head_and_measures_it():
     photos = ScoredViews(load("scenes", "train", form="gaicd", size=2), progress=False)
     held_out = ScoredViews(load("scenes", "val", form="gaicd", size=2), progress=False)
     features = study.freeze(study.recipe.build(weights=None)(), photos, held_out, progress=False)
-    norms, srcc = study.run_trial(study.Trial("FS + RGL", 1e-3, 1.0), photos, held_out, 1, features, weights=None)
+    norms, srcc = study.run_trial(
+        study.Trial("FS + RGL", 1e-3, 1.0), photos, held_out, 1, features, weights=None
+    )
     assert norms.shape == (2,)
     assert (norms > 1).any()
     assert srcc.shape == (2,)
@@ -84,17 +93,25 @@ def test_a_trial_trains_the_head_and_measures_it():
 
 def test_annotation_rows_keep_the_ledgers_rules():
     photos = [torch.tensor([1.0, 2.0, 2.0, 4.0]), torch.linspace(2, 5, 80)]
-    rows = study.annotation_rows("scenes", photos, {"paper": "vrn", "command": "python -m cropnb.vrn.study"})
+    rows = study.annotation_rows(
+        "scenes", photos, {"paper": "vrn", "command": "python -m cropnb.vrn.study"}
+    )
     for row in rows:
         row.check()
     assert len({row.key for row in rows}) == len(rows)
     twins = next(row for row in rows if row.row.startswith("views that share"))
-    assert twins.ours == pytest.approx(25.0)  # half of the first photo's views, none of the second's
+    # half of the first photo's views, none of the second's
+    assert twins.ours == pytest.approx(25.0)
     smallest = next(r for r in rows if r.row == "raw scores" and r.column == "β, smallest")
-    assert smallest.ours < next(r for r in rows if r.row == "raw scores" and r.column == "β, largest").ours
+    assert (
+        smallest.ours
+        < next(r for r in rows if r.row == "raw scores" and r.column == "β, largest").ours
+    )
 
 
 def test_recorded_rows_are_rounded_to_four_digits():
-    row = study._row({"paper": "vrn", "dataset": "scenes", "split": "val"}, "study", "a", "b", 12345.678)
+    row = study._row(
+        {"paper": "vrn", "dataset": "scenes", "split": "val"}, "study", "a", "b", 12345.678
+    )
     assert isinstance(row, ledger.Row)
     assert row.ours == 12350

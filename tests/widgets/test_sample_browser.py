@@ -42,7 +42,9 @@ def test_values_of_candidates_and_of_true_boxes(parts: list[datasets.CropDataset
     assert browser.values()["share"] == pytest.approx(area.item() / (width * height))
     browser.index = 1
     sides = drawn.boxes[:, 2:] - drawn.boxes[:, :2]
-    assert browser.values()["share"] == pytest.approx((sides.prod(1) / (drawn.width * drawn.height)).mean().item())
+    assert browser.values()["share"] == pytest.approx(
+        (sides.prod(1) / (drawn.width * drawn.height)).mean().item()
+    )
     assert "score" not in browser.values()
     assert "10 boxes" in repr(browser)
     with pytest.raises(CropnbError, match="no sample 3 among 3"):
@@ -67,7 +69,10 @@ def test_leafing_in_the_page(browser_of_samples: SampleBrowser, show: Any) -> No
         for name, value in expected.items():
             shown = float(page.locator(f"output[data-name={name}]").get_attribute("data-value"))
             assert shown == pytest.approx(value, abs=2e-3)
-        assert browser_of_samples.samples[browser_of_samples.index]["name"] in page.locator(".cropnb-hint").inner_text()
+        assert (
+            browser_of_samples.samples[browser_of_samples.index]["name"]
+            in page.locator(".cropnb-hint").inner_text()
+        )
 
     agrees()
     count = "document.querySelectorAll('.cropnb-picture svg > g rect[stroke=white]').length"
@@ -90,7 +95,9 @@ def test_leafing_in_the_page(browser_of_samples: SampleBrowser, show: Any) -> No
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "dark"), [(390, False), (820, True)])
-def test_it_fits_a_phone_and_a_dark_page(browser_of_samples: SampleBrowser, show: Any, width: int, dark: bool) -> None:
+def test_it_fits_a_phone_and_a_dark_page(
+    browser_of_samples: SampleBrowser, show: Any, width: int, dark: bool
+) -> None:
     page = show(browser_of_samples, width=width, dark=dark)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     unnamed = """nodes => nodes.filter((node) => !node.getAttribute("aria-label") && !(node.labels ?? []).length

@@ -1,4 +1,6 @@
-"""The step player: what it accepts, its formulas against Python's, and how it is used in a page without a kernel."""
+"""The step player: what it accepts, its formulas against Python's, and how it is used in a page
+without a kernel.
+"""
 
 import base64
 import io
@@ -34,31 +36,45 @@ RULES = {"divisions": 30, "least": 3, "limit": 12, "match": "mean"}
 def an_episode(taken: list[str], seed: int = 0) -> SimpleNamespace:
     """What an agent that chose these actions would have recorded."""
     generator = np.random.default_rng(seed)
-    played = play_out([ACTIONS[name] for name in taken], list(MOVES.values()), TRUTHS, (WIDTH, HEIGHT), **RULES)
+    played = play_out(
+        [ACTIONS[name] for name in taken], list(MOVES.values()), TRUTHS, (WIDTH, HEIGHT), **RULES
+    )
     chances = generator.dirichlet(np.ones(len(MOVES)), len(played["actions"]))
-    return SimpleNamespace(**played, probabilities=chances, values=generator.normal(1, 1, len(played["actions"])))
+    return SimpleNamespace(
+        **played, probabilities=chances, values=generator.normal(1, 1, len(played["actions"]))
+    )
 
 
 @pytest.fixture
 def player(photo: Image.Image) -> StepPlayer:
     episodes = {
         "early": an_episode(["top edge in", "left edge in", "left edge out", "bottom edge in"]),
-        "late": an_episode(["left edge in", "left edge in", "left edge in", "top edge in", "stop"], seed=1),
+        "late": an_episode(
+            ["left edge in", "left edge in", "left edge in", "top edge in", "stop"], seed=1
+        ),
     }
     return StepPlayer(photo, TRUTHS, MOVES, episodes, **RULES, alt="A plain of colours")
 
 
 def in_page(node: str, folder: Path, calls: list[tuple[str, list[Any]]]) -> list[Any]:
-    """What the functions of episodes.js answer; it stands behind geometry.js, as in the figure's program."""
+    """What the functions of episodes.js answer; it stands behind geometry.js, as in the figure's
+    program.
+    """
     module = folder / "joined.mjs"
-    module.write_text("\n".join((FOLDER / name).read_text("utf-8") for name in ("geometry.js", "episodes.js")), "utf-8")
+    module.write_text(
+        "\n".join((FOLDER / name).read_text("utf-8") for name in ("geometry.js", "episodes.js")),
+        "utf-8",
+    )
     program = (
         f"import * as joined from {json.dumps(module.as_uri())};"
         "let text = ''; for await (const part of process.stdin) text += part;"
-        "console.log(JSON.stringify(JSON.parse(text).map(([name, values]) => joined[name](...values))));"
+        "console.log(JSON.stringify(JSON.parse(text).map(([name, values]) => "
+        "joined[name](...values))));"
     )
     command = [node, "--input-type=module", "-e", program]
-    done = subprocess.run(command, input=json.dumps(calls), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, input=json.dumps(calls), capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -68,8 +84,14 @@ def test_the_page_plays_as_python_does(node: str, tmp_path: Path, match: str) ->
     generator, table = np.random.default_rng(2), list(MOVES.values())
     rules = {**RULES, "match": match, "limit": 90}
     # Mostly inwards, so that some run into the smallest size and some into the border of the photo.
-    taken = [generator.choice(len(MOVES), 60, p=[0.01, *[0.2, 0.0475] * 4]).tolist() for _ in range(40)]
-    page = in_page(node, tmp_path, [("playOut", [t, table, TRUTHS.tolist(), WIDTH, HEIGHT, rules]) for t in taken])
+    taken = [
+        generator.choice(len(MOVES), 60, p=[0.01, *[0.2, 0.0475] * 4]).tolist() for _ in range(40)
+    ]
+    page = in_page(
+        node,
+        tmp_path,
+        [("playOut", [t, table, TRUTHS.tolist(), WIDTH, HEIGHT, rules]) for t in taken],
+    )
     blocked = 0
     for found, actions in zip(page, taken, strict=True):
         expected = play_out(actions, table, TRUTHS, (WIDTH, HEIGHT), **rules)
@@ -87,7 +109,9 @@ def test_equation_1_by_hand(node: str, tmp_path: Path) -> None:
     calls = [("signReward", pair) for pair in ([0.5, 0.6], [0.6, 0.5], [0.5, 0.5])]
     assert in_page(node, tmp_path, calls) == [0.6, -0.5, 0]
     half = [0, 0, 1, 0.5]  # one true box is the upper half of the photo, the other the whole
-    overlaps = in_page(node, tmp_path, [("overlapWith", [half, [half, [0, 0, 1, 1]], m]) for m in ("mean", "best")])
+    overlaps = in_page(
+        node, tmp_path, [("overlapWith", [half, [half, [0, 0, 1, 1]], m]) for m in ("mean", "best")]
+    )
     assert overlaps == [0.75, 1]
     (total,) = in_page(node, tmp_path, [("discountedReturn", [[1, 2, 4], 0.5])])
     assert total == 1 + 1 + 1
@@ -100,7 +124,9 @@ def test_the_limit_and_stop_end_an_episode() -> None:
     assert len(stopped["actions"]) == 4
     assert stopped["boxes"][-1] == stopped["boxes"][-2] == [48, 0, 480, 320]
     assert stopped["rewards"][-1] == 0
-    assert stopped["ious"][1] == pytest.approx(float(boxes.iou(torch.tensor([16.0, 0, 480, 320]), TRUTHS).mean()))
+    assert stopped["ious"][1] == pytest.approx(
+        float(boxes.iou(torch.tensor([16.0, 0, 480, 320]), TRUTHS).mean())
+    )
     limited = play_out([ACTIONS["top edge in"]] * 20, table, TRUTHS, (WIDTH, HEIGHT), **RULES)
     assert len(limited["actions"]) == RULES["limit"]
 
@@ -110,7 +136,12 @@ def test_the_limit_and_stop_end_an_episode() -> None:
 def test_the_reader_plays_by_the_rules_of_the_environment(name: str, match: str) -> None:
     actions = rules.ACTIONS[name]
     taken = torch.randint(actions.stop, (60,), generator=torch.Generator().manual_seed(3))
-    settings = {"divisions": actions.divisions, "least": actions.least, "limit": len(taken), "match": match}
+    settings = {
+        "divisions": actions.divisions,
+        "least": actions.least,
+        "limit": len(taken),
+        "match": match,
+    }
     played = play_out(taken.tolist(), actions.moves, TRUTHS, (WIDTH, HEIGHT), **settings)
     cells, sizes = rules.whole_photo(1, actions), torch.tensor([[WIDTH, HEIGHT]])
     valid = torch.ones(1, len(TRUTHS), dtype=torch.bool)
@@ -120,7 +151,9 @@ def test_the_reader_plays_by_the_rules_of_the_environment(name: str, match: str)
         box = rules.to_pixels(cells, sizes, actions)
         after = rules.overlap(box, TRUTHS[None], valid, match)
         assert played["boxes"][step + 1] == pytest.approx(box[0].tolist())
-        assert played["rewards"][step] == pytest.approx(float(rules.iou_sign(before, after)), abs=1e-9)
+        assert played["rewards"][step] == pytest.approx(
+            float(rules.iou_sign(before, after)), abs=1e-9
+        )
         before = after
     assert min(played["rewards"]) < 0 < max(played["rewards"])
 
@@ -137,7 +170,11 @@ def test_python_says_what_the_figure_shows(player: StepPlayer) -> None:
     player.step = 99
     assert "value" not in player.values()
     player.shown, player.taken = "you", [ACTIONS["left edge in"]]
-    assert player.values()["reward"] == pytest.approx(player.values()["iou"]) == player.values()["return"]
+    assert (
+        player.values()["reward"]
+        == pytest.approx(player.values()["iou"])
+        == player.values()["return"]
+    )
     assert "late: 5 steps to IoU" in repr(player)
 
 
@@ -167,7 +204,9 @@ def test_an_episode_that_does_not_fit_is_refused(photo: Image.Image, spoil: dict
     episode = an_episode(["top edge in", "left edge in", "left edge out", "bottom edge in"])
     StepPlayer(photo, TRUTHS, MOVES, {"good": episode}, **RULES)
     with pytest.raises(BoxError):
-        StepPlayer(photo, TRUTHS, MOVES, {"bad": SimpleNamespace(**{**vars(episode), **spoil})}, **RULES)
+        StepPlayer(
+            photo, TRUTHS, MOVES, {"bad": SimpleNamespace(**{**vars(episode), **spoil})}, **RULES
+        )
 
 
 @pytest.mark.parametrize(
@@ -194,13 +233,19 @@ def test_settings_without_sense_are_refused(photo: Image.Image, settings: dict[s
 
 
 def shown(page: Any) -> dict[str, float]:
-    """What the figure prints, at full precision, after checking that the text is that number rounded."""
+    """What the figure prints, at full precision, after checking that the text is that number
+    rounded.
+    """
     cells = page.locator("output[data-name]").evaluate_all(
         "cells => cells.map((cell) => [cell.dataset.name, cell.dataset.value, cell.textContent])"
     )
     numbers = {name: float(value) for name, value, _ in cells if value}
     for name, value, text in cells:
-        assert text == "–" if not value else text.replace("−", "-") == f"{numbers[name]:.3f}".replace("-0.000", "0.000")
+        assert (
+            text == "–"
+            if not value
+            else text.replace("−", "-") == f"{numbers[name]:.3f}".replace("-0.000", "0.000")
+        )
     return numbers
 
 
@@ -273,14 +318,32 @@ def test_the_reader_is_the_agent(player: StepPlayer, show: Any, touch: bool) -> 
     press(page.locator("[data-name=undo]"))
     assert len(page.evaluate("model.get('taken')")) == 3
     if not touch:
-        for combination in ("ArrowLeft", "ArrowUp", "Shift+ArrowUp", "ArrowRight", "Shift+ArrowRight"):
+        for combination in (
+            "ArrowLeft",
+            "ArrowUp",
+            "Shift+ArrowUp",
+            "ArrowRight",
+            "Shift+ArrowRight",
+        ):
             page.keyboard.press(combination)  # undo has the focus: not the pad, so nothing may move
         assert len(page.evaluate("model.get('taken')")) == 3
         page.get_by_role("button", name="stop").focus()
-        for combination in ("ArrowLeft", "ArrowUp", "Shift+ArrowUp", "ArrowRight", "Shift+ArrowRight"):
+        for combination in (
+            "ArrowLeft",
+            "ArrowUp",
+            "Shift+ArrowUp",
+            "ArrowRight",
+            "Shift+ArrowRight",
+        ):
             page.keyboard.press(combination)
         names = [list(MOVES)[action] for action in page.evaluate("model.get('taken')")[3:]]
-        expected = ["left edge in", "top edge in", "top edge out", "right edge in", "right edge out"]
+        expected = [
+            "left edge in",
+            "top edge in",
+            "top edge out",
+            "right edge in",
+            "right edge out",
+        ]
         assert names == expected
         assert page.evaluate("scrollY") == 0
         assert_as_in_python(page, player)

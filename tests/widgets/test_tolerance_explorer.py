@@ -1,4 +1,6 @@
-"""The panels of ACC 1/N: the page's ranking equals Python's, and both follow ε, N and the reading of ties."""
+"""The panels of ACC 1/N: the page's ranking equals Python's, and both follow ε, N and the reading
+of ties.
+"""
 
 import base64
 import io
@@ -28,12 +30,21 @@ def some_curve(name: str, kind: str, photos: int, seed: int, acc: int | None) ->
     if kind == "chance":
         counts = counts / 3
     rows = dict(zip(("first", "any", "worst"), counts.round(1).tolist(), strict=True))
-    marks = None if acc is None else np.sort(generator.integers(0, photos + 1, (acc, 6)), axis=1).tolist()
+    marks = (
+        None
+        if acc is None
+        else np.sort(generator.integers(0, photos + 1, (acc, 6)), axis=1).tolist()
+    )
     return {"name": name, "kind": kind, **rows, "acc": marks, "note": f"about {name}"}
 
 
 def some_panels() -> dict[str, dict[str, Any]]:
-    kinds = {"right": ("oracle", 1), "blind set": ("blind", 4), "dice": ("chance", 1), "net": ("method", None)}
+    kinds = {
+        "right": ("oracle", 1),
+        "blind set": ("blind", 4),
+        "dice": ("chance", 1),
+        "net": ("method", None),
+    }
     return {
         title: {
             "photos": photos,
@@ -57,17 +68,23 @@ def in_page(node: str, folder: Path, calls: list[tuple[str, list[Any]]]) -> list
     module.write_text((FOLDER / "ranking_at.js").read_text("utf-8"), "utf-8")
     program = (
         f"import * as all from {json.dumps(module.as_uri())};"
-        "const formulas = { ...all, rankingAt: (panel, ...rest) => all.rankingAt(all.unpackPanel(panel), ...rest) };"
+        "const formulas = { ...all, rankingAt: (panel, ...rest) => "
+        "all.rankingAt(all.unpackPanel(panel), ...rest) };"
         "let text = ''; for await (const part of process.stdin) text += part;"
-        "console.log(JSON.stringify(JSON.parse(text).map(([name, values]) => formulas[name](...values))));"
+        "console.log(JSON.stringify(JSON.parse(text).map(([name, values]) => "
+        "formulas[name](...values))));"
     )
     command = [node, "--input-type=module", "-e", program]
-    done = subprocess.run(command, input=json.dumps(calls), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, input=json.dumps(calls), capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def test_the_page_ranks_as_python_does(node: str, tmp_path: Path, explorer: ToleranceExplorer) -> None:
+def test_the_page_ranks_as_python_does(
+    node: str, tmp_path: Path, explorer: ToleranceExplorer
+) -> None:
     calls, expected = [], []
     for at, eps in enumerate(EPSILONS):
         for n in range(1, 7):
@@ -81,13 +98,17 @@ def test_the_page_ranks_as_python_does(node: str, tmp_path: Path, explorer: Tole
         for mine, own in zip(page, rows, strict=True):
             assert mine["kind"] == own["kind"]
             for key in ("value", "interval", "acc"):
-                assert mine[key] == (None if own[key] is None else pytest.approx(own[key], abs=1e-9)), key
+                assert mine[key] == (
+                    None if own[key] is None else pytest.approx(own[key], abs=1e-9)
+                ), key
 
 
 @pytest.mark.parametrize("photos", [1, 40, 200])
 def test_the_interval_is_wilsons(node: str, tmp_path: Path, photos: int) -> None:
     hits = sorted({0, 1, photos // 3, photos - 1, photos})
-    for count, ends in zip(hits, in_page(node, tmp_path, [("wilson", [k, photos]) for k in hits]), strict=True):
+    for count, ends in zip(
+        hits, in_page(node, tmp_path, [("wilson", [k, photos]) for k in hits]), strict=True
+    ):
         found = binomtest(count, photos).proportion_ci(method="wilson")
         assert ends == pytest.approx([100 * found.low, 100 * found.high], abs=1e-6)
         assert tolerance_explorer.wilson(count, photos) == pytest.approx(ends, abs=1e-6)
@@ -108,7 +129,10 @@ def test_a_row_by_hand(explorer: ToleranceExplorer) -> None:
 def test_packed_tables_come_back(node: str, tmp_path: Path, explorer: ToleranceExplorer) -> None:
     (page,) = in_page(node, tmp_path, [("unpackPanel", [explorer.panels[1]])])
     for own, packed, unpacked in zip(
-        some_panels()[TITLES[1]]["curves"], explorer.panels[1]["curves"], page["curves"], strict=True
+        some_panels()[TITLES[1]]["curves"],
+        explorer.panels[1]["curves"],
+        page["curves"],
+        strict=True,
     ):
         for key in (*tolerance_explorer.AMONG, "acc"):
             assert unpacked[key] == own[key]
@@ -166,7 +190,8 @@ def assert_as_in_python(page: Any, figure: ToleranceExplorer) -> list[list[str]]
     for index in range(boards.count()):
         items = boards.nth(index).locator("li")
         found = items.evaluate_all(
-            "items => items.map((item) => [item.dataset.name, item.dataset.value, item.innerText, item.dataset.acc])"
+            "items => items.map((item) => [item.dataset.name, item.dataset.value, item.innerText, "
+            "item.dataset.acc])"
         )
         rows = figure.ranking(index)
         assert [one[0] for one in found] == [row["name"] for row in rows]
@@ -181,21 +206,27 @@ def assert_as_in_python(page: Any, figure: ToleranceExplorer) -> list[list[str]]
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "dark"), [(820, False), (390, False), (320, True), (820, True)])
-def test_nothing_overflows_and_all_is_named(explorer: ToleranceExplorer, show: Any, width: int, dark: bool) -> None:
+def test_nothing_overflows_and_all_is_named(
+    explorer: ToleranceExplorer, show: Any, width: int, dark: bool
+) -> None:
     page = show(explorer, width=width, dark=dark)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert not re.search(r"NaN|undefined|null|Infinity", page.locator(".cropnb").inner_text())
     unnamed = """nodes => nodes.filter((node) => !node.getAttribute("aria-label") && !(node.labels ?? []).length
         && !node.textContent.trim()).length"""
     assert page.locator("input, select, button, ol").evaluate_all(unnamed) == 0
-    sections = [page.locator(".cropnb-boards section").nth(index).bounding_box() for index in range(2)]
+    sections = [
+        page.locator(".cropnb-boards section").nth(index).bounding_box() for index in range(2)
+    ]
     beside = sections[0]["y"] == sections[1]["y"]
     assert beside == (width > 600)
     assert_as_in_python(page, explorer)
 
 
 @pytest.mark.browser
-def test_it_is_moved_by_keyboard_and_the_rows_change_places(explorer: ToleranceExplorer, show: Any) -> None:
+def test_it_is_moved_by_keyboard_and_the_rows_change_places(
+    explorer: ToleranceExplorer, show: Any
+) -> None:
     page = show(explorer)
     before = assert_as_in_python(page, explorer)
     assert "paper" in before[0]
@@ -205,7 +236,9 @@ def test_it_is_moved_by_keyboard_and_the_rows_change_places(explorer: ToleranceE
     assert "paper" not in assert_as_in_python(page, explorer)[0]
     page.locator("input[data-name=at]").focus()
     page.keyboard.press("End")
-    assert page.locator("input[data-name=at]").get_attribute("aria-valuetext") == "1.00, the very crop"
+    assert (
+        page.locator("input[data-name=at]").get_attribute("aria-valuetext") == "1.00, the very crop"
+    )
     strict = assert_as_in_python(page, explorer)
     page.keyboard.press("Home")
     assert assert_as_in_python(page, explorer) != strict

@@ -1,8 +1,10 @@
-"""Unpack zip and tar archives from strangers: in little memory, and never outside of the folder that is meant.
+"""Unpack zip and tar archives from strangers: in little memory, and never outside of the folder
+that is meant.
 
-An archive is refused as a whole when one of its entries has an absolute path or climbs out with `..`, is a link or a
-device, or when it would unpack to far more than photos can be compressed. What was unpacked before such an entry came
-up is left to the caller, who unpacks into a folder of its own and removes it.
+An archive is refused as a whole when one of its entries has an absolute path or climbs out with
+`..`, is a link or a device, or when it would unpack to far more than photos can be compressed. What
+was unpacked before such an entry came up is left to the caller, who unpacks into a folder of its
+own and removes it.
 """
 
 import lzma
@@ -24,7 +26,15 @@ ALWAYS_FINE = 64 << 20  # bytes: a small archive of text may be packed tighter
 MOST_ENTRIES = 200_000
 ZIP, PACKED = b"PK", (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")  # how archives begin
 IGNORED = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
-BROKEN = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError)
+BROKEN = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    NotImplementedError,
+    RuntimeError,
+)
 
 
 @dataclass(frozen=True)
@@ -38,17 +48,21 @@ class _Entry:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file begins as a zip or a tar archive does, packed or not; it may be cut short further on."""
+    """Whether a file begins as a zip or a tar archive does, packed or not; it may be cut short
+    further on.
+    """
     with path.open("rb") as stream:
         start = stream.read(262)
     return start.startswith((ZIP, *PACKED)) or start[257:] == b"ustar"
 
 
 def unpack(archive: Path, folder: Path, progress: bool = True) -> int:
-    """Unpack an archive below a folder, and return how many files there were. Files are never overwritten.
+    """Unpack an archive below a folder, and return how many files there were. Files are never
+    overwritten.
 
     Raises:
-        ArchiveError: when it is cut short, damaged, or would do what the module refuses, naming the entry.
+        ArchiveError: when it is cut short, damaged, or would do what the module refuses, naming the
+            entry.
         StorageError: when it can't be written.
     """
     try:
@@ -60,7 +74,9 @@ def unpack(archive: Path, folder: Path, progress: bool = True) -> int:
             with storage.bytes_bar(None, f"unpacking {archive.name}", progress) as bar:
                 return _write(read(archive, folder, limit), archive, folder, limit, bar.update)
     except BROKEN as error:
-        raise ArchiveError(f"{archive} is cut short or damaged ({error}); remove it and fetch it again") from error
+        raise ArchiveError(
+            f"{archive} is cut short or damaged ({error}); remove it and fetch it again"
+        ) from error
 
 
 def _zip_entries(archive: Path, folder: Path, limit: int) -> Iterator[_Entry]:
@@ -74,21 +90,34 @@ def _zip_entries(archive: Path, folder: Path, limit: int) -> Iterator[_Entry]:
             kind = "folder" if info.is_dir() else "file"
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
                 kind = "link" if stat.S_ISLNK(mode) else "device"
-            yield _Entry(info.orig_filename, info.file_size, kind, lambda info=info: opened.open(info))
+            yield _Entry(
+                info.orig_filename, info.file_size, kind, lambda info=info: opened.open(info)
+            )
 
 
 def _tar_entries(archive: Path, folder: Path, limit: int) -> Iterator[_Entry]:
     _check_tar_end(archive)
-    with tarfile.open(archive, "r|*") as opened:  # a stream: nothing is kept of the entries that went by
+    # a stream: nothing is kept of the entries that went by
+    with tarfile.open(archive, "r|*") as opened:
         for info in opened:
             opened.members = []
-            kind = "file" if info.isreg() else "folder" if info.isdir() else "link" if info.issym() else "device"
+            kind = (
+                "file"
+                if info.isreg()
+                else "folder"
+                if info.isdir()
+                else "link"
+                if info.issym()
+                else "device"
+            )
             kind = "link" if info.islnk() else kind
             yield _Entry(info.name, info.size, kind, lambda info=info: opened.extractfile(info))
 
 
 def _check_tar_end(archive: Path) -> None:
-    """A plain tar that was cut between two entries looks whole to `tarfile`; only its last block tells."""
+    """A plain tar that was cut between two entries looks whole to `tarfile`; only its last block
+    tells.
+    """
     with archive.open("rb") as stream:
         if stream.read(262)[257:] != b"ustar":
             return  # packed: the packing has an end of its own
@@ -100,17 +129,26 @@ def _check_tar_end(archive: Path) -> None:
 def _check_total(archive: Path, total: int, limit: int) -> None:
     if total > limit:
         raise ArchiveError(
-            f"{archive} would unpack to {storage.megabytes(total)} or more, {LARGEST_RATIO} times its size: "
+            f"{archive} would unpack to {storage.megabytes(total)} or more, {LARGEST_RATIO} times "
+            "its size: "
             "no archive of photos does; remove it and fetch it again"
         )
 
 
-def _write(entries: Iterator[_Entry], archive: Path, folder: Path, limit: int, advance: Callable[[int], object]) -> int:
+def _write(
+    entries: Iterator[_Entry],
+    archive: Path,
+    folder: Path,
+    limit: int,
+    advance: Callable[[int], object],
+) -> int:
     files = total = 0
     for number, entry in enumerate(entries, start=1):
         path = _inside(archive, entry)
         if number > MOST_ENTRIES:
-            raise ArchiveError(f"{archive} has more than {MOST_ENTRIES:,} entries; no dataset here has")
+            raise ArchiveError(
+                f"{archive} has more than {MOST_ENTRIES:,} entries; no dataset here has"
+            )
         if path is None or entry.kind == "folder":
             continue
         total += entry.size
@@ -134,11 +172,15 @@ def _new_file(archive: Path, entry: _Entry, target: Path) -> IO[bytes]:
         target.parent.mkdir(parents=True, exist_ok=True)
         return target.open("xb")
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        raise ArchiveError(f"{archive}: two entries want the path {entry.path!r}; nothing of it is used") from error
+        raise ArchiveError(
+            f"{archive}: two entries want the path {entry.path!r}; nothing of it is used"
+        ) from error
 
 
 def _inside(archive: Path, entry: _Entry) -> PurePosixPath | None:
-    """An entry's path below the folder; None for what no one wants. ArchiveError where it would leave the folder."""
+    """An entry's path below the folder; None for what no one wants. ArchiveError where it would
+    leave the folder.
+    """
     text = entry.path.replace("\\", "/")
     path = PurePosixPath(text)
     if entry.kind == "folder" and not path.parts:  # "./", the root itself
@@ -153,4 +195,6 @@ def _inside(archive: Path, entry: _Entry) -> PurePosixPath | None:
         what = "has no name"
     else:
         return None if any(part in IGNORED for part in path.parts) else path
-    raise ArchiveError(f"{archive}: the entry {entry.path!r} {what}; nothing of this archive is used")
+    raise ArchiveError(
+        f"{archive}: the entry {entry.path!r} {what}; nothing of this archive is used"
+    )

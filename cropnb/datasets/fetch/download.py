@@ -1,7 +1,9 @@
-"""Fetch one file over HTTP: resumed by range requests after a break, checked for what servers send instead of it.
+"""Fetch one file over HTTP: resumed by range requests after a break, checked for what servers send
+instead of it.
 
-pooch does the caching, the hash and the final rename. Its own HTTP downloader writes into a temporary file that is
-gone after a failure, so it can't resume; `Resuming` takes its place and keeps what arrived in `NAME.part`.
+pooch does the caching, the hash and the final rename. Its own HTTP downloader writes into a
+temporary file that is gone after a failure, so it can't resume; `Resuming` takes its place and
+keeps what arrived in `NAME.part`.
 """
 
 import email.utils
@@ -28,7 +30,9 @@ TIMEOUT = (15, 60)  # seconds to connect, and between two pieces
 
 
 class TryAgain(Exception):
-    """A failure that may pass: a broken connection, a busy server. `wait` in seconds, where the server asked for it."""
+    """A failure that may pass: a broken connection, a busy server. `wait` in seconds, where the
+    server asked for it.
+    """
 
     def __init__(self, message: str, wait: float | None = None):
         super().__init__(message)
@@ -53,20 +57,25 @@ def fetch(
     patience: float = 1.0,
     session: "requests.Session | None" = None,
 ) -> Path:
-    """Fetch a source into a folder and verify it; a file that is there and has the right hash is not fetched again.
+    """Fetch a source into a folder and verify it; a file that is there and has the right hash is
+    not fetched again.
 
     Args:
         known: the SHA-256 that the file must have; None where nobody knows it yet.
         patience: seconds before the first repetition; doubled each time that nothing arrived.
 
     Raises:
-        DownloadError: when it can't be had: offline, refused, another file, a page that a person has to click.
-        StorageError: when it can't be written. What has arrived stays, and the next run goes on from there.
+        DownloadError: when it can't be had: offline, refused, another file, a page that a person
+            has to click.
+        StorageError: when it can't be written. What has arrived stays, and the next run goes on
+            from there.
     """
     if not source.url:
         raise DownloadError(f"no program can fetch {source.file}. {by_hand(source)}")
     if offline():
-        raise DownloadError(f"CROPNB_OFFLINE=1 forbids fetching {source.url}; unset it. {by_hand(source)}")
+        raise DownloadError(
+            f"CROPNB_OFFLINE=1 forbids fetching {source.url}; unset it. {by_hand(source)}"
+        )
     try:
         import pooch
     except ImportError as error:
@@ -76,11 +85,16 @@ def fetch(
     resuming = Resuming(source, part, progress, patience, session, verified=known is not None)
     with storage.disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for left_over in folder.glob("tmp*"):  # pooch's temporary file, of a run that was killed while it was renamed
+        # pooch's temporary file, of a run that was killed while it was renamed
+        for left_over in folder.glob("tmp*"):
             left_over.unlink()
         try:
             found = pooch.retrieve(
-                source.url, f"sha256:{known}" if known else None, source.file, folder, downloader=resuming
+                source.url,
+                f"sha256:{known}" if known else None,
+                source.file,
+                folder,
+                downloader=resuming,
             )
         except ValueError as error:  # pooch compared the hash
             raise DownloadError(
@@ -92,7 +106,10 @@ def fetch(
 
 def describe(source: Source) -> str:
     """How the manifest knows a source's hash."""
-    ways = {"copy": "computed from a copy of the authors' file", "reported": "as others have printed it"}
+    ways = {
+        "copy": "computed from a copy of the authors' file",
+        "reported": "as others have printed it",
+    }
     return ways.get(source.known_from, "recorded by the first download")
 
 
@@ -105,8 +122,9 @@ def by_hand(source: Source) -> str:
 class Resuming:
     """A downloader for pooch that keeps what arrived and asks for the rest.
 
-    The rest is asked for with `If-Range`, so that a file which has changed meanwhile is fetched anew. Where the server
-    marks no versions, it is asked for only if a hash will tell afterwards whether both parts belong together.
+    The rest is asked for with `If-Range`, so that a file which has changed meanwhile is fetched
+    anew. Where the server marks no versions, it is asked for only if a hash will tell afterwards
+    whether both parts belong together.
     """
 
     source: Source
@@ -118,7 +136,9 @@ class Resuming:
     attempts: int = 5  # in a row in which nothing arrived
     sleep: Callable[[float], None] = time.sleep
 
-    def __call__(self, url: str, output_file: str, pooch: Any = None, check_only: bool = False) -> None:
+    def __call__(
+        self, url: str, output_file: str, pooch: Any = None, check_only: bool = False
+    ) -> None:
         import requests
 
         session = self.session or requests.Session()
@@ -130,7 +150,9 @@ class Resuming:
                 if confirmed is None:
                     break
                 if clicked:
-                    raise DownloadError(f"{url} asks for a confirmation again and again. {by_hand(self.source)}")
+                    raise DownloadError(
+                        f"{url} asks for a confirmation again and again. {by_hand(self.source)}"
+                    )
                 url, clicked = confirmed, True
             except TryAgain as problem:
                 failures = 1 if self._arrived > before else failures + 1
@@ -140,12 +162,17 @@ class Resuming:
                         f"{storage.megabytes(self._arrived)} kept. Run the command again to go on. "
                         f"{by_hand(self.source)}"
                     ) from problem
-                self.sleep(problem.wait if problem.wait is not None else self.patience * 2 ** (failures - 1))
+                self.sleep(
+                    problem.wait
+                    if problem.wait is not None
+                    else self.patience * 2 ** (failures - 1)
+                )
         if self.source.size not in (None, self._arrived):
             arrived = self._arrived
             self._forget()
             raise DownloadError(
-                f"{url} gave {arrived:,} bytes instead of {self.source.size:,}; they were thrown away. "
+                f"{url} gave {arrived:,} bytes instead of {self.source.size:,}; they were thrown "
+                "away. "
                 f"{by_hand(self.source)}"
             )
         self._notes.unlink(missing_ok=True)
@@ -164,7 +191,9 @@ class Resuming:
         self._notes.unlink(missing_ok=True)
 
     def _attempt(self, session: "requests.Session", url: str) -> str | None:
-        """One request. Returns None when the file is complete, or the address behind a page of confirmation."""
+        """One request. Returns None when the file is complete, or the address behind a page of
+        confirmation.
+        """
         import requests
 
         headers = {"User-Agent": AGENT, "Accept-Encoding": "identity", **self._range()}
@@ -177,7 +206,9 @@ class Resuming:
             raise TryAgain(f"the connection broke ({_cause(error)})") from error
 
     def _range(self) -> dict[str, str]:
-        """The headers that ask for the rest; none where nothing arrived, or where no one could tell what it is."""
+        """The headers that ask for the rest; none where nothing arrived, or where no one could tell
+        what it is.
+        """
         if not self._arrived:
             return {}
         try:
@@ -212,17 +243,22 @@ class Resuming:
         if None not in (self.source.size, total) and total != self.source.size:
             self._forget()
             raise DownloadError(
-                f"{response.url} has {total:,} bytes, not {self.source.size:,}: it is another file. "
+                f"{response.url} has {total:,} bytes, not {self.source.size:,}: it is another "
+                "file. "
                 f"{by_hand(self.source)}"
             )
         storage.need_room(self.part.parent, (total or 0) - start, f"the rest of {self.source.file}")
         mark = response.headers.get("ETag", "")
-        mark = response.headers.get("Last-Modified", "") if not mark or mark.startswith("W/") else mark
+        mark = (
+            response.headers.get("Last-Modified", "") if not mark or mark.startswith("W/") else mark
+        )
         with (
             self.part.open("ab" if start else "wb") as stream,
             storage.bytes_bar(total, self.source.file, self.progress, start) as bar,
         ):
-            self._notes.write_text(json.dumps({"url": self.source.url, "mark": mark}), encoding="utf-8")
+            self._notes.write_text(
+                json.dumps({"url": self.source.url, "mark": mark}), encoding="utf-8"
+            )
             for piece in itertools.chain((first,), pieces):
                 stream.write(piece)
                 bar.update(len(piece))
@@ -239,16 +275,22 @@ class Resuming:
         if status in (408, 429) or status >= 500:
             wait = retry_after(response.headers.get("Retry-After"))
             if wait is not None and wait > LONGEST_WAIT:
-                raise DownloadError(f"{url}: the server asks to wait for {wait:.0f} s ({status}); run it again later")
+                raise DownloadError(
+                    f"{url}: the server asks to wait for {wait:.0f} s ({status}); run it again "
+                    "later"
+                )
             raise TryAgain(f"the server is busy ({status})", wait)
-        raise DownloadError(f"{url}: the server refuses ({status} {response.reason}). {by_hand(self.source)}")
+        raise DownloadError(
+            f"{url}: the server refuses ({status} {response.reason}). {by_hand(self.source)}"
+        )
 
     def _answer(self, response: "requests.Response", text: str) -> str:
         """The address behind a page of confirmation; DownloadError for any other page."""
         onward = pages.confirmed(response.url, text)
         if onward is None:
             raise DownloadError(
-                f"{response.url} sent a web page («{pages.title(text)}») instead of {self.source.file}. "
+                f"{response.url} sent a web page («{pages.title(text)}») instead of "
+                f"{self.source.file}. "
                 f"{by_hand(self.source)}"
             )
         return onward
@@ -285,4 +327,13 @@ def retry_after(text: str | None) -> float | None:
         return None
 
 
-__all__ = ["DownloadError", "Gone", "Resuming", "StorageError", "by_hand", "describe", "fetch", "offline"]
+__all__ = [
+    "DownloadError",
+    "Gone",
+    "Resuming",
+    "StorageError",
+    "by_hand",
+    "describe",
+    "fetch",
+    "offline",
+]

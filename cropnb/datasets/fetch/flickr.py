@@ -1,7 +1,8 @@
-"""FCDB: two lists, and photos that are fetched from Flickr one by one. Many are gone, so a manifest of them is kept.
+"""FCDB: two lists, and photos that are fetched from Flickr one by one. Many are gone, so a manifest
+of them is kept.
 
-`photos.json` in the dataset's folder says of every listed photo whether it is present, gone, or of another size than
-the one that was annotated. A table made from FCDB prints how many it used.
+`photos.json` in the dataset's folder says of every listed photo whether it is present, gone, or of
+another size than the one that was annotated. A table made from FCDB prints how many it used.
 """
 
 import json
@@ -29,13 +30,15 @@ OVERHANG = 0.02  # of a side; the reader allows as much
 
 
 def obtain(job: Job, given: Sequence[Path] = (), keep: bool = False, retry: bool = False) -> Report:
-    """Fetch FCDB: its lists, and the photos that are still there; nothing happens where all that was settled.
+    """Fetch FCDB: its lists, and the photos that are still there; nothing happens where all that
+    was settled.
 
     Args:
         given: the lists or archives or folders of photos that the user has.
         retry: ask again for photos that were gone the last time.
 
-    Raises as `install.obtain`. Single photos that can't be had are no error: the report and `photos.json` name them.
+    Raises as `install.obtain`. Single photos that can't be had are no error: the report and
+    `photos.json` name them.
     """
     with storage.only_one(job.work, job.say):
         notes: list[str] = []
@@ -54,7 +57,9 @@ def obtain(job: Job, given: Sequence[Path] = (), keep: bool = False, retry: bool
             shutil.rmtree(unpacked, ignore_errors=True)
         found = _present(job, listed, before)
         wanted = [
-            name for name in listed if found.get(name) not in FINAL or (retry and found[name] in (GONE, OTHER_SIZE))
+            name
+            for name in listed
+            if found.get(name) not in FINAL or (retry and found[name] in (GONE, OTHER_SIZE))
         ]
         if wanted and not (given and not retry):
             found |= _from_flickr(job, {name: listed[name] for name in wanted})
@@ -62,7 +67,10 @@ def obtain(job: Job, given: Sequence[Path] = (), keep: bool = False, retry: bool
         _write_manifest(job, listed, found)
         if changed:
             counts = Counter(found.get(name, FAILED) for name in listed)
-            notes.append("photos: " + ", ".join(f"{count} {status}" for status, count in counts.most_common()))
+            notes.append(
+                "photos: "
+                + ", ".join(f"{count} {status}" for status, count in counts.most_common())
+            )
         return install.report(job, done=changed, notes=notes)
 
 
@@ -87,11 +95,15 @@ def is_complete(job: Job) -> bool:
     """Whether every listed photo is settled: present, or known to be gone."""
     listed = dict(read_lists(job.folder))
     found = _present(job, listed, statuses(job.folder))
-    return len(listed) >= manifest.entry(job.name).published and all(found.get(name) in FINAL for name in listed)
+    return len(listed) >= manifest.entry(job.name).published and all(
+        found.get(name) in FINAL for name in listed
+    )
 
 
 def _lists(job: Job, unpacked: Path, notes: list[str]) -> bool:
-    """Put the two lists in place, from what was given or by fetching them. Returns whether any was missing."""
+    """Put the two lists in place, from what was given or by fetching them. Returns whether any was
+    missing.
+    """
     changed = False
     with storage.disk_errors(job.folder):
         job.folder.mkdir(parents=True, exist_ok=True)
@@ -138,7 +150,9 @@ def _judge(path: Path, crop: Sequence[float]) -> str:
     return PRESENT if inside else OTHER_SIZE
 
 
-def _present(job: Job, listed: dict[str, tuple[str, list[float]]], before: dict[str, str]) -> dict[str, str]:
+def _present(
+    job: Job, listed: dict[str, tuple[str, list[float]]], before: dict[str, str]
+) -> dict[str, str]:
     """The status of each photo by what is on the disk; what the last run knew of those that aren't."""
     found = {}
     for name in listed:
@@ -150,10 +164,13 @@ def _present(job: Job, listed: dict[str, tuple[str, list[float]]], before: dict[
 
 
 def _from_flickr(job: Job, wanted: dict[str, tuple[str, list[float]]]) -> dict[str, str]:
-    """Ask for every photo. Stops with DownloadError where none of the first ones can even be asked for."""
+    """Ask for every photo. Stops with DownloadError where none of the first ones can even be asked
+    for.
+    """
     if download.offline():
         raise DownloadError(
-            f"CROPNB_OFFLINE=1 forbids fetching {len(wanted)} photos from Flickr; unset it, or give the authors' copy "
+            f"CROPNB_OFFLINE=1 forbids fetching {len(wanted)} photos from Flickr; unset it, or "
+            "give the authors' copy "
             f"with --from. {download.by_hand(manifest.entry(job.name).sources[-1])}"
         )
     import requests
@@ -172,21 +189,34 @@ def _from_flickr(job: Job, wanted: dict[str, tuple[str, list[float]]]) -> dict[s
 
     problems: list[str] = []
     with ThreadPoolExecutor(WORKERS) as pool:
-        bar = tqdm(pool.map(one, wanted), total=len(wanted), desc="photos", unit="photo", disable=not job.progress)
+        bar = tqdm(
+            pool.map(one, wanted),
+            total=len(wanted),
+            desc="photos",
+            unit="photo",
+            disable=not job.progress,
+        )
         for name, status, problem in bar:
             found[name] = status
             problems += [problem] * (status == FAILED)
             if len(problems) >= 2 * WORKERS and all(other == FAILED for other in found.values()):
                 unreachable.set()
     if unreachable.is_set():
-        raise DownloadError(f"no photo can be fetched from Flickr: {problems[0]}. Try again later, or from elsewhere")
+        raise DownloadError(
+            f"no photo can be fetched from Flickr: {problems[0]}. Try again later, or from "
+            "elsewhere"
+        )
     return found
 
 
-def _one(job: Job, session: object, url: str, crop: Sequence[float], name: str, parts: Path) -> tuple[str, str]:
+def _one(
+    job: Job, session: object, url: str, crop: Sequence[float], name: str, parts: Path
+) -> tuple[str, str]:
     source = Source(name, by_hand=url, url=url)
     path = parts / name
-    resuming = download.Resuming(source, parts / f"{name}.part", False, job.patience, session, attempts=3)
+    resuming = download.Resuming(
+        source, parts / f"{name}.part", False, job.patience, session, attempts=3
+    )
     try:
         resuming(url, str(path))
     except download.Gone as error:
@@ -207,7 +237,9 @@ def _one(job: Job, session: object, url: str, crop: Sequence[float], name: str, 
 
 
 def _is_placeholder(path: Path) -> bool:
-    """Flickr answers for some photos with a small PNG or GIF that says so, whatever the address ends with."""
+    """Flickr answers for some photos with a small PNG or GIF that says so, whatever the address
+    ends with.
+    """
     try:
         with Image.open(path) as image:
             return image.format in ("PNG", "GIF") and path.suffix.lower() in (".jpg", ".jpeg")
@@ -215,7 +247,9 @@ def _is_placeholder(path: Path) -> bool:
         return False
 
 
-def _write_manifest(job: Job, listed: dict[str, tuple[str, list[float]]], found: dict[str, str]) -> None:
+def _write_manifest(
+    job: Job, listed: dict[str, tuple[str, list[float]]], found: dict[str, str]
+) -> None:
     content = {name: found.get(name, FAILED) for name in listed}
     if content != statuses(job.folder):
         install.write_json(job.folder / MANIFEST, {"date": install.today(), "photos": content})

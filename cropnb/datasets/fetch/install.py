@@ -1,7 +1,9 @@
-"""A dataset in one go: fetch, verify, unpack, look at every photo, convert, and put it in its place in one move.
+"""A dataset in one go: fetch, verify, unpack, look at every photo, convert, and put it in its place
+in one move.
 
-Everything that isn't finished lies in `.fetch/NAME` beside the dataset's folder, where no reader looks. The dataset's
-folder is written nowhere but by renaming, so a reader finds the whole dataset or what was there before.
+Everything that isn't finished lies in `.fetch/NAME` beside the dataset's folder, where no reader
+looks. The dataset's folder is written nowhere but by renaming, so a reader finds the whole dataset
+or what was there before.
 """
 
 import json
@@ -22,7 +24,9 @@ RECEIPTS, INSTALLED = "receipts.json", "installed.json"
 
 @dataclass
 class Report:
-    """What a run did: whether anything was `done`, what is there now, and what a person should know."""
+    """What a run did: whether anything was `done`, what is there now, and what a person should
+    know.
+    """
 
     name: str
     folder: Path
@@ -56,7 +60,9 @@ class Job:
         return _read_json(self.work / INSTALLED)
 
     def is_complete(self) -> bool:
-        """Whether nothing is left to do: all that is published is there, or all that the last run put there."""
+        """Whether nothing is left to do: all that is published is there, or all that the last run
+        put there.
+        """
         annotated, found = layouts.count(self.name, self.folder)
         published = manifest.entry(self.name).published
         put = self.installed()
@@ -65,14 +71,16 @@ class Job:
 
 
 def obtain(job: Job, given: Sequence[Path] = (), keep: bool = False) -> Report:
-    """Fetch and install a dataset whose photos come in an archive; nothing happens where it is complete.
+    """Fetch and install a dataset whose photos come in an archive; nothing happens where it is
+    complete.
 
     Args:
         given: files or unpacked folders that the user has already, instead of downloads.
         keep: keep the archives after the dataset is in its place.
 
     Raises:
-        DownloadError: when a file can't be had or isn't the right one; StorageError and ArchiveError among them.
+        DownloadError: when a file can't be had or isn't the right one; StorageError and
+            ArchiveError among them.
         DatasetMissing: when an archive doesn't hold what belongs to the dataset.
         ImageError: when so many photos are damaged that the archive must be.
     """
@@ -114,13 +122,23 @@ def obtain(job: Job, given: Sequence[Path] = (), keep: bool = False) -> Report:
 def report(job: Job, done: bool, notes: Sequence[str] = ()) -> Report:
     """What is in the dataset's folder now."""
     annotated, found = layouts.count(job.name, job.folder)
-    return Report(job.name, job.folder, done, annotated, found, job.installed().get("damaged", {}), list(notes))
+    return Report(
+        job.name,
+        job.folder,
+        done,
+        annotated,
+        found,
+        job.installed().get("damaged", {}),
+        list(notes),
+    )
 
 
 def assign(sources: Sequence[Source], given: Sequence[Path]) -> dict[Source | None, Path]:
-    """Which given file is which source: by its name, or by being the only one. A folder is `None`: all of it.
+    """Which given file is which source: by its name, or by being the only one. A folder is `None`:
+    all of it.
 
-    Raises DatasetMissing for a path that isn't there, DownloadError for one that can't be told apart.
+    Raises DatasetMissing for a path that isn't there, DownloadError for one that can't be told
+    apart.
     """
     found: dict[Source | None, Path] = {}
     for path in given:
@@ -141,11 +159,14 @@ def assign(sources: Sequence[Source], given: Sequence[Path]) -> dict[Source | No
 
 
 def fetched(job: Job, source: Source, notes: list[str]) -> Path:
-    """Fetch one source and verify it; what a person should know goes into `notes`. Raises as `obtain`."""
+    """Fetch one source and verify it; what a person should know goes into `notes`. Raises as
+    `obtain`.
+    """
     known = _known(job, source)
     trusted = source
     if job.trusted and known in job.trusted and known != source.sha256:
-        trusted = Source(source.file, source.by_hand, source.url)  # another file than the manifest's, of another size
+        # another file than the manifest's, of another size
+        trusted = Source(source.file, source.by_hand, source.url)
     if source.url:
         job.say(f"fetching {source.file} from {source.url}")
     path = download.fetch(trusted, job.work, known, progress=job.progress, patience=job.patience)
@@ -154,7 +175,9 @@ def fetched(job: Job, source: Source, notes: list[str]) -> Path:
 
 
 def _known(job: Job, source: Source) -> str | None:
-    """The hash that a file must have: the user's, else the manifest's, else the one recorded the first time."""
+    """The hash that a file must have: the user's, else the manifest's, else the one recorded the
+    first time.
+    """
     if len(job.trusted) == 1 and len(manifest.entry(job.name).sources) == 1:
         return job.trusted[0]
     return source.sha256 or job.receipts().get(source.file, {}).get("sha256")
@@ -167,19 +190,32 @@ def verify(job: Job, source: Source, path: Path, notes: list[str], how: str) -> 
     if known not in (None, found) and found not in job.trusted:
         raise DownloadError(
             f"{path} has the SHA-256 {found}, and not the {known} that is expected "
-            f"({download.describe(source)}). If the authors have published a new version and you trust it, "
+            f"({download.describe(source)}). If the authors have published a new version and you "
+            "trust it, "
             f"add `--trust {found}`"
         )
     if known is None and source.size not in (None, size):
-        raise DownloadError(f"{path} has {size:,} bytes instead of {source.size:,}: it is another file")
+        raise DownloadError(
+            f"{path} has {size:,} bytes instead of {source.size:,}: it is another file"
+        )
     if known is None:
-        notes.append(f"nobody had recorded the SHA-256 of {source.file} yet: it is {found}, {size:,} bytes ({how})")
-    receipt = {"sha256": found, "size": size, "known": download.describe(source) if known else how, "url": source.url}
+        notes.append(
+            f"nobody had recorded the SHA-256 of {source.file} yet: it is {found}, {size:,} bytes "
+            f"({how})"
+        )
+    receipt = {
+        "sha256": found,
+        "size": size,
+        "known": download.describe(source) if known else how,
+        "url": source.url,
+    }
     write_json(job.work / RECEIPTS, {**job.receipts(), source.file: {**receipt, "date": today()}})
 
 
 def _discard(job: Job, sources: Sequence[Source]) -> None:
-    """Throw away what was fetched and turned out to be no dataset, with receipts that nobody had vouched for."""
+    """Throw away what was fetched and turned out to be no dataset, with receipts that nobody had
+    vouched for.
+    """
     receipts = job.receipts()
     for source in sources:
         (job.work / source.file).unlink(missing_ok=True)
@@ -194,7 +230,9 @@ def today() -> str:
 
 
 def open_archive(path: Path, folder: Path, progress: bool) -> None:
-    """Put what a file, an archive or a folder holds below a new folder. Raises ArchiveError or StorageError."""
+    """Put what a file, an archive or a folder holds below a new folder. Raises ArchiveError or
+    StorageError.
+    """
     if path.is_dir():
         with storage.disk_errors(folder):
             layouts.copy_in(path, folder)
@@ -205,7 +243,9 @@ def open_archive(path: Path, folder: Path, progress: bool) -> None:
     elif archives.is_archive(path) or path.stat().st_size == 0:
         archives.unpack(path, folder, progress)
     else:
-        raise ArchiveError(f"{path} is no zip or tar archive; is it a web page that was saved by mistake?")
+        raise ArchiveError(
+            f"{path} is no zip or tar archive; is it a web page that was saved by mistake?"
+        )
 
 
 def _set_aside_damaged(job: Job, ready: Path) -> dict[str, str]:
@@ -248,7 +288,9 @@ def _carry_over(job: Job) -> None:
 
 
 def _recover(job: Job) -> None:
-    """After a kill between two renames: what was there before goes back, or is tidied away as it would have been."""
+    """After a kill between two renames: what was there before goes back, or is tidied away as it
+    would have been.
+    """
     old = job.work / "replaced"
     if old.exists() and not job.folder.exists():
         os.rename(old, job.folder)
@@ -261,7 +303,9 @@ def _read_json(path: Path) -> dict:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise CropnbError(f"{path} can't be read ({error}); remove it and run the command again") from error
+        raise CropnbError(
+            f"{path} can't be read ({error}); remove it and run the command again"
+        ) from error
     return content if isinstance(content, dict) else {}
 
 
@@ -269,5 +313,7 @@ def write_json(path: Path, content: dict) -> None:
     """Write a small file so that a reader finds the old one or the new one."""
     with storage.disk_errors(path.parent):
         temporary = path.with_name(path.name + ".new")
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(
+            json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
         os.replace(temporary, path)

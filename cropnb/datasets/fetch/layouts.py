@@ -1,7 +1,7 @@
 """From what an archive holds to what a reader looks for: one function a dataset.
 
-An archive's own top folder may have any name; what is looked for is found wherever it lies. Files are moved, so the
-caller gives a folder that it may empty.
+An archive's own top folder may have any name; what is looked for is found wherever it lies. Files
+are moved, so the caller gives a folder that it may empty.
 """
 
 import json
@@ -13,18 +13,26 @@ from pathlib import Path
 from cropnb.datasets.fetch import archives, photos
 from cropnb.errors import DatasetMissing
 
-ANNOTATIONS = {"cpc": "CollectedAnnotationsRaw", "flms": "500_image_dataset.mat", "cuhk_icd": "Cropping parameters.txt"}
+ANNOTATIONS = {
+    "cpc": "CollectedAnnotationsRaw",
+    "flms": "500_image_dataset.mat",
+    "cuhk_icd": "Cropping parameters.txt",
+}
 FCDB_LISTS = ("cropping_training_set.json", "cropping_testing_set.json")
 FAT_LISTS = ("train.json", "test.json")
 
 
 def find(unpacked: Path, name: str, *, folder: bool = False) -> Path:
-    """The file or folder of that name that lies least deep. Raises DatasetMissing where there is none."""
+    """The file or folder of that name that lies least deep. Raises DatasetMissing where there is
+    none.
+    """
     found = [path for path in unpacked.rglob(name) if path.is_dir() == folder]
     if not found:
         raise DatasetMissing(
-            f"there is no {'folder' if folder else 'file'} {name!r} in what was unpacked: the archive is another "
-            "one, or its authors have changed it; see data_scripts/README.md for what belongs into it"
+            f"there is no {'folder' if folder else 'file'} {name!r} in what was unpacked: the "
+            "archive is another "
+            "one, or its authors have changed it; see data_scripts/README.md for what belongs "
+            "into it"
         )
     return min(found, key=lambda path: (len(path.parts), path))
 
@@ -47,18 +55,30 @@ def _move(paths: Iterable[Path], folder: Path) -> None:
 
 
 def _gaicd(unpacked: Path, ready: Path) -> None:
-    """Version 1 has the photos in folders by split and all annotations in one; version 2 has both in folders."""
-    images, texts = find(unpacked, "images", folder=True), find(unpacked, "annotations", folder=True)
+    """Version 1 has the photos in folders by split and all annotations in one; version 2 has both
+    in folders.
+    """
+    images, texts = (
+        find(unpacked, "images", folder=True),
+        find(unpacked, "annotations", folder=True),
+    )
     splits = sorted(path for path in images.iterdir() if path.is_dir())
     if not splits:
-        raise DatasetMissing(f"{images.name} has no folders train, (val) and test: it is not GAICD as it was published")
+        raise DatasetMissing(
+            f"{images.name} has no folders train, (val) and test: it is not GAICD as it was "
+            "published"
+        )
     for split in splits:
         names = {path.stem for path in photos.photos_below(split)}
         own = texts / split.name
-        found = [path for path in (own if own.is_dir() else texts).glob("*.txt") if path.stem in names]
+        found = [
+            path for path in (own if own.is_dir() else texts).glob("*.txt") if path.stem in names
+        ]
         lost = names - {path.stem for path in found}
         if lost:
-            raise DatasetMissing(f"{len(lost)} photos of {split.name} have no annotations, among them {min(lost)}")
+            raise DatasetMissing(
+                f"{len(lost)} photos of {split.name} have no annotations, among them {min(lost)}"
+            )
         _move(found, ready / "annotations" / split.name)
         _move(photos.photos_below(split), ready / "images" / split.name)
 
@@ -105,7 +125,9 @@ def count(name: str, folder: Path) -> tuple[int, int]:
     """Annotated photos and photo files in a dataset's folder, by its file names alone."""
     if not folder.is_dir():
         return 0, 0
-    found = sum(1 for _ in photos.photos_below(folder) if "prepared" not in _.relative_to(folder).parts)
+    found = sum(
+        1 for _ in photos.photos_below(folder) if "prepared" not in _.relative_to(folder).parts
+    )
     return _annotated(name, folder), found
 
 
@@ -124,7 +146,12 @@ def _annotated(name: str, folder: Path) -> int:
     if not path.exists():
         return 0
     if name == "cuhk_icd":
-        return sum(1 for line in path.read_text("utf-8", errors="replace").splitlines() if line.strip()) // 4
+        return (
+            sum(
+                1 for line in path.read_text("utf-8", errors="replace").splitlines() if line.strip()
+            )
+            // 4
+        )
     return _flms_records(path)
 
 
@@ -138,7 +165,9 @@ def _flms_records(path: Path) -> int:
 
 
 def copy_in(source: Path, unpacked: Path) -> None:
-    """A folder that somebody unpacked already, copied: `arrange` empties what it is given. Links are left out."""
+    """A folder that somebody unpacked already, copied: `arrange` empties what it is given. Links
+    are left out.
+    """
     for path in sorted(source.rglob("*")):
         if path.is_file() and not path.is_symlink():
             target = unpacked / path.relative_to(source)

@@ -36,7 +36,9 @@ class Source:
 
 @dataclass(frozen=True)
 class Entry:
-    """One dataset: `photos` counts those published in each split, `used_in` names the papers' tables."""
+    """One dataset: `photos` counts those published in each split, `used_in` names the papers'
+    tables.
+    """
 
     name: str
     title: str
@@ -72,5 +74,7 @@ def entries() -> Mapping[str, Entry]:
 def entry(name: str) -> Entry:
     """One dataset. Raises CropnbError for a name that the manifest doesn't have."""
     if name not in entries():
-        raise CropnbError(f"there is nothing to fetch for {name!r}; the datasets are {', '.join(entries())}")
+        raise CropnbError(
+            f"there is nothing to fetch for {name!r}; the datasets are {', '.join(entries())}"
+        )
     return entries()[name]

@@ -1,4 +1,6 @@
-"""Web pages that come instead of a file: recognised, and answered where all they ask is «download anyway»."""
+"""Web pages that come instead of a file: recognised, and answered where all they ask is «download
+anyway».
+"""
 
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -64,14 +66,21 @@ def title(text: str) -> str:
 
 
 def confirmed(address: str, text: str) -> str | None:
-    """The address that the page's button «download anyway» leads to; None where a person has to answer.
+    """The address that the page's button «download anyway» leads to; None where a person has to
+    answer.
 
-    That is a form which is sent with GET, within the same site, and holds nothing but hidden fields: large files on
-    drives come behind one, because they can't be scanned for viruses. A form that asks for anything is left alone.
+    That is a form which is sent with GET, within the same site, and holds nothing but hidden
+    fields: large files on drives come behind one, because they can't be scanned for viruses. A form
+        that asks for anything is left alone.
     """
     for form in _read(text).forms:
         onward = urljoin(address, form["action"])
-        if form["method"].lower() == "get" and form["fields"] and not form["asks"] and _same_site(address, onward):
+        if (
+            form["method"].lower() == "get"
+            and form["fields"]
+            and not form["asks"]
+            and _same_site(address, onward)
+        ):
             fields = urlencode(form["fields"])
             return f"{onward}{'&' if urlsplit(onward).query else '?'}{fields}"
     return None

@@ -12,7 +12,11 @@ ENDINGS = (".jpg", ".jpeg", ".png")
 
 def photos_below(folder: Path) -> Iterator[Path]:
     """All photo files below a folder, in order of their paths."""
-    return iter(sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file()))
+    return iter(
+        sorted(
+            path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file()
+        )
+    )
 
 
 def problem_of(path: Path) -> str | None:

@@ -12,7 +12,9 @@ from cropnb.errors import CropnbError
 
 
 def main(name: str, arguments: Sequence[str] | None = None) -> int:
-    """Fetch, verify, unpack, convert and report a dataset. Returns 0, or 2 after an error told in one line."""
+    """Fetch, verify, unpack, convert and report a dataset. Returns 0, or 2 after an error told in
+    one line.
+    """
     entry = manifest.entry(name)
     chosen = _parser(entry).parse_args(arguments)
     folder = chosen.root.expanduser().resolve() / name if chosen.root else dataset_root(name)
@@ -42,11 +44,18 @@ def main(name: str, arguments: Sequence[str] | None = None) -> int:
 def _parser(entry: manifest.Entry) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"python data_scripts/{entry.name}.py",
-        description=f"Fetch {entry.title}, verify it, and put it where cropnb reads it. A second run does nothing.",
+        description=(
+            f"Fetch {entry.title}, verify it, and put it where cropnb reads it. A second run does "
+            "nothing."
+        ),
         epilog="What to get by hand, where a site wants a person: "
         + "; ".join(f"{source.file}: {source.by_hand}" for source in entry.sources),
     )
-    parser.add_argument("--status", action="store_true", help="say what is there, what is missing and what that blocks")
+    parser.add_argument(
+        "--status",
+        action="store_true",
+        help="say what is there, what is missing and what that blocks",
+    )
     parser.add_argument(
         "--from",
         dest="given",
@@ -54,11 +63,17 @@ def _parser(entry: manifest.Entry) -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="FILE",
-        help="take a file, or an unpacked folder, that you have already; may be given more than once",
+        help=(
+            "take a file, or an unpacked folder, that you have already; may be given more than once"
+        ),
     )
-    parser.add_argument("--root", type=Path, help="the folder that holds the datasets (default: $CROPNB_DATA)")
+    parser.add_argument(
+        "--root", type=Path, help="the folder that holds the datasets (default: $CROPNB_DATA)"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the archives after unpacking")
-    parser.add_argument("--retry", action="store_true", help="ask again for photos that were gone (FCDB)")
+    parser.add_argument(
+        "--retry", action="store_true", help="ask again for photos that were gone (FCDB)"
+    )
     parser.add_argument(
         "--trust",
         action="append",
@@ -67,7 +82,10 @@ def _parser(entry: manifest.Entry) -> argparse.ArgumentParser:
         help="accept a file of this hash instead of the manifest's",
     )
     parser.add_argument(
-        "--prepare", type=int, metavar="PIXELS", help="make the cache of photos with that shorter side (256)"
+        "--prepare",
+        type=int,
+        metavar="PIXELS",
+        help="make the cache of photos with that shorter side (256)",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     return parser
@@ -82,7 +100,10 @@ def told(report: Report) -> list[str]:
         f"and {report.photos} photo files in {report.folder}"
     ]
     lines += [f"  {note}" for note in report.notes]
-    lines += [f"  {path} doesn't decode ({problem}) and was left out" for path, problem in report.damaged.items()]
+    lines += [
+        f"  {path} doesn't decode ({problem}) and was left out"
+        for path, problem in report.damaged.items()
+    ]
     return lines
 
 

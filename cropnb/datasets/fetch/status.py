@@ -1,4 +1,6 @@
-"""What is on this disk of each dataset, what is missing, and which chapters and table rows that blocks."""
+"""What is on this disk of each dataset, what is missing, and which chapters and table rows that
+blocks.
+"""
 
 from collections import Counter
 from pathlib import Path
@@ -6,7 +8,11 @@ from pathlib import Path
 from cropnb import ledger
 from cropnb.datasets.fetch import flickr, layouts, manifest
 
-CHAPTERS = {"gaic": "papers/vrn", "gaicd_baselines": "foundations/metrics", "photographs": "compare/playground"}
+CHAPTERS = {
+    "gaic": "papers/vrn",
+    "gaicd_baselines": "foundations/metrics",
+    "photographs": "compare/playground",
+}
 
 
 def describe(name: str, folder: Path) -> list[str]:
@@ -15,9 +21,13 @@ def describe(name: str, folder: Path) -> list[str]:
     lines = [f"{name}: {folder}"]
     if not folder.is_dir():
         lost = True
-        lines.append(f"  missing: there is no such folder; `python data_scripts/{name}.py` makes it")
+        lines.append(
+            f"  missing: there is no such folder; `python data_scripts/{name}.py` makes it"
+        )
     else:
-        splits = [_split(name, split, published, folder) for split, published in entry.photos.items()]
+        splits = [
+            _split(name, split, published, folder) for split, published in entry.photos.items()
+        ]
         lines += [line for line, _ in splits]
         lost = any(missing for _, missing in splits)
     if name == "fcdb" and folder.is_dir():
@@ -41,7 +51,11 @@ def _split(name: str, split: str, published: int, folder: Path) -> tuple[str, bo
     boxes = sum(len(sample.boxes) for sample in dataset)
     line = f"  {split}: {len(dataset)} of {published} annotations with {boxes} boxes, {dataset.photo_count} photos"
     lost = [f"{published - len(dataset)} annotations"] if len(dataset) < published else []
-    lost += [f"{len(dataset) - dataset.photo_count} photos"] if dataset.photo_count < len(dataset) else []
+    lost += (
+        [f"{len(dataset) - dataset.photo_count} photos"]
+        if dataset.photo_count < len(dataset)
+        else []
+    )
     return (f"{line}; missing: {', '.join(lost)}" if lost else f"{line}; complete"), bool(lost)
 
 
@@ -49,25 +63,35 @@ def _photos_of_fcdb(folder: Path) -> list[str]:
     found = Counter(flickr.statuses(folder).values())
     if not found:
         return ["  photos.json: not there; the script writes it when it asks Flickr for the photos"]
-    return ["  photos.json: " + ", ".join(f"{count} {status}" for status, count in found.most_common())]
+    return [
+        "  photos.json: " + ", ".join(f"{count} {status}" for status, count in found.most_common())
+    ]
 
 
 def blocked(name: str) -> list[str]:
-    """The chapters and tables that need a dataset: by the manifest, and the ledger's rows that are pending for it."""
+    """The chapters and tables that need a dataset: by the manifest, and the ledger's rows that are
+    pending for it.
+    """
     tables = [text.partition(": ") for text in manifest.entry(name).used_in]
     lines = [f"papers/{paper}: {what}" for paper, _, what in tables]
     for file in ledger.names():
-        pending = [row for row in ledger.read(file) if row.verdict == "pending" and row.dataset == name]
+        pending = [
+            row for row in ledger.read(file) if row.verdict == "pending" and row.dataset == name
+        ]
         if pending:
             counts = Counter(row.table for row in pending)
             rows = ", ".join(f"{table} ({count} rows)" for table, count in counts.items())
             chapter = CHAPTERS.get(file, f"papers/{file}")
-            lines.append(f"{len(pending)} pending rows of the ledger {file} (chapter {chapter}): {rows}")
+            lines.append(
+                f"{len(pending)} pending rows of the ledger {file} (chapter {chapter}): {rows}"
+            )
     return lines
 
 
 def availability(folder: Path) -> list[tuple[str, int, int, int]]:
-    """For each dataset below `folder`: name, photos published, annotated photos here, photo files here."""
+    """For each dataset below `folder`: name, photos published, annotated photos here, photo files
+    here.
+    """
     found = []
     for entry in manifest.entries().values():
         annotated, photos = layouts.count(entry.name, folder / entry.name)

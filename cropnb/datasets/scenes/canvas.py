@@ -1,7 +1,8 @@
 """A small painter in integer arithmetic: its pictures have the same bytes on every machine.
 
-Shapes are given in sixteenths of a pixel. Each row of pixels is crossed by four scan lines; how much of a pixel they
-cover, in sixteenths, is how much of the colour it takes, so that outlines are smooth.
+Shapes are given in sixteenths of a pixel. Each row of pixels is crossed by four scan lines; how
+much of a pixel they cover, in sixteenths, is how much of the colour it takes, so that outlines are
+smooth.
 """
 
 import numpy as np
@@ -10,7 +11,9 @@ UNIT = 16  # sub-pixel steps a pixel
 
 
 class Canvas:
-    """An image of `(height, width, 3)` being painted. Colours are (red, green, blue) of 0 … 255, opacity 0 … 256."""
+    """An image of `(height, width, 3)` being painted. Colours are (red, green, blue) of 0 … 255,
+    opacity 0 … 256.
+    """
 
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
@@ -23,7 +26,9 @@ class Canvas:
     def polygon(self, points, colour, opacity: int = 256) -> None:
         """A convex polygon: a list of (x, y) in sixteenths, in either direction round."""
         points = np.asarray(points, np.int64)
-        window = self._window(points[:, 0].min(), points[:, 1].min(), points[:, 0].max(), points[:, 1].max())
+        window = self._window(
+            points[:, 0].min(), points[:, 1].min(), points[:, 0].max(), points[:, 1].max()
+        )
         if window is None:
             return
         y = self._scanlines(window)
@@ -35,12 +40,16 @@ class Canvas:
                 ax, ay, bx, by = bx, by, ax, ay
             if by != ay:
                 x = ax + (bx - ax) * (y - ay) // (by - ay)
-                left, right = (np.maximum(left, x), right) if by < ay else (left, np.minimum(right, x))
+                left, right = (
+                    (np.maximum(left, x), right) if by < ay else (left, np.minimum(right, x))
+                )
             else:
                 right = np.where((bx - ax) * (y - ay) >= 0, right, left)
         self._fill(window, left, right, colour, opacity)
 
-    def ellipse(self, x: int, y: int, radius_x: int, radius_y: int, colour, opacity: int = 256) -> None:
+    def ellipse(
+        self, x: int, y: int, radius_x: int, radius_y: int, colour, opacity: int = 256
+    ) -> None:
         """An ellipse by its centre and half-axes, in sixteenths."""
         radius_x, radius_y = max(int(radius_x), 1), max(int(radius_y), 1)
         window = self._window(x - radius_x, y - radius_y, x + radius_x, y + radius_y)
@@ -55,11 +64,19 @@ class Canvas:
         """An upright rectangle, in sixteenths."""
         self.polygon([(x1, y1), (x2, y1), (x2, y2), (x1, y2)], colour, opacity)
 
-    def line(self, x1: int, y1: int, x2: int, y2: int, thick: int, colour, opacity: int = 256) -> None:
-        """A stroke with flat ends, `thick` sixteenths wide: across its steeper axis, which needs no square root."""
+    def line(
+        self, x1: int, y1: int, x2: int, y2: int, thick: int, colour, opacity: int = 256
+    ) -> None:
+        """A stroke with flat ends, `thick` sixteenths wide: across its steeper axis, which needs no
+        square root.
+        """
         half = max(thick // 2, 1)
         dx, dy = (0, half) if abs(x2 - x1) >= abs(y2 - y1) else (half, 0)
-        self.polygon([(x1 - dx, y1 - dy), (x1 + dx, y1 + dy), (x2 + dx, y2 + dy), (x2 - dx, y2 - dy)], colour, opacity)
+        self.polygon(
+            [(x1 - dx, y1 - dy), (x1 + dx, y1 + dy), (x2 + dx, y2 + dy), (x2 - dx, y2 - dy)],
+            colour,
+            opacity,
+        )
 
     def gradient(self, top: int, bottom: int, first, last) -> None:
         """Rows `top` … `bottom` (pixels) from one colour to another."""
@@ -69,7 +86,9 @@ class Canvas:
         self.pixels[top:bottom] = colours[:, None, :]
 
     def below(self, edge: np.ndarray, colour, bottom: int | None = None) -> None:
-        """Everything below an outline: `edge` holds its height in each column `(width,)` in sixteenths."""
+        """Everything below an outline: `edge` holds its height in each column `(width,)` in
+        sixteenths.
+        """
         top = max(int(edge.min()) // UNIT, 0)
         bottom = self.height if bottom is None else bottom
         if top >= bottom:
@@ -107,7 +126,9 @@ class Canvas:
         return np.arange(window[1] * 4, window[3] * 4) * 4 + 2
 
     def _fill(self, window, left: np.ndarray, right: np.ndarray, colour, opacity: int) -> None:
-        """Blend a colour into what lies from `left` to `right` on each of the scan lines of a window."""
+        """Blend a colour into what lies from `left` to `right` on each of the scan lines of a
+        window.
+        """
         x1, y1, x2, y2 = window
         edges = np.arange(x1 * UNIT, x2 * UNIT, UNIT, dtype=np.int32)
         ends = np.stack([np.maximum(left, right), left]).astype(np.int32)

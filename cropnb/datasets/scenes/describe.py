@@ -9,10 +9,22 @@ from cropnb.datasets.scenes.dice import Dice
 
 SHORT_SIDE = 256
 SPLITS = {"train": 0, "val": 1, "test": 2}
-# (width, height): the three landscape shapes that GAICD's photos have, and the same upright. Repeated by frequency.
-SHAPES = ((341, 256), (384, 256), (384, 256), (341, 256), (455, 256), (384, 256), (341, 256), (256, 341), (256, 384))
+# (width, height): the three landscape shapes that GAICD's photos have, and the same upright.
+# Repeated by frequency.
+SHAPES = (
+    (341, 256),
+    (384, 256),
+    (384, 256),
+    (341, 256),
+    (455, 256),
+    (384, 256),
+    (341, 256),
+    (256, 341),
+    (256, 384),
+)
 
-# Width of a thing in thousandths of its height. Facing things look to one side; the others look nowhere.
+# Width of a thing in thousandths of its height. Facing things look to one side; the others look
+# nowhere.
 WIDTHS = {
     "person": 440, "dog": 1300, "deer": 950, "heron": 760, "boat": 900, "van": 1700, "gull": 1900,
     "balloon": 780, "tree": 760, "house": 1150, "lighthouse": 400,
@@ -29,7 +41,9 @@ LIGHTS = ("day", "day", "dawn", "dusk", "overcast", "night")
 
 @dataclass(frozen=True)
 class Thing:
-    """Something that stands in the scene: its kind, its box (x1, y1, x2, y2) in pixels, and how it is drawn."""
+    """Something that stands in the scene: its kind, its box (x1, y1, x2, y2) in pixels, and how it
+    is drawn.
+    """
 
     kind: str
     box: tuple[int, int, int, int]
@@ -80,7 +94,8 @@ def describe(seed: int, index: int, split: str = "train") -> Scene:
     sun = (width * dice.roll(5, 95) // 100, horizon * dice.roll(10, 100) // 100, dice.roll(9, 20))
     hills, clouds = dice.roll(0, 3), dice.roll(0, 6)
     count = dice.pick((1, 1, 2, 2, 3))
-    # Ranges chosen so that a subject can stand nearly anywhere: whoever guesses without looking should guess badly.
+    # Ranges chosen so that a subject can stand nearly anywhere: whoever guesses without looking
+    # should guess badly.
     tall = SHORT_SIDE * dice.roll(24, 44) // 100
     subjects = [_main_subject(dice, width, height, horizon, ground, tall)]
     for _ in range(count - 1):
@@ -96,7 +111,9 @@ def describe(seed: int, index: int, split: str = "train") -> Scene:
                  tuple(subjects), tuple(distractors))  # fmt: skip
 
 
-def _main_subject(dice: Dice, width: int, height: int, horizon: int, ground: str, tall: int) -> Thing:
+def _main_subject(
+    dice: Dice, width: int, height: int, horizon: int, ground: str, tall: int
+) -> Thing:
     airy = horizon > height // 2 and dice.chance(45)
     kind = dice.pick(IN_AIR if airy else ON_WATER if ground == "water" else ON_LAND)
     tall = _fit(kind, tall, width)
@@ -107,15 +124,20 @@ def _main_subject(dice: Dice, width: int, height: int, horizon: int, ground: str
     return _place(dice, kind, tall, bottom, width)
 
 
-def _companion(dice: Dice, width: int, height: int, horizon: int, ground: str, others: list[Thing]) -> Thing | None:
+def _companion(
+    dice: Dice, width: int, height: int, horizon: int, ground: str, others: list[Thing]
+) -> Thing | None:
     """A smaller subject beside the main one, or None when no free place was found."""
     main = others[0]
-    kinds = (main.kind, *IN_AIR) if main.kind in IN_AIR else ON_WATER if ground == "water" else ON_LAND
+    kinds = (
+        (main.kind, *IN_AIR) if main.kind in IN_AIR else ON_WATER if ground == "water" else ON_LAND
+    )
     kind = main.kind if dice.chance(45) else dice.pick(kinds)
     main_tall = main.box[3] - main.box[1]
     for _ in range(12):
         tall = _fit(kind, max(24, main_tall * dice.roll(45, 75) // 100), width)
-        while tall > 24 and tall * tall * WIDTHS[kind] > main.area * 650:  # stays clearly smaller than the main subject
+        # stays clearly smaller than the main subject
+        while tall > 24 and tall * tall * WIDTHS[kind] > main.area * 650:
             tall -= 4
         bottom = main.box[3] + dice.roll(-14, 10)
         if kind in IN_AIR:
@@ -139,15 +161,20 @@ def _distractor(dice: Dice, width: int, height: int, others: list[Thing]) -> Thi
                              "thumb": dice.roll(20, 32), "lamp": dice.roll(26, 40)}[kind] // 100  # fmt: skip
         wide = tall * WIDTHS[kind] // 1000
         bottom = height + (
-            dice.roll(-4, tall // 4) if kind in ("bin", "cone", "thumb", "passer") else dice.roll(-40, 0)
+            dice.roll(-4, tall // 4)
+            if kind in ("bin", "cone", "thumb", "passer")
+            else dice.roll(-40, 0)
         )
         inset = dice.roll(-wide // 2, max(4, width // 14 - wide // 6))
-        if kind in ("bin", "cone", "thumb", "lamp") and dice.chance(50):  # anywhere along the lower or upper edge
+        # anywhere along the lower or upper edge
+        if kind in ("bin", "cone", "thumb", "lamp") and dice.chance(50):
             inset = dice.roll(0, width // 2 - wide)
         if kind == "lamp":  # hangs in from above
             bottom = tall * dice.roll(50, 85) // 100
         x1 = inset if left else width - inset - wide
-        thing = Thing(kind, (x1, bottom - tall, x1 + wide, bottom), 1 if left else -1, dice.roll(0, 5))
+        thing = Thing(
+            kind, (x1, bottom - tall, x1 + wide, bottom), 1 if left else -1, dice.roll(0, 5)
+        )
         if not any(_overlap(thing, other, 3) for other in others):
             return thing
     return None

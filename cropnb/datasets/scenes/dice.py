@@ -1,7 +1,7 @@
 """Whole random numbers that are the same on every machine and with every NumPy.
 
-NumPy promises that the raw 64-bit stream of a bit generator never changes, but not what `Generator` makes of it.
-The scenes therefore use nothing but that stream and integer arithmetic.
+NumPy promises that the raw 64-bit stream of a bit generator never changes, but not what `Generator`
+makes of it. The scenes therefore use nothing but that stream and integer arithmetic.
 """
 
 import numpy as np
@@ -32,15 +32,19 @@ class Dice:
         return low + (raw % np.uint64(high - low + 1)).astype(np.int64).reshape(shape)
 
     def bell(self, deviation: int, *shape: int) -> np.ndarray:
-        """Roughly normal integers of mean 0: the sum of four uniform ones, so no logarithm or cosine is needed.
+        """Roughly normal integers of mean 0: the sum of four uniform ones, so no logarithm or
+        cosine is needed.
 
-        Four uniform integers of -a … a have the variance 4·a(a + 1)/3, so that a is about 0.87 deviations.
+        Four uniform integers of -a … a have the variance 4·a(a + 1)/3, so that a is about 0.87
+        deviations.
         """
         reach = (deviation * 866) // 1000
         return self.many(-reach, reach, *shape, 4).sum(-1)
 
     def grain(self, *shape: int) -> np.ndarray:
-        """A uint8 array of 0 … 255, eight values for each raw number (in the same order on any byte order)."""
+        """A uint8 array of 0 … 255, eight values for each raw number (in the same order on any byte
+        order).
+        """
         count = int(np.prod(shape))
         raw = self._bits.random_raw((count + 7) // 8)
         return raw.astype("<u8").view(np.uint8)[:count].reshape(shape)

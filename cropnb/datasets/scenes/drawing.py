@@ -1,4 +1,6 @@
-"""From a scene to its photograph: sky, hills, ground, then the things from far to near, then light and grain."""
+"""From a scene to its photograph: sky, hills, ground, then the things from far to near, then light
+and grain.
+"""
 
 import numpy as np
 
@@ -55,7 +57,11 @@ def _sky(canvas: Canvas, scene: Scene, dice: Dice) -> None:
     if scene.light == "night":
         for _ in range(40):
             canvas.ellipse(
-                dice.roll(0, scene.width * UNIT), dice.roll(0, scene.horizon * UNIT), 10, 10, (230, 232, 240)
+                dice.roll(0, scene.width * UNIT),
+                dice.roll(0, scene.horizon * UNIT),
+                10,
+                10,
+                (230, 232, 240),
             )
     canvas.glow(x, y, radius * 7, glow, 200)
     if scene.light != "overcast":
@@ -66,13 +72,18 @@ def _sky(canvas: Canvas, scene: Scene, dice: Dice) -> None:
         wide = dice.roll(14, 44)
         for _ in range(dice.roll(3, 5)):
             puff_x, puff_y = (x + dice.roll(-wide, wide)) * UNIT, (y + dice.roll(-4, 3)) * UNIT
-            radius_x, radius_y = wide * UNIT * dice.roll(5, 9) // 10, wide * UNIT * dice.roll(18, 34) // 100
+            radius_x, radius_y = (
+                wide * UNIT * dice.roll(5, 9) // 10,
+                wide * UNIT * dice.roll(18, 34) // 100,
+            )
             canvas.ellipse(puff_x, puff_y, radius_x, radius_y, white, 120)
 
 
 def _hills(canvas: Canvas, scene: Scene, dice: Dice) -> None:
     lower = np.array(SKIES[scene.light][1])
-    base = np.array(((92, 122, 128), (88, 118, 92), (112, 104, 124), (128, 124, 110))[dice.roll(0, 3)])
+    base = np.array(
+        ((92, 122, 128), (88, 118, 92), (112, 104, 124), (128, 124, 110))[dice.roll(0, 3)]
+    )
     for layer in range(scene.hills):
         haze = 70 - 24 * layer
         colour = (lower * haze + base * (100 - haze)) // 100
@@ -100,25 +111,35 @@ def _ground(canvas: Canvas, scene: Scene, dice: Dice) -> None:
             away = dice.roll(0, 99)
             y = scene.horizon + depth * away * away // 9900
             long = (2 + away // 4) * UNIT
-            spot = x * UNIT + dice.roll(-long, long) if dice.chance(30) else dice.roll(0, scene.width * UNIT)
+            spot = (
+                x * UNIT + dice.roll(-long, long)
+                if dice.chance(30)
+                else dice.roll(0, scene.width * UNIT)
+            )
             light = SKIES[scene.light][3] if dice.chance(65) else shade(near.tolist(), 80)
             canvas.ellipse(spot, y * UNIT, long, 8 + away // 5, light, 110)
     elif scene.ground == "sand":
         for _ in range(7):
             y = scene.horizon + depth * dice.roll(5, 100) // 100
             profile = _noise(dice, scene.width, (96, 40)) * depth * UNIT // 9000
-            canvas.below(y * UNIT - profile, np.clip(near + dice.many(-8, 20, 1), 0, 255), scene.height)
+            canvas.below(
+                y * UNIT - profile, np.clip(near + dice.many(-8, 20, 1), 0, 255), scene.height
+            )
     elif scene.ground == "snow":
         for _ in range(3):
             y = scene.horizon + depth * dice.roll(10, 80) // 100
             profile = _noise(dice, scene.width, (128, 50)) * depth * UNIT // 5000
-            canvas.below(y * UNIT - profile, np.clip(near + dice.many(-6, 16, 1), 0, 255), scene.height)
+            canvas.below(
+                y * UNIT - profile, np.clip(near + dice.many(-6, 16, 1), 0, 255), scene.height
+            )
     else:
         for _ in range(60):
             away = dice.roll(2, 99)
             y, x = scene.horizon + depth * away // 100, dice.roll(0, scene.width)
             colour = shade(near.tolist(), dice.roll(80, 112))
-            canvas.ellipse(x * UNIT, y * UNIT, (6 + away // 3) * UNIT, (1 + away // 18) * UNIT, colour, 120)
+            canvas.ellipse(
+                x * UNIT, y * UNIT, (6 + away // 3) * UNIT, (1 + away // 18) * UNIT, colour, 120
+            )
 
 
 def _backdrop(canvas: Canvas, scene: Scene, dice: Dice) -> None:
@@ -130,11 +151,19 @@ def _backdrop(canvas: Canvas, scene: Scene, dice: Dice) -> None:
     start, count = dice.roll(0, scene.width), dice.roll(4, 16)
     for _ in range(count):
         x, tall = start + dice.roll(-60, 60), dice.roll(4, 11)
-        canvas.ellipse(x * UNIT, (scene.horizon - tall // 2) * UNIT, tall * UNIT // 2, tall * UNIT * 2 // 3, colour)
+        canvas.ellipse(
+            x * UNIT,
+            (scene.horizon - tall // 2) * UNIT,
+            tall * UNIT // 2,
+            tall * UNIT * 2 // 3,
+            colour,
+        )
 
 
 def _shadow(canvas: Canvas, scene: Scene, thing: Thing) -> None:
-    """A shadow on the ground, away from the sun; on water a reflection's dark streak; none in the air."""
+    """A shadow on the ground, away from the sun; on water a reflection's dark streak; none in the
+    air.
+    """
     x1, _, x2, y2 = thing.box
     if y2 <= scene.horizon or thing.kind in ("gull", "balloon"):
         return
@@ -143,7 +172,12 @@ def _shadow(canvas: Canvas, scene: Scene, thing: Thing) -> None:
     flat = max(2, min(wide // 9, 6))
     strength = {"day": 96, "dawn": 70, "dusk": 80, "overcast": 40, "night": 60}[scene.light]
     canvas.ellipse(
-        ((x1 + x2) // 2 + shift) * UNIT, (y2 - 1) * UNIT, wide * UNIT * 6 // 10, flat * UNIT, (30, 34, 52), strength
+        ((x1 + x2) // 2 + shift) * UNIT,
+        (y2 - 1) * UNIT,
+        wide * UNIT * 6 // 10,
+        flat * UNIT,
+        (30, 34, 52),
+        strength,
     )
 
 
@@ -174,7 +208,9 @@ def _expose(canvas: Canvas, scene: Scene, dice: Dice) -> np.ndarray:
 
 
 def _noise(dice: Dice, width: int, steps: tuple[int, ...]) -> np.ndarray:
-    """A smooth random outline, `(width,)` integers of 0 … 1000: values at every `step` pixels, joined linearly."""
+    """A smooth random outline, `(width,)` integers of 0 … 1000: values at every `step` pixels,
+    joined linearly.
+    """
     total, scale = np.zeros(width, np.int64), 0
     columns = np.arange(width)
     for step in steps:

@@ -21,7 +21,10 @@ from cropnb.errors import CropnbError
 SIZES = {
     "gaicd": {"train": 1036, "val": 200, "test": 200},
     "gaicd_v2": {"train": 2636, "val": 200, "test": 500},
-    **{form: {"train": 4000, "val": 500, "test": 500} for form in ("cpc", "fcdb", "flms", "fat", "cuhk_icd")},
+    **{
+        form: {"train": 4000, "val": 500, "test": 500}
+        for form in ("cpc", "fcdb", "flms", "fat", "cuhk_icd")
+    },
 }
 RATERS = 7  # who rate one photo's candidates, drawn from the panel
 CPC_ASPECTS = ((1, 1), (4, 3), (3, 4), (16, 9))
@@ -47,13 +50,16 @@ class SceneSamples(Sequence):
         return make_sample(self.seed, self.split, index % self.size, self.form)
 
 
-def load(split: str = "test", form: str = "gaicd", size: int | None = None, seed: int = 0) -> CropDataset:
+def load(
+    split: str = "test", form: str = "gaicd", size: int | None = None, seed: int = 0
+) -> CropDataset:
     """Composed Scenes in the form of a real dataset.
 
     Args:
         split: "train", "val" or "test"; no two of them share a scene.
         form: "gaicd", "gaicd_v2", "cpc", "fcdb", "flms", "fat" or "cuhk_icd".
-        size: how many photos, the first ones of the standard split; by default all of `SIZES[form][split]`.
+        size: how many photos, the first ones of the standard split; by default all of
+            `SIZES[form][split]`.
         seed: another seed gives other scenes. The panel of annotators stays.
 
     Photos are drawn when `Sample.image()` or `Sample.photo()` is called.
@@ -67,7 +73,10 @@ def load(split: str = "test", form: str = "gaicd", size: int | None = None, seed
     full = SIZES[form][split]
     size = full if size is None else size
     if not 1 <= size <= full:
-        raise CropnbError(f"size is {size}; the {split} split of scenes in the form of {form} has 1 to {full} photos")
+        raise CropnbError(
+            f"size is {size}; the {split} split of scenes in the form of {form} has 1 to {full} "
+            "photos"
+        )
     return CropDataset("scenes", split, form, None, SceneSamples(seed, split, form, size))
 
 
@@ -86,14 +95,19 @@ def photo_of(scene: Scene) -> Image.Image:
 
 def _sample(scene: Scene, boxes: Tensor, **labels: Tensor) -> Sample:
     name = f"{scene.split}-{scene.seed}-{scene.index:04d}"
-    return Sample(name, scene.width, scene.height, boxes, load_photo=partial(photo_of, scene), **labels)
+    return Sample(
+        name, scene.width, scene.height, boxes, load_photo=partial(photo_of, scene), **labels
+    )
 
 
 def opinions(
     scene: Scene, boxes: Tensor, people: Sequence[Annotator], dice: Dice, noise_percent: int = 100
 ) -> np.ndarray:
     """What each person thinks of each box: `(people, N)` int64."""
-    terms, share = term_matrix(scene, boxes), share_of_photo(boxes.numpy(), scene.width, scene.height)
+    terms, share = (
+        term_matrix(scene, boxes),
+        share_of_photo(boxes.numpy(), scene.width, scene.height),
+    )
     return np.stack([person.opinion(terms, share, dice, noise_percent) for person in people])
 
 
@@ -112,9 +126,11 @@ def _gaicd(scene: Scene, dice: Dice) -> Sample:
 
 
 def _cpc(scene: Scene, dice: Dice) -> Sample:
-    """24 crops, six of each of four aspect ratios; six people pick, in each ratio, the better half, then the best four.
+    """24 crops, six of each of four aspect ratios; six people pick, in each ratio, the better half,
+    then the best four.
 
-    A pick is one point, so that a row holds 0, 1 and 2 and the mean over a photo is two thirds, as in CPC (0.6621).
+    A pick is one point, so that a row holds 0, 1 and 2 and the mean over a photo is two thirds, as
+    in CPC (0.6621).
     """
     boxes = []
     for across, down in CPC_ASPECTS:
@@ -143,12 +159,17 @@ def largest(width: int, height: int, across: int, down: int) -> tuple[int, int]:
 
 @lru_cache(maxsize=512)
 def choices(
-    width: int, height: int, aspects: tuple = ANY_ASPECT, scales: tuple = (48, 56, 64, 72, 80, 90, 100)
+    width: int,
+    height: int,
+    aspects: tuple = ANY_ASPECT,
+    scales: tuple = (48, 56, 64, 72, 80, 90, 100),
 ) -> Tensor:
-    """The windows among which someone who may draw any box chooses: `(N, 4)` whole pixels, some 1 500 of them.
+    """The windows among which someone who may draw any box chooses: `(N, 4)` whole pixels, some 1
+    500 of them.
 
-    Every ratio (across, down) at every percentage of its largest window, moved by a twentieth of the photo's long side.
-    Not the windows that any method slides: a truth that lies among a method's own candidates would flatter it.
+    Every ratio (across, down) at every percentage of its largest window, moved by a twentieth of
+    the photo's long side. Not the windows that any method slides: a truth that lies among a
+    method's own candidates would flatter it.
     """
     step = max(width, height) // 20
     boxes = []
@@ -168,18 +189,22 @@ def _offsets(room: int, step: int) -> np.ndarray:
     return np.unique(np.arange(moves + 1) * room // moves)
 
 
-def chosen(scene: Scene, windows: Tensor, people: Sequence[Annotator], dice: Dice, keep_ratio: bool = False) -> Tensor:
+def chosen(
+    scene: Scene, windows: Tensor, people: Sequence[Annotator], dice: Dice, keep_ratio: bool = False
+) -> Tensor:
     """The box of each person, in whole pixels: `(people, 4)`.
 
-    A person who draws a box compares it with its neighbours, so that each window has only a third of the noise that a
-    lone rating has. The hand is not exact either: each edge is off by some hundredth of the photo's side, or the box
-    as a whole where `keep_ratio` forbids to change it.
+    A person who draws a box compares it with its neighbours, so that each window has only a third
+    of the noise that a lone rating has. The hand is not exact either: each edge is off by some
+    hundredth of the photo's side, or the box as a whole where `keep_ratio` forbids to change it.
     """
     boxes = windows.numpy()[opinions(scene, windows, people, dice, 33).argmax(1)].astype(np.int64)
     size = np.array([scene.width, scene.height] * 2)
     off = (dice.bell(1000, len(people), 4) * size + 40_000) // 80_000
     if keep_ratio:
-        off = np.clip(np.tile(off[:, :2], 2), -np.tile(boxes[:, :2], 2), np.tile((size - boxes)[:, 2:], 2))
+        off = np.clip(
+            np.tile(off[:, :2], 2), -np.tile(boxes[:, :2], 2), np.tile((size - boxes)[:, 2:], 2)
+        )
     return torch.from_numpy(np.clip(boxes + off, 0, size)).float()
 
 
@@ -191,16 +216,23 @@ def windows_for(width: int, height: int, aspect: tuple[int, int] | None = None) 
 
 
 def required(sample: Sample) -> list[tuple[int, int] | None]:
-    """The required ratio (across, down) of each true box; a single None where any ratio may be drawn."""
+    """The required ratio (across, down) of each true box; a single None where any ratio may be
+    drawn.
+    """
     if sample.aspects is None:
         return [None]
     ratios = {across / down: (across, down) for across, down in FAT_ASPECTS}
-    return [ratios[min(ratios, key=lambda ratio: abs(ratio - aspect))] for aspect in sample.aspects.tolist()]
+    return [
+        ratios[min(ratios, key=lambda ratio: abs(ratio - aspect))]
+        for aspect in sample.aspects.tolist()
+    ]
 
 
 def _fcdb(scene: Scene, dice: Dice) -> Sample:
     """One box, of one person."""
-    return _sample(scene, chosen(scene, choices(scene.width, scene.height), draw_people(dice, 1), dice))
+    return _sample(
+        scene, chosen(scene, choices(scene.width, scene.height), draw_people(dice, 1), dice)
+    )
 
 
 def _flms(scene: Scene, dice: Dice) -> Sample:
@@ -216,7 +248,9 @@ def _fat(scene: Scene, dice: Dice) -> Sample:
     aspects = [FAT_ASPECTS[number] for number in order[: dice.pick((2, 3, 3))]]
     windows = [windows_for(scene.width, scene.height, aspect) for aspect in aspects]
     boxes = [chosen(scene, candidates, person, dice, keep_ratio=True) for candidates in windows]
-    return _sample(scene, torch.cat(boxes), aspects=torch.tensor([across / down for across, down in aspects]))
+    return _sample(
+        scene, torch.cat(boxes), aspects=torch.tensor([across / down for across, down in aspects])
+    )
 
 
 def _cuhk_icd(scene: Scene, dice: Dice) -> Sample:

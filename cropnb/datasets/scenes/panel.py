@@ -1,6 +1,8 @@
-"""The simulated people who look at the crops: each with own tastes, a preference of size, and noise.
+"""The simulated people who look at the crops: each with own tastes, a preference of size, and
+noise.
 
-Everything is counted in thousandths and whole numbers, so that ratings are the same on every machine.
+Everything is counted in thousandths and whole numbers, so that ratings are the same on every
+machine.
 """
 
 from dataclasses import dataclass
@@ -10,8 +12,8 @@ import numpy as np
 from cropnb.datasets.scenes.dice import Dice
 from cropnb.datasets.scenes.score import WEIGHTS
 
-# A score of LOW thousandths and less is worth a rating of 1, HIGH and more a 5: so chosen that the ratings on grid
-# anchors have the mean (2.95) and the deviation (0.8) of GAICD's.
+# A score of LOW thousandths and less is worth a rating of 1, HIGH and more a 5: so chosen that the
+# ratings on grid anchors have the mean (2.95) and the deviation (0.8) of GAICD's.
 LOW, HIGH = 90, 1010
 
 
@@ -21,9 +23,11 @@ class Annotator:
 
     Attributes:
         weights: what each term of the score is worth to them, in the order of `WEIGHTS`.
-        size: thousandths that the whole photo is worth more than an empty crop; negative: likes tight crops.
+        size: thousandths that the whole photo is worth more than an empty crop; negative: likes
+            tight crops.
         kindness: thousandths added to every crop.
-        noise: standard deviation, in thousandths, of what can't be explained; drawn anew for every crop.
+        noise: standard deviation, in thousandths, of what can't be explained; drawn anew for every
+            crop.
     """
 
     weights: tuple[int, ...]
@@ -31,10 +35,13 @@ class Annotator:
     kindness: int
     noise: int
 
-    def opinion(self, terms: np.ndarray, share: np.ndarray, dice: Dice, noise_percent: int = 100) -> np.ndarray:
+    def opinion(
+        self, terms: np.ndarray, share: np.ndarray, dice: Dice, noise_percent: int = 100
+    ) -> np.ndarray:
         """What crops are worth to them, about 0 … 1000, with their noise: `(N,)` int64.
 
-        `terms` are those of `score.term_matrix`, `(7, N)`; `share` the crops' thousandths of the photo, `(N,)`.
+        `terms` are those of `score.term_matrix`, `(7, N)`; `share` the crops' thousandths of the
+        photo, `(N,)`.
         """
         value = np.array(self.weights) @ terms // sum(self.weights)
         value = value + self.size * share // 1000 + self.kindness
@@ -51,8 +58,9 @@ def _hire(dice: Dice) -> Annotator:
     return Annotator(weights, dice.roll(-160, 160), dice.roll(-60, 60), dice.roll(60, 120))
 
 
-# Three photographers whose tastes are written by hand, in the order of `WEIGHTS`: power point, look room, headroom,
-# horizon, whole, clean, content. One composes by the subject, one wide and by the horizon, one tight and tidy.
+# Three photographers whose tastes are written by hand, in the order of `WEIGHTS`: power point, look
+# room, headroom, horizon, whole, clean, content. One composes by the subject, one wide and by the
+# horizon, one tight and tidy.
 PHOTOGRAPHERS = (
     Annotator((340, 200, 100, 60, 140, 90, 70), 0, 0, 70),
     Annotator((140, 90, 100, 330, 120, 80, 140), 220, 0, 70),

@@ -1,4 +1,5 @@
-"""Reference rows of each form: how far a perfect judge gets, how far one person, and how far one who never looks.
+"""Reference rows of each form: how far a perfect judge gets, how far one person, and how far one
+who never looks.
 
 `python -m cropnb.datasets.scenes --reference` measures them on the standard sizes and writes
 `book/results/scenes.json`.
@@ -21,35 +22,55 @@ from cropnb.datasets.scenes.panel import PANEL, PHOTOGRAPHERS, Annotator, share_
 from cropnb.datasets.scenes.score import aesthetic_score, term_matrix
 
 NAME = "scenes"
-CEILING, MEMBER, PRIOR, CENTRE = "noise-free ceiling", "one panel member", "content-blind prior", "centred crop"
+CEILING, MEMBER, PRIOR, CENTRE = (
+    "noise-free ceiling",
+    "one panel member",
+    "content-blind prior",
+    "centred crop",
+)
 RANKING_FORMS = ("gaicd", "gaicd_v2", "cpc")
-OTHER_COLUMNS = ("mean Acc K/5, K=1…5", "mean Acc K/10, K=1…10")  # another reading of Acc 5 and Acc 10: not recorded
+# another reading of Acc 5 and Acc 10: not recorded
+OTHER_COLUMNS = ("mean Acc K/5, K=1…5", "mean Acc K/10, K=1…10")
 LESS_IS_BETTER = ("BDE", "Offset")
-LIMIT = 0.4  # the prior has to close less than this share of the gap between the centred crop and the ceiling
+# the prior has to close less than this share of the gap between the centred crop and the ceiling
+LIMIT = 0.4
 MOST_BOXES = 12_000  # as many training boxes do to place the prior's box
 
 Rows = dict[str, dict[str, Tensor]]
 
 
 def reference(form: str, train: int | None = None, test: int | None = None, seed: int = 0) -> Rows:
-    """Row -> column -> one value a photo `(photos,)`, on `train` and `test` photos (default: the standard sizes).
+    """Row -> column -> one value a photo `(photos,)`, on `train` and `test` photos (default: the
+    standard sizes).
 
-    Columns of the forms with scored candidates: SRCC and every Acc, as `metrics.ranking_table`. Of the forms with true
-    boxes: IoU and BDE against the best-matching box; the centre offset in pixels where a ratio is required (FAT);
-    "IoU 1" to "IoU 3" against each photographer of CUHK-ICD.
+    Columns of the forms with scored candidates: SRCC and every Acc, as `metrics.ranking_table`. Of
+    the forms with true
+    boxes: IoU and BDE against the best-matching box; the centre offset in pixels where a ratio is
+        required (FAT);
+        "IoU 1" to "IoU 3" against each photographer of CUHK-ICD.
     """
     training, testing = forms.load("train", form, train, seed), forms.load("test", form, test, seed)
-    return _ranking_rows(training, testing) if form in RANKING_FORMS else _box_rows(training, testing)
+    return (
+        _ranking_rows(training, testing) if form in RANKING_FORMS else _box_rows(training, testing)
+    )
 
 
 def gap_closed(rows: Rows, column: str, seed: int = 0, samples: int = 2_000) -> metrics.Interval:
-    """The share of the gap from the centred crop to the ceiling that the prior closes, with its bootstrap interval."""
-    prior, centre, ceiling = (rows[name][column].double().numpy() for name in (PRIOR, CENTRE, CEILING))
+    """The share of the gap from the centred crop to the ceiling that the prior closes, with its
+    bootstrap interval.
+    """
+    prior, centre, ceiling = (
+        rows[name][column].double().numpy() for name in (PRIOR, CENTRE, CEILING)
+    )
     count = len(prior)
-    weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=samples)
+    weights = np.random.default_rng(seed).multinomial(
+        count, np.full(count, 1 / count), size=samples
+    )
     shares = (weights @ (prior - centre)) / (weights @ (ceiling - centre))
     low, high = np.quantile(shares, (0.025, 0.975))
-    return metrics.Interval(float((prior - centre).sum() / (ceiling - centre).sum()), float(low), float(high))
+    return metrics.Interval(
+        float((prior - centre).sum() / (ceiling - centre).sum()), float(low), float(high)
+    )
 
 
 def columns(rows: Rows) -> list[str]:
@@ -57,8 +78,12 @@ def columns(rows: Rows) -> list[str]:
     return [column for column in rows[CEILING] if column not in (*LESS_IS_BETTER, *OTHER_COLUMNS)]
 
 
-def ledger_rows(form: str, rows: Rows, command: str, minutes: float | None = None) -> list[ledger.Row]:
-    """The ledger's rows of one form: Acc in per cent, the rest as it is, and the share of the gap in per cent."""
+def ledger_rows(
+    form: str, rows: Rows, command: str, minutes: float | None = None
+) -> list[ledger.Row]:
+    """The ledger's rows of one form: Acc in per cent, the rest as it is, and the share of the gap
+    in per cent.
+    """
     photos = len(next(iter(rows[CEILING].values())))
     common = {"paper": NAME, "table": form, "dataset": "scenes", "split": "test", "images": photos, "device": "CPU",
               "command": command, "commit": ledger.current_commit(), "minutes": minutes}  # fmt: skip
@@ -70,7 +95,15 @@ def ledger_rows(form: str, rows: Rows, command: str, minutes: float | None = Non
             unit = 100 if column.startswith("Acc") else 1
             ours, low, high = (round(unit * end, 4) for end in metrics.bootstrap_interval(values))
             found.append(
-                ledger.Row(row=name, column=column, ours=ours, low=low, high=high, verdict="measured", **common)
+                ledger.Row(
+                    row=name,
+                    column=column,
+                    ours=ours,
+                    low=low,
+                    high=high,
+                    verdict="measured",
+                    **common,
+                )
             )
     for column in columns(rows):
         ours, low, high = (round(100 * end, 2) + 0.0 for end in gap_closed(rows, column))  # no −0.0
@@ -97,11 +130,17 @@ def _ranking_rows(training: CropDataset, testing: CropDataset) -> Rows:
     mos = [sample.scores for sample in samples]
     prior = _PositionPrior(training) if training.form != "cpc" else _PolynomialPrior(training)
     return {
-        CEILING: metrics.ranking_table([aesthetic_score(scene_of(s), s.boxes) for s in samples], mos),
+        CEILING: metrics.ranking_table(
+            [aesthetic_score(scene_of(s), s.boxes) for s in samples], mos
+        ),
         # One rater against the mean of the others, who then are one fewer.
-        MEMBER: metrics.ranking_table([s.raters[0] for s in samples], [s.raters[1:].mean(0) for s in samples]),
+        MEMBER: metrics.ranking_table(
+            [s.raters[0] for s in samples], [s.raters[1:].mean(0) for s in samples]
+        ),
         PRIOR: metrics.ranking_table([prior(s) for s in samples], mos),
-        CENTRE: metrics.ranking_table([box_math.iou(s.boxes, centred(*s.size)) for s in samples], mos),
+        CENTRE: metrics.ranking_table(
+            [box_math.iou(s.boxes, centred(*s.size)) for s in samples], mos
+        ),
     }
 
 
@@ -120,7 +159,8 @@ class _PositionPrior:
 
 
 class _PolynomialPrior:
-    """Scores a crop by a cubic polynomial of its place, size and ratio, fitted to the training scores.
+    """Scores a crop by a cubic polynomial of its place, size and ratio, fitted to the training
+    scores.
 
     CPC's crops lie anywhere, so that no two photos share a position to take a mean at.
     """
@@ -155,7 +195,10 @@ def _box_rows(training: CropDataset, testing: CropDataset) -> Rows:
             for name, boxes in _guesses(sample, prior, person).items():
                 for column, value in _measure(boxes, sample, person).items():
                     found[name].setdefault(column, []).append(value)
-    return {name: {column: torch.tensor(values) for column, values in table.items()} for name, table in found.items()}
+    return {
+        name: {column: torch.tensor(values) for column, values in table.items()}
+        for name, table in found.items()
+    }
 
 
 def _guesses(sample: Sample, prior: dict, person: int | None) -> dict[str, Tensor]:
@@ -169,9 +212,15 @@ def _guesses(sample: Sample, prior: dict, person: int | None) -> dict[str, Tenso
     found = defaultdict(list)
     for aspect in forms.required(sample):
         windows = forms.windows_for(*sample.size, aspect)
-        score = aesthetic_score(scene, windows) if person is None else _taste(scene, windows, PHOTOGRAPHERS[person])
+        score = (
+            aesthetic_score(scene, windows)
+            if person is None
+            else _taste(scene, windows, PHOTOGRAPHERS[person])
+        )
         found[CEILING].append(windows[score.argmax()])
-        found[MEMBER].append(forms.chosen(scene, windows, member, dice, keep_ratio=aspect is not None)[0])
+        found[MEMBER].append(
+            forms.chosen(scene, windows, member, dice, keep_ratio=aspect is not None)[0]
+        )
         if aspect is None:
             found[PRIOR].append(box_math.denormalize(prior[None], *sample.size))
             found[CENTRE].append(centred(*sample.size))
@@ -184,11 +233,15 @@ def _guesses(sample: Sample, prior: dict, person: int | None) -> dict[str, Tenso
 def _taste(scene: Scene, windows: Tensor, person: Annotator) -> Tensor:
     """A person's opinion without noise `(N,)`."""
     share = share_of_photo(windows.numpy(), scene.width, scene.height)
-    return torch.from_numpy(person.opinion(term_matrix(scene, windows), share, Dice(0), noise_percent=0))
+    return torch.from_numpy(
+        person.opinion(term_matrix(scene, windows), share, Dice(0), noise_percent=0)
+    )
 
 
 def _measure(boxes: Tensor, sample: Sample, person: int | None) -> dict[str, float]:
-    """IoU, BDE and offset of one photo. With required ratios, the mean over them, each against its own true box."""
+    """IoU, BDE and offset of one photo. With required ratios, the mean over them, each against its
+    own true box.
+    """
     if person is not None:
         return {f"IoU {person + 1}": box_math.iou(boxes[0], sample.boxes[person]).item()}
     truths = sample.boxes[:, None] if sample.aspects is not None else sample.boxes[None]
@@ -200,7 +253,9 @@ def _measure(boxes: Tensor, sample: Sample, person: int | None) -> dict[str, flo
 
 
 def _box_prior(training: CropDataset, person: int | None) -> dict[None, Tensor]:
-    """The normalised box whose expected IoU with the best-matching box of a training photo is the largest."""
+    """The normalised box whose expected IoU with the best-matching box of a training photo is the
+    largest.
+    """
     truths, photo = _normalised(training, person)
     steps = torch.linspace(0, 1, 21)
     lattice = torch.cartesian_prod(steps, steps, steps, steps)
@@ -231,7 +286,10 @@ def _ratio_prior(training: CropDataset) -> dict[tuple[int, int], int]:
     for sample in training:
         for aspect, truth in zip(forms.required(sample), sample.boxes, strict=True):
             total[aspect] = total[aspect] + box_math.iou(_lattice(*sample.size, aspect), truth)
-    return {aspect: int(value.argmax()) if torch.is_tensor(value) else 0 for aspect, value in total.items()}
+    return {
+        aspect: int(value.argmax()) if torch.is_tensor(value) else 0
+        for aspect, value in total.items()
+    }
 
 
 def _lattice(
@@ -241,7 +299,9 @@ def _lattice(
     scales: Iterable[int] = tuple(range(40, 101, 5)),
     places: Iterable[float] = tuple(step / 10 for step in range(11)),
 ) -> Tensor:
-    """Windows of a ratio `(N, 4)`: every percentage of the largest one at every share of the room that is left."""
+    """Windows of a ratio `(N, 4)`: every percentage of the largest one at every share of the room
+    that is left.
+    """
     wide, high = forms.largest(width, height, *aspect)
     share = torch.tensor(list(scales)) / 100
     places = torch.tensor(list(places))

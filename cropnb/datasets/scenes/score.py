@@ -1,7 +1,8 @@
 """The aesthetic score of a crop, written down in full: seven terms of 0 … 1 and their weights.
 
-Every term takes a scene and crops `(N, 4)` and answers `(N,)`. Terms are rounded to thousandths and weights are
-whole, so that a sum of them is exact and no machine ranks two crops differently from another.
+Every term takes a scene and crops `(N, 4)` and answers `(N,)`. Terms are rounded to thousandths and
+weights are whole, so that a sum of them is exact and no machine ranks two crops differently from
+another.
 """
 
 from collections.abc import Callable
@@ -13,27 +14,40 @@ from torch import Tensor
 from cropnb.boxes import check
 from cropnb.datasets.scenes.describe import Scene, Thing
 
-WEIGHTS = {"power_point": 22, "look_room": 14, "headroom": 10, "horizon": 16, "whole": 14, "clean": 14, "content": 10}
+WEIGHTS = {
+    "power_point": 22,
+    "look_room": 14,
+    "headroom": 10,
+    "horizon": 16,
+    "whole": 14,
+    "clean": 14,
+    "content": 10,
+}
 
 
 def score_terms(scene: Scene, boxes: Tensor | np.ndarray) -> dict[str, Tensor]:
-    """Each term of the score, 0 … 1, for crops `(N, 4)` in pixels: a dictionary of `(N,)` float32 tensors.
+    """Each term of the score, 0 … 1, for crops `(N, 4)` in pixels: a dictionary of `(N,)` float32
+    tensors.
 
     Raises BoxError for boxes that are not boxes.
     """
     return {
-        name: torch.from_numpy(row / 1000).float() for name, row in zip(TERMS, term_matrix(scene, boxes), strict=True)
+        name: torch.from_numpy(row / 1000).float()
+        for name, row in zip(TERMS, term_matrix(scene, boxes), strict=True)
     }
 
 
 def aesthetic_score(scene: Scene, boxes: Tensor | np.ndarray) -> Tensor:
-    """The score without noise, 0 … 1, for crops `(N, 4)` in pixels: the weighted mean of the terms, `(N,)`."""
+    """The score without noise, 0 … 1, for crops `(N, 4)` in pixels: the weighted mean of the terms,
+    `(N,)`.
+    """
     weights = np.array(list(WEIGHTS.values()))
     return torch.from_numpy(weights @ term_matrix(scene, boxes) / (1000 * weights.sum())).float()
 
 
 def power_point(scene: Scene, crop: np.ndarray) -> np.ndarray:
-    """The centre of the main subject near one of the four points where the thirds of the crop cross.
+    """The centre of the main subject near one of the four points where the thirds of the crop
+    cross.
 
     1 on such a point, 0 from a quarter of the crop on.
     """
@@ -44,7 +58,8 @@ def power_point(scene: Scene, crop: np.ndarray) -> np.ndarray:
 
 
 def look_room(scene: Scene, crop: np.ndarray) -> np.ndarray:
-    """More room before the main subject than behind it: the share of the free width that lies ahead.
+    """More room before the main subject than behind it: the share of the free width that lies
+    ahead.
 
     0 up to a share of 0.35, 1 from 0.6 to 0.8, back to 0.5 when all of it lies ahead.
     A subject that looks nowhere needs none: always 1.
@@ -60,7 +75,8 @@ def look_room(scene: Scene, crop: np.ndarray) -> np.ndarray:
 
 
 def headroom(scene: Scene, crop: np.ndarray) -> np.ndarray:
-    """Room above the main subject, as a share of the crop's height: neither glued to the frame nor lost below.
+    """Room above the main subject, as a share of the crop's height: neither glued to the frame nor
+    lost below.
 
     0 when it touches the upper edge, 1 from 0.12 to 0.4, 0 again from 0.7 on.
     """
@@ -69,13 +85,16 @@ def headroom(scene: Scene, crop: np.ndarray) -> np.ndarray:
 
 
 def horizon(scene: Scene, crop: np.ndarray) -> np.ndarray:
-    """The horizon on the upper or the lower third. 1 on a third, 0 a sixth away (halfway, for one) and out of sight."""
+    """The horizon on the upper or the lower third. 1 on a third, 0 a sixth away (halfway, for one)
+    and out of sight.
+    """
     height = (scene.horizon - crop[:, 1]) / (crop[:, 3] - crop[:, 1])
     return np.clip(1 - 6 * np.minimum(np.abs(height - 1 / 3), np.abs(height - 2 / 3)), 0, 1)
 
 
 def whole(scene: Scene, crop: np.ndarray) -> np.ndarray:
-    """No subject cut by the frame. A subject is all in or all out, or it costs: fully from an eighth cut off on.
+    """No subject cut by the frame. A subject is all in or all out, or it costs: fully from an
+    eighth cut off on.
 
     Smaller subjects cost less, by their area as a share of the main subject's.
     """
@@ -97,7 +116,9 @@ def clean(scene: Scene, crop: np.ndarray) -> np.ndarray:
 
 
 def content(scene: Scene, crop: np.ndarray) -> np.ndarray:
-    """Enough kept: the subjects (by area), times the share of the photo: enough from 0.45 on, nothing at 0.1."""
+    """Enough kept: the subjects (by area), times the share of the photo: enough from 0.45 on,
+    nothing at 0.1.
+    """
     kept, everything = np.zeros(len(crop)), 0
     for thing in scene.subjects:
         kept = kept + thing.area * visible(thing, crop)
@@ -113,7 +134,9 @@ TERMS: dict[str, Callable[[Scene, np.ndarray], np.ndarray]] = {
 
 
 def visible(thing: Thing, crop: np.ndarray, photo: tuple[int, int] | None = None) -> np.ndarray:
-    """Share of a thing's box inside each crop `(N, 4)`; with `photo = (width, height)` of the part in the photo."""
+    """Share of a thing's box inside each crop `(N, 4)`; with `photo = (width, height)` of the part
+    in the photo.
+    """
     x1, y1, x2, y2 = thing.box
     if photo is not None:
         x1, y1, x2, y2 = max(x1, 0), max(y1, 0), min(x2, photo[0]), min(y2, photo[1])

@@ -1,13 +1,29 @@
-"""How each kind of thing is drawn: flat shapes in a box of 1000 units of height, looking to the right."""
+"""How each kind of thing is drawn: flat shapes in a box of 1000 units of height, looking to the
+right.
+"""
 
 from cropnb.datasets.scenes.canvas import UNIT, Canvas
 from cropnb.datasets.scenes.describe import WIDTHS, Thing
 
 DARK, WHITE, SKIN = (44, 44, 52), (246, 244, 238), ((238, 196, 164), (196, 142, 104), (124, 84, 62))
-COATS = ((206, 62, 58), (238, 178, 52), (42, 108, 176), (232, 110, 60), (124, 72, 148), (30, 132, 116))
+COATS = (
+    (206, 62, 58),
+    (238, 178, 52),
+    (42, 108, 176),
+    (232, 110, 60),
+    (124, 72, 148),
+    (30, 132, 116),
+)
 FURS = ((150, 98, 58), (86, 62, 50), (214, 178, 128), (232, 226, 214), (70, 70, 76), (176, 84, 44))
 LEAVES = ((64, 122, 66), (42, 98, 74), (116, 138, 52), (190, 118, 44), (176, 66, 50), (84, 150, 84))
-WALLS = ((236, 222, 196), (190, 84, 66), (222, 174, 110), (150, 174, 190), (244, 240, 230), (204, 132, 108))
+WALLS = (
+    (236, 222, 196),
+    (190, 84, 66),
+    (222, 174, 110),
+    (150, 174, 190),
+    (244, 240, 230),
+    (204, 132, 108),
+)
 
 
 class Pen:
@@ -22,7 +38,10 @@ class Pen:
     def point(self, x: int, y: int) -> tuple[int, int]:
         """Units to sixteenths of a pixel."""
         x = self.width - x if self.thing.facing < 0 else x
-        return self.left * UNIT + x * self.tall * UNIT // 1000, self.top * UNIT + y * self.tall * UNIT // 1000
+        return (
+            self.left * UNIT + x * self.tall * UNIT // 1000,
+            self.top * UNIT + y * self.tall * UNIT // 1000,
+        )
 
     def shape(self, colour, *points: tuple[int, int]) -> None:
         """A convex polygon."""
@@ -32,7 +51,9 @@ class Pen:
         """An ellipse."""
         radius_y = radius_x if radius_y is None else radius_y
         scale = self.tall * UNIT
-        self.canvas.ellipse(*self.point(x, y), radius_x * scale // 1000, radius_y * scale // 1000, colour)
+        self.canvas.ellipse(
+            *self.point(x, y), radius_x * scale // 1000, radius_y * scale // 1000, colour
+        )
 
     def bar(self, colour, x1: int, y1: int, x2: int, y2: int) -> None:
         """An upright rectangle."""
@@ -67,14 +88,22 @@ def _person(pen: Pen, colour: int) -> None:
     pen.shape(skin, (300, 110), (345, 145), (300, 160))  # the nose
     pen.oval(DARK, 195, 88, 105, 88)
     pen.oval(skin, 262, 128, 58, 62)
-    pen.shape(shade(COATS[(colour + 1) % 6], 90), (120, 60), (230, 5), (320, 65), (300, 85), (120, 85))
+    pen.shape(
+        shade(COATS[(colour + 1) % 6], 90), (120, 60), (230, 5), (320, 65), (300, 85), (120, 85)
+    )
     pen.bar(shade(COATS[(colour + 1) % 6], 70), 280, 62, 400, 86)  # the peak of the cap
 
 
 def _dog(pen: Pen, colour: int) -> None:
     fur = FURS[colour]
     for x in (260, 360, 800, 900):
-        pen.shape(shade(fur, 80 if x in (360, 900) else 100), (x, 560), (x + 110, 560), (x + 95, 1000), (x + 20, 1000))
+        pen.shape(
+            shade(fur, 80 if x in (360, 900) else 100),
+            (x, 560),
+            (x + 110, 560),
+            (x + 95, 1000),
+            (x + 20, 1000),
+        )
     pen.shape(fur, (60, 140), (120, 120), (290, 430), (220, 500))  # the tail, behind
     pen.oval(fur, 590, 500, 400, 200)
     pen.shape(fur, (790, 420), (920, 560), (1120, 330), (960, 180))
@@ -89,7 +118,13 @@ def _dog(pen: Pen, colour: int) -> None:
 def _deer(pen: Pen, colour: int) -> None:
     fur = FURS[(0, 5, 2)[colour % 3]]
     for x in (180, 260, 590, 660):
-        pen.shape(shade(fur, 75 if x in (260, 660) else 95), (x, 650), (x + 65, 650), (x + 48, 1000), (x + 12, 1000))
+        pen.shape(
+            shade(fur, 75 if x in (260, 660) else 95),
+            (x, 650),
+            (x + 65, 650),
+            (x + 48, 1000),
+            (x + 12, 1000),
+        )
     pen.oval(fur, 430, 590, 300, 135)
     pen.oval(WHITE, 135, 560, 45, 65)  # the tail, behind
     pen.shape(fur, (580, 560), (710, 620), (830, 330), (720, 290))
@@ -98,7 +133,12 @@ def _deer(pen: Pen, colour: int) -> None:
     pen.oval(DARK, 815, 290, 16)
     pen.shape(shade(fur, 70), (630, 215), (730, 240), (720, 290))
     bone = (222, 206, 178)
-    for x, y, to_x, to_y in ((740, 245, 690, 20), (705, 120, 610, 40), (780, 245, 840, 15), (815, 120, 910, 50)):
+    for x, y, to_x, to_y in (
+        (740, 245, 690, 20),
+        (705, 120, 610, 40),
+        (780, 245, 840, 15),
+        (815, 120, 910, 50),
+    ):
         (ax, ay), (bx, by) = pen.point(x, y), pen.point(to_x, to_y)
         pen.canvas.line(ax, ay, bx, by, max(pen.tall * UNIT // 34, 20), bone)
 
@@ -205,7 +245,11 @@ def _lighthouse(pen: Pen, colour: int) -> None:
         top, bottom = 230 + step * 154, 384 + step * 154
         inset, below = 110 - step * 18, 92 - step * 18
         pen.shape(
-            stripe if step % 2 == 0 else WHITE, (inset, top), (400 - inset, top), (400 - below, bottom), (below, bottom)
+            stripe if step % 2 == 0 else WHITE,
+            (inset, top),
+            (400 - inset, top),
+            (400 - below, bottom),
+            (below, bottom),
         )
     pen.bar(DARK, 70, 210, 330, 236)
     pen.bar((255, 226, 130), 125, 105, 275, 212)

@@ -1,4 +1,6 @@
-"""A site on the loopback interface that misbehaves as it is told to, and datasets small enough to be served by it."""
+"""A site on the loopback interface that misbehaves as it is told to, and datasets small enough to
+be served by it.
+"""
 
 import hashlib
 import io
@@ -32,7 +34,9 @@ class Site:
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
-        self.faults: dict[str, list[Callable[[BaseHTTPRequestHandler, bytes], None]]] = defaultdict(list)
+        self.faults: dict[str, list[Callable[[BaseHTTPRequestHandler, bytes], None]]] = defaultdict(
+            list
+        )
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.sent = 0  # bytes of bodies
         self.ranges = self.marks = True
@@ -98,14 +102,18 @@ class Site:
 
         self.server = Server(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        threading.Thread(
+            target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        ).start()
 
     def asked(self, path: str) -> list[dict[str, str]]:
         """The headers of each request for a path."""
         return [headers for asked, headers in self.requests if asked.partition("?")[0] == path]
 
 
-def answer(status: int, body: bytes = b"", **headers: str) -> Callable[[BaseHTTPRequestHandler, bytes], None]:
+def answer(
+    status: int, body: bytes = b"", **headers: str
+) -> Callable[[BaseHTTPRequestHandler, bytes], None]:
     """A fault: answer with this status, body and headers (`Retry_After="1"`)."""
 
     def fault(handler: BaseHTTPRequestHandler, _: bytes) -> None:
@@ -204,13 +212,26 @@ class Catalogue:
         self.site, self.folder, self.entry = site, folder, manifest.entry("gaicd")
         monkeypatch.setattr(manifest, "entry", lambda name: self.entry)
 
-    def serve(self, name: str, files: dict[str, bytes], known: bool = True, published: int | None = None) -> Entry:
+    def serve(
+        self, name: str, files: dict[str, bytes], known: bool = True, published: int | None = None
+    ) -> Entry:
         """Serve archives and make them the sources of a dataset."""
         sources = []
         for file, content in files.items():
             self.site.files[f"/{file}"] = content
-            facts = {"size": len(content), "sha256": sha256(content), "known_from": "reported"} if known else {}
-            sources.append(Source(file, by_hand=f"get {file} on the page", url=f"{self.site.address}/{file}", **facts))
+            facts = (
+                {"size": len(content), "sha256": sha256(content), "known_from": "reported"}
+                if known
+                else {}
+            )
+            sources.append(
+                Source(
+                    file,
+                    by_hand=f"get {file} on the page",
+                    url=f"{self.site.address}/{file}",
+                    **facts,
+                )
+            )
         real = {**vars(manifest.entries()[name]), "sources": tuple(sources)}
         if published is not None:
             real["photos"] = {"all": published}
@@ -219,13 +240,18 @@ class Catalogue:
 
     def job(self, **options: object) -> Job:
         said: list[str] = []
-        job = Job(self.entry.name, self.folder / self.entry.name, said.append, False, 0.01, **options)
+        job = Job(
+            self.entry.name, self.folder / self.entry.name, said.append, False, 0.01, **options
+        )
         job.said = said
         return job
 
     def start(self, **options: object) -> subprocess.Popen:
         """The same in a process of its own, which may be killed, held short, or kept from writing."""
-        description = {**vars(self.entry), "sources": [vars(source) for source in self.entry.sources]}
+        description = {
+            **vars(self.entry),
+            "sources": [vars(source) for source in self.entry.sources],
+        }
         job = {"entry": description, "folder": str(self.folder / self.entry.name), **options}
         command = [sys.executable, str(RUNNER), json.dumps(job)]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -1,4 +1,6 @@
-"""Run one job in a process of its own: `python run_job.py JSON`. Prints the error's type and text, and exits with 2."""
+"""Run one job in a process of its own: `python run_job.py JSON`. Prints the error's type and text,
+and exits with 2.
+"""
 
 import json
 import os
@@ -26,7 +28,9 @@ if told.get("nobody") and os.geteuid() == 0:
     os.setgid(65534)
     os.setuid(65534)
 try:
-    report = install.obtain(install.Job(entry["name"], Path(told["folder"]), progress=False, patience=0.01))
+    report = install.obtain(
+        install.Job(entry["name"], Path(told["folder"]), progress=False, patience=0.01)
+    )
 except CropnbError as error:
     print(f"{type(error).__name__}: {error}")
     sys.exit(2)

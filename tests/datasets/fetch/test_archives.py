@@ -1,4 +1,6 @@
-"""Archives from strangers: refused where they would write elsewhere or without end, and unpacked in little memory."""
+"""Archives from strangers: refused where they would write elsewhere or without end, and unpacked in
+little memory.
+"""
 
 import io
 import os
@@ -23,12 +25,18 @@ def unpack(content: bytes, folder: Path, name: str = "set.zip") -> list[str]:
     path = folder / name
     path.write_bytes(content)
     count = archives.unpack(path, folder / "out", progress=False)
-    found = sorted(str(file.relative_to(folder / "out")) for file in (folder / "out").rglob("*") if file.is_file())
+    found = sorted(
+        str(file.relative_to(folder / "out"))
+        for file in (folder / "out").rglob("*")
+        if file.is_file()
+    )
     assert count == len(found)
     return found
 
 
-def tarred(files: dict[str, bytes], mode: str = "w", extra: tuple[tarfile.TarInfo, ...] = ()) -> bytes:
+def tarred(
+    files: dict[str, bytes], mode: str = "w", extra: tuple[tarfile.TarInfo, ...] = ()
+) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode=mode) as archive:
         for name, content in files.items():
@@ -41,7 +49,9 @@ def tarred(files: dict[str, bytes], mode: str = "w", extra: tuple[tarfile.TarInf
 
 
 @pytest.mark.parametrize(
-    "content", [zipped(GOOD), tarred(GOOD), tarred(GOOD, "w:gz"), tarred(GOOD, "w:xz")], ids=["zip", "tar", "gz", "xz"]
+    "content",
+    [zipped(GOOD), tarred(GOOD), tarred(GOOD, "w:gz"), tarred(GOOD, "w:xz")],
+    ids=["zip", "tar", "gz", "xz"],
 )
 def test_each_kind_of_archive(content, tmp_path):
     assert unpack(content, tmp_path) == sorted(GOOD)
@@ -61,7 +71,8 @@ def test_backslashes_separate_folders(tmp_path):
 
 @pytest.mark.parametrize(
     ("kind", "share"),
-    [(kind, share) for kind in ("zip", "gz") for share in (0.1, 0.5, 0.9, 0.999)] + [("tar", 0.1), ("tar", 0.5)],
+    [(kind, share) for kind in ("zip", "gz") for share in (0.1, 0.5, 0.9, 0.999)]
+    + [("tar", 0.1), ("tar", 0.5)],
 )
 def test_an_archive_that_is_cut_short(tmp_path, kind, share):
     content = {"zip": zipped(GOOD), "tar": tarred(GOOD), "gz": tarred(GOOD, "w:gz")}[kind]
@@ -116,7 +127,8 @@ def test_a_link_in_a_zip(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "word"), [(tarfile.SYMTYPE, "link"), (tarfile.LNKTYPE, "link"), (tarfile.CHRTYPE, "device")]
+    ("kind", "word"),
+    [(tarfile.SYMTYPE, "link"), (tarfile.LNKTYPE, "link"), (tarfile.CHRTYPE, "device")],
 )
 def test_links_and_devices_in_a_tar(tmp_path, kind, word):
     info = tarfile.TarInfo("set/odd")
@@ -152,7 +164,9 @@ def test_a_zip_bomb_that_lies_about_its_size(tmp_path, strict):
 def test_a_packed_tar_that_unpacks_without_end(tmp_path, strict):
     with pytest.raises(ArchiveError, match="times its size"):
         unpack(tarred({f"{number}.txt": bytes(400_000) for number in range(9)}, "w:gz"), tmp_path)
-    assert sum(path.stat().st_size for path in (tmp_path / "out").rglob("*")) <= archives.ALWAYS_FINE
+    assert (
+        sum(path.stat().st_size for path in (tmp_path / "out").rglob("*")) <= archives.ALWAYS_FINE
+    )
 
 
 def test_two_entries_of_one_name(tmp_path):

@@ -1,4 +1,6 @@
-"""One file from a site that misbehaves: the right error or the right bytes, and the next run succeeds."""
+"""One file from a site that misbehaves: the right error or the right bytes, and the next run
+succeeds.
+"""
 
 import email.utils
 import time
@@ -17,8 +19,14 @@ OTHER = CONTENT[::-1]
 
 
 def source(site: Site, content: bytes | None = CONTENT, **changed: object) -> Source:
-    facts = {"size": len(content), "sha256": sha256(content), "known_from": "reported"} if content else {}
-    return Source("set.zip", "press the button", **{"url": f"{site.address}/set.zip", **facts, **changed})
+    facts = (
+        {"size": len(content), "sha256": sha256(content), "known_from": "reported"}
+        if content
+        else {}
+    )
+    return Source(
+        "set.zip", "press the button", **{"url": f"{site.address}/set.zip", **facts, **changed}
+    )
 
 
 def get(wanted: Source, folder: Path) -> bytes:
@@ -47,11 +55,15 @@ def test_a_broken_connection_is_resumed_by_a_range_request(site, tmp_path, known
     assert get(source(site, CONTENT if known else None), tmp_path) == CONTENT
     first, second, third = site.asked("/set.zip")
     assert "Range" not in first
-    starts = [int(headers["Range"].removeprefix("bytes=").removesuffix("-")) for headers in (second, third)]
+    starts = [
+        int(headers["Range"].removeprefix("bytes=").removesuffix("-"))
+        for headers in (second, third)
+    ]
     assert 80_000 < starts[0] <= 150_000
     assert starts[0] + 30_000 < starts[1] <= starts[0] + 100_000
     assert second["If-Range"].startswith('"')
-    assert site.sent < len(CONTENT) + 140_000  # what lay between two pieces comes twice, and no more
+    # what lay between two pieces comes twice, and no more
+    assert site.sent < len(CONTENT) + 140_000
     assert files(tmp_path) == ["set.zip"]
 
 
@@ -82,7 +94,8 @@ def test_sites_without_ranges_or_without_marks_of_versions(site, tmp_path, range
     site.faults["/set.zip"] = [drop(150_000)]
     assert get(source(site, None), tmp_path) == CONTENT
     assert ("Range" in site.asked("/set.zip")[1]) == marks
-    if not marks:  # a hash would notice two parts of different versions, so the rest may be asked for
+    # a hash would notice two parts of different versions, so the rest may be asked for
+    if not marks:
         (tmp_path / "set.zip").unlink()
         site.faults["/set.zip"] = [drop(150_000)]
         assert get(source(site), tmp_path) == CONTENT
@@ -103,7 +116,9 @@ def test_a_part_that_is_longer_than_the_file_starts_again(site, tmp_path):
 @pytest.mark.parametrize("status", [404, 410])
 def test_a_file_that_is_gone_is_not_asked_for_twice(site, tmp_path, status):
     site.faults["/set.zip"] = [answer(status)]
-    with pytest.raises(download.Gone, match=rf"no such file \({status}\).*press the button.*--from"):
+    with pytest.raises(
+        download.Gone, match=rf"no such file \({status}\).*press the button.*--from"
+    ):
         get(source(site), tmp_path)
     assert len(site.requests) == 1
     assert files(tmp_path) == []
@@ -133,7 +148,9 @@ def test_a_site_that_asks_for_an_hour_is_left_for_another_day(site, tmp_path):
 
 def test_retry_after_as_seconds_and_as_a_date():
     assert download.retry_after("7") == 7
-    assert download.retry_after(email.utils.formatdate(time.time() + 30)) == pytest.approx(30, abs=2)
+    assert download.retry_after(email.utils.formatdate(time.time() + 30)) == pytest.approx(
+        30, abs=2
+    )
     assert download.retry_after(email.utils.formatdate(time.time() - 30)) == 0
     assert download.retry_after("soon") is None
     assert download.retry_after(None) is None
@@ -150,7 +167,9 @@ def test_a_web_page_instead_of_the_archive(site, tmp_path, declared):
 
 def test_a_page_of_confirmation_is_answered(site, tmp_path):
     site.files["/big"] = CONTENT
-    site.faults["/set.zip"] = [answer(200, confirmation(f"{site.address}/big"), Content_Type="text/html")]
+    site.faults["/set.zip"] = [
+        answer(200, confirmation(f"{site.address}/big"), Content_Type="text/html")
+    ]
     assert get(source(site), tmp_path) == CONTENT
     assert site.requests[-1][0] == "/big?id=7&confirm=t"
 
@@ -176,7 +195,10 @@ def test_a_confirmed_download_that_breaks_is_resumed(site, tmp_path):
 def test_a_page_that_wants_a_person_says_what_to_do(site, tmp_path, page):
     site.files["/big"] = CONTENT
     site.faults["/set.zip"] = [answer(200, page, Content_Type="text/html")]
-    with pytest.raises(DownloadError, match="By hand: press the button; then run the script again with `--from FILE`"):
+    with pytest.raises(
+        DownloadError,
+        match="By hand: press the button; then run the script again with `--from FILE`",
+    ):
         get(source(site), tmp_path)
     assert site.asked("/big") == []
 
@@ -208,7 +230,10 @@ def test_a_file_of_another_length_that_was_not_announced(site, tmp_path):
 
 def test_a_file_with_another_hash_is_thrown_away(site, tmp_path):
     site.files["/set.zip"] = OTHER
-    with pytest.raises(DownloadError, match=rf"another SHA-256 than the {sha256(CONTENT)}.*as others have printed it"):
+    with pytest.raises(
+        DownloadError,
+        match=rf"another SHA-256 than the {sha256(CONTENT)}.*as others have printed it",
+    ):
         get(source(site), tmp_path)
     assert files(tmp_path) == []
     site.files["/set.zip"] = CONTENT
@@ -228,12 +253,17 @@ def test_nothing_is_asked_for_offline(site, tmp_path, monkeypatch):
 
 
 def test_a_site_that_is_not_there(site, tmp_path):
-    with pytest.raises(DownloadError, match=r"connection broke.*given up after 5 attempts.*By hand: press the button"):
+    with pytest.raises(
+        DownloadError,
+        match=r"connection broke.*given up after 5 attempts.*By hand: press the button",
+    ):
         get(source(site, url="http://127.0.0.1:9/set.zip"), tmp_path)
     with pytest.raises(DownloadError, match="no address"):
         get(source(site, url="gopher://x/set.zip"), tmp_path)
 
 
 def test_a_source_without_an_address_says_how_to_get_it(tmp_path):
-    with pytest.raises(DownloadError, match=r"no program can fetch set\.zip.*ask the authors.*--from FILE"):
+    with pytest.raises(
+        DownloadError, match=r"no program can fetch set\.zip.*ask the authors.*--from FILE"
+    ):
         download.fetch(Source("set.zip", "ask the authors"), tmp_path)

@@ -11,18 +11,36 @@ from cropnb.errors import DownloadError
 
 from .conftest import PAGE, answer, drop, jpeg, visible, zipped
 
-NAMES = ("present_b.jpg", "gone_c.jpg", "placeholder_c.jpg", "cut_b.jpg", "small_o.jpg", "page_b.jpg", "busy_b.jpg")
+NAMES = (
+    "present_b.jpg",
+    "gone_c.jpg",
+    "placeholder_c.jpg",
+    "cut_b.jpg",
+    "small_o.jpg",
+    "page_b.jpg",
+    "busy_b.jpg",
+)
 
 
 @pytest.fixture
 def fcdb(catalogue, site):
     entries = [{"url": f"{site.address}/{name}", "crop": [10, 20, 60, 50]} for name in NAMES]
     lists = {"cropping_training_set.json": entries[:4], "cropping_testing_set.json": entries[4:]}
-    catalogue.serve("fcdb", {name: json.dumps(content).encode() for name, content in lists.items()}, published=7)
+    catalogue.serve(
+        "fcdb", {name: json.dumps(content).encode() for name, content in lists.items()}, published=7
+    )
     picture = io.BytesIO()
     Image.new("RGB", (50, 40)).save(picture, "PNG")
-    site.files |= {"/present_b.jpg": jpeg(100, 80), "/busy_b.jpg": jpeg(100, 80), "/small_o.jpg": jpeg(50, 40)}
-    site.files |= {"/cut_b.jpg": jpeg(100, 80)[:3000], "/placeholder_c.jpg": picture.getvalue(), "/page_b.jpg": PAGE}
+    site.files |= {
+        "/present_b.jpg": jpeg(100, 80),
+        "/busy_b.jpg": jpeg(100, 80),
+        "/small_o.jpg": jpeg(50, 40),
+    }
+    site.files |= {
+        "/cut_b.jpg": jpeg(100, 80)[:3000],
+        "/placeholder_c.jpg": picture.getvalue(),
+        "/page_b.jpg": PAGE,
+    }
     site.faults["/busy_b.jpg"] = [answer(429, Retry_After="0"), drop(1000)]
     return catalogue
 
@@ -43,10 +61,18 @@ def test_every_photo_is_accounted_for(fcdb, site):
     assert (report.done, report.annotated, report.photos) == (True, 7, 2)
     assert flickr.statuses(fcdb.folder / "fcdb") == EXPECTED
     assert report.notes == ["photos: 2 present, 2 gone, 1 damaged, 1 other size, 1 failed"]
-    assert visible(fcdb.folder)[-3:] == ["fcdb/photos.json", "fcdb/photos/busy_b.jpg", "fcdb/photos/present_b.jpg"]
+    assert visible(fcdb.folder)[-3:] == [
+        "fcdb/photos.json",
+        "fcdb/photos/busy_b.jpg",
+        "fcdb/photos/present_b.jpg",
+    ]
     # What failed is asked for again, what is gone isn't, unless it is wished.
     site.requests.clear()
-    site.files |= {"/page_b.jpg": jpeg(100, 80), "/cut_b.jpg": jpeg(100, 80), "/gone_c.jpg": jpeg(100, 80)}
+    site.files |= {
+        "/page_b.jpg": jpeg(100, 80),
+        "/cut_b.jpg": jpeg(100, 80),
+        "/gone_c.jpg": jpeg(100, 80),
+    }
     assert flickr.obtain(fcdb.job()).photos == 4
     assert {path for path, _ in site.requests} == {"/page_b.jpg", "/cut_b.jpg"}
     site.requests.clear()
@@ -68,7 +94,9 @@ def test_a_photo_that_was_removed_is_fetched_again(fcdb):
 
 def test_the_authors_archive_of_photos(fcdb, site, tmp_path):
     archive = tmp_path / "fcdb_photos.zip"
-    photos = {f"data/{name}": jpeg(100, 80) for name in NAMES[:2]} | {"data/unlisted.jpg": jpeg(100, 80)}
+    photos = {f"data/{name}": jpeg(100, 80) for name in NAMES[:2]} | {
+        "data/unlisted.jpg": jpeg(100, 80)
+    }
     archive.write_bytes(zipped({**photos, f"data/{NAMES[4]}": jpeg(50, 40)}))
     report = flickr.obtain(fcdb.job(), [archive])
     assert report.photos == 2

@@ -1,4 +1,6 @@
-"""A whole dataset from a site that misbehaves: after each failure a reader finds nothing half-written."""
+"""A whole dataset from a site that misbehaves: after each failure a reader finds nothing
+half-written.
+"""
 
 import json
 import os
@@ -13,7 +15,18 @@ import pytest
 from cropnb.datasets.fetch import install, photos
 from cropnb.errors import ArchiveError, DatasetMissing, DownloadError, ImageError
 
-from .conftest import PAGE, Catalogue, answer, drop, jpeg, sha256, slow, small_gaicd, visible, zipped
+from .conftest import (
+    PAGE,
+    Catalogue,
+    answer,
+    drop,
+    jpeg,
+    sha256,
+    slow,
+    small_gaicd,
+    visible,
+    zipped,
+)
 
 FILES = small_gaicd()
 ARCHIVE = zipped(FILES)
@@ -82,8 +95,16 @@ def test_an_unknown_hash_is_recorded_by_the_first_download_which_says_so(catalog
         (answer(404), DownloadError, "404"),
         (answer(200, PAGE, Content_Type="text/html"), DownloadError, "Quota exceeded"),
         (answer(200, ARCHIVE[:-500]), DownloadError, "bytes|damaged"),
-        (answer(200, zipped({"../../gaicd/images/test/0.jpg": jpeg(9, 9)})), DownloadError, "bytes|climbs"),
-        (answer(200, zipped({"other/list.txt": b"1"})), (DownloadError, DatasetMissing), "bytes|no folder 'images'"),
+        (
+            answer(200, zipped({"../../gaicd/images/test/0.jpg": jpeg(9, 9)})),
+            DownloadError,
+            "bytes|climbs",
+        ),
+        (
+            answer(200, zipped({"other/list.txt": b"1"})),
+            (DownloadError, DatasetMissing),
+            "bytes|no folder 'images'",
+        ),
     ],
     ids=["404", "a web page", "cut short", "climbs out", "another archive"],
 )
@@ -105,12 +126,16 @@ def test_a_photo_that_does_not_decode_is_left_out_and_named(catalogue):
     report = install.obtain(catalogue.job())
     assert list(report.damaged) == ["images/train/4.jpg"]
     assert "truncated" in report.damaged["images/train/4.jpg"]
-    assert visible(catalogue.folder) == [path for path in PLACED if path != "gaicd/images/train/4.jpg"]
+    assert visible(catalogue.folder) == [
+        path for path in PLACED if path != "gaicd/images/train/4.jpg"
+    ]
     assert not install.obtain(catalogue.job()).done
 
 
 def test_many_photos_that_do_not_decode_are_a_damaged_archive(catalogue, site):
-    files = {name: content[:2000] if name.endswith("jpg") else content for name, content in FILES.items()}
+    files = {
+        name: content[:2000] if name.endswith("jpg") else content for name, content in FILES.items()
+    }
     catalogue.serve("gaicd", {"GAIC.zip": zipped(files)}, known=False, published=6)
     fails(catalogue, ImageError, r"6 of 6 photos don't decode")
     site.files["/GAIC.zip"] = ARCHIVE
@@ -119,7 +144,12 @@ def test_many_photos_that_do_not_decode_are_a_damaged_archive(catalogue, site):
 
 def test_every_photo_is_decoded_to_its_last_pixel(tmp_path):
     whole = jpeg(200, 100)
-    for name, content in {"a.jpg": whole, "b.jpg": whole[:-300], "c.JPG": b"", "d.png": b"\x89PNG"}.items():
+    for name, content in {
+        "a.jpg": whole,
+        "b.jpg": whole[:-300],
+        "c.JPG": b"",
+        "d.png": b"\x89PNG",
+    }.items():
         (tmp_path / name).write_bytes(content)
     assert {path.name for path in photos.damaged(list(photos.photos_below(tmp_path)), False)} == {
         "b.jpg",
@@ -176,7 +206,9 @@ def test_a_full_disk(gaicd):
     """The system refuses to write more than half of the archive; then it doesn't."""
     code, said = gaicd.run(largest_file=len(ARCHIVE) // 2)
     assert code == 2
-    assert re.match(r"StorageError: .*disk is full.*goes on where it stopped", said.splitlines()[-1])
+    assert re.match(
+        r"StorageError: .*disk is full.*goes on where it stopped", said.splitlines()[-1]
+    )
     assert visible(gaicd.folder) == []
     assert 0 < (gaicd.folder / ".fetch/gaicd/GAIC.zip.part").stat().st_size <= len(ARCHIVE) // 2
     succeeds(gaicd)

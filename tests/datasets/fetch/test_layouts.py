@@ -1,4 +1,6 @@
-"""Each dataset from archives as its authors pack them, with the real annotation files where they are."""
+"""Each dataset from archives as its authors pack them, with the real annotation files where they
+are.
+"""
 
 import io
 import json
@@ -52,7 +54,9 @@ def test_gaicd_with_real_annotations(catalogue, real_data, version):
         for sample in source.samples[-count:] if split == "val" else source.samples[:count]:
             text = (root / "annotations" / source.split / f"{sample.name}.txt").read_bytes()
             files[f"GAIC/images/{split}/{sample.name}.jpg"] = jpeg(*sample.size)
-            files[f"GAIC/annotations/{'' if version == 'gaicd' else f'{split}/'}{sample.name}.txt"] = text
+            files[
+                f"GAIC/annotations/{'' if version == 'gaicd' else f'{split}/'}{sample.name}.txt"
+            ] = text
     catalogue.serve(version, {"GAIC.zip": zipped(files)}, published=len(files) // 2)
     test = loaded(catalogue, "test", len(files) // 2)
     real = datasets.load("gaicd", "test", root=root)
@@ -72,7 +76,10 @@ def test_flms_with_its_real_annotations(catalogue, real_data):
     for sample in real.samples[:4]:
         width, height = sample.boxes[:, 2:].amax(dim=0).ceil().int().tolist()
         photos[f"image/{sample.name}"] = jpeg(width, height)
-    lists = {"release/500_image_dataset.mat": (root / "500_image_dataset.mat").read_bytes(), "release/readme.txt": b"x"}
+    lists = {
+        "release/500_image_dataset.mat": (root / "500_image_dataset.mat").read_bytes(),
+        "release/readme.txt": b"x",
+    }
     catalogue.serve("flms", {"release_data.tar": tarred(lists), "image.tar": tarred(photos)})
     test = loaded(catalogue, "test", 500)
     assert test.photo_count == 4
@@ -120,9 +127,18 @@ def test_cpc(catalogue):
 
 
 def cuhk_icd(count: int = 2, inner: bytes | None = None) -> bytes:
-    lines = "".join(f"animal\\{number}.jpg\r\n5 75 10 90\r\n0 80 0 99\r\n6 70 20 80\r\n" for number in range(count))
+    lines = "".join(
+        f"animal\\{number}.jpg\r\n5 75 10 90\r\n0 80 0 99\r\n6 70 20 80\r\n"
+        for number in range(count)
+    )
     photos = zipped({f"All_Images/{number}.jpg": jpeg(100, 80) for number in range(count)})
-    return zipped({"Cropping parameters.txt": lines.encode(), "All_Images.zip": inner or photos, "readme.txt": b"x"})
+    return zipped(
+        {
+            "Cropping parameters.txt": lines.encode(),
+            "All_Images.zip": inner or photos,
+            "readme.txt": b"x",
+        }
+    )
 
 
 def test_cuhk_icd_is_a_zip_within_a_zip(catalogue):
@@ -133,7 +149,11 @@ def test_cuhk_icd_is_a_zip_within_a_zip(catalogue):
 
 
 def test_the_inner_zip_is_no_more_trusted_than_the_outer_one(catalogue):
-    catalogue.serve("cuhk_icd", {"cuhk_cropping.zip": cuhk_icd(inner=zipped({"../../x.jpg": b"x"}))}, published=2)
+    catalogue.serve(
+        "cuhk_icd",
+        {"cuhk_cropping.zip": cuhk_icd(inner=zipped({"../../x.jpg": b"x"}))},
+        published=2,
+    )
     with pytest.raises(ArchiveError, match="climbs out"):
         install.obtain(catalogue.job())
     assert not (catalogue.folder / "cuhk_icd").exists()
@@ -154,8 +174,13 @@ def test_fat_from_a_folder_in_the_documented_form(catalogue, tmp_path):
 
 
 def test_what_is_missing_in_an_archive_is_named(catalogue):
-    catalogue.serve("flms", {"release_data.tar": tarred({"x.mat": b"x"}), "image.tar": tarred({"image/a.jpg": b"x"})})
-    with pytest.raises(DatasetMissing, match=r"no file '500_image_dataset\.mat'.*data_scripts/README\.md"):
+    catalogue.serve(
+        "flms",
+        {"release_data.tar": tarred({"x.mat": b"x"}), "image.tar": tarred({"image/a.jpg": b"x"})},
+    )
+    with pytest.raises(
+        DatasetMissing, match=r"no file '500_image_dataset\.mat'.*data_scripts/README\.md"
+    ):
         install.obtain(catalogue.job())
 
 
