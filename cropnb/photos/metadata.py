@@ -71,6 +71,8 @@ def gather(image: Image.Image) -> Metadata:
     profiles = {key: keywords.pop(key) for key in list(keywords) if key.startswith(_PROFILES)}
     comment = info.get("comment", b"")
     dpi = info.get("dpi")
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and 282 not in image.tag_v2:
+        dpi = None  # Pillow says 1
     return Metadata(
         exif=_exif(image, profiles),
         xmp=_xmp(image, profiles),

@@ -7,12 +7,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, PngImagePlugin, TiffImagePlugin
+from PIL import Image, PngImagePlugin
 
 from cropnb.photos import metadata as metadata_module
-from cropnb.photos.exif import EXIF, GPS, INTEROP, ORIENTATION
 from cropnb.photos.guard import own_limit
 from cropnb.photos.metadata import Metadata
+from cropnb.photos.tiffs import splice_tiff
 from cropnb.photos.traits import Timing, Traits
 
 SUFFIXES = {
@@ -77,68 +77,6 @@ def profile_fits(profile: bytes, mode: str) -> bool:
     """Whether a colour profile is for images of this mode."""
     modes = _SPACES.get(profile[16:20])
     return mode in modes if modes else mode not in ("CMYK", "L", "LA", "1")
-
-
-def splice_tiff(path: Path, metadata: Metadata) -> list[str]:
-    """Add EXIF, XMP, IPTC, profile and resolution to a TIFF: a new directory at its end."""
-    tags: dict[int, Any] = {}
-    for tag, data in (
-        (metadata_module.XMP_TAG, metadata.xmp),
-        (metadata_module.IPTC_TAG, metadata.iptc),
-        (metadata_module.PHOTOSHOP_TAG, metadata.photoshop),
-        (metadata_module.ICC_TAG, metadata.icc),
-    ):
-        if data:
-            tags[tag] = data
-    with open(path, "r+b") as stream:
-        header = stream.read(8)
-        directory = TiffImagePlugin.ImageFileDirectory_v2(header)
-        place = struct.unpack((">" if header[:2] == b"MM" else "<") + "I", header[4:])[0]
-        stream.seek(place)
-        directory.load(stream)
-        following = directory.next
-        list(directory.items())  # read them now: they lie in the file
-        for tag, data in tags.items():
-            directory.tagtype[tag] = 7 if tag != metadata_module.XMP_TAG else 1
-            directory[tag] = data
-        if metadata.dpi:
-            directory[282], directory[283], directory[296] = *metadata.dpi, 2
-        notes = _add_exif(directory, metadata.exif)
-        stream.seek(0, 2)
-        offset = stream.tell() + stream.tell() % 2
-        data = bytearray(directory.tobytes(offset))
-        order = ">" if header[:2] == b"MM" else "<"
-        count = struct.unpack_from(order + "H", data)[0]
-        struct.pack_into(order + "I", data, 2 + 12 * count, following)
-        stream.write(b"\0" * (offset - stream.tell()) + data)
-        stream.seek(4)
-        stream.write(struct.pack(order + "I", offset))
-    return notes
-
-
-def _add_exif(directory: TiffImagePlugin.ImageFileDirectory_v2, block: bytes) -> list[str]:
-    if not block:
-        return []
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            exif = metadata_module.exif_object(block)
-            for tag, value in exif.items():
-                if tag not in (EXIF, GPS) and tag not in directory and tag != ORIENTATION:
-                    directory[tag] = value
-            for tag in (EXIF, GPS):
-                if inner := dict(exif.get_ifd(tag)):
-                    if INTEROP in inner:
-                        inner[INTEROP] = dict(exif.get_ifd(INTEROP))
-                    directory[tag] = inner
-            directory[ORIENTATION] = 1
-            directory.tobytes(8)  # it can be written
-    except Exception as error:
-        for tag in (EXIF, GPS):
-            if tag in directory:
-                del directory[tag]
-        return [f"EXIF that can't be rewritten was left out ({error})"]
-    return []
 
 
 def _options(
