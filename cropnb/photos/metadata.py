@@ -191,8 +191,9 @@ def _photoshop(image: Image.Image, profiles: dict[str, str]) -> bytes:
 
 
 def _as_bytes(value: Any) -> bytes:
-    if isinstance(value, tuple):
-        return b"".join(part.to_bytes(4, "little") for part in value if isinstance(part, int))
+    if isinstance(value, tuple):  # IPTC is often said to be of long numbers
+        parts = (part.to_bytes(4, "little") if isinstance(part, int) else part for part in value)
+        return b"".join(parts)
     return value if isinstance(value, bytes) else b""
 
 

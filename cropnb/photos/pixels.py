@@ -63,9 +63,9 @@ def stored_box(
         size: width and height of the upright photo.
     """
     (x1, y1, x2, y2), (width, height) = box, size
-    if turn in (2, 3, 7, 8):
+    if turn in (2, 3, 6, 7):
         x1, x2 = width - x2, width - x1
-    if turn in (3, 4, 6, 7):
+    if turn in (3, 4, 7, 8):
         y1, y2 = height - y2, height - y1
     return (y1, x1, y2, x2) if turn >= 5 else (x1, y1, x2, y2)
 
