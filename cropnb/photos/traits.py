@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from PIL import Image, JpegImagePlugin
+from PIL import Image
 
 from cropnb.photos.guard import check_size, decode
 from cropnb.photos.pixels import to_upright
 
 ANIMATED = {"GIF", "WEBP", "PNG", "AVIF"}
+_SAMPLINGS = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
 _LOSSLESS = {"PNG", "TIFF", "BMP", "GIF", "PPM"}
 
 
@@ -130,10 +131,10 @@ def _jpeg(image: Image.Image) -> Traits:
         tables = [tuple(table) for table in chosen]
         while len(tables) > 1 and tables[-1] == tables[-2]:  # the last holds for the rest
             tables.pop()
-    try:
-        subsampling = JpegImagePlugin.get_sampling(image)
-    except Exception:
-        subsampling = -1
+    # Pillow's get_sampling knows three components only
+    factors = {tuple(layer[1:3]) for layer in layers[1:]} or {(1, 1)}
+    first = tuple(layers[0][1:3]) if layers else None
+    subsampling = _SAMPLINGS.get(first, -1) if factors == {(1, 1)} else -1
     return Traits(
         format="JPEG",
         lossless=False,
