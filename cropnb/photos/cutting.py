@@ -246,7 +246,7 @@ class CutPhoto:
             crop = pixels.with_alpha(crop)
         elif crop.mode in ("P", "1"):
             crop = crop.convert("L" if crop.mode == "1" else "RGB")
-        crop = crop.resize(self.size, Image.Resampling.LANCZOS, reducing_gap=3)
+        crop = crop.resize(self.size, Image.Resampling.LANCZOS)
         crop.info = {"icc_profile": profile} if profile else {}
         return crop
 
