@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cropnb import backbones, croppers, training
+from cropnb import backbones, checkpoints, croppers
 from cropnb.asm_net import search
 from cropnb.asm_net.model import AsmNet
 from cropnb.asm_net.photos import prepare
@@ -71,7 +71,7 @@ def load_cropper(weights: str | Path | None = None, device: str = "cpu") -> AsmC
     Raises `WeightsUnavailable` without weights, `CheckpointError` for those of another method.
     """
     path = Path(weights) if weights is not None else croppers.shipped("asm_net")
-    card = training.load_weights(path, "asm_net")[1] if path.exists() else {}
+    card = checkpoints.load_weights(path, "asm_net")[1] if path.exists() else {}
     built = {name: card[name] for name in ("backbone", "pattern", "stride") if name in card}
     model = AsmNet(**built, weights=None)
     return AsmCropper(model, croppers.load_trained("asm_net", model, weights), device)

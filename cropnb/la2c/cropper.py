@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cropnb import training
+from cropnb import checkpoints
 from cropnb.croppers import check_aspect, largest_window, shipped
 from cropnb.errors import WeightsUnavailable
 from cropnb.images import to_image
@@ -61,9 +61,9 @@ def load_agent(weights: str | Path | None, device: str) -> Agent:
         raise WeightsUnavailable(
             f"no weights of la2c at {path}; train them: python -m cropnb.la2c --profile cpu"
         )
-    state, card = training.load_weights(path, "la2c")
+    state, card = checkpoints.load_weights(path, "la2c")
     agent = Agent(weights=None, **card["agent"])
-    training.load_into(agent, state, path)
+    checkpoints.load_into(agent, state, path)
     agent.card = card
     fused = agent.for_inference().to(device)
     fused.card = card

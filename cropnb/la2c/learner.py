@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from cropnb import training
+from cropnb import checkpoints, training
+from cropnb.checkpoints import BEST_FILE, RUN_FILE, History
 from cropnb.errors import CropnbError
 from cropnb.la2c import losses
 from cropnb.la2c.game import Turn
 from cropnb.la2c.model import Answer, Memory, forget
-from cropnb.training import BEST_FILE, RUN_FILE, History
 
 COLUMNS = ("loss", "action", "value", "entropy", "reward", "episodes", "length", "iou")
 
@@ -237,7 +237,7 @@ def train(
             score = float(validate())
             agent.train()
             if run_file and score > max(history.validation, default=-torch.inf):
-                training.save_weights(
+                checkpoints.save_weights(
                     run_file.with_name(BEST_FILE), agent.state_dict(), {"validation": score}
                 )
             history.validation.append(score)

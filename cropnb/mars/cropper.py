@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cropnb import backbones, training
+from cropnb import backbones, checkpoints
 from cropnb.croppers import load_trained, shipped
 from cropnb.errors import CheckpointError, ImageError, WeightsUnavailable
 from cropnb.images import Photo, read_photo, to_tensor
@@ -201,7 +201,7 @@ def load_cropper(weights: str | Path | None = None, device: str = "cpu") -> Mars
         raise WeightsUnavailable(
             f"no weights of mars at {path}; train them: python -m cropnb.mars --profile cpu"
         )
-    card = training.load_weights(path, "mars")[1]
+    card = checkpoints.load_weights(path, "mars")[1]
     try:
         model = Mars(**card["arguments"], weights=None)
     except (KeyError, TypeError) as error:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import cropnb
-from cropnb import datasets, ledger, metrics, paper, training
+from cropnb import checkpoints, datasets, files, ledger, metrics, paper, training
 from cropnb.asm_net import AsmNet, experiment, recipe, rows
 from cropnb.asm_net import __main__ as program
 from cropnb.asm_net import photos as reading
@@ -251,14 +251,14 @@ def test_a_run_leaves_weights_and_results(tiny_run):
     assert [len(history.steps) for history in histories.values()] == [6, 3]
     assert len(result["right"]) == len(result["SRCC"]) == result["photos"] == 5
     assert len(result["boxes"]["fcdb"]["IoU"]) == 2
-    state, card = training.load_weights(folder / "weights.safetensors", "asm_net")
+    state, card = checkpoints.load_weights(folder / "weights.safetensors", "asm_net")
     assert (card["pattern"], card["backbone"], card["stride"]) == (
         "cross_rectangle",
         "mobilenet_v2",
         8,
     )
     assert all(torch.equal(state[name], value) for name, value in network.state_dict().items())
-    assert training.file_hash(folder / "weights.safetensors") == result["checkpoint_hash"]
+    assert files.file_hash(folder / "weights.safetensors") == result["checkpoint_hash"]
     cropper = cropnb.load("asm_net", weights=folder / "weights.safetensors")
     scores = [cropper.score(sample.photo(), sample.boxes) for sample in trial.parts["test"].samples]
     right = [

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import cropnb
-from cropnb import candidates, datasets, ledger, training
+from cropnb import candidates, checkpoints, datasets, files, ledger
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import BoxError, CheckpointError, WeightsUnavailable
 from cropnb.gaic import Gaic, ViewScorer, gaic_loss, recipe
@@ -132,10 +132,10 @@ def test_a_run_leaves_weights_and_results(tiny_run):
     assert json.loads((folder / "result.json").read_text())["last"] == result["last"]
     assert [len(stage.steps) for stage in (fit.head, fit.whole)] == [12, 6]
     assert result["photos"] == len(result["last"]["Acc 1/5"]) == 4
-    state, card = training.load_weights(folder / "weights.safetensors", "gaic")
+    state, card = checkpoints.load_weights(folder / "weights.safetensors", "gaic")
     assert card["variant"] == "GAIC"
     assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
-    assert training.file_hash(folder / "weights.safetensors") == result["checkpoint_hash"]
+    assert files.file_hash(folder / "weights.safetensors") == result["checkpoint_hash"]
 
 
 def test_a_finished_run_is_not_trained_again(tiny_run, monkeypatch):

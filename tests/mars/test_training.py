@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cropnb import croppers, datasets, ledger, training
+from cropnb import checkpoints, croppers, datasets, ledger
 from cropnb.errors import BoxError, CheckpointError, ImageError, WeightsUnavailable
 from cropnb.mars import FixedShape, Mars, MarsCropper, load_cropper, predict, recipe, rows
 from cropnb.mars.__main__ import main
@@ -272,7 +272,7 @@ def checkpoint(tmp_path):
     model, path = small().eval(), tmp_path / "mars.safetensors"
     arguments = {name: value for name, value in ARGUMENTS.items() if name != "weights"}
     card = {"method": "mars", "arguments": arguments, "threshold": 0.35}
-    training.save_weights(path, model.state_dict(), card)
+    checkpoints.save_weights(path, model.state_dict(), card)
     return model, path
 
 
@@ -287,10 +287,10 @@ def test_a_checkpoint_says_what_it_holds(checkpoint, tmp_path):
     )
     with pytest.raises(WeightsUnavailable, match="train them"):
         load_cropper(tmp_path / "none.safetensors")
-    training.save_weights(tmp_path / "odd.safetensors", model.state_dict(), {"method": "mars"})
+    checkpoints.save_weights(tmp_path / "odd.safetensors", model.state_dict(), {"method": "mars"})
     with pytest.raises(CheckpointError, match="which Mars"):
         load_cropper(tmp_path / "odd.safetensors")
-    training.save_weights(tmp_path / "vrn.safetensors", model.state_dict(), {"method": "vrn"})
+    checkpoints.save_weights(tmp_path / "vrn.safetensors", model.state_dict(), {"method": "vrn"})
     with pytest.raises(CheckpointError, match="vrn"):
         load_cropper(tmp_path / "vrn.safetensors")
 

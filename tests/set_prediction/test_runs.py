@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cropnb import croppers, datasets, ledger, paper, reproduction, training
+from cropnb import checkpoints, croppers, datasets, ledger, paper, reproduction
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import CheckpointError, CropnbError
 from cropnb.set_prediction import __main__ as program
@@ -164,10 +164,10 @@ def test_windows_within_by_hand():
 
 def test_weights_of_another_model_are_refused(tmp_path):
     path = tmp_path / "weights.safetensors"
-    training.save_weights(path, {"a": torch.zeros(1)}, {"method": "set_prediction"})
+    checkpoints.save_weights(path, {"a": torch.zeros(1)}, {"method": "set_prediction"})
     with pytest.raises(CheckpointError, match="does not fit"):
         load_cropper(path)
-    training.save_weights(path, {"a": torch.zeros(1)}, {"method": "vrn"})
+    checkpoints.save_weights(path, {"a": torch.zeros(1)}, {"method": "vrn"})
     with pytest.raises(CheckpointError, match="vrn"):
         load_cropper(path)
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import cropnb
-from cropnb import candidates, ledger, paper, reproduction, training
+from cropnb import candidates, checkpoints, ledger, paper, reproduction
 from cropnb.errors import CheckpointError, CropnbError
 from cropnb.gaic import rows
 from cropnb.gaic.fitting import Profile
@@ -274,7 +274,7 @@ def test_the_shipped_checkpoint_crops_any_photo(shipped):
 
 
 def test_weights_of_another_method_are_refused(tmp_path):
-    training.save_weights(
+    checkpoints.save_weights(
         tmp_path / "w.safetensors", nn.Linear(1, 1).state_dict(), {"method": "gaic"}
     )
     with pytest.raises(CheckpointError, match="'gaic'"):
