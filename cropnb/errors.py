@@ -25,7 +25,13 @@ class DownloadError(CropnbError, OSError):
     """A download that failed, or that `CROPNB_OFFLINE=1` forbids."""
 
 
-class StorageError(DownloadError):
+class WriteError(CropnbError, OSError):
+    """A file or folder that can't be written: a full disk, a folder that may not be written to, a
+    file where a folder should be.
+    """
+
+
+class StorageError(DownloadError, WriteError):
     """What was fetched can't be written: a full disk, a folder that may not be written to."""
 
 

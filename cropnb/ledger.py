@@ -6,18 +6,20 @@ prose can't drift from what was measured.
 """
 
 import fcntl
+import glob
 import json
-import math
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from contextlib import contextmanager, suppress
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
+from typing import IO, get_type_hints
 
-from cropnb.errors import LedgerError
+from cropnb import ledger_rules
+from cropnb.errors import LedgerError, WriteError
 
 VERDICTS = {
     "exact": "equals the printed number to its last digit",
@@ -67,12 +69,15 @@ class Row:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What makes a row unique in its file; recording a row replaces the one with the same key."""
+        """What makes a row unique in its file; recording replaces the row of the same key."""
         return (self.table, self.row, self.column, self.dataset, self.split, self.profile)
 
     def check(self) -> None:
         """Raise `LedgerError` when the row breaks a rule of the ledger."""
-        problems = []
+        problems = ledger_rules.field_problems(self, _CHECKS)
+        if problems:
+            raise LedgerError(f"row {ledger_rules.shown(self.key, 400)}: " + "; ".join(problems))
+        problems = ledger_rules.number_problems(self, verdict, _decimals)
         if self.verdict not in VERDICTS:
             problems.append(f"verdict {self.verdict!r} is none of {', '.join(VERDICTS)}")
         if self.verdict == "pending":
@@ -84,10 +89,6 @@ class Row:
             problems.append("a measured row has ours, images and the command that repeats it")
         if self.verdict in ("exact", "within", "contradicts") and self.paper_value is None:
             problems.append(f"verdict {self.verdict!r} needs the paper's value")
-        for name in ("paper_value", "ours", "low", "high", "minutes"):
-            value = getattr(self, name)
-            if value is not None and not math.isfinite(value):
-                problems.append(f"{name} is {value}")
         ends = (self.low, self.ours, self.high)
         if None not in ends and not self.low <= self.ours <= self.high:
             problems.append(f"the interval {self.low} … {self.high} does not hold {self.ours}")
@@ -105,6 +106,10 @@ class Row:
                 )
         if problems:
             raise LedgerError(f"row {self.key}: " + "; ".join(problems))
+
+
+_CHECKS = ledger_rules.checks(get_type_hints(Row))
+_NEEDED = {field.name for field in fields(Row) if field.default is MISSING}
 
 
 def _decimals(value: float) -> int:
@@ -129,20 +134,27 @@ def folder() -> Path:
 def read(name: str) -> list[Row]:
     """All rows of one file, in file order; an empty list when nothing was recorded yet.
 
-    Raises `LedgerError` when the file is no ledger.
+    Raises `LedgerError` when the file is no ledger, and for a row that `record` would refuse.
     """
-    path = folder() / f"{name}.json"
+    path = folder() / f"{ledger_rules.checked_name(name)}.json"
     if not path.exists():
         return []
-    known = {field.name for field in fields(Row)}
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        unknown = {key for row in rows for key in row} - known
-        if unknown:
-            raise LedgerError(f"{path} has unknown fields: {', '.join(sorted(unknown))}")
-        return [Row(**{**row, "seeds": tuple(row.get("seeds", ()))}) for row in rows]
-    except (json.JSONDecodeError, UnicodeDecodeError, TypeError, AttributeError) as error:
-        raise LedgerError(f"{path} is no ledger file ({error}); restore it from git") from error
+    rows: dict[tuple[str, ...], Row] = {}
+    for number, fields_of_row in enumerate(
+        ledger_rules.parse(path, set(_CHECKS), _NEEDED), start=1
+    ):
+        seeds = fields_of_row.get("seeds", ())
+        row = Row(**{**fields_of_row, "seeds": tuple(seeds) if type(seeds) is list else seeds})
+        try:
+            row.check()
+        except LedgerError as error:
+            raise LedgerError(f"{path}, row {number}: {error}") from error
+        if row.paper != name:
+            raise LedgerError(f"{path}, row {number}: row {row.key} belongs to {row.paper!r}")
+        if row.key in rows:
+            raise LedgerError(f"{path}, row {number}: row {row.key} is there twice")
+        rows[row.key] = row
+    return list(rows.values())
 
 
 def names() -> list[str]:
@@ -174,11 +186,12 @@ def record(name: str, rows: Row | Iterable[Row]) -> None:
     lock that makes two runs wait for each other. Raises `LedgerError` before anything is written.
     """
     rows = [rows] if isinstance(rows, Row) else list(rows)
+    ledger_rules.checked_name(name)
     for row in rows:
         if row.paper != name:
             raise LedgerError(f"row {row.key} belongs to {row.paper!r}, not to {name!r}")
         row.check()
-    folder().mkdir(parents=True, exist_ok=True)
+    make_folder(folder())
     with _locked(folder()):
         merged = {row.key: row for row in read(name)}
         merged.update({row.key: row for row in rows})
@@ -205,21 +218,63 @@ def _locked(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, where they aren't there; `WriteError` when that fails."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file's content so that a reader, or a kill at any moment, sees the old or the new
     one whole.
+
+    What a killed writer of the same file left behind is cleared away first. Raises `WriteError`
+    when the disk is full, or the folder is missing or may not be written to.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = None
     try:
-        with os.fdopen(handle, "wb") as stream:
+        _clear_left_overs(path)
+        stream, temporary = _locked_temporary(path)
+        with stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+    except BaseException as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _unwritable(path, error) from error
         raise
+
+
+def _locked_temporary(path: Path) -> tuple[IO[bytes], str]:
+    """A new file beside `path`, locked as long as it is open: who can lock it knows that its writer
+    is dead.
+    """
+    while True:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        stream = os.fdopen(handle, "wb")
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        # Between the two calls another writer may have taken it for a left-over.
+        if os.path.exists(temporary):
+            return stream, temporary
+        stream.close()
+
+
+def _clear_left_overs(path: Path) -> None:
+    for left_over in path.parent.glob(f".{glob.escape(path.name)}.????????"):
+        with suppress(OSError), left_over.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left_over.unlink()
+
+
+def _unwritable(path: Path, error: OSError) -> WriteError:
+    reason = error.strerror or str(error)
+    return WriteError(f"{path} can't be written ({reason}); free space, or choose another folder")
 
 
 def current_commit() -> str:

@@ -1,16 +1,19 @@
 """The ledger keeps its rules, and is never left half-written."""
 
+import errno
+import fcntl
 import json
 import multiprocessing
 import os
 import subprocess
 import sys
-from dataclasses import replace
+import time
+from dataclasses import asdict, replace
 
 import pytest
 
 from cropnb import ledger
-from cropnb.errors import LedgerError
+from cropnb.errors import LedgerError, WriteError
 
 ROW = ledger.Row(
     paper="trial",
@@ -161,3 +164,122 @@ def test_the_books_own_ledger_keeps_every_rule(monkeypatch):
         for row in rows:
             assert row.paper == name
             row.check()
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        ({"row": "ours\x1b[31m"}, "row has the control character"),
+        ({"note": "two\nlines"}, "note has the control character"),
+        ({"note": "\u202egnp.exe"}, "note has the control character"),
+        ({"note": "\ud800"}, "note has the control character"),
+        ({"note": "n" * 20_000}, "note has 20000 characters"),
+        ({"ours": "0.5"}, "ours is no number"),
+        ({"ours": True}, "ours is no number"),
+        ({"ours": 10**400}, "ours is too large"),
+        ({"images": 20.5}, "images is no whole number"),
+        ({"images": -20}, "images is -20"),
+        ({"minutes": -0.1}, "minutes is -0.1"),
+        ({"minutes": float("inf")}, "minutes is inf"),
+        ({"seeds": (0, "1")}, "seeds is no whole number"),
+        ({"column": None}, "column is no text"),
+        ({"high": None}, "both low and high"),
+        ({"low": 0.55, "high": 0.6}, "does not hold 0.5"),
+        ({"verdict": "exact", "paper_value": 0.6}, "'exact' doesn't follow"),
+        ({"verdict": "contradicts", "paper_value": 0.58}, "'within' does"),
+        ({"verdict": "contradicts", "paper_value": 0.5}, "'exact' does"),
+    ],
+)
+def test_a_row_with_a_value_that_makes_no_sense_is_refused_when_written_and_when_read(
+    broken, told, tmp_path
+):
+    with pytest.raises(LedgerError, match=told) as refused:
+        ledger.record("trial", replace(ROW, **broken))
+    assert "'Table 1'" in str(refused.value)
+    assert str(refused.value).isprintable()
+    rows = [asdict(replace(ROW, column="good")), asdict(replace(ROW, **broken))]
+    (tmp_path / "trial.json").write_text(json.dumps(rows), encoding="utf-8")
+    # json knows no infinity, so that one isn't told by its field
+    told = "row 2.*" + told if broken.get("minutes") != float("inf") else "Infinity"
+    with pytest.raises(LedgerError, match=told):
+        ledger.read("trial")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[{"ours": NaN}]', "NaN"),
+        ("[" * 100_000, "no ledger file"),
+        ("[" + "9" * 5000 + "]", "no ledger file"),
+        ('{"table": "Table 1"}', "holds no list"),
+        ("[1]", "row 1: it is no object"),
+        ('[{"table": "Table 1"}]', "row 1: missing fields: column, dataset"),
+        ('[{"ours": 1, "ours": 2}]', "one field twice"),
+        ('[{"truth": 1}]', "unknown fields: 'truth'"),
+    ],
+)
+def test_a_file_that_is_no_ledger_is_named(text, told, tmp_path):
+    (tmp_path / "trial.json").write_text(text)
+    with pytest.raises(LedgerError, match=told):
+        ledger.read("trial")
+
+
+def test_a_row_that_is_there_twice_or_belongs_elsewhere_is_named(tmp_path):
+    path = tmp_path / "trial.json"
+    path.write_text(json.dumps([asdict(ROW), asdict(ROW)]))
+    with pytest.raises(LedgerError, match=r"row 2: row \('Table 1', 'ours'.* there twice"):
+        ledger.read("trial")
+    path.write_text(json.dumps([asdict(replace(ROW, paper="other"))]))
+    with pytest.raises(LedgerError, match=r"row 1: .* belongs to 'other'"):
+        ledger.read("trial")
+
+
+@pytest.mark.parametrize("name", ["../trial", "..", "a/b", "/etc/passwd", "", "a\x00b", "a..b", 7])
+def test_a_name_that_is_a_path_is_refused(name):
+    with pytest.raises(LedgerError, match="no name of a ledger file"):
+        ledger.read(name)
+    with pytest.raises(LedgerError, match="no name of a ledger file"):
+        ledger.record(name, replace(ROW, paper=name))
+
+
+def test_1800_rows_are_read_in_less_than_a_fifth_of_a_second():
+    ledger.record("trial", [replace(ROW, column=str(number)) for number in range(1800)])
+    start = time.perf_counter()
+    assert len(ledger.read("trial")) == 1800
+    assert time.perf_counter() - start < 0.2
+
+
+def test_what_a_killed_writer_left_is_cleared_and_what_a_living_one_writes_is_not(tmp_path):
+    left, alive = tmp_path / ".trial.json.abcdefgh", tmp_path / ".trial.json.ABCDEFGH"
+    left.write_text("half a")
+    alive.write_text("half a")
+    other = tmp_path / ".another.json.abcdefgh"
+    other.write_text("half a")
+    with alive.open() as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        ledger.record("trial", ROW)
+    assert not left.exists()
+    assert alive.exists()
+    assert other.exists()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_full_disk_is_one_line_and_leaves_the_old_file(code, tmp_path, monkeypatch):
+    ledger.record("trial", ROW)
+
+    def fail(*arguments):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(WriteError, match=os.strerror(code)) as refused:
+        ledger.record("trial", replace(ROW, ours=0.55))
+    assert "\n" not in str(refused.value)
+    monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["trial.json"]
+
+
+def test_a_folder_below_a_file_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "file" / "results"))
+    with pytest.raises(WriteError, match="can't be written"):
+        ledger.record("trial", ROW)
