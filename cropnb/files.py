@@ -1,30 +1,76 @@
-"""Files that are whole at any moment: written beside the old one, then renamed; and locks on folders."""
+"""Files that are whole at any moment: written beside the old one, then renamed; locks on folders."""
 
 import fcntl
+import glob
 import hashlib
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
+
+from cropnb.errors import WriteError
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, where they aren't there; `WriteError` when that fails."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file's content so that a reader, or a kill at any moment, sees the old or the new
     one whole.
+
+    What a killed writer of the same file left behind is cleared away first. Raises `WriteError`
+    when the disk is full, or the folder is missing or may not be written to.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = None
     try:
-        with os.fdopen(handle, "wb") as stream:
+        _clear_left_overs(path)
+        stream, temporary = _locked_temporary(path)
+        with stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+    except BaseException as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _unwritable(path, error) from error
         raise
+
+
+def _locked_temporary(path: Path) -> tuple[IO[bytes], str]:
+    """A new file beside `path`, locked as long as it is open: who can lock it knows that its writer
+    is dead.
+    """
+    while True:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        stream = os.fdopen(handle, "wb")
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        # Between the two calls another writer may have taken it for a left-over.
+        if os.path.exists(temporary):
+            return stream, temporary
+        stream.close()
+
+
+def _clear_left_overs(path: Path) -> None:
+    for left_over in path.parent.glob(f".{glob.escape(path.name)}.????????"):
+        with suppress(OSError), left_over.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left_over.unlink()
+
+
+def _unwritable(path: Path, error: OSError) -> WriteError:
+    reason = error.strerror or str(error)
+    return WriteError(f"{path} can't be written ({reason}); free space, or choose another folder")
 
 
 def file_hash(path: str | Path) -> str:

@@ -5,21 +5,17 @@ Only a run writes a row, and a row names the command that repeats it. Chapters p
 prose can't drift from what was measured.
 """
 
-import fcntl
-import glob
 import json
 import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import IO, get_type_hints
+from typing import get_type_hints
 
-from cropnb import ledger_rules
-from cropnb.errors import LedgerError, WriteError
+from cropnb import files, ledger_rules
+from cropnb.errors import LedgerError
 
 VERDICTS = {
     "exact": "equals the printed number to its last digit",
@@ -191,90 +187,19 @@ def record(name: str, rows: Row | Iterable[Row]) -> None:
         if row.paper != name:
             raise LedgerError(f"row {row.key} belongs to {row.paper!r}, not to {name!r}")
         row.check()
-    make_folder(folder())
-    with _locked(folder()):
+    files.make_folder(folder())
+    with files.locked(folder()):
         merged = {row.key: row for row in read(name)}
         merged.update({row.key: row for row in rows})
         text = (
             json.dumps([_compact(row) for row in merged.values()], indent=1, ensure_ascii=False)
             + "\n"
         )
-        write_atomically(folder() / f"{name}.json", text.encode("utf-8"))
+        files.write_atomically(folder() / f"{name}.json", text.encode("utf-8"))
 
 
 def _compact(row: Row) -> dict[str, object]:
     return {key: value for key, value in asdict(row).items() if value not in (None, "", (), [])}
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    # A lock on the folder itself leaves no lock file behind, and the system lifts it when the
-    # process dies.
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder and those above it, where they aren't there; `WriteError` when that fails."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file's content so that a reader, or a kill at any moment, sees the old or the new
-    one whole.
-
-    What a killed writer of the same file left behind is cleared away first. Raises `WriteError`
-    when the disk is full, or the folder is missing or may not be written to.
-    """
-    temporary = None
-    try:
-        _clear_left_overs(path)
-        stream, temporary = _locked_temporary(path)
-        with stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-    except BaseException as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise _unwritable(path, error) from error
-        raise
-
-
-def _locked_temporary(path: Path) -> tuple[IO[bytes], str]:
-    """A new file beside `path`, locked as long as it is open: who can lock it knows that its writer
-    is dead.
-    """
-    while True:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        stream = os.fdopen(handle, "wb")
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        # Between the two calls another writer may have taken it for a left-over.
-        if os.path.exists(temporary):
-            return stream, temporary
-        stream.close()
-
-
-def _clear_left_overs(path: Path) -> None:
-    for left_over in path.parent.glob(f".{glob.escape(path.name)}.????????"):
-        with suppress(OSError), left_over.open("rb") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            left_over.unlink()
-
-
-def _unwritable(path: Path, error: OSError) -> WriteError:
-    reason = error.strerror or str(error)
-    return WriteError(f"{path} can't be written ({reason}); free space, or choose another folder")
 
 
 def current_commit() -> str:

@@ -144,7 +144,9 @@ def test_a_tenth_after_an_epoch_scales_every_group_alike():
         seen.append([group["lr"] for group in optimizer.param_groups])
         return {"loss": model(torch.ones(1, 2)).sum()}
 
-    recipe = training.Recipe(epochs=4, learning_rate=1.0, batch_size=2, schedule="tenth after 3")
+    recipe = training.Recipe(
+        epochs=4, learning_rate=1.0, batch_size=2, schedule="step", milestones=(3,)
+    )
     training.train(model, loss, 5, recipe, progress=False, optimizer=optimizer)
     torch.testing.assert_close(
         torch.tensor(seen), torch.tensor([[1e-2, 1e-3]] * 9 + [[1e-3, 1e-4]] * 3)
