@@ -1,4 +1,4 @@
-"""Files that are whole at any moment: written beside the old one, then renamed; locks on folders."""
+"""Files whole at any moment: written beside the old one, then renamed. Locks on folders."""
 
 import fcntl
 import glob

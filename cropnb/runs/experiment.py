@@ -242,7 +242,7 @@ class Experiment:
             measured[epoch] = self.method.measure(self, run, model)
         first = self.method.epochs[0]
         model.load_state_dict(states[first])
-        judged = self.parts[self.method.judged(self)]
+        eval_split = self.parts[self.method.eval_split(self)]
         result = Result(
             method=self.method.name,
             variant=run.variant,
@@ -252,8 +252,8 @@ class Experiment:
             init=self.init,
             frozen=self.frozen,
             seed=run.seed,
-            split=judged.split,
-            photos=len(judged),
+            split=eval_split.split,
+            photos=len(eval_split),
             minutes=round(sum(history.seconds for history in histories.values()) / 60, 2),
             device=device_name(self.device),
             commit=ledger.current_commit(),

@@ -149,7 +149,7 @@ class Method:
     def ship_beside(self, experiment: "Experiment", run: "Run", result: "Result") -> None:
         """Write further files beside the shipped weights."""
 
-    def judged(self, experiment: "Experiment") -> str:
+    def eval_split(self, experiment: "Experiment") -> str:
         """The part that is measured."""
         return "test"
 
