@@ -61,3 +61,7 @@ class MetricError(CropnbError, ValueError):
 
 class PatternError(CropnbError, ValueError):
     """A composition pattern whose partitions overlap, leave a gap, or are not there."""
+
+
+class PlanError(CropnbError, ValueError):
+    """A plan that can't be read, or an entry of it that names what isn't there."""

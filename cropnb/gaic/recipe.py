@@ -131,11 +131,12 @@ class GridAnchorMethod(Method):
         return lambda: float(protocol(model, features, photos)["SRCC"].mean())
 
     def measure(self, experiment: Experiment, run: Run, model: nn.Module) -> Measurement:
-        photos = experiment.photos("test")
+        part = self.eval_split(experiment)
+        photos = experiment.photos(part)
         if experiment.profile.epochs:
             features = from_photos(model, photos)
-        else:  # the backbone stays as it is, so the test photos' features do too
-            features = from_cache(self.frozen_features(experiment, "test", model), photos)
+        else:  # the backbone stays as it is, so the features of its photos do too
+            features = from_cache(self.frozen_features(experiment, part, model), photos)
         with torch.inference_mode():
             return Measurement(protocol(model, features, photos))
 

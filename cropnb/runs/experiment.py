@@ -1,5 +1,5 @@
-"""Runs of one method on one dataset: what they share is prepared once, and each is trained, measured
-and kept in a folder of its own.
+"""Runs of one method on one dataset: what they share is prepared once, and each is trained,
+measured and kept in a folder of its own.
 
 What a run is, is decided here and nowhere else: `Run.identity` holds everything that changes its
 result, and the folder bears its fingerprint. So a run is never continued with other settings, and

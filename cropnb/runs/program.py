@@ -1,15 +1,17 @@
-"""The program of every method: `python -m cropnb.vrn --profile cpu`, and the same for the others."""
+"""The program of every method: `python -m cropnb.vrn --profile cpu`, and so on."""
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import torch
 
-from cropnb import checkpoints, ledger, reproduction
+from cropnb import checkpoints, ledger
 from cropnb.croppers import shipped
 from cropnb.errors import CropnbError, WeightsUnavailable
-from cropnb.runs import record
+from cropnb.reproduction import Context
+from cropnb.runs import plan, record
 from cropnb.runs.experiment import STARTS, WEIGHTS_FILE, Experiment
 from cropnb.runs.method import Method
 from cropnb.runs.results import Result
@@ -46,6 +48,43 @@ def run(
     except (CropnbError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def study(
+    measure: Callable[[argparse.Namespace, Context], Iterable[Sequence[ledger.Row]]],
+    options: argparse.ArgumentParser,
+    context: Context,
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """A program that measures without training: it prints its rows, and records them as they come,
+    so that one that is killed keeps what it has.
+
+    Args:
+        measure: called with the options and the context of this call; yields groups of rows.
+        options: as `parser` makes them; `--record` is among them.
+        context: of the rows; the arguments are filled in.
+
+    Returns:
+        The exit status.
+    """
+
+    def start(chosen: argparse.Namespace, given: list[str]) -> int:
+        for rows in measure(chosen, replace(context, arguments=repeatable(given))):
+            for row in rows:
+                print(row_line(row), flush=True)
+            if chosen.record:
+                ledger.record(context.method, rows)
+        return 0
+
+    return run(start, options, arguments)
+
+
+def row_line(row: ledger.Row) -> str:
+    """A row for a log."""
+    value = row.verdict if row.ours is None else f"{row.ours:.4g}"
+    span = "" if row.low is None else f" [{row.low:.4g}, {row.high:.4g}]"
+    note = f"  {row.note}" if row.note else ""
+    return f"{row.dataset} · {row.table} · {row.row} · {row.column}: {value}{span}{note}"
 
 
 def main(method: Method, arguments: Sequence[str] | None = None) -> int:
@@ -99,6 +138,7 @@ def main(method: Method, arguments: Sequence[str] | None = None) -> int:
             ship(experiment, variants[0], chosen.seeds[0], results[variants[0]][0])
         if chosen.record:
             rows = record.rows(context(experiment, results, given), experiment, results)
+            rows += plan.pending(method.name)
             ledger.record(method.name, rows)
             print(f"recorded {len(rows)} rows in {ledger.folder() / (method.name + '.json')}")
         return 0
@@ -130,21 +170,29 @@ def measure(
     return results
 
 
-def context(
-    experiment: Experiment, results: record.Results, arguments: Sequence[str]
-) -> reproduction.Context:
+def context(experiment: Experiment, results: record.Results, arguments: Sequence[str]) -> Context:
     """What the rows of these runs share."""
     first = next(iter(results.values()))[0]
-    return reproduction.Context(
+    return Context(
         experiment.method.name,
         experiment.dataset,
-        arguments,
+        repeatable(arguments),
         split=first.split,
         profile=experiment.profile_name,
         seeds=tuple(sorted({run.seed for runs in results.values() for run in runs})),
         device=first.device,
         commit=first.commit,
     )
+
+
+def repeatable(arguments: Sequence[str]) -> list[str]:
+    """The arguments without those that say where runs lie and that they are finished."""
+    repeated, skip = [], False
+    for argument in arguments:
+        if not skip and argument not in ("--out", "--finished"):
+            repeated.append(argument)
+        skip = argument == "--out" and not skip
+    return repeated
 
 
 def ship(experiment: Experiment, variant: str, seed: int, result: Result) -> None:

@@ -112,7 +112,7 @@ def row_fields(runs: Sequence[Result], note: str = "") -> dict[str, object]:
 
 
 def cell_note(experiment: Experiment, column: str, runs: Sequence[Result]) -> str:
-    """The method's note, and what the epoch that is best on validation gives where both are known."""
+    """The method's note, and what the epoch best on validation gives where both are known."""
     note = experiment.method.note(runs)
     if not all(run.best for run in runs):
         return note

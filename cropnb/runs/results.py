@@ -1,4 +1,4 @@
-"""The result of a run: what was measured, photo by photo, and all that a ledger row says about it."""
+"""The result of a run: what was measured, photo by photo, and what a ledger row says of it."""
 
 import json
 from collections.abc import Mapping, Sequence

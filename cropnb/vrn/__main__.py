@@ -1,8 +1,8 @@
-"""`python -m cropnb.vrn --profile cpu`: train and measure VRN and the rows of its Table 2, and record them."""
+"""`python -m cropnb.vrn --profile cpu`: train and measure the rows of Table 2."""
 
 import sys
 
-from cropnb.vrn.recipe import METHOD
 from cropnb.runs.program import main
+from cropnb.vrn.recipe import METHOD
 
 sys.exit(main(METHOD))
