@@ -4,14 +4,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from cropnb import guards
 from cropnb.errors import CheckpointError
-from cropnb.files import write_atomically
+from cropnb.files import make_folder, write_atomically
 
 RUN_FILE, BEST_FILE = "run.safetensors", "best.safetensors"
 
@@ -28,7 +30,7 @@ def save_weights(
         .clone()
         for name, value in state.items()
     }
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    make_folder(Path(path).parent)
     write_atomically(Path(path), save(tensors, {"card": json.dumps(dict(card), sort_keys=True)}))
 
 
@@ -38,24 +40,28 @@ def load_weights(
     """Weights in single precision, and their card.
 
     Raises:
-        CheckpointError: the file is damaged or missing, or its card names another method.
+        CheckpointError: the file is damaged or missing, holds numbers that aren't finite, or its
+            card can't be read or names another method.
     """
     tensors, metadata = read_tensors(Path(path))
     if "card" not in metadata:
         raise CheckpointError(f"{path} has no card, so it was not written by cropnb")
-    card = json.loads(metadata["card"])
+    card = guards.card(path, metadata["card"])
     if method is not None and card.get("method") != method:
         raise CheckpointError(
-            f"{path} holds weights of {card.get('method')!r}; {method!r} was asked for"
+            f"{path} holds weights of {str(card.get('method'))[:60]!r}; {method!r} was asked for"
         )
-    return {
+    tensors = {
         name: value.float() if value.is_floating_point() else value
         for name, value in tensors.items()
-    }, card
+    }
+    guards.tensors(path, tensors)
+    return tensors, card
 
 
 def load_into(model: nn.Module, state: Mapping[str, Tensor], where: str | Path) -> None:
-    """Copy weights into a model; `CheckpointError` when names or shapes differ."""
+    """Copy weights into a model; `CheckpointError` when names, shapes or kinds of numbers differ."""
+    guards.kinds(where, model, state)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -113,31 +119,42 @@ class Checkpointer:
             return History(), 0
         path = self.folder / RUN_FILE
         if not path.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             return History(), 0
         tensors, texts = read_tensors(path)
-        metadata = {name: json.loads(value) for name, value in texts.items()}
+        metadata = {name: guards.json_text(path, text) for name, text in texts.items()}
         if metadata.get("fingerprint") != self.fingerprint:
             raise CheckpointError(
                 f"{path} belongs to a run with another recipe, model, data or version of cropnb; "
                 "choose another folder"
             )
+        guards.tensors(path, _below("model.", tensors))
         load_into(self.model, _below("model.", tensors), path)
+        with guards.fields(path):
+            return self._continue(tensors, metadata)
+
+    def _continue(
+        self, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]
+    ) -> tuple[History, int]:
+        """Put the optimiser and the learning rates back; the history and the steps done."""
         states: dict[int, dict[str, Tensor]] = {}
         for name, value in _below("optimizer.", tensors).items():
             index, part = name.split(".", 1)
             states.setdefault(int(index), {})[part] = value
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": states})
-        self.scheduler.last_epoch = metadata["step"]
-        for group, rate in zip(self.optimizer.param_groups, metadata["rates"], strict=True):
-            group["lr"] = rate
+        step = guards.whole(metadata, "step", 0, 2**53)
         history = History(
             names=tuple(metadata["names"]),
-            steps=[tuple(step) for step in tensors["history"].tolist()],
-            validation=metadata["validation"],
-            seconds=metadata["seconds"],
+            steps=[tuple(losses) for losses in tensors["history"].tolist()],
+            validation=[float(score) for score in metadata["validation"]],
+            seconds=max(0.0, float(metadata["seconds"])),
         )
-        return history, metadata["step"]
+        if len(history.steps) != step:
+            raise ValueError(f"its history has {len(history.steps)} of {step} steps")
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": states})
+        self.scheduler.last_epoch = step
+        for group, rate in zip(self.optimizer.param_groups, metadata["rates"], strict=True):
+            group["lr"] = float(rate)
+        return history, step
 
     def save(self, history: History, step: int) -> None:
         """Write the state after `step` steps."""

@@ -49,6 +49,10 @@ class CheckpointError(CropnbError, ValueError):
     """A checkpoint that is damaged, or that belongs to another method or recipe."""
 
 
+class TrainingError(CropnbError, ArithmeticError):
+    """A run whose loss or gradient is no finite number any more."""
+
+
 class LedgerError(CropnbError, ValueError):
     """A ledger file that can't be read, or a row that breaks the ledger's rules."""
 

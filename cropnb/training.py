@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from torch.optim import lr_scheduler
 from tqdm.auto import tqdm
 
+from cropnb import guards
 from cropnb.checkpoints import BEST_FILE, RUN_FILE, Checkpointer, History
-from cropnb.errors import CheckpointError
+from cropnb.errors import CheckpointError, TrainingError
 
 __all__ = ["BEST_FILE", "RUN_FILE", "History", "Loss", "Recipe", "train"]
 
@@ -113,6 +114,8 @@ def train(
 
     Raises:
         CheckpointError: the folder holds another run, or a damaged file.
+        WriteError: the folder can't be written to.
+        TrainingError: a loss or a gradient is no finite number; the state before that step is kept.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     device = parameters[0].device
@@ -134,6 +137,7 @@ def train(
     before, started, saved = history.seconds, time.monotonic(), time.monotonic()
     bar = tqdm(total=total, initial=done, unit="step", disable=not progress, mininterval=1.0)
     order: list[int] = []
+    guard = guards.Steps(model, parameters)
     model.train()
     for step in range(done, total):
         epoch, position = divmod(step, epoch_steps)
@@ -143,12 +147,20 @@ def train(
         seed_global(rng)
         batch = order[position * recipe.batch_size : (position + 1) * recipe.batch_size]
         mixed = recipe.mixed_precision and device.type == "cuda"
-        with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
-            parts = loss(batch, rng)
-        optimizer.zero_grad(set_to_none=True)
-        parts["loss"].backward()
-        if recipe.clip is not None:
-            nn.utils.clip_grad_norm_(parameters, recipe.clip)
+        try:
+            guard.begin()
+            with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+                parts = loss(batch, rng)
+            guard.check_loss(step, parts["loss"])
+            optimizer.zero_grad(set_to_none=True)
+            parts["loss"].backward()
+            norm = None
+            if recipe.clip is not None:
+                norm = nn.utils.clip_grad_norm_(parameters, recipe.clip)
+            guard.check_gradient(step, norm)
+        except TrainingError:
+            checkpointer.save(history, step)
+            raise
         optimizer.step()
         rates.step()
 
@@ -166,7 +178,7 @@ def train(
             with torch.no_grad():
                 score = float(validate())
             model.train()
-            if score > max(history.validation, default=-math.inf):
+            if guards.is_best(score, history.validation):
                 checkpointer.save_best(score)
             history.validation.append(score)
         history.seconds = before + time.monotonic() - started
