@@ -339,14 +339,14 @@ def test_rows_and_claims(tmp_path, monkeypatch):
     verdicts = {row.row: row.verdict for row in ledger.find("asm_net", table="claim")}
     assert verdicts == {
         "one score a pixel is not enough": "holds",
-        "1 × 3 beats 3 × 1": "fails",
+        "1 × 3 beats 3 × 1": "contradicted",
         "cross-rectangle beats 5 × 5": "holds",
         "λ = 0.1 beats no saliency": "holds",
         "cross-rectangle beats 1 × 1 by ten points": "holds",
     }
     near = {"cross_rectangle": runs_of(0.68), "grid_1x1": runs_of(0.6, variant="grid_1x1")}
     (ten,) = [row for row in rows.claims(context, near, False) if "ten points" in row.row]
-    assert ten.verdict == "fails"  # eight points are not ten
+    assert ten.verdict == "contradicted"  # eight points are not ten
     assert not any(row.paper_value for row in ledger.read("asm_net"))
 
 
