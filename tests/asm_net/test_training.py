@@ -293,7 +293,7 @@ def test_the_stem_stays_as_it_is(tmp_path):
     assert any(name.startswith("backbone.units.4.") for name in changed)
 
 
-def runs_of(share, seeds=2, photos=60, variant="cross_rectangle"):
+def runs_of(share, seeds=3, photos=60, variant="cross_rectangle"):
     draw = torch.Generator().manual_seed(len(variant))
     result = []
     for _ in range(seeds):
@@ -316,7 +316,7 @@ def test_rows_and_claims(tmp_path, monkeypatch):
     }  # fmt: skip
     from cropnb.reproduction import Context
 
-    context = Context("asm_net", "scenes", ["--record"], seeds=(0, 1), profile="cpu")
+    context = Context("asm_net", "scenes", ["--record"], seeds=(0, 1, 2), profile="cpu")
     found = rows.of(
         context,
         {name: runs_of(share, variant=name) for name, share in shares.items()},

@@ -196,7 +196,7 @@ def test_equation_7_asks_for_the_labelled_best():
 def test_rows_and_claims_keep_the_ledgers_rules(monkeypatch, tmp_path):
     monkeypatch.setattr(rows, "SAMPLES", 40)
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
-    test = photos()
+    test = photos(16)
     result = {"init": "imagenet", "minutes": 1.0, "config_hash": "a"}
     runs = {
         "QG": [(result, labelled(test))] * 2,
