@@ -212,10 +212,12 @@ def _cell(row: Any, column: str) -> str:
         )
         return _number(row.ours) + interval
     value = getattr(row, column)
-    if column in ("paper_value", "low", "high", "minutes"):
+    if column in ("paper_value", "low", "high", "minutes", "detectable", "worth_having"):
         return _number(value)
     if column == "verdict":
-        return str(value).replace("_", " ")
+        from cropnb import ledger
+
+        return ledger.verdict_text(row)
     return "–" if value is None or value == "" else str(value).replace("|", "\\|")
 
 
