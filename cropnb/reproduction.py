@@ -9,6 +9,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from cropnb import ledger, metrics, paper
 
 # (photos,), or (seeds, photos) for several runs
@@ -79,6 +82,33 @@ def measured(
     content = {**context.fields(), "images": photos(values), "paper_value": printed, **more}
     return ledger.Row(
         table=table, row=row, column=column, verdict=verdict, **rounded(found), **content
+    )
+
+
+def resampled(
+    context: Context,
+    table: str,
+    row: str,
+    column: str,
+    value: float,
+    resamples: ArrayLike,
+    images: int,
+    **fields: object,
+) -> ledger.Row:
+    """The row of a number that is no mean over photos, such as AP, beside the printed value where
+    there is one.
+
+    Args:
+        resamples: the number for photos drawn anew, (samples,); its 95 % interval is that of these.
+        fields: further fields of `ledger.Row`.
+    """
+    low, high = np.quantile(resamples, [0.025, 0.975]).tolist()
+    interval = metrics.Interval(value, min(low, value), max(high, value))
+    printed = printed_value(context.method, context.dataset, table, row, column)
+    verdict = "measured" if printed is None else ledger.verdict(printed, *interval)
+    content = {**context.fields(), "images": images, "paper_value": printed, **fields}
+    return ledger.Row(
+        table=table, row=row, column=column, verdict=verdict, **rounded(interval), **content
     )
 
 
