@@ -169,7 +169,8 @@ def bias(study: Study) -> list[Row]:
     row = f"{study.name}, ten most valid crops"
     cells = [study.measured("Section 5", row, "area less the good crops'", areas)]
     by_run = [measures.recall_by_area(run, study.test) for run in study.runs]
-    for third, parts in zip(("smallest", "middle", "largest"), zip(*by_run), strict=True):
+    thirds = zip(*by_run, strict=True)  # a tuple of runs for each
+    for third, parts in zip(("smallest", "middle", "largest"), thirds, strict=True):
         reached = torch.stack([part[1] for part in parts]).mean(0)  # (M,)
         row = f"{study.name}, {third} third of the good crops"
         column = "per cent reached within ε = 0.85 by 40"
