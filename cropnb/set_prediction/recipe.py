@@ -246,17 +246,25 @@ class SetPredictionMethod(TablesMethod):
     def measure(self, experiment: Experiment, run: Run, model: nn.Module) -> Measurement:
         photos = self.photos(experiment, "test", run.variant)
         predictions = predict(model, photos, self.features(experiment, "test", model))
+        xyxy, validity = map(torch.stack, zip(*predictions, strict=True))
+        columns = self.columns_of(predictions, photos)
+        return Measurement(columns, tensors={"xyxy": xyxy, "validity": validity})
+
+    def columns_of(
+        self, predictions: Sequence[CropPredictions], photos: CropPhotos
+    ) -> dict[str, Sequence[float]]:
+        """What each photo adds to every number of Tables 1 and 2, (photos,) each, 0…1."""
         columns = {}
         for eps in THRESHOLDS:
             for count in COUNTS:
                 hits = set_accuracy(predictions, photos, count, eps)  # (photos,)
-                columns[f"ε = {eps:.2f}, ACC 1/{count}"] = hits
+                columns[f"ε = {eps:.2f}, ACC 1/{count}"] = hits.tolist()
             for most in DETECTIONS:
-                columns[f"ε = {eps:.2f}, K = {most}"] = metrics.average_precision_by_photo(
-                    predictions, photos.truths, eps, most
-                )
-        xyxy, validity = map(torch.stack, zip(*predictions, strict=True))
-        return Measurement(columns, tensors={"xyxy": xyxy, "validity": validity})
+                shares = metrics.average_precision_by_photo(
+                    predictions, photos.truths, iou_threshold=eps, max_detections=most
+                )  # (photos,)
+                columns[f"ε = {eps:.2f}, K = {most}"] = shares.tolist()
+        return columns
 
     def card(self, result: Result) -> dict[str, object]:
         """The short side that the cropper resizes to, and the scores under the ledger's names."""
