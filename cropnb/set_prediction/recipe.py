@@ -115,7 +115,7 @@ class SetPredictionMethod(TablesMethod):
     }
     forms = ("gaicd", "gaicd_v2", "cpc")
     columns = {
-        f"ε = {eps:.2f}, {name}": Column(100)
+        f"ε = {eps:.2f}, {name}": Column(100, worth_having=1.0)
         for eps in THRESHOLDS
         for name in (*(f"ACC 1/{n}" for n in COUNTS), *(f"K = {k}" for k in DETECTIONS))
     }
