@@ -73,10 +73,8 @@ def attend(
     return mixed.transpose(1, 2).flatten(2)
 
 
-class SelfAttention(nn.Module):
-    """The encoder's: every token looks at every token. Where a token lies is added to query and
-    key, not to value.
-    """
+class Attention(nn.Module):
+    """The projections that every attention has: of query, key, value and what comes out."""
 
     def __init__(self, channels: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -85,15 +83,23 @@ class SelfAttention(nn.Module):
             nn.Linear(channels, channels) for _ in range(4)
         )
 
-    def forward(self, x: Tensor, places: Tensor, mask: Tensor | None) -> Tensor:
+    def attend(self, query: Tensor, key: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Projected query and key, and tokens x (B, T, C) → (B, Q, C)."""
         dropout = self.dropout if self.training else 0.0
-        placed = x + places
-        return self.out(
-            attend(self.query(placed), self.key(placed), self.value(x), self.heads, mask, dropout)
-        )
+        return self.out(attend(query, key, self.value(x), self.heads, mask, dropout))
 
 
-class AnchorSelfAttention(nn.Module):
+class SelfAttention(Attention):
+    """The encoder's: every token looks at every token. Where a token lies is added to query and
+    key, not to value.
+    """
+
+    def forward(self, x: Tensor, places: Tensor, mask: Tensor | None) -> Tensor:
+        placed = x + places  # (B, T, C)
+        return self.attend(self.query(placed), self.key(placed), x, mask)
+
+
+class AnchorSelfAttention(Attention):
     """The decoder's first: anchors exchange what they know. What (x) and who (anchors) have
     projections of their own.
 
@@ -101,21 +107,16 @@ class AnchorSelfAttention(nn.Module):
     """
 
     def __init__(self, channels: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.heads, self.dropout = heads, dropout
-        self.query, self.key, self.value, self.out = (
-            nn.Linear(channels, channels) for _ in range(4)
-        )
+        super().__init__(channels, heads, dropout)
         self.query_anchor, self.key_anchor = (nn.Linear(channels, channels) for _ in range(2))
 
     def forward(self, x: Tensor, anchors: Tensor) -> Tensor:
         query = self.query(x) + self.query_anchor(anchors)  # (B, Q, C)
         key = self.key(x) + self.key_anchor(anchors)  # (B, Q, C)
-        dropout = self.dropout if self.training else 0.0
-        return self.out(attend(query, key, self.value(x), self.heads, None, dropout))
+        return self.attend(query, key, x)
 
 
-class ConditionalCrossAttention(nn.Module):
+class ConditionalCrossAttention(Attention):
     """The decoder's second: anchors look at the photo.
 
     Content and place are set side by side in each head, so that their products add up instead of
@@ -128,11 +129,7 @@ class ConditionalCrossAttention(nn.Module):
     """
 
     def __init__(self, channels: int, heads: int, dropout: float, first: bool) -> None:
-        super().__init__()
-        self.heads, self.dropout = heads, dropout
-        self.query, self.key, self.value, self.out = (
-            nn.Linear(channels, channels) for _ in range(4)
-        )
+        super().__init__(channels, heads, dropout)
         self.query_place, self.key_place = (nn.Linear(channels, channels) for _ in range(2))
         self.query_anchor = nn.Linear(channels, channels) if first else None
 
@@ -152,8 +149,7 @@ class ConditionalCrossAttention(nn.Module):
             query, key = query + self.query_anchor(anchors), key + key_place
         query = self._side_by_side(query, self.query_place(places_sought))  # (B, Q, 2 C)
         key = self._side_by_side(key, key_place)  # (B, T, 2 C)
-        dropout = self.dropout if self.training else 0.0
-        return self.out(attend(query, key, self.value(memory), self.heads, mask, dropout))
+        return self.attend(query, key, memory, mask)
 
     def _side_by_side(self, content: Tensor, place: Tensor) -> Tensor:
         parts = [part.unflatten(-1, (self.heads, -1)) for part in (content, place)]

@@ -4,7 +4,6 @@
 
 import contextlib
 import io
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -89,18 +88,18 @@ def matching_share(rounds: int, device: str = "cuda", light: bool = False) -> li
     def match() -> None:
         validity_labels(predictions, match_layers(predictions, labels.crops), labels, PAPER)
 
-    step(), match()
-    return [_seconds(match, device) / _seconds(step, device) for _ in range(rounds)]
+    return ratios(_finished(match, device), _finished(step, device), rounds)
 
 
-def _seconds(call: Callable[[], object], device: str) -> float:
-    if device == "cuda":
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    call()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+def _finished(call: Callable[[], object], device: str) -> Callable[[], None]:
+    """The call, until a GPU has done its part of it."""
+
+    def finish() -> None:
+        call()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return finish
 
 
 def _labels(device: str) -> Labels:

@@ -111,7 +111,7 @@ def invalid_anchors(study: Study) -> list[Row]:
         early.append(predict(model, study.test, features))
     cells = []
     for when, runs in (("before training", early), ("after training", study.runs)):
-        quality = torch.cat([measures.unmatched(run, study.test).quality for run in runs])
+        quality = torch.cat([measures.unmatched(run, study.test) for run in runs])
         known = quality[~quality.isnan()]
         values = {
             "per cent with a scored neighbour": 100 * len(known) / len(quality),

@@ -7,7 +7,6 @@ drew.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -45,29 +44,12 @@ def blind_set(
     return CropPredictions(boxes[chosen], torch.tensor(gains))
 
 
-@dataclass
-class Unmatched:
-    """Crops of the anchors that were matched with no good crop, of all photos: (P,) quality, NaN
-    where unknown.
-    """
-
-    quality: Tensor
-
-    @property
-    def known(self) -> float:
-        """The share that has a scored crop within ε."""
-        return float((~self.quality.isnan()).double().mean())
-
-    @property
-    def mean(self) -> float:
-        """The mean quality of those."""
-        return float(self.quality.nanmean())
-
-
 def unmatched(
     predictions: Sequence[CropPredictions], photos: CropPhotos, eps: float = 0.85
-) -> Unmatched:
-    """Figure 3: the estimated quality of the crops from unmatched anchors."""
+) -> Tensor:
+    """Figure 3: the estimated quality (P,) of the crops from unmatched anchors of all photos, NaN
+    where no scored crop lies within ε.
+    """
     quality = []
     for index, (xyxy, validity) in enumerate(predictions):
         logits, boxes = validity[None].logit(eps=1e-6), to_cxcywh(xyxy)[None]
@@ -75,7 +57,7 @@ def unmatched(
         free = torch.ones(len(xyxy), dtype=torch.bool)  # (Q,)
         free[match.anchor] = False
         quality.append(_quality(xyxy[free], photos, index, eps))
-    return Unmatched(torch.cat(quality))
+    return torch.cat(quality)
 
 
 def off_grid(predictions: Sequence[CropPredictions], count: int = 10) -> Tensor:
