@@ -37,7 +37,11 @@ def assert_same(ours, expected, share=1e-4):
     assert ours.keys() == expected.keys()
     for name, value in expected.items():
         torch.testing.assert_close(
-            ours[name], value, rtol=0, atol=share * float(value.detach().abs().max()) + 1e-9, msg=name
+            ours[name],
+            value,
+            rtol=0,
+            atol=share * float(value.detach().abs().max()) + 1e-9,
+            msg=name,
         )
 
 
