@@ -262,7 +262,7 @@ class Experiment:
             validation=[score for history in histories.values() for score in history.validation],
             columns=_lists(measured[first].columns),
             best=_lists(measured["best"].columns) if first != "best" and "best" in measured else {},
-            details=dict(measured[first].details),
+            details={**self.method.curves(histories), **measured[first].details},
         )
         if run.folder is None:
             return result

@@ -14,11 +14,12 @@ from cropnb.training import Loss, Recipe
 if TYPE_CHECKING:
     import argparse
 
+    from cropnb.checkpoints import History
     from cropnb.datasets.base import CropDataset
     from cropnb.ledger import Row
+    from cropnb.reproduction import Context
     from cropnb.runs.experiment import Experiment, Run
     from cropnb.runs.results import Result
-    from cropnb.runs.rows import Context
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,12 @@ class Method:
     def measure(self, experiment: "Experiment", run: "Run", model: nn.Module) -> Measurement:
         """What the network reaches on the photos that the tables are about."""
         raise NotImplementedError
+
+    def curves(self, histories: "Mapping[str, History]") -> Mapping[str, object]:
+        """What the result file keeps of the trainings, a history for each stage, beside their
+        validation scores.
+        """
+        return {}
 
     def card(self, result: "Result") -> Mapping[str, object]:
         """What loading the weights needs beside them."""
