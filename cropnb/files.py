@@ -6,8 +6,8 @@ import hashlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -29,18 +29,29 @@ def write_atomically(path: Path, content: bytes) -> None:
     What a killed writer of the same file left behind is cleared away first. Raises `WriteError`
     when the disk is full, or the folder is missing or may not be written to.
     """
-    temporary = None
+    write_together({path: content})
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """`write_atomically` for files that belong together: none takes its name before all of them
+    are on the disk.
+    """
+    temporaries: dict[Path, str] = {}
+    path = Path()
     try:
-        _clear_left_overs(path)
-        stream, temporary = _locked_temporary(path)
-        with stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
+        with ExitStack() as streams:
+            for path, content in contents.items():
+                _clear_left_overs(path)
+                stream, temporaries[path] = _locked_temporary(path)
+                streams.enter_context(stream)
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+                os.chmod(temporaries[path], 0o644)
+            for path, temporary in temporaries.items():
+                os.replace(temporary, path)
     except BaseException as error:
-        if temporary is not None:
+        for temporary in temporaries.values():
             Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise _unwritable(path, error) from error

@@ -9,13 +9,35 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
-from dataclasses import MISSING, asdict, dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import get_type_hints
 
-from cropnb import files, ledger_rules
+from cropnb import files, ledger_claims, ledger_rules
 from cropnb.errors import LedgerError
+from cropnb.ledger_claims import claim_verdict, photos_to_settle, verdict_text
+
+__all__ = [
+    "CLAIM_VERDICTS",
+    "PHOTOGRAPHS",
+    "SCENES",
+    "VERDICTS",
+    "Row",
+    "claim_verdict",
+    "current_commit",
+    "differences",
+    "find",
+    "folder",
+    "names",
+    "one",
+    "photos_to_settle",
+    "read",
+    "record",
+    "this_command",
+    "verdict",
+    "verdict_text",
+]
 
 VERDICTS = {
     "exact": "equals the printed number to its last digit",
@@ -25,10 +47,10 @@ VERDICTS = {
         "measured, but the printed number was taken under conditions that we can't have"
     ),
     "pending": "not measured yet; the note says what is missing",
-    "holds": "a claim made in words, which our runs support",
-    "fails": "a claim made in words, which our runs do not support",
+    **ledger_claims.VERDICTS,
     "measured": "our own number, which has no printed counterpart",
 }
+CLAIM_VERDICTS = tuple(ledger_claims.VERDICTS)
 PHOTOGRAPHS, SCENES = "photographs", "scenes"
 
 
@@ -39,6 +61,13 @@ class Row:
     `ours`, `low` and `high` are the mean and its 95 % interval in the unit of the column
     (accuracies in per cent). `images` is the number of photos that the number stands on; `seeds`
     lists the seeds of the training runs.
+
+    A claim has more, in the same unit: `margin`, the boundary where it isn't zero; `worth_having`,
+    the difference that is worth having, where one was named beforehand; `detectable`, the smallest
+    distance from the boundary that these photos and seeds could have settled (80 % power, 5 %
+    two-sided); `detectable_seeds`, what stays of that with these seeds however many photos are
+    added. Its `differences`, (seeds, photos), are written into a file of their own; the function of
+    the same name reads them.
     """
 
     paper: str  # the file's name: vrn, gaicd_baselines, scenes, …
@@ -52,6 +81,10 @@ class Row:
     ours: float | None = None
     low: float | None = None
     high: float | None = None
+    margin: float | None = None
+    worth_having: float | None = None
+    detectable: float | None = None
+    detectable_seeds: float | None = None
     images: int | None = None
     seeds: tuple[int, ...] = ()
     profile: str = ""  # of a trained method: smoke, cpu or full
@@ -62,6 +95,7 @@ class Row:
     config_hash: str = ""
     checkpoint_hash: str = ""
     note: str = ""
+    differences: Sequence[Sequence[float]] | None = field(default=None, compare=False, repr=False)
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -74,6 +108,7 @@ class Row:
         if problems:
             raise LedgerError(f"row {ledger_rules.shown(self.key, 400)}: " + "; ".join(problems))
         problems = ledger_rules.number_problems(self, verdict, _decimals)
+        problems += ledger_claims.problems(self)
         if self.verdict not in VERDICTS:
             problems.append(f"verdict {self.verdict!r} is none of {', '.join(VERDICTS)}")
         if self.verdict == "pending":
@@ -104,7 +139,9 @@ class Row:
             raise LedgerError(f"row {self.key}: " + "; ".join(problems))
 
 
-_CHECKS = ledger_rules.checks(get_type_hints(Row))
+_CHECKS = ledger_rules.checks(
+    {name: kind for name, kind in get_type_hints(Row).items() if name != "differences"}
+)
 _NEEDED = {field.name for field in fields(Row) if field.default is MISSING}
 
 
@@ -191,15 +228,37 @@ def record(name: str, rows: Row | Iterable[Row]) -> None:
     with files.locked(folder()):
         merged = {row.key: row for row in read(name)}
         merged.update({row.key: row for row in rows})
-        text = (
-            json.dumps([_compact(row) for row in merged.values()], indent=1, ensure_ascii=False)
-            + "\n"
+        content = json.dumps(
+            [_compact(row) for row in merged.values()], indent=1, ensure_ascii=False
         )
-        files.write_atomically(folder() / f"{name}.json", text.encode("utf-8"))
+        contents = {folder() / f"{name}.json": f"{content}\n".encode()}
+        path = _differences_path(name)
+        recorded = ledger_claims.read_differences(path)
+        changed = ledger_claims.merged_differences(recorded, rows, merged.values())
+        if changed != recorded:
+            files.make_folder(path.parent)
+            contents[path] = ledger_claims.differences_text(changed).encode()
+        files.write_together(contents)
+
+
+def differences(row: Row) -> list[list[float]] | None:
+    """The paired differences behind a claim's row, (seeds, photos), to four significant digits.
+
+    Their mean is the row's `ours`. None for a row that was recorded without them. Raises
+    `LedgerError` when the file is damaged.
+    """
+    return ledger_claims.differences_of(
+        row, ledger_claims.read_differences(_differences_path(row.paper))
+    )
+
+
+def _differences_path(name: str) -> Path:
+    return folder() / "differences" / f"{ledger_rules.checked_name(name)}.json"
 
 
 def _compact(row: Row) -> dict[str, object]:
-    return {key: value for key, value in asdict(row).items() if value not in (None, "", (), [])}
+    content = {name: getattr(row, name) for name in _CHECKS}
+    return {name: value for name, value in content.items() if value not in (None, "", (), [])}
 
 
 def current_commit() -> str:

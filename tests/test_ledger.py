@@ -8,7 +8,8 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict as all_fields
+from dataclasses import replace
 
 import pytest
 
@@ -30,6 +31,11 @@ ROW = ledger.Row(
     command="python -m trial",
     seeds=(0, 1),
 )
+
+
+def asdict(row):
+    """A row as a file holds it; differences have a file of their own."""
+    return {name: value for name, value in all_fields(row).items() if name != "differences"}
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +75,12 @@ def test_scenes_and_photographs_are_different_rows():
         {"ours": float("nan")},
         {"ours": 0.7},
         {"verdict": "within", "paper_value": 0.9},
+        {"verdict": "unsettled"},  # 0.4 … 0.6 lies above zero
+        {"verdict": "holds", "margin": 0.45},
+        {"verdict": "contradicted", "margin": 0.55},
+        {"verdict": "trivial"},
+        {"verdict": "trivial", "worth_having": 0.5},
+        {"verdict": "holds", "detectable": -0.1},
         {"paper": "another"},
     ],
 )
@@ -283,3 +295,95 @@ def test_a_folder_below_a_file_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "file" / "results"))
     with pytest.raises(WriteError, match="can't be written"):
         ledger.record("trial", ROW)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "bounds", "expected"),
+    [
+        (0.1, 0.3, {}, "holds"),
+        (-0.3, -0.1, {}, "contradicted"),
+        (-0.1, 0.3, {}, "unsettled"),
+        (0.0, 0.3, {}, "unsettled"),  # an end on the boundary doesn't pass it
+        (0.1, 0.3, {"margin": 0.2}, "unsettled"),
+        (0.1, 0.3, {"margin": 0.5}, "contradicted"),
+        (0.1, 0.3, {"worth_having": 0.5}, "trivial"),
+        (0.1, 0.3, {"worth_having": 0.25}, "holds"),  # it may be worth having
+        (-0.1, 0.3, {"worth_having": 0.5}, "unsettled"),  # small, perhaps, but of which sign?
+    ],
+)
+def test_a_claim_gets_one_of_four_verdicts(low, high, bounds, expected):
+    assert ledger.claim_verdict(low, high, **bounds) == expected
+    middle = (low + high) / 2
+    replace(ROW, verdict=expected, ours=middle, low=low, high=high, **bounds).check()
+
+
+def test_a_difference_worth_having_lies_above_the_margin():
+    with pytest.raises(LedgerError, match="above the margin"):
+        ledger.claim_verdict(0.1, 0.3, margin=0.2, worth_having=0.2)
+
+
+OPEN = replace(
+    ROW, verdict="unsettled", ours=0.01, low=-0.03, high=0.05, images=200, detectable=0.03
+)
+
+
+def test_photos_that_would_settle_it():
+    assert ledger.photos_to_settle(OPEN) == 1800  # three times the difference: nine times as many
+    assert ledger.verdict_text(OPEN) == "unsettled: needs about 1\N{NO-BREAK SPACE}800 photos"
+    odd = replace(OPEN, images=211)
+    assert ledger.verdict_text(odd).endswith("1\N{NO-BREAK SPACE}900 photos")
+    few = replace(OPEN, detectable=0.0101, images=4)
+    assert ledger.verdict_text(few) == "unsettled: needs about 5 photos"
+    # The distance from the margin is what has to be seen.
+    assert ledger.photos_to_settle(replace(OPEN, margin=-0.02)) == 200
+    # What the seeds add stays, and may be too much for any number of photos.
+    assert ledger.photos_to_settle(replace(OPEN, detectable_seeds=0.006)) == 2700
+    for hopeless in (replace(OPEN, detectable_seeds=0.02), replace(OPEN, ours=0.0)):
+        assert ledger.photos_to_settle(hopeless) is None
+        assert "no number of photos" in ledger.verdict_text(hopeless)
+    assert ledger.verdict_text(replace(ROW, verdict="not_comparable")) == "not comparable"
+    with pytest.raises(LedgerError, match="no claim"):
+        ledger.photos_to_settle(ROW)
+
+
+def test_differences_stay_beside_their_row_and_go_with_it(tmp_path):
+    values = [[0.123456, -0.0, 1000.06], [2.0, 0.0, -3.0]]
+    row = replace(ROW, differences=values)
+    other = replace(row, column="BDE")
+    ledger.record("trial", [row, other])
+    (read, _) = ledger.read("trial")
+    assert read == ROW
+    assert read.differences is None
+    assert ledger.differences(read) == [[0.1235, 0.0, 1000.0], [2.0, 0.0, -3.0]]
+    assert ledger.names() == ["trial"]
+    path = tmp_path / "differences" / "trial.json"
+    assert len(path.read_text().splitlines()) == 4  # one line a row
+    before = path.read_bytes()
+    ledger.record("trial", replace(ROW, note="rows that are edited keep them"))
+    assert path.read_bytes() == before
+    ledger.record("trial", replace(ROW, ours=0.45))
+    assert ledger.differences(ledger.one("trial", column="IoU")) is None
+    assert ledger.differences(other) is not None
+    assert ledger.differences(replace(other, ours=0.41)) is None  # another run's
+    path.write_text('{"a": {}}')
+    with pytest.raises(LedgerError, match=r"differences.*trial\.json"):
+        ledger.differences(other)
+
+
+def test_a_full_disk_changes_neither_rows_nor_differences(tmp_path, monkeypatch):
+    row = replace(ROW, differences=[[0.4, 0.6]])
+    ledger.record("trial", row)
+    paths = [tmp_path / "trial.json", tmp_path / "differences" / "trial.json"]
+    before = [path.read_bytes() for path in paths]
+    calls = []
+
+    def full_at_the_second(descriptor):
+        calls.append(descriptor)
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_at_the_second)
+    with pytest.raises(WriteError, match="No space"):
+        ledger.record("trial", replace(row, ours=0.5, differences=[[0.3, 0.7]]))
+    assert [path.read_bytes() for path in paths] == before
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["trial.json"] * 2

@@ -140,6 +140,7 @@ class Experiment:
             "dataset": self.dataset,
             "form": self.form,
             "init": self.init,
+            "frozen": self.frozen,
             "profile": plain(self.profile),
             **{name: plain(value) for name, value in self.method.constants.items()},
             **plain(self.method.settings(self, variant)),

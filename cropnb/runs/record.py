@@ -66,7 +66,7 @@ def claims(context: Context, experiment: Experiment, results: Results) -> list[l
                     better,
                     worse,
                     table="claim" + method.suffix(experiment),
-                    margin=entry.get("margin", 0.0),
+                    **reproduction.bounds(entry, column),
                     higher_is_better=_column(method.columns, column).higher_is_better,
                     note=f"{entry['better']} less {entry['worse']}",
                 )

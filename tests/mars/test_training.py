@@ -240,7 +240,7 @@ def test_the_program_trains_records_and_reads_finished_runs(tmp_path, monkeypatc
     assert row.paper_value is None  # scenes and photographs never share a column
     assert (row.images, row.profile, row.seeds) == (4, "smoke", (0,))
     claim = ledger.one("mars", table="claim", row="ARS-PWP helps beside ARS-FTM", column="Offset")
-    assert claim.verdict in ("holds", "fails")
+    assert claim.verdict in ledger.CLAIM_VERDICTS
     printed = ledger.one("mars", table="Table 7, FCDB", row="Mars, VGG16", column="IoU")
     assert (printed.verdict, printed.paper_value) == ("pending", 0.736)
     assert ledger.find("mars", table="baseline", column="IoU")[0].ours > 0.2
@@ -264,7 +264,7 @@ def test_a_claim_about_offsets_holds_when_they_are_smaller(monkeypatch):
     assert {row.verdict for row in found.values()} == {"holds"}
     assert found["Offset"].ours == pytest.approx(10)
     swapped = rows.claims(context, {"Mars": results["no ARS-FTM"], "no ARS-FTM": results["Mars"]})
-    assert {row.verdict for row in swapped} == {"fails"}
+    assert {row.verdict for row in swapped} == {"contradicted"}
 
 
 @pytest.fixture
