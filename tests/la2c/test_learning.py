@@ -352,12 +352,11 @@ def test_the_updates_have_to_be_a_multiple_of_those_between_validations():
 def test_the_rate_falls_linearly_to_zero(bank: ImageBank):
     state = Learner(small(), BatchedCropEnv(bank, 3, size=32), SETTINGS, seed=1)
     optimizer, rates = state.optimizer(), []
-    step = optimizer.step
-    optimizer.step = lambda: (rates.append(optimizer.param_groups[0]["lr"]), step())
+    optimizer.register_step_pre_hook(lambda one, *_: rates.append(one.param_groups[0]["lr"]))
     training.train(
         state,
         state.loss,
-        3,
+        SETTINGS.epoch_updates,
         SETTINGS.recipe(1),
         optimizer=optimizer,
         best=state.agent,

@@ -437,7 +437,9 @@ def test_the_program_from_end_to_end(tmp_path, monkeypatch, capsys):
     assert "--dataset fcdb --profile full" in waiting.note
     for table in ("Table 3", "variants"):
         name = "LA2C" if table == "Table 3" else "1 environment"
-        assert ledger.one("la2c", table=table, row=name, column="seconds").ours > 0
+        assert (
+            ledger.one("la2c", table=table, row=name, column="seconds", dataset="scenes").ours > 0
+        )
     stopped = ledger.one("la2c", table="variants", row="aesthetic score", column="stopped")
     assert 0 <= stopped.ours <= 100
     limits = [
