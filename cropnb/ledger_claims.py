@@ -63,6 +63,8 @@ def verdict_text(row: Any) -> str:
     text = row.verdict.replace("_", " ")
     if row.verdict != "unsettled" or row.detectable is None:
         return text
+    if row.ours == (row.margin or 0.0):
+        return f"{text}: no difference was measured"
     photos = photos_to_settle(row)
     if photos is None:
         return f"{text}: no number of photos settles it with these seeds"

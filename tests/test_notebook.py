@@ -171,15 +171,15 @@ def test_ledger_grid_prints_a_line_a_row_and_a_column_a_number() -> None:
     assert (head, cells) == (["ours", "rank"], ["FS", "0.50"])
 
 
-def test_differences_settle_where_the_interval_leaves_zero_out() -> None:
+def test_claims_are_counted_by_their_verdict() -> None:
     common = {"paper": "vrn", "table": "claim", "dataset": "scenes", "split": "test"}
-    ends = [(0.1, 0.2), (-0.1, 0.2), (0.0, 0.2), (-0.3, -0.1)]
+    verdicts = ["holds", "unsettled", "unsettled", "contradicted"]
     rows = [
-        Row(row=str(low), column="SRCC", verdict="holds", ours=high, low=low, high=high, **common)
-        for low, high in ends
+        Row(row=str(number), column="SRCC", verdict=verdict, ours=0.1, low=0.0, high=0.2, **common)
+        for number, verdict in enumerate(verdicts)
     ]
-    assert notebook.count_settled(rows) == (
-        "of 4 differences 1 lie above zero, 1 below, 2 are not settled"
+    assert notebook.count_verdicts(rows) == (
+        "of 4 differences: 1 holds, 1 contradicted, 2 unsettled, 0 trivial"
     )
 
 

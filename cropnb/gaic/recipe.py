@@ -37,8 +37,11 @@ class GridAnchorMethod(Method):
     """A method that scores the views of one photo a step, as GAIC and VRN do."""
 
     columns = {
-        **{name: Column(100) for name in ("Acc 1/5", "Acc 5", "Acc 1/10", "Acc 10")},
-        "SRCC": Column(),
+        **{
+            name: Column(100, worth_having=1.0)
+            for name in ("Acc 1/5", "Acc 5", "Acc 1/10", "Acc 10")
+        },
+        "SRCC": Column(worth_having=0.01),
     }
     claim_columns = tuple(columns)
     epochs = ("last", "best")

@@ -21,7 +21,7 @@ from cropnb.notebook.printed import (
 from cropnb.notebook.source import Markdown, show_source
 from cropnb.notebook.start import sample_photos, starting_weights
 from cropnb.notebook.tables import (
-    count_settled,
+    count_verdicts,
     ledger_grid,
     ledger_table,
     markdown_table,
@@ -33,7 +33,7 @@ from cropnb.notebook.tables import (
 __all__ = [
     "COLORS",
     "Markdown",
-    "count_settled",
+    "count_verdicts",
     "draw_arrow",
     "draw_block",
     "draw_boxes",

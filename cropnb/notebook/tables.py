@@ -89,13 +89,13 @@ def measured_row(name: str, **wanted: object) -> Row | None:
     return next(iter(measured_rows(name, **wanted)), None)
 
 
-def count_settled(rows: Sequence[Row]) -> str:
-    """How many differences lie on one side of zero with their whole interval, in one line."""
-    above, below = sum(row.low > 0 for row in rows), sum(row.high < 0 for row in rows)
-    return (
-        f"of {len(rows)} differences {above} lie above zero, {below} below, "
-        f"{len(rows) - above - below} are not settled"
-    )
+def count_verdicts(rows: Sequence[Row]) -> str:
+    """How many claims have which verdict, in one line."""
+    from cropnb import ledger
+
+    verdicts = [row.verdict for row in rows]
+    counts = ", ".join(f"{verdicts.count(name)} {name}" for name in ledger.CLAIM_VERDICTS)
+    return f"of {len(rows)} differences: {counts}"
 
 
 def ledger_grid(
@@ -208,10 +208,12 @@ def _field(row: Row, column: str) -> str | None:
         )
         return (_number(row.ours) or "–") + interval
     value = getattr(row, column)
-    if column in ("paper_value", "low", "high", "minutes"):
+    if column in ("paper_value", "low", "high", "minutes", "detectable", "worth_having"):
         return _number(value)
     if column == "verdict":
-        return str(value).replace("_", " ")
+        from cropnb import ledger
+
+        return ledger.verdict_text(row)
     return None if value is None or value == "" else str(value)
 
 

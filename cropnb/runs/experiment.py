@@ -57,6 +57,7 @@ class Experiment:
         init: how the backbone starts: "imagenet" or "random".
         frozen: train the head only.
         out: the folder of all runs; None keeps nothing.
+        deadline: of every training, on the clock of `time.monotonic`; see `training.train`.
 
     Raises:
         CropnbError: a name that the method doesn't have, or a GPU that isn't there.
@@ -74,6 +75,7 @@ class Experiment:
         frozen: bool = False,
         out: str | Path | None = "runs",
         progress: bool = True,
+        deadline: float | None = None,
     ) -> None:
         self.method, self.dataset, self.init, self.frozen = method, dataset, init, frozen
         self.form = form or method.forms[0] if dataset == ledger.SCENES else dataset
@@ -86,6 +88,7 @@ class Experiment:
         self._given = None if isinstance(profile, str) else profile
         self.profile: Profile = self._given or method.profile(self)
         self.device, self.progress = torch_device(device), progress
+        self.deadline = deadline
         self.out = Path(out) if out is not None else None
         self._parts: Mapping[str, CropDataset] | None = None
         self._prepared: dict[str, Any] = {}
@@ -218,6 +221,7 @@ class Experiment:
                 max_steps=max_steps,
                 optimizer=stage.optimizer,
                 best=stage.best,
+                deadline=self.deadline,
             )
         result = results.read(run.folder) if run.folder and max_steps is None else None
         if result is not None:

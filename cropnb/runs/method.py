@@ -56,10 +56,17 @@ class Stage:
 
 @dataclass(frozen=True)
 class Column:
-    """How a measured column is printed: the unit it is multiplied with, and which way is better."""
+    """How a measured column is printed and judged.
+
+    Attributes:
+        unit: what the values are multiplied with.
+        worth_having: the smallest difference that is worth having, in the printed unit; named
+            before anything is compared. A claim may name its own.
+    """
 
     unit: float = 1.0
     higher_is_better: bool = True
+    worth_having: float | None = None
 
 
 @dataclass(frozen=True)

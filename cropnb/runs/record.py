@@ -66,7 +66,7 @@ def claims(context: Context, experiment: Experiment, results: Results) -> list[l
                     better,
                     worse,
                     table="claim" + method.suffix(experiment),
-                    **reproduction.bounds(entry, column),
+                    **_bounds(entry, column, method.columns),
                     higher_is_better=_column(method.columns, column).higher_is_better,
                     note=f"{entry['better']} less {entry['worse']}",
                 )
@@ -120,6 +120,19 @@ def cell_note(experiment: Experiment, column: str, runs: Sequence[Result]) -> st
     mean = metrics.bootstrap_interval(best, samples=1).mean
     text = f"last epoch; the epoch best on validation gives {mean:.3g}"
     return f"{note}; {text}" if note else text
+
+
+def _bounds(
+    entry: Mapping[str, object], name: str, columns: Mapping[str, Column]
+) -> dict[str, float | None]:
+    """Margin and smallest difference worth having: the claim's own, or the column's."""
+    bounds = reproduction.bounds(entry, name)
+    worth_having = bounds["worth_having"]
+    return bounds | {
+        "worth_having": _column(columns, name).worth_having
+        if worth_having is None
+        else worth_having
+    }
 
 
 def _column(columns: Mapping[str, Column], name: str) -> Column:
