@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from cropnb import boxes as box_math
-from cropnb import candidates, training
+from cropnb import candidates, checkpoints
 from cropnb.errors import BoxError, CropnbError, ImageError, WeightsUnavailable
 from cropnb.images import Photo, read_photo, to_tensor
 
@@ -268,8 +268,8 @@ def load_trained(
     if not path.exists():
         train = f"python -m cropnb.{method} --profile cpu"
         raise WeightsUnavailable(f"no weights of {method} at {path}; train them: {train}")
-    state, card = training.load_weights(path, method)
-    training.load_into(model, state, path)
+    state, card = checkpoints.load_weights(path, method)
+    checkpoints.load_into(model, state, path)
     return card
 
 

@@ -11,11 +11,15 @@ def bde(pred: Tensor, truth: Tensor, width: float, height: float) -> Tensor:
     """Boundary displacement error (...): the mean of the four edges' shifts, each as a share of the
     photo's side.
 
-    pred, truth: (..., 4) in pixels, broadcast. LA2C's equation 6, which forgets to divide by the
-        photo's width (for
-        x1, x2) and height (y1, y2), as its tables' values do. Papers also call it Disp,
-        displacement or ADE.
-    Raises BoxError as `cropnb.boxes.check`.
+    LA2C's own (Eq. 6) forgets to divide by the photo's width (for x1, x2) and height (y1, y2), as
+    its tables' values do. Papers also call it Disp, displacement or ADE.
+
+    Args:
+        pred: (..., 4) in pixels.
+        truth: (..., 4), broadcast with it.
+
+    Raises:
+        BoxError: as `cropnb.boxes.check`.
     """
     pred = box_math.normalize(pred, width, height)
     truth = box_math.normalize(truth, width, height)
@@ -50,7 +54,7 @@ def center_offset(pred: Tensor, truth: Tensor) -> Tensor:
 
 
 def set_acc_1n(ranked_boxes: Tensor, best_box: Tensor, n: int, eps: float = 0.85) -> Tensor:
-    """Set prediction's ACC 1/N (equation 7) of one photo: 1 where one of the first n boxes reaches
+    """Set prediction's ACC 1/N (Eq. 7) of one photo: 1 where one of the first n boxes reaches
     IoU `eps`, else 0.
 
     ranked_boxes: (P, 4), the best first; fewer than n are taken as they are. best_box: (4,), the

@@ -1,0 +1,143 @@
+"""`make reproduce`: run the plan, or a part of it, through Snakemake.
+
+What is done is skipped, what was cut short resumes, and two tasks run at a time on two cores. With
+`--profile FOLDER`, one of Snakemake's own, the same tasks go to a cluster.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from cropnb import datasets, files
+from cropnb.errors import CropnbError
+from cropnb.runs import plan
+from cropnb.runs.plan import GPU, Entry, Task
+from cropnb.runs.task import minutes_left
+
+SNAKEFILE, PROGRAM = (Path(__file__).with_name(name) for name in ("Snakefile", "task.py"))
+
+ANNOTATIONS = "annotations of "  # a need that asks for no photo
+
+
+def missing(entry: Entry) -> str:
+    """What an entry needs that isn't here, in words; empty when it can run."""
+    for need in entry.needs:
+        if need == GPU:
+            if not torch.cuda.is_available():
+                return "a GPU"
+            continue
+        name = need.removeprefix(ANNOTATIONS)
+        try:
+            dataset = datasets.load(name, "test")
+            if name == need:
+                dataset.with_photos()
+        except CropnbError:
+            return need if name != need else f"the photos of {name}"
+    return ""
+
+
+def tasks_of(entries: Sequence[Entry], wanted: Sequence[Entry]) -> list[Task]:
+    """The tasks of the wanted entries and of those that they come after, each once.
+
+    Two entries may share a training; it is one task.
+    """
+    needed, names = list(wanted), {entry.name for entry in wanted}
+    for entry in needed:
+        before = [one for one in entries if one.name in entry.after and one.name not in names]
+        needed += before
+        names |= {one.name for one in before}
+    outputs: dict[Path, Task] = {}
+    for entry in (one for one in entries if one.name in names):
+        for task in entry.tasks(entries):
+            outputs.setdefault(task.output, task)
+    return list(outputs.values())
+
+
+def show(tasks: Sequence[Task], left_out: Sequence[tuple[Entry, str]], cores: int) -> None:
+    """Print what would run, and how long."""
+    for task in tasks:
+        state = "done   " if task.output.exists() else f"{task.minutes:4.0f} min"
+        print(f"{state}  {task.name}: {task.command}")
+    for entry, reason in left_out:
+        print(f"left out  {entry.name}: needs {reason}")
+    undone = sum(not task.output.exists() for task in tasks)
+    minutes = minutes_left([vars(task) for task in tasks], cores)
+    print(f"{undone} of {len(tasks)} tasks to do, about {minutes:.0f} minutes on {cores} cores")
+
+
+def snakemake(tasks: Sequence[Task], cores: int, options: Sequence[str]) -> int:
+    """Hand the tasks to Snakemake and wait.
+
+    Only one call at a time works on a folder of runs, so Snakemake's own lock, which outlives a
+    process that was killed, is not needed.
+
+    Returns:
+        Snakemake's exit status.
+    """
+    folder = plan.runs_folder()
+    files.make_folder(folder / "plan")
+    names = {str(task.output): f"task_{number}" for number, task in enumerate(tasks)}
+    content = [
+        {
+            **asdict(task),
+            "output": str(task.output),
+            "inputs": [str(path) for path in task.inputs],
+            "rule": names[str(task.output)],
+        }
+        for task in tasks
+    ]
+    listing = (folder / "plan" / "tasks.json").absolute()
+    with files.locked(folder / "plan", f"another reproduction works in {folder}: waiting"):
+        files.write_atomically(listing, (json.dumps(content, indent=1) + "\n").encode())
+        command = [
+            *(sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE)),
+            *(
+                "--config",
+                f"tasks={listing}",
+                f"cores={cores}",
+                f"program={PROGRAM}",
+                "--cores",
+                str(cores),
+                "--keep-going",
+            ),
+            *("--nolock", "--rerun-incomplete", "--rerun-triggers", "mtime"),
+            *("--quiet", "rules", *options),
+        ]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.run(command, env=environment, check=False).returncode
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the plan. Returns the exit status: 1 when a task failed, 2 for a plan that can't run."""
+    parser = argparse.ArgumentParser(prog="python -m cropnb.runs.reproduce", description=__doc__)
+    parser.add_argument("only", nargs="*", help="PAPER or PAPER/WHAT; all entries by default")
+    parser.add_argument("--dry-run", action="store_true", help="say what would run and how long")
+    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--profile", help="a profile of Snakemake, such as tools/snakemake/slurm")
+    chosen = parser.parse_args(arguments)
+    try:
+        entries = plan.read()
+        wanted = plan.select(entries, chosen.only)
+        # A cluster has what it has; here a task that can't run is named and left out.
+        reasons = [(entry, "" if chosen.profile else missing(entry)) for entry in wanted]
+        left_out = [(entry, reason) for entry, reason in reasons if reason]
+        tasks = tasks_of(entries, [entry for entry, reason in reasons if not reason])
+        show(tasks, left_out, chosen.cores)
+        if chosen.dry_run:
+            return 0
+        profile = ["--workflow-profile", chosen.profile] if chosen.profile else []
+        return 1 if snakemake(tasks, chosen.cores, profile) else 0
+    except (CropnbError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
