@@ -12,7 +12,7 @@ from numbers import Rational, Real
 
 from cropnb.errors import BoxError
 
-LARGEST = 100_000  # pixels of a side that a size may ask for
+LARGEST = 100_000  # pixels of a side that a size may ask for, and so of a ratio
 NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,20})?"
 RATIO = re.compile(rf"\s*({NUMBER})\s*(?:[:/xX×]\s*({NUMBER})\s*)?")
 SIZE = re.compile(r"\s*([0-9]{1,9})\s*[xX×]\s*([0-9]{1,9})\s*")
@@ -33,13 +33,13 @@ def parse_ratio(value: RatioLike) -> Fraction:
     A float stands for the simple fraction that it is nearest to: 16 / 9 for 1.7777777777777777.
 
     Raises:
-        BoxError: for anything else, and for a ratio that isn't above 0.
+        BoxError: for anything else, and for a ratio that isn't above 0 or beyond any photo's.
     """
     try:
         ratio = _ratio(value)
     except (TypeError, ValueError, OverflowError, ZeroDivisionError):
         ratio = None
-    if ratio is None or ratio <= 0:
+    if ratio is None or not Fraction(1, LARGEST) <= ratio <= LARGEST:
         raise BoxError(
             f"the aspect ratio {repr(value)[:60]} isn't one: it is width / height, such as 16:9, "
             "16/9 or 1.5, in Python also 16 / 9 or (16, 9)"

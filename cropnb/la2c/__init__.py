@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from cropnb.la2c.cropper import StepCropper
     from cropnb.la2c.env import CropEnv, CropVectorEnv
 
+# what `cropnb methods` says
+PURPOSE = "moves the edges of the crop step by step until it decides to stop; one crop a photo"
+
 __all__ = [
     "Agent",
     "CropEnv",

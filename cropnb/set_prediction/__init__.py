@@ -17,6 +17,9 @@ from cropnb.set_prediction.smoothing import (
     soft_labels,
 )
 
+# what `cropnb methods` says
+PURPOSE = "proposes a set of 90 crops, each with the probability that it is good"
+
 __all__ = [
     "Labels",
     "Predictions",

@@ -3,6 +3,7 @@ validity.
 """
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -43,13 +44,32 @@ class SetCropper:
         The network is free of ratios: of a required one (width / height) it gives the largest
         window of that ratio in each of its crops, centred there.
         """
-        height, width = image.shape[-2:]
-        photo = resize_to(image.to(self.device), self.side)[None].contiguous(
-            memory_format=torch.channels_last
-        )
-        (found,) = ranked(self.model(photo))
-        boxes = _in_pixels(found.corners, width, height)
-        return (boxes if aspect is None else windows_within(boxes, aspect)), found.validity
+        size = (image.shape[-1], image.shape[-2])
+        return self.propose_all([self.see(image)], [size], [aspect])[0]
+
+    def see(self, image: Tensor) -> Tensor:
+        """A photo (3, H, W) in 0…1 at the short side that the network was trained with."""
+        return resize_to(image.to(self.device), self.side)
+
+    @torch.inference_mode()
+    def propose_all(
+        self,
+        seen: Sequence[Tensor],
+        sizes: Sequence[tuple[int, int]],
+        aspects: Sequence[float | None],
+    ) -> list[tuple[Tensor, Tensor]]:
+        """`propose` for photos of these sizes (width, height), of which `see` made `seen`; those of
+        one shape go through the network together.
+        """
+        answers: list[tuple[Tensor, Tensor]] = [(torch.empty(0, 4), torch.empty(0))] * len(seen)
+        for places in croppers.by_shape(seen):
+            photos = torch.stack([seen[place] for place in places])  # (B, 3, h, w)
+            predictions = self.model(photos.contiguous(memory_format=torch.channels_last))
+            for place, crops in zip(places, ranked(predictions), strict=True):
+                boxes, aspect = _in_pixels(crops.corners, *sizes[place]), aspects[place]
+                boxes = boxes if aspect is None else windows_within(boxes, aspect)
+                answers[place] = boxes, crops.validity
+        return answers
 
 
 def windows_within(boxes: Tensor, aspect: float) -> Tensor:

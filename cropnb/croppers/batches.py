@@ -1,0 +1,97 @@
+"""Many photos at once: read and written in threads, shown to the network in batches."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import torch
+from torch import Tensor
+
+ON_CPU, ON_GPU = 8, 32  # photos that a network sees together
+MOST_JOBS = 32
+
+
+def together(device: str | torch.device) -> int:
+    """How many photos a network on this device is shown at once."""
+    return ON_CPU if torch.device(device).type == "cpu" else ON_GPU
+
+
+def default_jobs() -> int:
+    """Threads that read and write photos: one a processor that we may use."""
+    try:
+        return min(len(os.sched_getaffinity(0)), MOST_JOBS)
+    except AttributeError:  # macOS
+        return min(os.cpu_count() or 1, MOST_JOBS)
+
+
+def by_shape(tensors: Sequence[Tensor]) -> list[list[int]]:
+    """Which of these tensors have the same shape, and so can be stacked: lists of their places."""
+    groups: dict[torch.Size, list[int]] = {}
+    for place, tensor in enumerate(tensors):
+        groups.setdefault(tensor.shape, []).append(place)
+    return list(groups.values())
+
+
+def in_batches(
+    sources: Iterable[Any],
+    *,
+    look: Callable[[Any], Any],
+    answer: Callable[[list[Any]], list[Any]],
+    finish: Callable[[int, Any], Any],
+    jobs: int | None = None,
+    together: int = ON_CPU,
+) -> Iterator[Any]:
+    """`finish(place, …)` of what `answer` says of what `look` sees of each source, in their order.
+
+    `look` and `finish` run in threads, `answer` in the caller's. An error of any of them takes the
+    place of that source's result, and the others go on. Only so many photos are under way at a time
+    as keep everyone busy, however many there are.
+    """
+    jobs = jobs or default_jobs()
+    looking: deque[tuple[int, Future]] = deque()
+    finishing: deque[Future | Exception] = deque()
+    numbered = enumerate(sources)
+    with ThreadPoolExecutor(jobs, thread_name_prefix="cropnb") as pool:
+        try:
+            while True:
+                while len(looking) < together + jobs and (entry := next(numbered, None)):
+                    place, source = entry
+                    looking.append((place, pool.submit(look, source)))
+                if not looking:
+                    break
+                batch = [looking.popleft() for _ in range(min(together, len(looking)))]
+                finishing.extend(_finished(pool, batch, answer, finish))
+                while len(finishing) > together:
+                    yield _result(finishing.popleft())
+            while finishing:
+                yield _result(finishing.popleft())
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _finished(
+    pool: ThreadPoolExecutor,
+    batch: list[tuple[int, Future]],
+    answer: Callable[[list[Any]], list[Any]],
+    finish: Callable[[int, Any], Any],
+) -> list[Future | Exception]:
+    """Each photo's future, in its order, or its error."""
+    looks = [_result(future) for _, future in batch]
+    good = [look for look in looks if not isinstance(look, Exception)]
+    answers = iter(answer(good) if good else [])
+    results = [look if isinstance(look, Exception) else next(answers) for look in looks]
+    return [
+        result if isinstance(result, Exception) else pool.submit(finish, place, result)
+        for (place, _), result in zip(batch, results, strict=True)
+    ]
+
+
+def _result(future: Future | Exception) -> Any:
+    if isinstance(future, Exception):
+        return future
+    try:
+        return future.result()
+    except Exception as error:  # MemoryError and what decoders raise included
+        return error
