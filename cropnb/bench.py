@@ -73,10 +73,12 @@ def classification(photo: torch.Tensor) -> Callable[[], object]:
 
 def measured() -> dict[str, Ratio]:
     """The measurements of every module that has a `MEASURED`, by the name of their row."""
-    found: dict[str, Ratio] = {}
-    for path in sorted(Path(__file__).parent.glob("*/bench.py")):
-        found |= importlib.import_module(f"cropnb.{path.parent.name}.bench").MEASURED
-    return found
+    package = Path(__file__).parent
+    ratios: dict[str, Ratio] = {}
+    for path in sorted([*package.glob("*/bench.py"), *package.glob("*/studies/bench.py")]):
+        name = ".".join(path.relative_to(package.parent).with_suffix("").parts)
+        ratios |= importlib.import_module(name).MEASURED
+    return ratios
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -25,7 +25,13 @@ class DownloadError(CropnbError, OSError):
     """A download that failed, or that `CROPNB_OFFLINE=1` forbids."""
 
 
-class StorageError(DownloadError):
+class WriteError(CropnbError, OSError):
+    """A file or folder that can't be written: a full disk, a folder that may not be written to, a
+    file where a folder should be.
+    """
+
+
+class StorageError(DownloadError, WriteError):
     """What was fetched can't be written: a full disk, a folder that may not be written to."""
 
 
@@ -41,6 +47,10 @@ class WeightsUnavailable(CropnbError, FileNotFoundError):
 
 class CheckpointError(CropnbError, ValueError):
     """A checkpoint that is damaged, or that belongs to another method or recipe."""
+
+
+class TrainingError(CropnbError, ArithmeticError):
+    """A run whose loss or gradient is no finite number any more."""
 
 
 class LedgerError(CropnbError, ValueError):
@@ -65,3 +75,7 @@ class SaveError(CropnbError, OSError):
 
 class PhotoWarning(UserWarning):
     """Something of a photo that its crop couldn't keep, named."""
+
+
+class PlanError(CropnbError, ValueError):
+    """A plan that can't be read, or an entry of it that names what isn't there."""

@@ -5,19 +5,39 @@ Only a run writes a row, and a row names the command that repeats it. Chapters p
 prose can't drift from what was measured.
 """
 
-import fcntl
 import json
-import math
 import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
+from typing import get_type_hints
 
+from cropnb import files, ledger_claims, ledger_rules
 from cropnb.errors import LedgerError
+from cropnb.ledger_claims import claim_verdict, photos_to_settle, verdict_text
+
+__all__ = [
+    "CLAIM_VERDICTS",
+    "PHOTOGRAPHS",
+    "SCENES",
+    "VERDICTS",
+    "Row",
+    "claim_verdict",
+    "current_commit",
+    "differences",
+    "find",
+    "folder",
+    "names",
+    "one",
+    "photos_to_settle",
+    "read",
+    "record",
+    "this_command",
+    "verdict",
+    "verdict_text",
+]
 
 VERDICTS = {
     "exact": "equals the printed number to its last digit",
@@ -27,10 +47,10 @@ VERDICTS = {
         "measured, but the printed number was taken under conditions that we can't have"
     ),
     "pending": "not measured yet; the note says what is missing",
-    "holds": "a claim made in words, which our runs support",
-    "fails": "a claim made in words, which our runs do not support",
+    **ledger_claims.VERDICTS,
     "measured": "our own number, which has no printed counterpart",
 }
+CLAIM_VERDICTS = tuple(ledger_claims.VERDICTS)
 PHOTOGRAPHS, SCENES = "photographs", "scenes"
 
 
@@ -41,6 +61,13 @@ class Row:
     `ours`, `low` and `high` are the mean and its 95 % interval in the unit of the column
     (accuracies in per cent). `images` is the number of photos that the number stands on; `seeds`
     lists the seeds of the training runs.
+
+    A claim has more, in the same unit: `margin`, the boundary where it isn't zero; `worth_having`,
+    the difference that is worth having, where one was named beforehand; `detectable`, the smallest
+    distance from the boundary that these photos and seeds could have settled (80 % power, 5 %
+    two-sided); `detectable_seeds`, what stays of that with these seeds however many photos are
+    added. Its `differences`, (seeds, photos), are written into a file of their own; the function of
+    the same name reads them.
     """
 
     paper: str  # the file's name: vrn, gaicd_baselines, scenes, …
@@ -54,6 +81,10 @@ class Row:
     ours: float | None = None
     low: float | None = None
     high: float | None = None
+    margin: float | None = None
+    worth_having: float | None = None
+    detectable: float | None = None
+    detectable_seeds: float | None = None
     images: int | None = None
     seeds: tuple[int, ...] = ()
     profile: str = ""  # of a trained method: smoke, cpu or full
@@ -64,15 +95,20 @@ class Row:
     config_hash: str = ""
     checkpoint_hash: str = ""
     note: str = ""
+    differences: Sequence[Sequence[float]] | None = field(default=None, compare=False, repr=False)
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What makes a row unique in its file; recording a row replaces the one with the same key."""
+        """What makes a row unique in its file; recording replaces the row of the same key."""
         return (self.table, self.row, self.column, self.dataset, self.split, self.profile)
 
     def check(self) -> None:
         """Raise `LedgerError` when the row breaks a rule of the ledger."""
-        problems = []
+        problems = ledger_rules.field_problems(self, _CHECKS)
+        if problems:
+            raise LedgerError(f"row {ledger_rules.shown(self.key, 400)}: " + "; ".join(problems))
+        problems = ledger_rules.number_problems(self, verdict, _decimals)
+        problems += ledger_claims.problems(self)
         if self.verdict not in VERDICTS:
             problems.append(f"verdict {self.verdict!r} is none of {', '.join(VERDICTS)}")
         if self.verdict == "pending":
@@ -84,10 +120,6 @@ class Row:
             problems.append("a measured row has ours, images and the command that repeats it")
         if self.verdict in ("exact", "within", "contradicts") and self.paper_value is None:
             problems.append(f"verdict {self.verdict!r} needs the paper's value")
-        for name in ("paper_value", "ours", "low", "high", "minutes"):
-            value = getattr(self, name)
-            if value is not None and not math.isfinite(value):
-                problems.append(f"{name} is {value}")
         ends = (self.low, self.ours, self.high)
         if None not in ends and not self.low <= self.ours <= self.high:
             problems.append(f"the interval {self.low} … {self.high} does not hold {self.ours}")
@@ -105,6 +137,12 @@ class Row:
                 )
         if problems:
             raise LedgerError(f"row {self.key}: " + "; ".join(problems))
+
+
+_CHECKS = ledger_rules.checks(
+    {name: kind for name, kind in get_type_hints(Row).items() if name != "differences"}
+)
+_NEEDED = {field.name for field in fields(Row) if field.default is MISSING}
 
 
 def _decimals(value: float) -> int:
@@ -129,20 +167,27 @@ def folder() -> Path:
 def read(name: str) -> list[Row]:
     """All rows of one file, in file order; an empty list when nothing was recorded yet.
 
-    Raises `LedgerError` when the file is no ledger.
+    Raises `LedgerError` when the file is no ledger, and for a row that `record` would refuse.
     """
-    path = folder() / f"{name}.json"
+    path = folder() / f"{ledger_rules.checked_name(name)}.json"
     if not path.exists():
         return []
-    known = {field.name for field in fields(Row)}
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        unknown = {key for row in rows for key in row} - known
-        if unknown:
-            raise LedgerError(f"{path} has unknown fields: {', '.join(sorted(unknown))}")
-        return [Row(**{**row, "seeds": tuple(row.get("seeds", ()))}) for row in rows]
-    except (json.JSONDecodeError, UnicodeDecodeError, TypeError, AttributeError) as error:
-        raise LedgerError(f"{path} is no ledger file ({error}); restore it from git") from error
+    rows: dict[tuple[str, ...], Row] = {}
+    for number, fields_of_row in enumerate(
+        ledger_rules.parse(path, set(_CHECKS), _NEEDED), start=1
+    ):
+        seeds = fields_of_row.get("seeds", ())
+        row = Row(**{**fields_of_row, "seeds": tuple(seeds) if type(seeds) is list else seeds})
+        try:
+            row.check()
+        except LedgerError as error:
+            raise LedgerError(f"{path}, row {number}: {error}") from error
+        if row.paper != name:
+            raise LedgerError(f"{path}, row {number}: row {row.key} belongs to {row.paper!r}")
+        if row.key in rows:
+            raise LedgerError(f"{path}, row {number}: row {row.key} is there twice")
+        rows[row.key] = row
+    return list(rows.values())
 
 
 def names() -> list[str]:
@@ -174,52 +219,46 @@ def record(name: str, rows: Row | Iterable[Row]) -> None:
     lock that makes two runs wait for each other. Raises `LedgerError` before anything is written.
     """
     rows = [rows] if isinstance(rows, Row) else list(rows)
+    ledger_rules.checked_name(name)
     for row in rows:
         if row.paper != name:
             raise LedgerError(f"row {row.key} belongs to {row.paper!r}, not to {name!r}")
         row.check()
-    folder().mkdir(parents=True, exist_ok=True)
-    with _locked(folder()):
+    files.make_folder(folder())
+    with files.locked(folder()):
         merged = {row.key: row for row in read(name)}
         merged.update({row.key: row for row in rows})
-        text = (
-            json.dumps([_compact(row) for row in merged.values()], indent=1, ensure_ascii=False)
-            + "\n"
+        content = json.dumps(
+            [_compact(row) for row in merged.values()], indent=1, ensure_ascii=False
         )
-        write_atomically(folder() / f"{name}.json", text.encode("utf-8"))
+        contents = {folder() / f"{name}.json": f"{content}\n".encode()}
+        path = _differences_path(name)
+        recorded = ledger_claims.read_differences(path)
+        changed = ledger_claims.merged_differences(recorded, rows, merged.values())
+        if changed != recorded:
+            files.make_folder(path.parent)
+            contents[path] = ledger_claims.differences_text(changed).encode()
+        files.write_together(contents)
+
+
+def differences(row: Row) -> list[list[float]] | None:
+    """The paired differences behind a claim's row, (seeds, photos), to four significant digits.
+
+    Their mean is the row's `ours`. None for a row that was recorded without them. Raises
+    `LedgerError` when the file is damaged.
+    """
+    return ledger_claims.differences_of(
+        row, ledger_claims.read_differences(_differences_path(row.paper))
+    )
+
+
+def _differences_path(name: str) -> Path:
+    return folder() / "differences" / f"{ledger_rules.checked_name(name)}.json"
 
 
 def _compact(row: Row) -> dict[str, object]:
-    return {key: value for key, value in asdict(row).items() if value not in (None, "", (), [])}
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    # A lock on the folder itself leaves no lock file behind, and the system lifts it when the
-    # process dies.
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file's content so that a reader, or a kill at any moment, sees the old or the new
-    one whole.
-    """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    content = {name: getattr(row, name) for name in _CHECKS}
+    return {name: value for name, value in content.items() if value not in (None, "", (), [])}
 
 
 def current_commit() -> str:

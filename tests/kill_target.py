@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from cropnb import training
+from cropnb import checkpoints, training
 
 RECIPE = training.Recipe(
     epochs=6, learning_rate=1e-2, batch_size=2, schedule="cosine", clip=1.0, seed=7
@@ -61,6 +61,6 @@ def run(
 if __name__ == "__main__":
     print("ready", flush=True)
     trained, _ = run(Path(sys.argv[1]), pause=0.01)
-    training.save_weights(
+    checkpoints.save_weights(
         Path(sys.argv[1]) / "final.safetensors", trained.state_dict(), {"method": "trial"}
     )

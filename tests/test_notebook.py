@@ -10,9 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from cropnb import boxes, ledger, notebook
-from cropnb.errors import BoxError, ImageError, LedgerError
+from cropnb import boxes, ledger, notebook, paper
+from cropnb.errors import BoxError, ImageError, LedgerError, WeightsUnavailable
 from cropnb.ledger import Row
+from cropnb.metrics import Interval
 from cropnb.training import History
 
 matplotlib = pytest.importorskip(
@@ -46,9 +47,15 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         **common,
     )
     pending = Row(
-        paper="vrn", table="Table 2", row="full | all", column="Acc 5", dataset="gaicd", split="test",
-        verdict="pending", paper_value=79.6, note="no photos here",
-    )  # fmt: skip
+        **{**common, "images": None, "command": ""},
+        table="Table 2",
+        row="full | all",
+        column="Acc 5",
+        dataset="gaicd",
+        verdict="pending",
+        paper_value=79.6,
+        note="no photos here",
+    )
     ledger.record("vrn", [measured, drawn, pending])
     return tmp_path
 
@@ -107,6 +114,180 @@ def test_ledger_table_takes_any_fields_and_refuses_others(results: Path) -> None
             notebook.ledger_table("vrn", **wrong)
     with pytest.raises(LedgerError, match="no rows"):
         notebook.ledger_table("nobody")
+
+
+def test_a_page_keeps_the_text_once(results: Path) -> None:
+    assert repr(notebook.ledger_table("vrn", table="Table 1")) == "<Markdown, 3 lines>"
+
+
+def test_any_rows_become_a_table() -> None:
+    head, rule, *rows = lines(notebook.markdown_table(["name", "n", "note"], [("a|b", 3, None)]))
+    assert (head, rule) == (["name", "n", "note"], [":--", "--:", "--:"])
+    assert rows == [["a\\|b", "3", "–"]]
+    assert lines(notebook.markdown_table(["a", "b"], [], "rl"))[1:] == [["--:", ":--"]]
+    for heads, cells, align in ((["a"], [(1, 2)], None), (["a", "b"], [], "l")):
+        with pytest.raises(ValueError, match="heads"):
+            notebook.markdown_table(heads, cells, align)
+
+
+def test_numbers_with_their_intervals(results: Path) -> None:
+    measured, drawn, pending = ledger.read("vrn")
+    assert notebook.with_interval(measured, ".1f") == "49.2 [42.5, 56.0]"
+    assert notebook.with_interval(measured, "6.2f", ".0f") == " 49.25 [42, 56]"
+    assert notebook.with_interval(drawn, ".1f") == "61.5"  # without an interval
+    assert notebook.with_interval(pending) == "–"
+    assert notebook.with_interval(Interval(0.5, 0.25, 0.75)) == "0.500 [0.250, 0.750]"
+
+
+def test_measured_rows_have_a_number(results: Path) -> None:
+    assert [row.dataset for row in notebook.measured_rows("vrn", table="Table 2")] == ["scenes"]
+    assert notebook.measured_row("vrn", row="VRN").ours == 49.25
+    assert notebook.measured_row("vrn", table="Table 2", dataset="gaicd") is None  # pending
+
+
+def test_ledger_grid_prints_a_line_a_row_and_a_column_a_number() -> None:
+    common = {"paper": "vrn", "table": "Table 2", "dataset": "scenes", "split": "test"}
+    common |= {"verdict": "measured", "images": 200, "command": "python -m cropnb.vrn"}
+    rows = [
+        Row(row="FS", column="Acc 5", ours=61.5, low=60, high=63, seeds=(0, 1), **common),
+        Row(row="FS", column="SRCC", ours=0.5, **common),
+        Row(row="RGL", column="Acc 5", ours=7.25, low=7, high=8.5, **common),
+        Row(row="pending", column="Acc 5", **common),
+    ]
+    head, rule, *cells = lines(notebook.ledger_grid(rows, "ours", photos="scenes"))
+    assert head == ["ours", "Acc 5", "SRCC", "scenes", "seeds"]
+    assert rule == [":--", *["--:"] * 4]
+    assert cells[0] == [
+        "FS",
+        "61.5\N{NO-BREAK SPACE}[60.0,\N{NO-BREAK SPACE}63.0]",
+        "0.5",
+        "200",
+        "2",
+    ]
+    assert cells[1][0] == "RGL"
+    assert cells[1][2:] == ["–", "200", "–"]  # no SRCC, and no seeds
+    assert len(cells) == 2
+    head, _, cells = lines(notebook.ledger_grid(rows, "ours", ["SRCC"], ".2f", heads=["rank"]))
+    assert (head, cells) == (["ours", "rank"], ["FS", "0.50"])
+
+
+def test_claims_are_counted_by_their_verdict() -> None:
+    common = {"paper": "vrn", "table": "claim", "dataset": "scenes", "split": "test"}
+    verdicts = ["holds", "unsettled", "unsettled", "contradicted"]
+    rows = [
+        Row(row=str(number), column="SRCC", verdict=verdict, ours=0.1, low=0.0, high=0.2, **common)
+        for number, verdict in enumerate(verdicts)
+    ]
+    assert notebook.count_verdicts(rows) == (
+        "of 4 differences: 1 holds, 1 contradicted, 2 unsettled, 0 trivial"
+    )
+
+
+def test_a_printed_table_as_it_is_printed() -> None:
+    table = paper.Table(
+        "Table 9", "A caption", "gaicd", "test", 200, ("Acc 5", "Speed"), ("own",),
+        {"other": (50.25, None), "own": (61.0, 120.0)},
+    )  # fmt: skip
+    text = notebook.printed_table(table)
+    grid, caption = text.split("\n\n")
+    head, rule, *rows = lines(notebook.Markdown(grid))
+    assert head == ["printed", "Acc 5", "Speed"]
+    assert rule == [":--", "--:", "--:"]
+    assert rows == [["other", "50.25", "–"], ["own", "61", "120"]]
+    assert caption == "*Table 9: A caption; 200 photographs of gaicd, test.*"
+    rows = lines(notebook.printed_table(table, ["Acc 5"], ".1f"))[2:4]
+    assert rows == [["other", "50.2"], ["own", "61.0"]]
+
+
+def test_claims_mistakes_and_details_of_a_paper() -> None:
+    printed = paper.Paper(
+        {}, {}, (),
+        claims=({"name": "it helps", "says": "FS helps", "where": "Table 2"},),
+        mistakes=(
+            {"name": "two meanings", "where": "Sec. 4", "what": "K or N.", "reading": "K."},
+            {"name": "x or y", "where": "Fig. 1", "what": "Swapped.", "reading": "As drawn."},
+        ),
+        details=({"number": 7, "name": "seed", "chosen": "0", "why": "any | all"},),
+    )  # fmt: skip
+    assert notebook.printed_claims(printed) == "- *it helps*: FS helps (Table 2)"
+    assert notebook.printed_mistakes(printed).splitlines() == [
+        "1. **Two meanings** (Sec. 4). K or N. *What we took: K.*",
+        "2. **X or y** (Fig. 1). Swapped. *What we took: As drawn.*",
+    ]
+    head, rule, row = lines(notebook.printed_details(printed))
+    assert head == ["", "open point", "what we took", "why"]
+    assert rule == ["--:", ":--", ":--", ":--"]
+    assert row == ["7", "seed", "0", "any \\| all"]
+
+
+@pytest.mark.parametrize("method", ["la2c", "asm_net", "vrn", "mars", "set_prediction"])
+def test_every_paper_of_the_book_can_be_printed(method: str) -> None:
+    printed = paper.read(method)
+    assert len(notebook.printed_mistakes(printed).splitlines()) == len(printed.mistakes) > 0
+    assert len(notebook.printed_claims(printed).splitlines()) == len(printed.claims) > 0
+    for table in printed.tables.values():
+        assert len(notebook.printed_table(table).splitlines()) == len(table.rows) + 4
+
+
+def test_an_outline_closes(ax) -> None:
+    notebook.draw_outline(ax, torch.tensor([10, 20, 50, 40]), color="red")
+    (line,) = ax.lines
+    assert line.get_xydata().tolist() == [[10, 20], [50, 20], [50, 40], [10, 40], [10, 20]]
+    assert line.get_color() == "red"
+
+
+@pytest.mark.parametrize("across", [False, True])
+def test_estimates_stand_at_their_means_and_reach_to_their_ends(ax, across: bool) -> None:
+    common = {"paper": "vrn", "table": "claim", "dataset": "scenes", "split": "test"}
+    rows = [
+        Row(row="a", column="x", verdict="measured", ours=2.0, low=1.5, high=4.0, **common),
+        Row(row="b", column="x", verdict="measured", ours=3.0, low=2.0, high=3.5, **common),
+    ]
+    notebook.draw_estimates(ax, [0, 1], rows, across=across, label="ours")
+    ((line, _, (bars,)),) = ax.containers
+    order = [1, 0] if across else [0, 1]
+    assert np.array(line.get_xydata())[:, order].tolist() == [[0, 2], [1, 3]]
+    ends = np.array(bars.get_segments())[:, :, order]  # (rows, ends, place and number)
+    assert ends.tolist() == [[[0, 1.5], [0, 4]], [[1, 2], [1, 3.5]]]
+    assert ax.get_legend_handles_labels()[1] == ["ours"]
+
+
+def test_no_estimates_draw_nothing(ax) -> None:
+    notebook.draw_estimates(ax, [], [], label="ours")
+    assert not ax.containers
+
+
+def test_blocks_and_arrows_of_a_diagram(ax) -> None:
+    notebook.draw_block(ax, 1, 2, "photo", "blue", dashed=True)
+    (block,) = ax.texts
+    assert (block.get_text(), block.get_position()) == ("photo", (1, 2))
+    assert block.get_bbox_patch().get_linestyle() == "--"
+    assert matplotlib.colors.to_hex(block.get_bbox_patch().get_facecolor()) == "#e8f1fa"
+    with pytest.raises(ValueError, match="purple"):
+        notebook.draw_block(ax, 1, 2, "photo", "pink")
+    notebook.draw_arrow(ax, (0, 0), (4, 2), "features", dashed=True)
+    notebook.draw_arrow(ax, (0, 0), (4, 2), "score", text_at=(1, 3))
+    notebook.draw_arrow(ax, (0, 0), (4, 2))
+    _, first, features, second, score, third = ax.texts
+    assert [text.get_text() for text in (features, score)] == ["features", "score"]
+    assert [text.get_position() for text in (features, score)] == [(2, 1), (1, 3)]
+    for arrow in (first, second, third):
+        assert arrow.xy == (4, 2)
+        assert arrow.get_position() == (0, 0)
+    assert [one.arrow_patch.get_linestyle() for one in (first, second)] == ["--", "-"]
+
+
+@pytest.mark.parametrize("available", [True, False])
+def test_training_starts_from_what_is_at_hand(
+    available: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def build(*arguments: object) -> None:
+        if not available:
+            raise WeightsUnavailable("no file here")
+
+    monkeypatch.setattr("cropnb.backbones.build", build)
+    assert notebook.starting_weights() == ("imagenet" if available else "random")
+    assert ("no file here" in capsys.readouterr().out) is not available
 
 
 def test_boxes_are_drawn_where_they_are(ax) -> None:
@@ -191,7 +372,10 @@ def test_sample_photos_come_with_credits() -> None:
 
 
 def test_nothing_of_the_book_is_imported_before_it_is_used() -> None:
-    program = "import sys, cropnb.notebook; print({'matplotlib', 'skimage', 'IPython', 'anywidget'} & set(sys.modules))"
+    program = (
+        "import sys, cropnb.notebook; "
+        "print({'matplotlib', 'skimage', 'IPython', 'anywidget'} & set(sys.modules))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
     )

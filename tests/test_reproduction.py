@@ -1,5 +1,6 @@
 """Rows from measurements: interval, verdict and the printed number beside them."""
 
+import numpy as np
 import pytest
 
 from cropnb import ledger, paper, reproduction
@@ -59,13 +60,37 @@ def test_a_claim_holds_only_with_its_whole_interval():
     context = Context("vrn", "scenes", [], seeds=(0, 1))
     better, worse = [hits(0.8), hits(0.8)], [hits(0.5), hits(0.5)]
     assert reproduction.claim(context, "a", "Acc 1/5", better, worse).verdict == "holds"
-    assert reproduction.claim(context, "a", "Acc 1/5", worse, better).verdict == "fails"
+    assert reproduction.claim(context, "a", "Acc 1/5", worse, better).verdict == "contradicted"
     lower = reproduction.claim(context, "a", "BDE", worse, better, higher_is_better=False)
     assert (lower.verdict, lower.ours) == ("holds", 30.0)
     open_case = reproduction.claim(context, "a", "Acc 1/5", [hits(0.505)] * 2, [hits(0.5)] * 2)
-    assert open_case.verdict == "fails"
-    assert "don't settle it" in open_case.note
-    assert reproduction.claim(context, "a", "Acc 1/5", better, worse, margin=40).verdict == "fails"
+    assert open_case.verdict == "unsettled"
+    assert ledger.photos_to_settle(open_case) > 200
+    above = reproduction.claim(context, "a", "Acc 1/5", better, worse, margin=40)
+    assert (above.verdict, above.margin) == ("contradicted", 40)
+    small = reproduction.claim(context, "a", "Acc 1/5", better, worse, worth_having=50)
+    assert (small.verdict, small.worth_having) == ("trivial", 50)
+    for row in (lower, open_case, above, small):
+        row.check()
+
+
+def test_a_claim_carries_its_differences():
+    context = Context("vrn", "scenes", [], seeds=(0, 1))
+    better, worse = [[1.0, 2.0, 4.0], [1.0, 1.0, 1.0]], [[0.0, 1.0, 1.0], [1.0, 0.0, 1.0]]
+    row = reproduction.claim(context, "a", "Acc 1/5", better, worse)
+    ledger.record("vrn", row)
+    assert ledger.differences(row) == [[1.0, 1.0, 3.0], [0.0, 1.0, 0.0]]
+    assert np.mean(ledger.differences(row)) == row.ours == 1.0
+    assert (row.images, row.seeds) == (3, (0, 1))
+    less = reproduction.claim(context, "b", "BDE", better, worse, higher_is_better=False)
+    assert np.mean(less.differences) == less.ours == -1.0
+
+
+def test_the_bounds_of_a_claim_are_one_number_or_one_a_column():
+    assert reproduction.bounds({}, "IoU") == {"margin": 0.0, "worth_having": None}
+    entry = {"margin": 10.0, "worth_having": {"IoU": 0.01}}
+    assert reproduction.bounds(entry, "IoU") == {"margin": 10.0, "worth_having": 0.01}
+    assert reproduction.bounds(entry, "BDE") == {"margin": 10.0, "worth_having": None}
 
 
 def test_pending_rows_are_what_was_not_measured():

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import cropnb
-from cropnb import croppers, datasets, evaluation, ledger, metrics, training
+from cropnb import checkpoints, croppers, datasets, evaluation, ledger, metrics
 from cropnb.boxes import iou
 from cropnb.croppers import Cropper, shipped
 from cropnb.datasets import CropDataset
@@ -98,7 +98,7 @@ def test_they_are_small_and_say_where_they_come_from():
         size = shipped(name).stat().st_size
         total += size
         assert size < 12 * MEGABYTE
-        card = training.load_weights(shipped(name), name)[1]
+        card = checkpoints.load_weights(shipped(name), name)[1]
         assert {"dataset", "profile", "commit", "scores", "seed", "init", "photos"} <= set(card)
         assert card["dataset"] == "scenes"
     assert total < 60 * MEGABYTE
@@ -108,7 +108,7 @@ def test_they_are_small_and_say_where_they_come_from():
 @pytest.mark.parametrize("name", CASES)
 def test_they_measure_what_their_cards_and_ledger_rows_say(name):
     """All test scenes again, with half-precision weights and folded normalisations."""
-    case, card = CASES[name], training.load_weights(shipped(name), name)[1]
+    case, card = CASES[name], checkpoints.load_weights(shipped(name), name)[1]
     test = datasets.load("scenes", "test", form=case.form)
     found = case.measure(cropnb.load(name), test)
     for column, tolerance in case.tolerances.items():

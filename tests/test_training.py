@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from cropnb import training
+from cropnb import checkpoints, files, training
 from cropnb.errors import CheckpointError
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -60,12 +60,12 @@ def test_ten_kills_at_random_moments_change_no_bit(tmp_path):
         kills += 1
         assert time.monotonic() - started < 300
         assert not final.exists()
-        if (tmp_path / training.RUN_FILE).exists():
+        if (tmp_path / checkpoints.RUN_FILE).exists():
             # whole, whatever the moment was
-            with safe_open(tmp_path / training.RUN_FILE, "pt") as stream:
+            with safe_open(tmp_path / checkpoints.RUN_FILE, "pt") as stream:
                 assert "step" in stream.metadata()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    killed, _ = training.load_weights(final, "trial")
+    killed, _ = checkpoints.load_weights(final, "trial")
     unbroken, history = kill_target.run(None)
     assert same(unbroken.state_dict(), killed)
     _, resumed = kill_target.run(tmp_path)  # nothing is left to do, and the whole history is there
@@ -106,7 +106,7 @@ def test_how_often_is_saved_changes_nothing(tmp_path):
 
 def test_the_best_epoch_is_kept(tmp_path):
     _, history = kill_target.run(tmp_path)
-    _, card = training.load_weights(tmp_path / training.BEST_FILE)
+    _, card = checkpoints.load_weights(tmp_path / checkpoints.BEST_FILE)
     assert card["validation"] == max(history.validation)
 
 
@@ -122,7 +122,7 @@ def test_a_run_of_another_recipe_is_refused(tmp_path, monkeypatch):
 )
 def test_a_damaged_run_is_named(tmp_path, damage):
     kill_target.run(tmp_path)
-    path = tmp_path / training.RUN_FILE
+    path = tmp_path / checkpoints.RUN_FILE
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(CheckpointError, match="no readable checkpoint"):
         kill_target.run(tmp_path)
@@ -144,7 +144,9 @@ def test_a_tenth_after_an_epoch_scales_every_group_alike():
         seen.append([group["lr"] for group in optimizer.param_groups])
         return {"loss": model(torch.ones(1, 2)).sum()}
 
-    recipe = training.Recipe(epochs=4, learning_rate=1.0, batch_size=2, schedule="tenth after 3")
+    recipe = training.Recipe(
+        epochs=4, learning_rate=1.0, batch_size=2, schedule="step", milestones=(3,)
+    )
     training.train(model, loss, 5, recipe, progress=False, optimizer=optimizer)
     torch.testing.assert_close(
         torch.tensor(seen), torch.tensor([[1e-2, 1e-3]] * 9 + [[1e-3, 1e-4]] * 3)
@@ -153,31 +155,31 @@ def test_a_tenth_after_an_epoch_scales_every_group_alike():
 
 def test_weights_carry_their_card_and_come_back_in_single_precision(tmp_path):
     state = {"weight": torch.linspace(0, 1, 7), "count": torch.tensor(3)}
-    training.save_weights(
+    checkpoints.save_weights(
         tmp_path / "w.safetensors", state, {"method": "trial", "score": 0.5}, half=True
     )
-    found, card = training.load_weights(tmp_path / "w.safetensors", "trial")
+    found, card = checkpoints.load_weights(tmp_path / "w.safetensors", "trial")
     assert card == {"method": "trial", "score": 0.5}
     assert found["weight"].dtype == torch.float32
     torch.testing.assert_close(found["weight"], state["weight"], rtol=1e-3, atol=0)
     assert found["count"] == 3
     again = tmp_path / "again.safetensors"
-    training.save_weights(again, state, {"score": 0.5, "method": "trial"}, half=True)
-    assert training.file_hash(again) == training.file_hash(tmp_path / "w.safetensors")
+    checkpoints.save_weights(again, state, {"score": 0.5, "method": "trial"}, half=True)
+    assert files.file_hash(again) == files.file_hash(tmp_path / "w.safetensors")
 
 
 def test_weights_of_another_method_are_refused(tmp_path):
     path = tmp_path / "w.safetensors"
-    training.save_weights(path, {"weight": torch.zeros(1)}, {"method": "mars"})
+    checkpoints.save_weights(path, {"weight": torch.zeros(1)}, {"method": "mars"})
     with pytest.raises(CheckpointError, match="'mars'"):
-        training.load_weights(path, "vrn")
+        checkpoints.load_weights(path, "vrn")
     with pytest.raises(CheckpointError, match="does not fit"):
-        training.load_into(nn.Linear(2, 2), {"weight": torch.zeros(1)}, path)
+        checkpoints.load_into(nn.Linear(2, 2), {"weight": torch.zeros(1)}, path)
     save_file({"weight": torch.zeros(1)}, path)
     with pytest.raises(CheckpointError, match="no card"):
-        training.load_weights(path, "vrn")
+        checkpoints.load_weights(path, "vrn")
     with pytest.raises(CheckpointError, match="no readable"):
-        training.load_weights(tmp_path / "missing.safetensors", "vrn")
+        checkpoints.load_weights(tmp_path / "missing.safetensors", "vrn")
 
 
 def test_generators_for_different_purposes_differ():

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from cropnb import datasets, ledger, program, reproduction, training
+from cropnb import checkpoints, datasets, ledger, program, reproduction
 from cropnb.asm_net import recipe, rows
 from cropnb.asm_net.experiment import METHOD, WEIGHTS_FILE, Experiment
 from cropnb.croppers import shipped
@@ -100,8 +100,8 @@ def _box_dataset(dataset: str, name: str, photos: int | None) -> datasets.CropDa
 
 
 def _ship(experiment: Experiment, variant: str, seed: int, result: dict) -> None:
-    state, card = training.load_weights(experiment.folder(variant, seed) / WEIGHTS_FILE, METHOD)
-    training.save_weights(
+    state, card = checkpoints.load_weights(experiment.folder(variant, seed) / WEIGHTS_FILE, METHOD)
+    checkpoints.save_weights(
         shipped(METHOD), state, reproduction.card(result, rows.scores(result)) | card, half=True
     )
     print(f"shipped {shipped(METHOD)} ({shipped(METHOD).stat().st_size / 1e6:.1f} MB)")

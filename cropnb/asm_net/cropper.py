@@ -7,11 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cropnb import backbones, croppers, training
-from cropnb.asm_net import search
+from cropnb import backbones, checkpoints, croppers, guards
+from cropnb.asm_net import patterns, search
 from cropnb.asm_net.model import AsmNet
 from cropnb.asm_net.photos import prepare
 from cropnb.asm_net.pooling import composition_pool
+from cropnb.errors import WeightsUnavailable
 
 
 class AsmCropper:
@@ -97,7 +98,15 @@ def load_cropper(weights: str | Path | None = None, device: str = "cpu") -> AsmC
     Raises `WeightsUnavailable` without weights, `CheckpointError` for those of another method.
     """
     path = Path(weights) if weights is not None else croppers.shipped("asm_net")
-    card = training.load_weights(path, "asm_net")[1] if path.exists() else {}
-    built = {name: card[name] for name in ("backbone", "pattern", "stride") if name in card}
-    model = AsmNet(**built, weights=None)
-    return AsmCropper(model, croppers.load_trained("asm_net", model, weights), device)
+    if not path.exists():
+        raise WeightsUnavailable(
+            f"no weights of asm_net at {path}; train them: python -m cropnb.asm_net --profile cpu"
+        )
+    state, card = checkpoints.load_weights(path, "asm_net")
+    with guards.fields(path):
+        built = {name: card[name] for name in ("backbone", "pattern")}
+        built["stride"] = guards.whole(card, "stride", 1, 32)
+        patterns.find(built["pattern"])
+    model = guards.build(path, lambda: AsmNet(**built, weights=None), state)
+    checkpoints.load_into(model, state, path)
+    return AsmCropper(model, card, device)

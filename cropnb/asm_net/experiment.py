@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cropnb import datasets, evaluation, ledger, metrics, program, training
+from cropnb import checkpoints, datasets, evaluation, files, ledger, metrics, program, training
 from cropnb.asm_net.cropper import AsmCropper
 from cropnb.asm_net.losses import DELTA, asm_loss
 from cropnb.asm_net.model import AsmNet
@@ -172,9 +172,9 @@ class Experiment:
                 "backbone": profile.backbone,
             }
             card |= {"stride": profile.stride}
-            training.save_weights(folder / WEIGHTS_FILE, model.state_dict(), card)
-            result["checkpoint_hash"] = training.file_hash(folder / WEIGHTS_FILE)
-            ledger.write_atomically(
+            checkpoints.save_weights(folder / WEIGHTS_FILE, model.state_dict(), card)
+            result["checkpoint_hash"] = files.file_hash(folder / WEIGHTS_FILE)
+            files.write_atomically(
                 folder / RESULT_FILE, (json.dumps(result, indent=1) + "\n").encode()
             )
         return model, histories, result

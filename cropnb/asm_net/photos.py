@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm.auto import tqdm
 
-from cropnb import ledger
+from cropnb import files
 from cropnb.asm_net.losses import ranks_above
 from cropnb.asm_net.model import MULTIPLE, AsmNet
 from cropnb.datasets.base import CropDataset, Sample
@@ -232,7 +232,7 @@ def _save(path: Path, groups: dict[tuple, dict[str, Tensor]]) -> None:
         for (h, w, n), kept in groups.items()
         for name, value in kept.items()
     }
-    ledger.write_atomically(path, save(tensors))
+    files.write_atomically(path, save(tensors))
 
 
 def _load(path: Path) -> dict[tuple, dict[str, Tensor]]:

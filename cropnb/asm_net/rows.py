@@ -120,7 +120,7 @@ def claims(context: reproduction.Context, results: Runs, frozen: bool) -> list[l
             [accuracies(run) for run in results[claim["better"]]],
             [accuracies(run) for run in results[claim["worse"]]],
             table="claim" + (", frozen backbone" if frozen else ""),
-            margin=claim.get("margin", 0.0),
+            **reproduction.bounds(claim, ACCURACY),
             note=f"{claim['better']} less {claim['worse']}, in points",
         )
         for claim in paper.read("asm_net").claims

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from cropnb import candidates, croppers, datasets, ledger, program, reproduction, training
+from cropnb import candidates, croppers, datasets, files, ledger, program, reproduction
 from cropnb.asm_net.cropper import AsmCropper, load_cropper
 from cropnb.asm_net.photos import prepare
 from cropnb.asm_net.pooling import composition_pool
@@ -72,7 +72,7 @@ def _main(options: argparse.Namespace, arguments: list[str]) -> int:
     found = [compare(cropper, sample.image()) for sample in samples]
     context = reproduction.Context("asm_net", "scenes", arguments, "cropnb.asm_net.rules")
     note = f"899 windows a photo of 3:2, {cropper.pattern.name}, map in the photo's resolution, against equation 1"
-    hashed = training.file_hash(croppers.shipped("asm_net"))
+    hashed = files.file_hash(croppers.shipped("asm_net"))
     rows = [
         reproduction.measured(
             context,

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cropnb import baselines, candidates, ledger
+from cropnb import baselines, candidates, files, ledger
 from cropnb import boxes as box_math
 from cropnb.audit import blind
 from cropnb.audit.tolerance import MOST, Prediction
@@ -193,7 +193,7 @@ def write(dataset: str, curves: Iterable[Curve], context: Context, photos: int) 
     found[dataset] = {**made, "photos": photos, "curves": [asdict(curve) for curve in curves]}
     path().parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
-    ledger.write_atomically(path(), (text.replace('{"name"', '\n{"name"') + "\n").encode())
+    files.write_atomically(path(), (text.replace('{"name"', '\n{"name"') + "\n").encode())
 
 
 def read() -> dict[str, dict]:

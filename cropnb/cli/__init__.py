@@ -108,7 +108,12 @@ def _add_crop_options(crop: argparse.ArgumentParser) -> None:
     how.add_argument("--device", default="cpu", help="cpu (default), cuda, …")
     how.add_argument("--jobs", type=int, help="photos read and written at a time")
     how.add_argument(
-        "--limit", type=float, metavar="MEGAPIXELS", help="refuse photos that have more than this"
+        "--max-pixels",
+        "--limit",
+        dest="limit",
+        type=int,
+        metavar="PIXELS",
+        help="refuse photos that have more (default 500000000)",
     )
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cropnb.croppers import Crop
 
 LARGEST_INPUT = 2**31  # bytes of standard input
-ENDINGS = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif"}
+ENDINGS = {"JPEG": ".jpg", "WEBP": ".webp", "TIFF": ".tif", "GIF": ".gif", "BMP": ".bmp"}
 
 
 def run(options: argparse.Namespace) -> int:
@@ -28,8 +28,9 @@ def run(options: argparse.Namespace) -> int:
     from cropnb import croppers  # not before the names are checked: torch takes seconds
     from cropnb import photos as reading
 
-    limit = None if options.limit is None else round(options.limit * 1e6)
-    request = croppers.Request.of(options.k, options.aspect, options.size, options.enlarge, limit)
+    request = croppers.Request.of(
+        options.k, options.aspect, options.size, options.enlarge, options.limit
+    )
     if source is not None:
         source = reading.open_photo(source, limit=request.limit)
         todo.jobs = [_with_ending(todo.jobs[0], source.format)]
@@ -38,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
         raise CropnbError(todo.failed[0][1])
     cropper = croppers.load(options.method, options.weights, options.device)
 
-    def finish(place: int, crops: list["Crop"]) -> tuple[dict[str, Any], list[str]]:
+    def finish(place: int, crops: list["Crop"]) -> dict[str, Any]:
         return _finish(todo.jobs[place], crops, cropper.name, options, todo.to_stdout)
 
     sources = [source] if source is not None else [job.photo for job in todo.jobs]
@@ -52,13 +53,11 @@ def run(options: argparse.Namespace) -> int:
                 if isinstance(result, (CropnbError, OSError))
                 else CropnbError(_named(todo.jobs[0].name, result))
             )
-        record, lines = result
-        _show(lines)
         if options.json:
-            output.say(json.dumps(record, indent=2))
+            output.say(json.dumps(result, indent=2))
         elif not todo.to_stdout:
-            for crop in record["crops"]:
-                output.say(f"{output.one_line(crop['file'])}: {_what(record, crop)}")
+            for crop in result["crops"]:
+                output.say(f"{output.one_line(crop['file'])}: {_what(result, crop)}")
     return 0
 
 
@@ -77,8 +76,8 @@ def _check(options: argparse.Namespace) -> None:
         raise CropnbError(f"--quality is 1 to 100, not {options.quality}")
     if options.jobs is not None and not 1 <= options.jobs <= 1000:
         raise CropnbError(f"--jobs is a number of photos, 1 to 1000, not {options.jobs}")
-    if options.limit is not None and not 0 < options.limit < 1e6:
-        raise CropnbError(f"--limit is a number of megapixels above 0, not {options.limit:g}")
+    if options.limit is not None and options.limit < 1:
+        raise CropnbError(f"--max-pixels is a number of pixels from 1, not {options.limit}")
     if options.k < 1:
         raise CropnbError(f"-k is a whole number from 1, not {options.k}")
     if options.aspect is not None:
@@ -107,24 +106,22 @@ def _with_ending(job: Job, form: str | None) -> Job:
 
 def _finish(
     job: Job, crops: list["Crop"], method: str, options: argparse.Namespace, to_stdout: bool
-) -> tuple[dict[str, Any], list[str]]:
-    """Write a photo's crops; what to print of them, and warnings."""
-    files, lines = job.files(len(crops), options.k), []
+) -> dict[str, Any]:
+    """Write a photo's crops, and say what was done."""
+    files = job.files(len(crops), options.k)
     keep = {
         "quality": options.quality,
         "strip": options.strip,
         "strip_location": options.strip_location,
     }
     if to_stdout:
-        form = crops[0].photo_format
         content = io.BytesIO()
-        lines += crops[0].cut().save(content, format=form if form in ENDINGS else "PNG", **keep)
+        crops[0].save(content, **keep)
         output.write(content.getvalue())
     # The first one last: where it is, all are.
     for crop, file in reversed(list(zip(crops, files, strict=False))):
         file.parent.mkdir(parents=True, exist_ok=True)
-        warned = crop.cut().save(file, overwrite=options.force, **keep)
-        lines += [f"{file}: {warning}" for warning in warned]
+        crop.save(file, overwrite=options.force, **keep)
     boxes = [
         {
             "box": [round(value, 2) for value in crop.box.tolist()],
@@ -136,14 +133,13 @@ def _finish(
     for box, file in zip(boxes, files, strict=False):
         box["file"] = str(file)
     width, height = crops[0].photo_size if crops else (None, None)
-    record = {
+    return {
         "photo": "-" if job.photo is None else str(job.photo),
         "width": width,
         "height": height,
         "method": method,
         "crops": boxes,
     }
-    return record, lines
 
 
 def _several(todo: Plan, results: Any, method: str, options: argparse.Namespace) -> int:
@@ -160,9 +156,7 @@ def _several(todo: Plan, results: Any, method: str, options: argparse.Namespace)
             todo.failed.append((job.name, line))
             output.error(line)
             continue
-        record, lines = result
-        _show(lines)
-        records.append(record)
+        records.append(result)
     if options.json:
         output.say(json.dumps(records, indent=2))
     if todo.there:
@@ -172,11 +166,6 @@ def _several(todo: Plan, results: Any, method: str, options: argparse.Namespace)
     if todo.failed:
         output.error(f"{len(todo.failed)} of {number} photos failed")
     return 1 if todo.failed else 0
-
-
-def _show(warnings: list[str]) -> None:
-    for warning in warnings:
-        output.error(f"warning: {output.one_line(warning)}")
 
 
 def _named(name: str, error: Exception) -> str:

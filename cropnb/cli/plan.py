@@ -7,10 +7,10 @@ from pathlib import Path
 
 from cropnb.cli.output import one_line
 from cropnb.errors import CropnbError, ImageError
+from cropnb.photos.guard import READABLE
+from cropnb.photos.writers import SUFFIXES as WRITABLE
 
 STANDARD = "-"  # standard input or output
-WRITABLE = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp"}
-READABLE = {*WRITABLE, ".gif", ".avif", ".jp2", ".mpo", ".heic", ".heif"}
 AS_JPEG = {".mpo", ".heic", ".heif"}  # photos that were never lossless; what else can't be is PNG
 NAMED = 10  # files that are no photo: so many are named, the others counted
 
@@ -79,7 +79,7 @@ def make(names: Sequence[str], out: str | None, *, recursive: bool = False) -> P
     if not plan.jobs and not plan.failed:
         shown = ", ".join(names)
         raise ImageError(
-            f"{shown} holds no photo ({', '.join(sorted(READABLE))})"
+            f"{shown} holds no photo ({', '.join(READABLE)})"
             + ("" if recursive else "; --recursive looks into its folders")
         )
     return plan
@@ -121,12 +121,8 @@ def no_photo_line(paths: Sequence[Path]) -> str:
     """Files that are no photo, counted and named."""
     shown = ", ".join(one_line(path.name) for path in paths[:NAMED])
     rest = len(paths) - NAMED
-    number = (
-        "1 file that is no photo was"
-        if len(paths) == 1
-        else f"{len(paths)} files that are no photos were"
-    )
-    return f"{number} left alone: {shown}" + (f" and {rest} others" if rest > 0 else "")
+    number = "1 file is no photo" if len(paths) == 1 else f"{len(paths)} files are no photos"
+    return f"{number}: {shown}" + (f" and {rest} others" if rest > 0 else "")
 
 
 def crop_name(photo: Path) -> Path:
@@ -148,7 +144,7 @@ def _single_out(photo: Path | None, name: str, out: str | None) -> Path | None:
         return path / ("stdin" if photo is None else crop_name(photo).name)
     if path.suffix.lower() not in WRITABLE:
         raise ImageError(
-            f"the crop can't be written as {path.name}; use one of {', '.join(sorted(WRITABLE))}, "
+            f"the crop can't be written as {path.name}; use one of {', '.join(WRITABLE)}, "
             "or end the name of a folder with /"
         )
     return path

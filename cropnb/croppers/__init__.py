@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 import cropnb
-from cropnb import training
+from cropnb import checkpoints
 from cropnb.croppers.batches import by_shape
 from cropnb.croppers.cropper import MIN_SIDE, Cropper
 from cropnb.croppers.crops import Crop
@@ -98,8 +98,8 @@ def load_trained(
     if not path.exists():
         train = f"python -m cropnb.{method} --profile cpu"
         raise WeightsUnavailable(f"no weights of {method} at {path}; train them: {train}")
-    state, card = training.load_weights(path, method)
-    training.load_into(model, state, path)
+    state, card = checkpoints.load_weights(path, method)
+    checkpoints.load_into(model, state, path)
     return card
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 ON_CPU, ON_GPU = 8, 32  # photos that a network sees together
 MOST_JOBS = 32
+UNDER_WAY = 150_000_000  # weight, pixels of photos, that is held at a time; 3 bytes or more each
 
 
 def together(device: str | torch.device) -> int:
@@ -40,6 +41,7 @@ def in_batches(
     look: Callable[[Any], Any],
     answer: Callable[[list[Any]], list[Any]],
     finish: Callable[[int, Any], Any],
+    weight: Callable[[Any], int] = lambda look: 1,
     jobs: int | None = None,
     together: int = ON_CPU,
 ) -> Iterator[Any]:
@@ -47,23 +49,32 @@ def in_batches(
 
     `look` and `finish` run in threads, `answer` in the caller's. An error of any of them takes the
     place of that source's result, and the others go on. Only so many photos are under way at a time
-    as keep everyone busy, however many there are.
+    as keep everyone busy, however many there are, and fewer where they are heavy.
     """
     jobs = jobs or default_jobs()
     looking: deque[tuple[int, Future]] = deque()
     finishing: deque[Future | Exception] = deque()
     numbered = enumerate(sources)
+    most = jobs  # photos under way, until it is known how large they are
     with ThreadPoolExecutor(jobs, thread_name_prefix="cropnb") as pool:
         try:
             while True:
-                while len(looking) < together + jobs and (entry := next(numbered, None)):
+                while len(looking) < most and (entry := next(numbered, None)):
                     place, source = entry
                     looking.append((place, pool.submit(look, source)))
                 if not looking:
                     break
                 batch = [looking.popleft() for _ in range(min(together, len(looking)))]
-                finishing.extend(_finished(pool, batch, answer, finish))
-                while len(finishing) > together:
+                looks = [_result(future) for _, future in batch]
+                heaviest = max(
+                    (weight(one) for one in looks if not isinstance(one, Exception)), default=1
+                )
+                most = max(min(UNDER_WAY // max(heaviest, 1), together + jobs), 1)
+                results = _answered(looks, answer)
+                for (place, _), result in zip(batch, results, strict=True):
+                    good = not isinstance(result, Exception)
+                    finishing.append(pool.submit(finish, place, result) if good else result)
+                while len(finishing) >= most:
                     yield _result(finishing.popleft())
             while finishing:
                 yield _result(finishing.popleft())
@@ -71,21 +82,11 @@ def in_batches(
             pool.shutdown(cancel_futures=True)
 
 
-def _finished(
-    pool: ThreadPoolExecutor,
-    batch: list[tuple[int, Future]],
-    answer: Callable[[list[Any]], list[Any]],
-    finish: Callable[[int, Any], Any],
-) -> list[Future | Exception]:
-    """Each photo's future, in its order, or its error."""
-    looks = [_result(future) for _, future in batch]
+def _answered(looks: list[Any], answer: Callable[[list[Any]], list[Any]]) -> list[Any]:
+    """The answer to each look, in their order; an error stays what it is."""
     good = [look for look in looks if not isinstance(look, Exception)]
     answers = iter(answer(good) if good else [])
-    results = [look if isinstance(look, Exception) else next(answers) for look in looks]
-    return [
-        result if isinstance(result, Exception) else pool.submit(finish, place, result)
-        for (place, _), result in zip(batch, results, strict=True)
-    ]
+    return [look if isinstance(look, Exception) else next(answers) for look in looks]
 
 
 def _result(future: Future | Exception) -> Any:

@@ -1,11 +1,9 @@
 """A method, ready to crop photos: one or a list of them, from one thread or several."""
 
-import os
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar, overload
 
 import torch
@@ -36,7 +34,6 @@ class Look:
 
     photo: photos.OpenedPhoto
     seen: Tensor | None
-    path: Path | None
 
 
 class Cropper:
@@ -85,7 +82,7 @@ class Cropper:
                 takes its best candidate of this one.
             size: "1080x1350" or (1080, 1350): crops of this ratio, and their images resized to it.
             enlarge: whether a crop with fewer pixels than `size` is resized too.
-            limit: pixels above which a photo is refused (`cropnb.photos.DEFAULT_LIMIT`).
+            limit: pixels above which a photo is refused, by default 500 000 000.
 
         Raises:
             ImageError: for a photo that can't be read, or is too small or too narrow to choose in;
@@ -108,7 +105,9 @@ class Cropper:
         self,
         sources: Iterable[photos.Photo],
         request: Request,
-        finish: Callable[[int, list[Crop]], Result] = lambda place, crops: crops,
+        finish: Callable[[int, list[Crop]], Result] = lambda place, crops: [
+            crop.close() for crop in crops
+        ],
         jobs: int | None = None,
     ) -> Iterator[Result | Exception]:
         """Crop many photos, in their order: what `finish(place, crops)` returns of each, or the
@@ -126,6 +125,7 @@ class Cropper:
             look=lambda source: self._look(source, request),
             answer=lambda looks: self._find_all(looks, request),
             finish=finished,
+            weight=lambda look: look.photo.size[0] * look.photo.size[1],
             jobs=jobs,
             together=batches.together(getattr(self.method, "device", "cpu")),
         )
@@ -144,7 +144,7 @@ class Cropper:
             raise CropnbError(
                 f"{self.name} scores no boxes that it is given; use a method that rates candidates"
             )
-        opened = _opened(photo, photos.DEFAULT_LIMIT)
+        opened = photos.open_photo(photo)
         width, height = opened.size
         boxes = box_math.check(boxes, width=width, height=height)
         if boxes.ndim != 2:
@@ -155,7 +155,7 @@ class Cropper:
         if not len(boxes):
             return boxes.new_zeros(0)
         _check_room(self.name, opened.size)
-        look = Look(opened, self._see(opened), None)
+        look = Look(opened, self._see(opened))
         with self._turn, torch.inference_mode():
             scores = self._score_all([look], [boxes.detach()])[0]
         return scores.float().cpu().clone()
@@ -166,13 +166,12 @@ class Cropper:
 
     def _look(self, source: photos.Photo, request: Request) -> Look:
         """Open a photo and see it, where that isn't in vain."""
-        opened = _opened(source, request.limit)
+        opened = photos.open_photo(source, limit=request.limit)
         if request.aspect is not None:
             check_room(request.aspect, *opened.size)
         if not hasattr(self.method, "propose"):
             _check_room(self.name, opened.size)
-        path = Path(source).absolute() if isinstance(source, (str, os.PathLike)) else None
-        return Look(opened, self._see(opened), path)
+        return Look(opened, self._see(opened))
 
     def _see(self, opened: photos.OpenedPhoto) -> Tensor | None:
         if getattr(self.method, "blind", False):
@@ -266,16 +265,9 @@ class Cropper:
                 aspect=request.aspect,
                 size=request.size,
                 enlarge=request.enlarge,
-                path=look.path,
             )
             for box, value in zip(boxes[: request.k], values, strict=False)
         ]
-
-
-def _opened(source: photos.Photo, limit: int) -> photos.OpenedPhoto:
-    return (
-        source if isinstance(source, photos.OpenedPhoto) else photos.open_photo(source, limit=limit)
-    )
 
 
 def _scale(look: Look) -> tuple[float, float, float, float]:

@@ -1,9 +1,7 @@
 """One crop of one photo: where it lies, how good it is, and its pixels."""
 
 import os
-import warnings
 from fractions import Fraction
-from pathlib import Path
 from typing import IO
 
 from PIL import Image
@@ -17,8 +15,9 @@ from cropnb.ratios import whole_pixels
 class Crop:
     """One crop of one photo.
 
-    Pickled, it carries its box and score with the photo's path; of a photo that has no file, the
-    pixels of the crop alone.
+    It doesn't carry the whole photo away: pickled, and in the lists that a list of photos gives, it
+    has the photo's path and opens it anew. Of a photo without a file, a pickle has the crop's
+    pixels.
 
     Attributes:
         box: (4,) x1 y1 x2 y2 in pixels of the upright photo, as the method gave it.
@@ -38,14 +37,15 @@ class Crop:
         aspect: Fraction | None = None,
         size: tuple[int, int] | None = None,
         enlarge: bool = False,
-        path: Path | None = None,
     ) -> None:
         if isinstance(photo, Image.Image):
             photo = photos.open_photo(photo)
         self.box, self.score, self.aspect, self.size = box, score, aspect, size
         self.photo_size: tuple[int, int] = photo.size
         self.photo_format: str | None = photo.format
-        self._enlarge, self._path = enlarge, path
+        self._enlarge = enlarge
+        self._path = None if photo.path is None else photo.path.absolute()
+        self._limit = photo.limit
         self._photo: photos.OpenedPhoto | None = photo
         self._is_cut = False  # whether the photo that is at hand is the crop alone
 
@@ -80,36 +80,40 @@ class Crop:
     ) -> None:
         """Write the crop, whole or not at all, with the photo's profile and metadata.
 
-        What the format can't hold (transparency, frames, depth) is a warning, or where it would be
-        lost unseen an error.
+        What the format can't hold (transparency, frames, depth) is a `PhotoWarning`, or where it
+        would be lost unseen an error.
 
         Args:
-            file: a path whose ending names the format, or an open binary file with `format`.
-            quality: of JPEG and WebP, 1…100; by default JPEG keeps the photo's own tables.
+            file: a path whose ending names the format, or an open binary file.
+            format: such as "JPEG", instead of what the ending says.
+            quality: of JPEG and WebP, 1…100; by default that of the photo.
             strip: leave all metadata out but the colour profile.
             strip_location: leave out where the photo was taken.
             overwrite: whether a file that is there may be replaced.
 
         Raises:
-            ImageError: when it can't be written so.
-            OSError: for a full disk, or a folder that may not be written to.
+            ImageError: for a damaged photo, or one that has changed or gone since.
+            SaveError: when it can't be written; then nothing of it is there.
         """
-        for message in self.cut().save(
+        self.cut().save(
             file,
             format=format,
             quality=quality,
             strip=strip,
             strip_location=strip_location,
             overwrite=overwrite,
-        ):
-            warnings.warn(message, stacklevel=2)
+        )
+
+    def close(self) -> "Crop":
+        """Let go of the photo's pixels, where it can be opened again; returns the crop itself."""
+        if self._path is not None:
+            self._photo = None
+        return self
 
     def _opened(self) -> photos.OpenedPhoto:
-        if self._photo is None:  # after pickling
+        if self._photo is None:
             width, height = self.photo_size
-            photo = photos.open_photo(
-                self._path, limit=max(photos.DEFAULT_LIMIT, 2 * width * height)
-            )
+            photo = photos.open_photo(self._path, limit=self._limit)
             if photo.size != self.photo_size:
                 raise ImageError(
                     f"{self._path} has changed since it was cropped; it was {width} × {height} and "
@@ -122,7 +126,10 @@ class Crop:
         state = self.__dict__.copy()
         if self._path is not None:
             return state | {"_photo": None}
-        return state | {"_is_cut": True, "_photo": self._opened().cut(self._at_hand()).image()}
+        photo = self._opened()
+        cut = photo.cut(self._at_hand())
+        pixels = cut.image() if photo.deep_pixels() is None else cut.array()
+        return state | {"_is_cut": True, "_photo": pixels}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)

@@ -2,7 +2,7 @@
 
 import sys
 
-from cropnb.gaic import recipe
-from cropnb.gaic.program import main
+from cropnb.gaic.recipe import METHOD
+from cropnb.runs.program import main
 
-sys.exit(main("gaic", recipe))
+sys.exit(main(METHOD))

@@ -24,6 +24,8 @@ class ScoredViews:
     each takes `mirrored=True` for the photo turned left to right.
     """
 
+    size = f"short side {SHORT_SIDE}, sides multiples of {MULTIPLE}"
+
     def __init__(
         self, dataset: CropDataset, device: str | torch.device = "cpu", progress: bool = True
     ) -> None:
@@ -80,33 +82,6 @@ def prepare(image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     return resized, boxes * scale
 
 
-class FrozenFeatures:
-    """Multi-scale features of every photo, computed once for a backbone that isn't trained, in half
-    precision.
-    """
-
-    def __init__(
-        self,
-        network: torch.nn.Module,
-        views: ScoredViews,
-        mirrored: bool = True,
-        progress: bool = True,
-    ):
-        network.eval()
-        turns = (False, True) if mirrored else (False,)
-        self._kept: dict[tuple[int, bool], Tensor] = {}
-        with torch.inference_mode():
-            for index in tqdm(
-                range(len(views)), desc="features", unit="photo", disable=not progress
-            ):
-                for turn in turns:
-                    self._kept[index, turn] = network(views.photo(index, turn)).half()
-
-    def __call__(self, index: int, mirrored: bool = False) -> Tensor:
-        """(1, C, H / 16, W / 16) in single precision."""
-        return self._kept[index, mirrored].float()
-
-
 def evaluate(score: Callable[[int], Tensor], views: ScoredViews) -> dict[str, Tensor]:
     """`metrics.ranking_table` of a scorer: every metric of the GAICD protocol, one value a photo,
     (photos,) each.
@@ -117,6 +92,6 @@ def evaluate(score: Callable[[int], Tensor], views: ScoredViews) -> dict[str, Te
     return metrics.ranking_table(scores, [views.mos(index).cpu() for index in range(len(views))])
 
 
-def draw_views(count: int, wanted: int, draw: torch.Generator) -> Sequence[int] | slice:
+def draw_views(count: int, wanted: int, rng: torch.Generator) -> Sequence[int] | slice:
     """`wanted` of `count` views at random, or all of them when there are fewer."""
-    return slice(None) if count <= wanted else torch.randperm(count, generator=draw)[:wanted]
+    return slice(None) if count <= wanted else torch.randperm(count, generator=rng)[:wanted]

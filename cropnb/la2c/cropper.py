@@ -5,12 +5,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cropnb import training
+from cropnb import checkpoints, guards
 from cropnb.croppers import check_aspect, largest_window, shipped
-from cropnb.errors import WeightsUnavailable
+from cropnb.errors import CheckpointError, WeightsUnavailable
 from cropnb.images import to_image
 from cropnb.la2c.model import Agent
 from cropnb.la2c.play import play
+from cropnb.la2c.rules import ACTIONS
 
 
 class StepCropper:
@@ -61,9 +62,18 @@ def load_agent(weights: str | Path | None, device: str) -> Agent:
         raise WeightsUnavailable(
             f"no weights of la2c at {path}; train them: python -m cropnb.la2c --profile cpu"
         )
-    state, card = training.load_weights(path, "la2c")
-    agent = Agent(weights=None, **card["agent"])
-    training.load_into(agent, state, path)
+    state, card = checkpoints.load_weights(path, "la2c")
+    with guards.fields(path):
+        arguments = dict(card["agent"])
+        actions = ACTIONS[card["actions"]]
+        guards.whole(card, "step_limit", 1, 10_000)
+        guards.whole(card, "size", 32, 4096)
+        if arguments.get("mirror") not in (None, actions.mirror()):
+            raise CheckpointError(f"{path} has a card with a mirror of other actions")
+        if arguments.get("actions", len(actions)) != len(actions):
+            raise CheckpointError(f"{path} has a card that doesn't fit {card['actions']}'s actions")
+    agent = guards.build(path, lambda: Agent(weights=None, **arguments), state)
+    checkpoints.load_into(agent, state, path)
     agent.card = card
     fused = agent.for_inference().to(device)
     fused.card = card

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cropnb import datasets, ledger, metrics, training
+from cropnb import checkpoints, datasets, files, ledger, metrics, training
 from cropnb.datasets.base import CropDataset
 from cropnb.la2c import learner, rules
 from cropnb.la2c.analysis import oracle
@@ -160,9 +160,9 @@ class Experiment:
             progress=self.progress,
         )
         if folder is not None:
-            best = folder / training.BEST_FILE
-            training.load_into(agent, training.load_weights(best)[0], best)
-            training.save_weights(
+            best = folder / checkpoints.BEST_FILE
+            checkpoints.load_into(agent, checkpoints.load_weights(best)[0], best)
+            checkpoints.save_weights(
                 folder / WEIGHTS_FILE, agent.state_dict(), {"method": "la2c", "variant": variant}
             )
             known = _known(folder / RESULT_FILE, training.fingerprint(setting))
@@ -180,14 +180,14 @@ class Experiment:
             "device": device_name(self.device),
             "commit": ledger.current_commit(),
             "config_hash": training.fingerprint(setting),
-            "checkpoint_hash": training.file_hash(folder / WEIGHTS_FILE) if folder else "",
+            "checkpoint_hash": files.file_hash(folder / WEIGHTS_FILE) if folder else "",
             "validation": history.validation,
             "curve": {name: learner.per_episode(history, name, 200).tolist() for name in ("length", "iou")},
             "entropy": _means(history.column("entropy"), 200),
             **self.measure(agent, variant, init),
         }  # fmt: skip
         if folder is not None:
-            ledger.write_atomically(
+            files.write_atomically(
                 folder / RESULT_FILE, (json.dumps(result, indent=1) + "\n").encode()
             )
         return agent, history, result

@@ -14,10 +14,10 @@ from tqdm.auto import tqdm
 
 from cropnb import training
 from cropnb.datasets.base import CropDataset, Sample
+from cropnb.files import write_atomically
 from cropnb.images import resize_short_side
 from cropnb.la2c.model import Agent
 from cropnb.la2c.observe import Album, check_photo, pad_truths
-from cropnb.ledger import write_atomically
 
 # pixels of a photo's shorter side; both sides are multiples of the backbone's stride
 SHORT_SIDE, MULTIPLE = 256, 16

@@ -16,12 +16,13 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from cropnb import training
+from cropnb import checkpoints, guards, training
+from cropnb.checkpoints import BEST_FILE, RUN_FILE, History
 from cropnb.errors import CropnbError
+from cropnb.files import make_folder
 from cropnb.la2c import losses
 from cropnb.la2c.game import Turn
 from cropnb.la2c.model import Answer, Memory, forget
-from cropnb.training import BEST_FILE, RUN_FILE, History
 
 COLUMNS = ("loss", "action", "value", "entropy", "reward", "episodes", "length", "iou")
 
@@ -188,7 +189,8 @@ def train(
         score is kept in `best.safetensors`.
     max_updates: stop early. watch: called with the number of updates done, after each.
 
-    Raises `CheckpointError` for another run's folder or a damaged file.
+    Raises `CheckpointError` for another run's folder or a damaged file, and `TrainingError` at an
+    update whose loss or gradient is no finite number.
     """
     if world.episodes != recipe.environments:
         raise CropnbError(
@@ -210,22 +212,27 @@ def train(
     if run_file and run_file.exists():
         history, done = training._load_run(run_file, state, optimizer, mark)
     elif run_file:
-        run_file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(run_file.parent)
     before, started, saved = history.seconds, time.monotonic(), time.monotonic()
     bar = tqdm(total=total, initial=done, unit="update", disable=not progress, mininterval=2.0)
+    steps = guards.Steps(agent, parameters, unit="update")
     for update in range(done, total):
         share = 1 - update / recipe.updates if recipe.schedule == "linear" else 1.0
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * share
         draw = training.generator(recipe.seed, "update", update)
         training.seed_global(training.generator(recipe.seed, "dropout", update))
+        steps.begin()
         rollout = roll_out(agent, world, state.memory, recipe.rollout, recipe.gamma, draw)
         state.memory = rollout.memory
         parts = rollout.loss(recipe)
+        steps.check_loss(update, parts["loss"])
         optimizer.zero_grad(set_to_none=True)
         parts["loss"].backward()
+        norm = None
         if recipe.clip is not None:
-            nn.utils.clip_grad_norm_(parameters, recipe.clip)
+            norm = nn.utils.clip_grad_norm_(parameters, recipe.clip)
+        steps.check_gradient(update, norm)
         optimizer.step()
         line = [float(parts[name].detach()) for name in COLUMNS[:4]]
         line += [float(rollout.rewards.mean()), rollout.episodes, rollout.length, rollout.iou]
@@ -236,8 +243,8 @@ def train(
             agent.eval()
             score = float(validate())
             agent.train()
-            if run_file and score > max(history.validation, default=-torch.inf):
-                training.save_weights(
+            if run_file and guards.is_best(score, history.validation):
+                checkpoints.save_weights(
                     run_file.with_name(BEST_FILE), agent.state_dict(), {"validation": score}
                 )
             history.validation.append(score)

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from cropnb import program, training
+from cropnb import checkpoints, program
 from cropnb.croppers import shipped
 from cropnb.la2c import rows
 from cropnb.la2c.experiment import Experiment
@@ -34,7 +34,7 @@ def _main(options: argparse.Namespace, arguments: list[str]) -> int:
             print(f"{variant}, seed {seed}: {rows.one_line(result)}", flush=True)
     agent, result = first
     if options.ship:
-        training.save_weights(shipped("la2c"), agent.state_dict(), rows.card(result), half=True)
+        checkpoints.save_weights(shipped("la2c"), agent.state_dict(), rows.card(result), half=True)
         print(f"shipped {shipped('la2c')} ({shipped('la2c').stat().st_size / 1e6:.1f} MB)")
     if options.record:
         context = Context(

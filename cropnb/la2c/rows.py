@@ -192,6 +192,7 @@ def claims(context: Context, results: Mapping[str, Runs]) -> list[ledger.Row]:
                 entry["name"],
                 entry["column"],
                 *values,
+                **reproduction.bounds(entry, entry["column"]),
                 higher_is_better=entry["column"] != "steps",
                 commit=worse[0]["commit"],
                 note=f"{entry['better']} against {entry['worse']}, {len(better)} seeds",

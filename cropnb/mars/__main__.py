@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from cropnb import ledger, program, training
+from cropnb import checkpoints, ledger, program
 from cropnb.croppers import shipped
 from cropnb.errors import WeightsUnavailable
 from cropnb.mars import recipe, rows
@@ -50,8 +50,8 @@ def _main(options: argparse.Namespace, arguments: list[str]) -> int:
         )
     if options.ship:
         first = experiment.folder(options.variants[0], options.seeds[0]) / WEIGHTS_FILE
-        state, _ = training.load_weights(first, "mars")
-        training.save_weights(
+        state, _ = checkpoints.load_weights(first, "mars")
+        checkpoints.save_weights(
             shipped("mars"), state, rows.card(results[options.variants[0]][0]), half=True
         )
         print(f"shipped {shipped('mars')} ({shipped('mars').stat().st_size / 1e6:.1f} MB)")

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cropnb import backbones, training
-from cropnb.croppers import by_shape, load_trained, shipped
-from cropnb.errors import CheckpointError, ImageError, WeightsUnavailable
+from cropnb import backbones, checkpoints, guards
+from cropnb.croppers import by_shape, shipped
+from cropnb.errors import ImageError, WeightsUnavailable
 from cropnb.images import Photo, read_photo, to_tensor
 from cropnb.mars.model import Mars, MarsForRatio
 from cropnb.mars.photos import prepare
@@ -231,12 +231,10 @@ def load_cropper(weights: str | Path | None = None, device: str = "cpu") -> Mars
         raise WeightsUnavailable(
             f"no weights of mars at {path}; train them: python -m cropnb.mars --profile cpu"
         )
-    card = training.load_weights(path, "mars")[1]
-    try:
-        model = Mars(**card["arguments"], weights=None)
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{path} doesn't say which Mars it holds ({error!r}); train it again"
-        ) from error
-    load_trained("mars", model, path)
+    state, card = checkpoints.load_weights(path, "mars")
+    with guards.fields(path):
+        arguments = dict(card["arguments"])
+        guards.fraction(card, "threshold", THRESHOLD)
+    model = guards.build(path, lambda: Mars(**arguments, weights=None), state)
+    checkpoints.load_into(model, state, path)
     return MarsCropper(model, card, device)

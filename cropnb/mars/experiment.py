@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from cropnb import datasets, ledger, program, training
+from cropnb import checkpoints, datasets, files, ledger, program, training
 from cropnb.mars import recipe
 from cropnb.mars.fitting import Data, Profile, fit, judge, measure, search_threshold
 from cropnb.mars.model import Mars
@@ -131,9 +131,9 @@ class Experiment:
             "columns": {name: found.a_photo(values).tolist() for name, values in columns.items()},
         }
         if folder is not None:
-            training.save_weights(folder / WEIGHTS_FILE, model.state_dict(), card(result))
-            result["checkpoint_hash"] = training.file_hash(folder / WEIGHTS_FILE)
-            ledger.write_atomically(
+            checkpoints.save_weights(folder / WEIGHTS_FILE, model.state_dict(), card(result))
+            result["checkpoint_hash"] = files.file_hash(folder / WEIGHTS_FILE)
+            files.write_atomically(
                 folder / RESULT_FILE, (json.dumps(result, indent=1) + "\n").encode()
             )
         return model, histories, result

@@ -14,8 +14,8 @@ from tqdm.auto import tqdm
 from cropnb import backbones
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import BoxError, ImageError
+from cropnb.files import write_atomically
 from cropnb.images import MAX_RATIO
-from cropnb.ledger import write_atomically
 from cropnb.mars.model import Mars, cut_features
 from cropnb.mars.padding import cells, collate
 from cropnb.training import generator

@@ -108,7 +108,7 @@ def claims(context: Context, results: Mapping[str, Sequence[Mapping]]) -> list[l
             better, worse = ([runs[seed]["columns"][name] for seed in seeds] for runs in pair)
             note = f"{claim['better']} against {claim['worse']}"
             note += "; frozen backbone" if _frozen(results[claim["better"]][0]) else ""
-            more = {"note": note, "seeds": tuple(seeds)}
+            more = {"note": note, "seeds": tuple(seeds)} | reproduction.bounds(claim, name)
             lower = name in LOWER_IS_BETTER
             found.append(
                 reproduction.claim(

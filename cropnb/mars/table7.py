@@ -16,7 +16,7 @@ import torch
 from tqdm.auto import tqdm
 
 from cropnb import boxes as box_math
-from cropnb import croppers, datasets, evaluation, ledger, metrics, program, training
+from cropnb import checkpoints, croppers, datasets, evaluation, ledger, metrics, program
 from cropnb.croppers import Cropper, shipped
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import CropnbError
@@ -132,7 +132,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _main(chosen: argparse.Namespace, arguments: list[str]) -> int:
     if chosen.photos is not None and chosen.photos < 1:
         raise CropnbError(f"--photos is {chosen.photos}; one at least is needed")
-    profile = training.load_weights(chosen.weights or shipped("mars"), "mars")[1].get("profile", "")
+    profile = checkpoints.load_weights(chosen.weights or shipped("mars"), "mars")[1].get(
+        "profile", ""
+    )
     device = program.device_name(chosen.device)
     context = Context(
         "mars", chosen.dataset, arguments, "cropnb.mars.table7", profile=profile, device=device

@@ -5,11 +5,18 @@ leading ones.
 """
 
 from cropnb.metrics.cost import average_steps, time_a_photo
-from cropnb.metrics.detection import average_precision, average_precision_interval
+from cropnb.metrics.detection import (
+    average_precision,
+    average_precision_by_photo,
+    average_precision_interval,
+)
 from cropnb.metrics.intervals import (
+    Comparison,
     Difference,
     Interval,
     bootstrap_interval,
+    compare,
+    over_seeds,
     paired_bootstrap,
     with_missing,
 )
@@ -26,19 +33,23 @@ from cropnb.metrics.ranking import (
 )
 
 __all__ = [
+    "Comparison",
     "Difference",
     "Interval",
     "acc_bar",
     "acc_kn",
     "acc_n",
     "average_precision",
+    "average_precision_by_photo",
     "average_precision_interval",
     "average_ranks",
     "average_steps",
     "bde",
     "bootstrap_interval",
     "center_offset",
+    "compare",
     "iou_and_bde",
+    "over_seeds",
     "pair_accuracy",
     "pair_counts",
     "paired_bootstrap",

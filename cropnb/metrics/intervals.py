@@ -4,11 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import stdtrit
 
 from cropnb.errors import MetricError
 
 # standard deviations by which photos that are gone may differ: a small effect, by convention
 MISSING_SHIFT = 0.2
+POWER = 0.8  # the chance of settling a difference of the size that is called detectable
 
 
 class Interval(NamedTuple):
@@ -28,6 +30,21 @@ class Difference(NamedTuple):
     low: float
     high: float
     chance_above: float
+
+
+class Comparison(NamedTuple):
+    """The mean of a - b and its interval, and how small a difference could have been settled.
+
+    `detectable` is the distance from the boundary at which 80 % of such experiments would settle
+    it, at 5 % two-sided. `detectable_seeds` is what stays of it with the same seeds however many
+    photos are added; 0 for one seed, whose interval says nothing about other seeds.
+    """
+
+    mean: float
+    low: float
+    high: float
+    detectable: float
+    detectable_seeds: float
 
 
 def bootstrap_interval(
@@ -74,16 +91,97 @@ def paired_bootstrap(
     Far narrower than two intervals side by side, for a hard photo is hard for both. Errors as
     `bootstrap_interval`.
     """
+    values = _differences(a, b)
+    means = _resampled_means(values, seed, samples)
+    above = float((means > 1e-12).mean() + 0.5 * (np.abs(means) <= 1e-12).mean())
+    return Difference(float(values.mean()), *_ends(means, level), above)
+
+
+def compare(a: ArrayLike, b: ArrayLike, seed: int = 0, level: float = 0.95) -> Comparison:
+    """Mean and interval of a - b, photo by photo and seed by seed, for a claim.
+
+    Args:
+        a: (photos,) or (seeds, photos).
+        b: The same photos, and the same seeds or one row for all of them.
+        seed: Of the bootstrap over photos, which gives the interval of a single seed.
+        level: Of the interval.
+
+    Several seeds are `over_seeds`: a percentile bootstrap over three of them covers 79 to 89 %.
+
+    Raises:
+        MetricError: For shapes that don't fit, NaN, and a single photo.
+    """
+    values = _differences(a, b)
+    seeds, photos = values.shape
+    if photos < 2:
+        raise MetricError("one photo has no spread: a comparison needs at least two")
+    covariance = np.atleast_2d(np.cov(values)) / photos
+    by_t = over_seeds(values.mean(axis=1), covariance, photos, level)
+    if seeds > 1:
+        return by_t
+    return by_t._replace(**bootstrap_interval(values, seed, level)._asdict())
+
+
+def over_seeds(
+    means: ArrayLike, covariance: ArrayLike, photos: int, level: float = 0.95
+) -> Comparison:
+    """The mean over seeds and its interval, for other photos and other seeds than these.
+
+    Args:
+        means: (S,) what each seed measured on the same photos.
+        covariance: (S, S) of these numbers over draws of the photos: the photos' covariance
+            divided by their number, or that of a bootstrap.
+        photos: How many there are.
+        level: Of the interval.
+
+    A number varies with the photos (alike for all seeds), with the seed, and with both together.
+    The variance of the mean is the sum of two estimates: the mean covariance of two seeds, which is
+    what photos do to all of them, and the variance of the seeds' means over S, holding the rest.
+    Each has its own quantile of Student's t, with photos - 1 and S - 1 degrees of freedom; the
+    interval takes their mean, weighted with the variances (Cochran, 1964). It covers 94 to 98 % for
+    two, three and five seeds; Welch and Satterthwaite's quantile covers 92 % at three, because it
+    believes a variance between three seeds too readily when that happens to be small.
+
+    Raises:
+        MetricError: For shapes that don't fit.
+    """
+    means, covariance = np.asarray(means, dtype=float), np.asarray(covariance, dtype=float)
+    seeds = len(means)
+    if covariance.shape != (seeds, seeds):
+        raise MetricError(f"{seeds} seeds have a covariance of shape {covariance.shape}")
+    tail = (1 + level) / 2
+    of_photos, of_seeds, together = float(covariance.mean()), 0.0, 0.0
+    if seeds > 1:
+        single = float(np.trace(covariance)) / seeds
+        shared = (float(covariance.sum()) - seeds * single) / (seeds * (seeds - 1))
+        of_photos, together = max(shared, 0.0), max(single - shared, 0.0) / seeds
+        of_seeds = float(means.var(ddof=1)) / seeds
+    freedom = np.array([photos - 1, max(seeds - 1, 1)])  # (2,)
+    variances = np.array([of_photos, of_seeds])  # (2,)
+    quantiles = stdtrit(freedom, tail)  # (2,)
+    settling = quantiles + stdtrit(freedom, POWER)  # (2,)
+    error = max(float(np.sqrt(variances.sum())), 1e-300)  # of the mean; equal values have none
+    half = float(quantiles @ variances) / error
+    mean = float(means.mean())
+    return Comparison(
+        mean=mean,
+        low=mean - half,
+        high=mean + half,
+        detectable=float(settling @ variances) / error,
+        # More photos shrink what photo and seed do together as well.
+        detectable_seeds=float(settling[1] * np.sqrt(max(of_seeds - together, 0.0))),
+    )
+
+
+def _differences(a: ArrayLike, b: ArrayLike) -> np.ndarray:
+    """a - b as (seeds, photos), refused where they are not of the same photos."""
     a, b = _table(a), _table(b)
     if a.shape[-1] != b.shape[-1] or (len(a) != len(b) and 1 not in (len(a), len(b))):
         raise MetricError(
             f"a has shape {a.shape} and b {b.shape}: a paired comparison needs the same photos in "
             "both"
         )
-    values = a - b
-    means = _resampled_means(values, seed, samples)
-    above = float((means > 1e-12).mean() + 0.5 * (np.abs(means) <= 1e-12).mean())
-    return Difference(float(values.mean()), *_ends(means, level), above)
+    return a - b
 
 
 def _table(values: ArrayLike) -> np.ndarray:

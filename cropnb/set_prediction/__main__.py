@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from cropnb import ledger, program, reproduction, training
+from cropnb import checkpoints, files, ledger, program, reproduction
 from cropnb.croppers import shipped
 from cropnb.set_prediction import recipe, rows
 from cropnb.set_prediction.experiment import ANCHORS_FILE, METHOD, WEIGHTS_FILE, Experiment
@@ -67,15 +67,15 @@ def one_line(result: dict) -> str:
 
 def ship(experiment: Experiment, name: str, seed: int, result: dict) -> None:
     """Put the weights of a run beside the package, in half precision, with their card."""
-    state, _ = training.load_weights(experiment.folder(name, seed) / WEIGHTS_FILE, METHOD)
+    state, _ = checkpoints.load_weights(experiment.folder(name, seed) / WEIGHTS_FILE, METHOD)
     # as the ledger's columns, of the last epoch
     names = ("AP, ε = 0.85, K = 10", "ACC 1/5", "ACC 1/10")
     scores = {
         column: 100 * value for column, value in zip(names, result["epochs"][-1][1], strict=True)
     }
-    training.save_weights(shipped(METHOD), state, reproduction.card(result, scores), half=True)
+    checkpoints.save_weights(shipped(METHOD), state, reproduction.card(result, scores), half=True)
     moved = anchors_moving(experiment, name, seed)
-    ledger.write_atomically(shipped(METHOD).with_name(ANCHORS), (json.dumps(moved) + "\n").encode())
+    files.write_atomically(shipped(METHOD).with_name(ANCHORS), (json.dumps(moved) + "\n").encode())
     print(f"shipped {shipped(METHOD)} ({shipped(METHOD).stat().st_size / 1e6:.1f} MB)")
 
 
@@ -87,7 +87,7 @@ def anchors_moving(experiment: Experiment, name: str, seed: int) -> dict[str, ob
     (E, Q), `epochs` (E). Of the photos that the run looked at it is the one with the most good
     crops that is no more than ten.
     """
-    kept, _ = training.load_weights(experiment.folder(name, seed) / ANCHORS_FILE, METHOD)
+    kept, _ = checkpoints.load_weights(experiment.folder(name, seed) / ANCHORS_FILE, METHOD)
     last = len(kept["starts"]) - 1
     epochs = sorted({epoch for epoch in (0, 1, 2, 4, 8) if epoch < last} | {last})
     good = [len(crops) for crops in experiment.photos(1).crops[:LOOKED_AT]]

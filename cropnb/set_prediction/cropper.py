@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cropnb import backbones, croppers
+from cropnb import backbones, croppers, guards
 from cropnb.set_prediction.data import resize_to
 from cropnb.set_prediction.fitting import ranked
 from cropnb.set_prediction.model import SetPredictionCropper
@@ -97,4 +97,7 @@ def load_cropper(weights: str | Path | None = None, device: str = "cpu") -> SetC
     another model.
     """
     model = SetPredictionCropper.light(None)
-    return SetCropper(model, croppers.load_trained("set_prediction", model, weights), device)
+    card = croppers.load_trained("set_prediction", model, weights)
+    with guards.fields(weights or croppers.shipped("set_prediction")):
+        guards.whole(card["profile"], "test_side", 32, 4096)
+    return SetCropper(model, card, device)

@@ -10,7 +10,7 @@ from torchvision.transforms.v2 import functional
 from tqdm.auto import tqdm
 
 from cropnb import boxes as box_math
-from cropnb import training
+from cropnb import checkpoints
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import CropnbError
 from cropnb.images import resize_short_side, short_side_size
@@ -134,7 +134,7 @@ class FrozenFeatures:
                 f"{index}{'m' if turn else '-'}": value
                 for (index, turn), value in self._kept.items()
             }
-            training.save_weights(cache, names, {"method": "features"})
+            checkpoints.save_weights(cache, names, {"method": "features"})
 
     def __call__(self, index: int, mirrored: bool = False) -> Tensor:
         """(1, C, h, w) in single precision."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from cropnb import datasets, ledger, program, training
+from cropnb import checkpoints, datasets, files, ledger, program, training
 from cropnb.errors import CheckpointError
 from cropnb.set_prediction.data import CropPhotos, FrozenFeatures
 from cropnb.set_prediction.fitting import EPOCH_COLUMNS, Found, fit, predict, prepare
@@ -141,18 +141,20 @@ class Experiment:
         }
         found = predict(model, *checks[1])
         if folder is not None:
-            training.save_weights(
+            checkpoints.save_weights(
                 folder / WEIGHTS_FILE, model.state_dict(), {"method": METHOD, "variant": name}
             )
-            result["checkpoint_hash"] = training.file_hash(folder / WEIGHTS_FILE)
+            result["checkpoint_hash"] = files.file_hash(folder / WEIGHTS_FILE)
             keep = {"corners": torch.stack([f.corners for f in found])}
             keep["validity"] = torch.stack([f.validity for f in found])
-            training.save_weights(
+            checkpoints.save_weights(
                 folder / PREDICTIONS_FILE, keep, {"method": METHOD, "variant": name}
             )
             moved = {"starts": trainee.starts, "crops": trainee.crops}
-            training.save_weights(folder / ANCHORS_FILE, moved, {"method": METHOD, "variant": name})
-            ledger.write_atomically(
+            checkpoints.save_weights(
+                folder / ANCHORS_FILE, moved, {"method": METHOD, "variant": name}
+            )
+            files.write_atomically(
                 folder / RESULT_FILE, (json.dumps(result, indent=1) + "\n").encode()
             )
         return model, result, found
@@ -167,7 +169,7 @@ class Experiment:
         """The model of a finished run."""
         path = self.folder(name, seed) / WEIGHTS_FILE
         model = self.profile.build(None).to(self.device)
-        training.load_into(model, training.load_weights(path, METHOD)[0], path)
+        checkpoints.load_into(model, checkpoints.load_weights(path, METHOD)[0], path)
         return model.eval()
 
     def kept(self, name: str, seed: int) -> tuple[dict, list[Found]]:

@@ -191,32 +191,35 @@ def _precision_row(
 def claim_rows(
     context: reproduction.Context, runs: Runs, photos: Mapping[str, CropPhotos], form: str
 ) -> list[ledger.Row]:
-    """A verdict on each claim in words that these runs decide: the difference in AP over the same
-    resampled photos.
+    """A verdict on each claim in words that these runs decide: the difference in AP, by what each
+    photo adds to it.
     """
     rows, table = [], "claim" + _tables(context, form)[2]
     for claim in paper.read(METHOD).claims:
-        if not {claim["better"], claim["worse"]} <= set(runs):
+        names = (claim["better"], claim["worse"])
+        if not set(names) <= set(runs):
             continue
         for column, eps, most in CLAIM_COLUMNS:
             better, worse = (
-                precision([found for _, found in runs[name]], truths(photos[name]), eps, most)
-                for name in (claim["better"], claim["worse"])
+                [
+                    100
+                    * metrics.average_precision_by_photo(
+                        detections(found), truths(photos[name]), eps, most
+                    )
+                    for _, found in runs[name]
+                ]
+                for name in names
             )
-            ends = interval(better[0] - worse[0], better[1] - worse[1])
-            note = f"{claim['better']} less {claim['worse']}, AP in points"
-            if ends["low"] <= 0 <= ends["high"]:
-                note += "; the interval holds zero, so these photos and seeds don't settle it"
-            content = {
-                **context.fields(),
-                **ends,
-                "images": len(photos[claim["better"]]),
-                "note": note,
-            }
-            verdict = "holds" if ends["low"] > 0 else "fails"
             rows.append(
-                ledger.Row(
-                    table=table, row=claim["name"], column=column, verdict=verdict, **content
+                reproduction.claim(
+                    context,
+                    claim["name"],
+                    column,
+                    better,
+                    worse,
+                    table=table,
+                    note=f"{claim['better']} less {claim['worse']}, AP in points",
+                    **reproduction.bounds(claim, column),
                 )
             )
     return rows

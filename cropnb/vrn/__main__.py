@@ -1,10 +1,8 @@
-"""`python -m cropnb.vrn --profile cpu`: train and measure rows of Table 2, and record them in the
-ledger.
-"""
+"""`python -m cropnb.vrn --profile cpu`: train and measure the rows of Table 2."""
 
 import sys
 
-from cropnb.gaic.program import main
-from cropnb.vrn import recipe
+from cropnb.runs.program import main
+from cropnb.vrn.recipe import METHOD
 
-sys.exit(main("vrn", recipe))
+sys.exit(main(METHOD))

@@ -35,7 +35,7 @@ def annotated_ranks(mos: Tensor) -> Tensor:
 
 
 def ranking_gain(scores: Tensor, mos: Tensor) -> Tensor:
-    """β = Σᵢ (exp(σᵢ) − 1) / ln(i + 1) (Eq. 1), i the annotated rank; scores, mos (N,) → a scalar."""
+    """β = Σᵢ (exp(σᵢ) − 1) / ln(i + 1) (Eq. 1), i the annotated rank; scores, mos (N,) → ()."""
     discount = torch.log(annotated_ranks(mos).to(scores.dtype) + 1)  # ln(i + 1), natural as printed
     return (torch.expm1(similarity(scores, mos)) / discount).sum()
 

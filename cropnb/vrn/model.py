@@ -67,7 +67,7 @@ class Vrn(nn.Module):
         nn.init.constant_((self.image_learner or self.view_learner).rest[-1].bias, MOS_MEAN)
 
     def forward(self, images: Tensor, boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
-        """photos (B, 3, H, W), B tensors (N_b, 4) → view-wise and image-wise scores, (ΣN_b,) each."""
+        """(B, 3, H, W), B tensors (N_b, 4) → view-wise and image-wise scores, (ΣN_b,) each."""
         return self.from_features(self.features(images), boxes)
 
     def from_features(

@@ -46,7 +46,7 @@ function render({ model, el }) {
       const paper = row.paper_value === null ? "" : String(row.paper_value);
       const images = row.images === null ? "" : String(row.images);
       const place = `${row.table}: ${row.row}`;
-      const cells = [row.paper, place, row.column, paper, measured(row), images, row.verdict.replace("_", " ")];
+      const cells = [row.paper, place, row.column, paper, measured(row), images, row.verdict_text];
       const line = element("tr", { tabIndex: 0 }, ...cells.map((text) => element("td", {}, text)));
       line.addEventListener("click", () => show(row, line));
       line.addEventListener("focus", () => show(row, line));

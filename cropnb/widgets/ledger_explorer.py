@@ -25,6 +25,7 @@ FIELDS = (
     "command",
     "note",
     "data",
+    "verdict_text",
 )
 
 
@@ -69,7 +70,7 @@ class LedgerExplorer(anywidget.AnyWidget):
 def _shown(row: ledger.Row) -> list[object]:
     """The values of `FIELDS`."""
     data = "scenes" if row.dataset == "scenes" else "photographs"
-    return [*(getattr(row, field) for field in FIELDS[:-1]), data]
+    return [*(getattr(row, field) for field in FIELDS[:-2]), data, ledger.verdict_text(row)]
 
 
 def _texts(lines: Iterable[list[object]]) -> Iterable[str]:

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from cropnb import boxes as box_math
-from cropnb import candidates, training
+from cropnb import candidates, checkpoints
 from cropnb.asm_net import (
     PATTERNS,
     AsmCropper,
@@ -238,11 +238,11 @@ def test_a_checkpoint_says_which_network_it_is(tmp_path):
         "backbone": "mobilenet_v2",
         "stride": 16,
     }
-    training.save_weights(tmp_path / "w.safetensors", network.state_dict(), card)
+    checkpoints.save_weights(tmp_path / "w.safetensors", network.state_dict(), card)
     found = load_cropper(tmp_path / "w.safetensors")
     assert found.pattern is PATTERNS["multi_direction"]
     assert found.score_map(torch.rand(3, 256, 256)).shape == (8, 16, 16)
-    training.save_weights(
+    checkpoints.save_weights(
         tmp_path / "other.safetensors", network.state_dict(), {**card, "method": "vrn"}
     )
     with pytest.raises(CheckpointError, match="'vrn'"):

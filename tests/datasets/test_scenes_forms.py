@@ -272,13 +272,13 @@ def test_gap_closed_is_the_share_of_the_way():
     assert reference.columns(rows) == ["IoU"]
 
 
-def test_ledger_rows_say_when_the_claim_fails():
+def test_ledger_rows_say_when_the_claim_is_contradicted():
     rows = {
         name: {"IoU": torch.tensor([value] * 3)}
         for name, value in ((CENTRE, 0.4), (PRIOR, 0.8), (CEILING, 0.9))
     }
     found = {row.row: row for row in reference.ledger_rows("fcdb", rows, "python -m x")}
-    assert found["gap closed by the prior"].verdict == "fails"
+    assert found["gap closed by the prior"].verdict == "contradicted"
     assert found["gap closed by the prior"].ours == pytest.approx(80)
     assert found[PRIOR].ours == pytest.approx(0.8)
     for row in found.values():

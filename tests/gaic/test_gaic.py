@@ -6,15 +6,15 @@ import pytest
 import torch
 
 import cropnb
-from cropnb import candidates, datasets, ledger, training
+from cropnb import candidates, checkpoints, datasets, files, ledger
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import BoxError, CheckpointError, WeightsUnavailable
-from cropnb.gaic import Gaic, ViewScorer, gaic_loss, recipe
-from cropnb.gaic.experiment import Experiment
-from cropnb.gaic.fitting import Profile
+from cropnb.gaic import Gaic, ViewScorer, gaic_loss
 from cropnb.gaic.losses import normalise
-from cropnb.gaic.program import main
-from cropnb.gaic.views import FrozenFeatures, ScoredViews, draw_views, prepare
+from cropnb.gaic.recipe import METHOD, Profile, from_cache
+from cropnb.gaic.views import ScoredViews, draw_views, prepare
+from cropnb.runs import Experiment
+from cropnb.runs.program import main
 
 TINY = Profile(6, 3, 4, head_epochs=2, head_learning_rate=1e-3, epochs=1, views=16)
 
@@ -28,16 +28,16 @@ def test_sharing_the_discard_points_changes_no_score_and_no_gradient(discard):
     torch.manual_seed(0)
     scorer, views = ViewScorer(8, 32, discard=discard).eval(), candidates.grid_anchors(384, 256)
     maps = features(2).requires_grad_()
-    found = []
+    results = []
     for score in (scorer, scorer.score_densely):
         scores = score(maps, [views, views[:5]])
         scorer.zero_grad()
-        found.append(
+        results.append(
             (scores, *torch.autograd.grad(scores.square().sum(), [maps, *scorer.parameters()]))
         )
-    for quick, plain in zip(*found, strict=True):
+    for quick, plain in zip(*results, strict=True):
         torch.testing.assert_close(quick, plain, rtol=1e-4, atol=1e-5)
-    assert found[0][0].shape == (len(views) + 5,)
+    assert results[0][0].shape == (len(views) + 5,)
 
 
 def test_what_is_discarded_matters():
@@ -92,14 +92,18 @@ def test_mirroring_a_photo_mirrors_its_boxes():
     torch.testing.assert_close(mirrored[..., b1:b2, a1:a2].flip(-1), photo[..., y1:y2, x1:x2])
 
 
-def test_frozen_features_are_the_networks():
-    views = ScoredViews(datasets.load("scenes", "train", form="gaicd", size=1), progress=False)
-    model = Gaic(weights=None).eval()
-    kept = FrozenFeatures(model.features, views, progress=False)
+def test_frozen_features_are_the_networks(tiny_run):
+    experiment, (model, _, _) = tiny_run
+    model = experiment.model(experiment.run("GAIC", 0)).eval()
+    views = experiment.photos("train")
+    cached = from_cache(METHOD.frozen_features(experiment, "train", model), views)
     with torch.no_grad():
-        for turn in (False, True):
+        for mirrored in (False, True):
             torch.testing.assert_close(
-                kept(0, turn), model.features(views.photo(0, turn)), rtol=2e-3, atol=2e-3
+                cached(0, mirrored),
+                model.features(views.photo(0, mirrored)),
+                rtol=2e-3,
+                atol=2e-3,
             )
 
 
@@ -118,40 +122,36 @@ def test_unscored_boxes_are_refused():
 
 @pytest.fixture(scope="module")
 def tiny_run(tmp_path_factory):
-    experiment = Experiment(
-        "gaic", "scenes", "tiny", TINY, out=tmp_path_factory.mktemp("runs"), progress=False
-    )
-    return experiment, experiment.run(
-        "GAIC", recipe.build(weights=None), recipe.loss(), 0, "random"
-    )
+    out = tmp_path_factory.mktemp("runs")
+    experiment = Experiment(METHOD, profile=TINY, init="random", out=out, progress=False)
+    return experiment, experiment.train("GAIC", 0)
 
 
 def test_a_run_leaves_weights_and_results(tiny_run):
-    experiment, (model, fit, result) = tiny_run
-    folder = experiment.folder("GAIC", 0)
-    assert json.loads((folder / "result.json").read_text())["last"] == result["last"]
-    assert [len(stage.steps) for stage in (fit.head, fit.whole)] == [12, 6]
-    assert result["photos"] == len(result["last"]["Acc 1/5"]) == 4
-    state, card = training.load_weights(folder / "weights.safetensors", "gaic")
+    experiment, (model, histories, result) = tiny_run
+    folder = experiment.run("GAIC", 0).folder
+    assert json.loads((folder / "result.json").read_text())["columns"] == result.columns
+    assert [len(histories[stage].steps) for stage in ("head", "whole")] == [12, 6]
+    assert result.photos == len(result.columns["Acc 1/5"]) == len(result.best["Acc 1/5"]) == 4
+    state, card = checkpoints.load_weights(folder / "weights.safetensors", "gaic")
     assert card["variant"] == "GAIC"
     assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
-    assert training.file_hash(folder / "weights.safetensors") == result["checkpoint_hash"]
+    assert files.file_hash(folder / "weights.safetensors") == result.checkpoint_hash
 
 
 def test_a_finished_run_is_not_trained_again(tiny_run, monkeypatch):
     experiment, (_, _, result) = tiny_run
     monkeypatch.setattr(torch.optim.Adam, "step", None)
-    again = experiment.run("GAIC", recipe.build(weights=None), recipe.loss(), 0, "random")[2]
-    assert again == result
+    assert experiment.train("GAIC", 0)[2] == result
+    assert experiment.finished("GAIC", 0) == result
 
 
-def test_a_frozen_run_leaves_the_backbone_alone(tmp_path):
+def test_a_frozen_run_leaves_the_backbone_alone():
     frozen = Profile(4, 2, 2, head_epochs=1, views=16)
-    experiment = Experiment("gaic", "scenes", "tiny", frozen, out=None, progress=False)
-    torch.manual_seed(0)
-    before = recipe.build(weights=None)().features.state_dict()
-    model, fit, _ = experiment.run("GAIC", recipe.build(weights=None), recipe.loss(), 0)
-    assert fit.whole is None
+    experiment = Experiment(METHOD, profile=frozen, init="random", out=None, progress=False)
+    before = experiment.model(experiment.run("GAIC", 0)).features.state_dict()
+    model, histories, _ = experiment.train("GAIC", 0)
+    assert set(histories) == {"head"}
     assert all(
         torch.equal(before[name], value) for name, value in model.features.state_dict().items()
     )
@@ -160,27 +160,19 @@ def test_a_frozen_run_leaves_the_backbone_alone(tmp_path):
 def test_the_program_records_and_ships(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
     monkeypatch.setattr(
-        "cropnb.gaic.program.shipped", lambda method: tmp_path / "shipped.safetensors"
+        "cropnb.runs.program.shipped", lambda method: tmp_path / "shipped.safetensors"
     )
-    monkeypatch.setitem(recipe.PROFILES, "smoke", TINY)
-    arguments = [
-        "--init",
-        "random",
-        "--device",
-        "cpu",
-        "--out",
-        str(tmp_path / "runs"),
-        "--record",
-        "--ship",
-    ]
-    assert main("gaic", recipe, arguments) == 0
+    monkeypatch.setitem(METHOD.profiles, "smoke", TINY)
+    given = ["--init", "random", "--device", "cpu", "--record", "--ship"]
+    arguments = [*given[:4], "--out", str(tmp_path / "runs"), *given[4:]]
+    assert main(METHOD, arguments) == 0
     rows = ledger.read("gaic")
     assert {row.column for row in rows} >= {"Acc 1/5", "Acc 5", "Acc 1/10", "Acc 10", "SRCC"}
     for row in rows:
         assert row.images == 4
         assert row.verdict == "measured"
         assert "random start" in row.note
-        assert row.command == f"python -m cropnb.gaic {' '.join(arguments)}"
+        assert row.command == f"python -m cropnb.gaic {' '.join(given)}"
     cropper = cropnb.load("gaic", weights=tmp_path / "shipped.safetensors")
     assert len(cropper(torch.rand(3, 300, 400), k=3)) == 3
     with pytest.raises(CheckpointError):
@@ -191,8 +183,8 @@ def test_the_program_records_and_ships(tmp_path, monkeypatch, capsys):
 def test_the_program_answers_missing_weights_in_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CROPNB_WEIGHTS", str(tmp_path))
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setitem(recipe.PROFILES, "smoke", TINY)
-    assert main("gaic", recipe, ["--out", str(tmp_path)]) == 2
+    monkeypatch.setitem(METHOD.profiles, "smoke", TINY)
+    assert main(METHOD, ["--out", str(tmp_path)]) == 2
     assert (
         capsys.readouterr()
         .err.splitlines()[-1]

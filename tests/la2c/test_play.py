@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from cropnb import boxes as box_math
-from cropnb import datasets, ledger, paper, training
+from cropnb import checkpoints, datasets, ledger, paper, training
 from cropnb.croppers import Cropper
 from cropnb.errors import CheckpointError, CropnbError, ImageError, WeightsUnavailable
 from cropnb.la2c import (
@@ -322,7 +322,7 @@ def test_the_cropper(tmp_path, photos: list):
         "step_limit": 5,
     }
     file = tmp_path / "weights.safetensors"
-    training.save_weights(file, agent.state_dict(), {**card, "size": 224}, half=True)
+    checkpoints.save_weights(file, agent.state_dict(), {**card, "size": 224}, half=True)
     method = load_cropper(file)
     assert isinstance(method, StepCropper)
     cropper = Cropper(method)
@@ -339,7 +339,7 @@ def test_the_cropper(tmp_path, photos: list):
         cropper(Image.new("RGB", (400, 20)))
     with pytest.raises(WeightsUnavailable, match="--profile cpu"):
         load_cropper(tmp_path / "none.safetensors")
-    training.save_weights(file, agent.state_dict(), {**card, "method": "vrn"})
+    checkpoints.save_weights(file, agent.state_dict(), {**card, "method": "vrn"})
     with pytest.raises(CheckpointError, match="vrn"):
         load_cropper(file)
 

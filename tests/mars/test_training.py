@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cropnb import croppers, datasets, ledger, training
+from cropnb import checkpoints, croppers, datasets, ledger
 from cropnb.errors import BoxError, CheckpointError, ImageError, WeightsUnavailable
 from cropnb.mars import FixedShape, Mars, MarsCropper, load_cropper, predict, recipe, rows
 from cropnb.mars.__main__ import main
@@ -240,7 +240,7 @@ def test_the_program_trains_records_and_reads_finished_runs(tmp_path, monkeypatc
     assert row.paper_value is None  # scenes and photographs never share a column
     assert (row.images, row.profile, row.seeds) == (4, "smoke", (0,))
     claim = ledger.one("mars", table="claim", row="ARS-PWP helps beside ARS-FTM", column="Offset")
-    assert claim.verdict in ("holds", "fails")
+    assert claim.verdict in ledger.CLAIM_VERDICTS
     printed = ledger.one("mars", table="Table 7, FCDB", row="Mars, VGG16", column="IoU")
     assert (printed.verdict, printed.paper_value) == ("pending", 0.736)
     assert ledger.find("mars", table="baseline", column="IoU")[0].ours > 0.2
@@ -264,7 +264,7 @@ def test_a_claim_about_offsets_holds_when_they_are_smaller(monkeypatch):
     assert {row.verdict for row in found.values()} == {"holds"}
     assert found["Offset"].ours == pytest.approx(10)
     swapped = rows.claims(context, {"Mars": results["no ARS-FTM"], "no ARS-FTM": results["Mars"]})
-    assert {row.verdict for row in swapped} == {"fails"}
+    assert {row.verdict for row in swapped} == {"contradicted"}
 
 
 @pytest.fixture
@@ -272,7 +272,7 @@ def checkpoint(tmp_path):
     model, path = small().eval(), tmp_path / "mars.safetensors"
     arguments = {name: value for name, value in ARGUMENTS.items() if name != "weights"}
     card = {"method": "mars", "arguments": arguments, "threshold": 0.35}
-    training.save_weights(path, model.state_dict(), card)
+    checkpoints.save_weights(path, model.state_dict(), card)
     return model, path
 
 
@@ -287,10 +287,10 @@ def test_a_checkpoint_says_what_it_holds(checkpoint, tmp_path):
     )
     with pytest.raises(WeightsUnavailable, match="train them"):
         load_cropper(tmp_path / "none.safetensors")
-    training.save_weights(tmp_path / "odd.safetensors", model.state_dict(), {"method": "mars"})
+    checkpoints.save_weights(tmp_path / "odd.safetensors", model.state_dict(), {"method": "mars"})
     with pytest.raises(CheckpointError, match="which Mars"):
         load_cropper(tmp_path / "odd.safetensors")
-    training.save_weights(tmp_path / "vrn.safetensors", model.state_dict(), {"method": "vrn"})
+    checkpoints.save_weights(tmp_path / "vrn.safetensors", model.state_dict(), {"method": "vrn"})
     with pytest.raises(CheckpointError, match="vrn"):
         load_cropper(tmp_path / "vrn.safetensors")
 

@@ -288,3 +288,21 @@ def test_without_any_true_box_there_is_no_number():
 def test_bad_input_is_refused(call, error, reason):
     with pytest.raises(error, match=reason):
         call()
+
+
+def test_what_photos_add_to_it_has_its_mean_and_the_bootstraps_spread():
+    predictions, truths = random_case(3, photos=120)
+    values = metrics.average_precision_by_photo(predictions, truths, 0.6, 10)
+    assert values.shape == (120,)
+    assert values.mean() == pytest.approx(metrics.average_precision(predictions, truths, 0.6, 10))
+    _, samples = metrics.average_precision_interval(predictions, truths, 0.6, 10)
+    assert values.std(ddof=1) / math.sqrt(120) == pytest.approx(samples.std(), rel=0.15)
+    better = list(predictions)
+    better[7] = (
+        truths[7],
+        torch.full((len(truths[7]),), 2.0),
+    )  # one photo's predictions made right
+    changed = metrics.average_precision_by_photo(better, truths, 0.6, 10) - values
+    assert changed.argmax() == 7
+    with pytest.raises(MetricError, match="no photo has a true box"):
+        metrics.average_precision_by_photo([scored(BOX, 1.0)], [NONE], 0.5, 10)

@@ -76,6 +76,54 @@ def test_a_paired_comparison_sees_what_two_intervals_hide():
     assert shuffled.low < 0 < shuffled.high
 
 
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("deviation", [0, 0.02, 0.05])
+@pytest.mark.parametrize("together", [0.05, 0.15])
+def test_a_comparison_over_seeds_holds_the_truth_as_often_as_it_says(seeds, deviation, together):
+    """Photos differ alike for all seeds (0.1), seeds differ, and both together."""
+    rng, held, photos_alone, trials = np.random.default_rng(seeds), 0, 0, 2500
+    for _ in range(trials):
+        values = rng.normal(0, deviation, (seeds, 1)) + rng.normal(0, 0.1, 200)  # (seeds, photos)
+        values += rng.normal(0, together, (seeds, 200))
+        difference = metrics.compare(values, np.zeros(200))
+        held += difference.low <= 0 <= difference.high
+        error = values.mean(0).std(ddof=1) / np.sqrt(200)
+        photos_alone += abs(difference.mean) <= 1.96 * error
+    assert 0.93 <= held / trials <= 0.975
+    if deviation == 0.05:
+        assert photos_alone / trials < 0.6  # the wrong version: as if other seeds gave the same
+
+
+def test_what_is_called_detectable_is_settled_four_times_in_five():
+    rng, settled, trials = np.random.default_rng(0), 0, 2000
+    for _ in range(trials):
+        values = 0.02 + rng.normal(0, 0.1, 200)
+        difference = metrics.over_seeds([values.mean()], [[values.var(ddof=1) / 200]], 200)
+        settled += difference.low > 0
+    assert difference.detectable == pytest.approx(2.8 * 0.1 / np.sqrt(200), rel=0.15)
+    assert difference.detectable_seeds == 0
+    assert settled / trials == pytest.approx(0.8, abs=0.03)
+
+
+def test_more_photos_leave_what_the_seeds_do():
+    rng = np.random.default_rng(1)
+    seeds = rng.normal(0, 0.05, (4, 1))
+    small, large = (
+        metrics.compare(seeds + rng.normal(0, 0.5, (1, n)) + rng.normal(0, 0.02, (4, n)), [0.0] * n)
+        for n in (100, 40_000)
+    )
+    assert small.detectable > 1.3 * large.detectable
+    assert large.detectable_seeds == pytest.approx(large.detectable, rel=0.02)
+    assert small.detectable_seeds == pytest.approx(large.detectable_seeds, rel=0.1)
+    alike = metrics.compare(rng.normal(size=(1, 50)) + np.zeros((3, 1)), [0.0] * 50)
+    assert alike.detectable_seeds == 0
+
+
+def test_one_seed_keeps_the_bootstrap_over_photos():
+    a, b = np.random.default_rng(2).gamma(1.0, size=(2, 60))
+    assert metrics.compare(a, b)[:3] == metrics.paired_bootstrap(a, b)[:3]
+
+
 @pytest.mark.parametrize(
     ("call", "reason"),
     [
@@ -85,6 +133,9 @@ def test_a_paired_comparison_sees_what_two_intervals_hide():
         (lambda: metrics.bootstrap_interval([1.0], level=95), "level"),
         (lambda: metrics.bootstrap_interval([1.0], samples=0), "samples"),
         (lambda: metrics.paired_bootstrap([1.0, 2.0], [1.0]), "same photos"),
+        (lambda: metrics.compare([1.0, 2.0], [1.0]), "same photos"),
+        (lambda: metrics.compare([[1.0], [2.0]], [0.0]), "at least two"),
+        (lambda: metrics.over_seeds([1.0, 2.0], [[1.0]], 5), "covariance"),
         (lambda: metrics.average_steps([]), "at least one photo"),
         (lambda: metrics.average_steps([3, -1]), "at least one photo"),
         (lambda: metrics.time_a_photo(len, []), "at least one photo"),

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import cropnb
-from cropnb import croppers, datasets, training
+from cropnb import checkpoints, croppers, datasets
 from cropnb.set_prediction import SetPredictionCropper, to_corners
 from cropnb.set_prediction.__main__ import ANCHORS
 from cropnb.set_prediction.data import CropPhotos
@@ -43,7 +43,7 @@ def test_the_record_is_of_several_epochs_and_anchors_move():
     assert epochs[0] == 0
     assert starts.shape == (len(epochs), 90, 4)
     assert (starts[-1] - starts[0]).abs().max() > 0.005
-    card = training.load_weights(croppers.shipped("set_prediction"))[1]
+    card = checkpoints.load_weights(croppers.shipped("set_prediction"))[1]
     assert (MOVED["variant"], MOVED["seed"]) == (card["variant"], card["seed"])
 
 

@@ -2,19 +2,26 @@
 
 import importlib
 import math
+from dataclasses import fields
 
 import pytest
 import torch
-from torch import nn
 
-import cropnb
-from cropnb import candidates, ledger, paper, reproduction, training
-from cropnb.errors import CheckpointError, CropnbError
-from cropnb.gaic import rows
-from cropnb.gaic.fitting import Profile
-from cropnb.gaic.program import main
-from cropnb.vrn import FeatureSplitter, Vrn, recipe
+from cropnb import candidates, ledger, paper, reproduction
+from cropnb.errors import CropnbError
+from cropnb.gaic.recipe import Profile
+from cropnb.runs import Experiment, Result, plan, record
+from cropnb.runs.program import main
+from cropnb.vrn import FeatureSplitter, Vrn
 from cropnb.vrn.losses import annotated_ranks, ranking_gain, ranking_gain_loss, similarity, vrn_loss
+from cropnb.vrn.recipe import CLIP, METHOD
+
+
+def built(variant):
+    """The network of a row, from a random start."""
+    experiment = Experiment(METHOD, init="random", out=None)
+    return METHOD.build(experiment, experiment.run(variant, 0))
+
 
 SCORES = torch.tensor([0.2, -0.4, 0.9, 0.0])
 MOS = torch.tensor([0.5, -1.0, 0.5, 0.0])
@@ -115,14 +122,14 @@ def test_the_splitter_gives_each_channel_away_once():
     torch.testing.assert_close(view[1, 3], weights[1, 3] * features[1, 3])
 
 
-@pytest.mark.parametrize("variant", recipe.VARIANTS)
+@pytest.mark.parametrize("variant", METHOD.variants)
 def test_every_row_of_table_2_has_a_gradient_everywhere(variant):
     torch.manual_seed(0)
-    model = recipe.build(variant, None)()
+    model = built(variant)
     model.train()
     views = candidates.grid_anchors(192, 128)[:20]
     mos = 1 + 4 * torch.rand(20)
-    parts = recipe.loss(variant)(model, model.features(torch.rand(1, 3, 128, 192)), [views], mos)
+    parts = METHOD.loss(variant)(model, model.features(torch.rand(1, 3, 128, 192)), [views], mos)
     parts["loss"].backward()
     idle = [
         name
@@ -130,14 +137,15 @@ def test_every_row_of_table_2_has_a_gradient_everywhere(variant):
         if value.grad is None or not value.grad.any()
     ]
     assert idle == []
-    with_splitter, with_ranking_gain = recipe.VARIANTS[variant]
-    assert ("image" in parts, "ranking" in parts) == (with_splitter, with_ranking_gain)
+    chosen = METHOD.variants[variant]
+    parts_there = ("image" in parts, "ranking" in parts)
+    assert parts_there == (chosen.feature_splitter, chosen.ranking_gain)
 
 
 def test_the_rows_differ_only_in_what_they_ablate():
     counts = {}
-    for variant in recipe.VARIANTS:
-        counts[variant] = sum(value.numel() for value in recipe.build(variant, None)().parameters())
+    for variant in METHOD.variants:
+        counts[variant] = sum(value.numel() for value in built(variant).parameters())
     assert counts["baseline"] == counts["RGL"] < counts["FS"] == counts["FS + RGL"]
 
 
@@ -176,9 +184,9 @@ def test_the_papers_tables_agree_with_each_other():
     printed = paper.read("vrn")
     assert printed.tables["Table 1"].rows["VRN"] == printed.tables["Table 2"].rows["FS + RGL"]
     assert printed.tables["Table 1"].value("VPN", "Acc 5") is None
-    assert list(recipe.VARIANTS) == list(printed.tables["Table 2"].rows)
+    assert list(METHOD.variants) == list(printed.tables["Table 2"].rows)
     assert {claim[side] for claim in printed.claims for side in ("better", "worse")} <= set(
-        recipe.VARIANTS
+        METHOD.variants
     )
     for equation in printed.equations:
         module, _, name = equation["function"].rpartition(".")
@@ -206,76 +214,40 @@ def test_claims_are_decided_by_the_whole_interval(tmp_path, monkeypatch):
 
     def runs(share):
         hits = (torch.arange(200) < 200 * share).double().tolist()
-        run = {
-            "last": dict.fromkeys(rows.COLUMNS, hits),
-            "photos": 200,
-            "device": "CPU",
-            "commit": "x",
-        }
-        return [run, run]
+        columns = dict.fromkeys(METHOD.columns, hits)
+        fixed = dict.fromkeys((field.name for field in fields(Result)), "")
+        return [Result(**fixed | {"seed": seed, "columns": columns}) for seed in (0, 1)]
 
     results = {"baseline": runs(0.5), "FS": runs(0.9), "RGL": runs(0.505), "FS + RGL": runs(0.6)}
     context = reproduction.Context("vrn", "scenes", [], seeds=(0, 1))
+    experiment = Experiment(METHOD, frozen=True, out=None)
     verdicts = {
         row.row: row
-        for row in rows.claims(context, results, frozen=True)
+        for row in record.claims(context, experiment, results)
         if row.column == "Acc 1/5"
     }
+    assert verdicts["splitter helps"].table == "claim, frozen backbone"
     assert verdicts["splitter helps"].verdict == "holds"
-    assert verdicts["ranking gain helps"].verdict == "fails"
-    assert "don't settle it" in verdicts["ranking gain helps"].note
-    assert verdicts["both beat the splitter alone"].verdict == "fails"
-    assert "settle" not in verdicts["both beat the splitter alone"].note
+    assert verdicts["ranking gain helps"].verdict == "unsettled"
+    assert verdicts["both beat the splitter alone"].verdict == "contradicted"
     assert verdicts["both beat the baseline"].ours == pytest.approx(10)
 
 
 def test_the_program_writes_measured_claimed_and_pending_rows(tmp_path, monkeypatch):
+    monkeypatch.setenv("CROPNB_PLAN", str(plan.plan_file()))
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setitem(
-        recipe.PROFILES, "smoke", Profile(4, 2, 3, head_epochs=1, views=16, clip=recipe.CLIP)
-    )
-    arguments = [
-        "--init",
-        "random",
-        "--device",
-        "cpu",
-        "--out",
-        str(tmp_path),
-        "--record",
-        "--frozen",
-    ]
-    assert (
-        main("vrn", recipe, [*arguments, "--variants", "baseline", "FS", "--seeds", "0", "1"]) == 0
-    )
-    found = ledger.read("vrn")
-    assert {row.row for row in found if row.verdict == "measured"} == {
+    tiny = Profile(4, 2, 3, head_epochs=1, views=16, clip=CLIP)
+    monkeypatch.setitem(METHOD.profiles, "smoke", tiny)
+    arguments = ["--init", "random", "--device", "cpu", "--out", str(tmp_path), "--record"]
+    variants = ["--frozen", "--variants", "baseline", "FS", "--seeds", "0", "1"]
+    assert main(METHOD, [*arguments, *variants]) == 0
+    rows = ledger.read("vrn")
+    assert {row.row for row in rows if row.verdict == "measured"} == {
         "baseline, frozen backbone",
         "FS, frozen backbone",
     }
-    assert {row.row for row in found if row.verdict in ("holds", "fails")} == {"splitter helps"}
-    waiting = [row for row in found if row.verdict == "pending"]
+    assert {row.row for row in rows if row.table.startswith("claim")} == {"splitter helps"}
+    waiting = [row for row in rows if row.verdict == "pending"]
     assert len(waiting) == 20  # 4 numbers of Table 1, 16 of Table 2
     assert all(row.dataset == "gaicd" and "photos" in row.note for row in waiting)
-    assert not any(row.paper_value for row in found if row.dataset == "scenes")
-
-
-@pytest.fixture(scope="module")
-def shipped():
-    return cropnb.load("vrn")
-
-
-def test_the_shipped_checkpoint_crops_any_photo(shipped):
-    crops = shipped(torch.rand(3, 400, 500, generator=torch.Generator().manual_seed(0)), k=5)
-    assert len(crops) == 5
-    assert [crop.score for crop in crops] == sorted((crop.score for crop in crops), reverse=True)
-    (wide,) = shipped(torch.rand(3, 400, 500), aspect=16 / 9)
-    x1, y1, x2, y2 = wide.box.tolist()
-    assert (x2 - x1) / (y2 - y1) == pytest.approx(16 / 9, rel=0.01)
-
-
-def test_weights_of_another_method_are_refused(tmp_path):
-    training.save_weights(
-        tmp_path / "w.safetensors", nn.Linear(1, 1).state_dict(), {"method": "gaic"}
-    )
-    with pytest.raises(CheckpointError, match="'gaic'"):
-        cropnb.load("vrn", weights=tmp_path / "w.safetensors")
+    assert not any(row.paper_value for row in rows if row.dataset == "scenes")

@@ -107,10 +107,11 @@ def ledger_rows(
             )
     for column in columns(rows):
         ours, low, high = (round(100 * end, 2) + 0.0 for end in gap_closed(rows, column))  # no −0.0
-        verdict = "holds" if ours < 100 * LIMIT else "fails"
+        # The share is to stay below the limit, so its distance from there is what is judged.
+        verdict = ledger.claim_verdict(100 * LIMIT - high, 100 * LIMIT - low)
         note = f"claim: the prior closes less than {100 * LIMIT:.0f} % of the gap between centred crop and ceiling"
         found.append(ledger.Row(row="gap closed by the prior", column=column, ours=ours, low=low, high=high,
-                                verdict=verdict, note=note, **common))  # fmt: skip
+                                verdict=verdict, margin=100 * LIMIT, note=note, **common))  # fmt: skip
     return found
 
 

@@ -7,9 +7,8 @@ import torch
 from torch import nn
 
 from cropnb import ledger
-from cropnb.datasets import load
-from cropnb.gaic.views import ScoredViews
-from cropnb.vrn import study
+from cropnb.reproduction import Context
+from cropnb.vrn.studies import ranking_gain as study
 
 
 def test_shared_scores_marks_every_view_of_a_tie():
@@ -63,13 +62,13 @@ def test_raw_scores_leave_nothing_to_learn_from_and_centred_ones_too_much():
 def test_gradient_norms_are_noted_before_the_bound():
     model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1))
     loss = study.GradientNorms(model, lambda x: {"loss": 100 * model(x).square().sum()})
-    found = []
+    norms = []
     for x in torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0)):
         model.zero_grad()
         loss(x)["loss"].backward()
-        found.append(float(nn.utils.clip_grad_norm_(model.parameters(), 1.0)))
-    assert min(found) > 1
-    assert loss.norms.tolist() == pytest.approx(found, rel=1e-5)
+        norms.append(float(nn.utils.clip_grad_norm_(model.parameters(), 1.0)))
+    assert min(norms) > 1
+    assert loss.norms.tolist() == pytest.approx(norms, rel=1e-5)
 
 
 def test_every_trial_has_a_name_of_its_own():
@@ -79,12 +78,8 @@ def test_every_trial_has_a_name_of_its_own():
 
 
 def test_a_trial_trains_the_head_and_measures_it():
-    photos = ScoredViews(load("scenes", "train", form="gaicd", size=2), progress=False)
-    held_out = ScoredViews(load("scenes", "val", form="gaicd", size=2), progress=False)
-    features = study.freeze(study.recipe.build(weights=None)(), photos, held_out, progress=False)
-    norms, srcc = study.run_trial(
-        study.Trial("FS + RGL", 1e-3, 1.0), photos, held_out, 1, features, weights=None
-    )
+    experiment = study.experiment_for(train=2, held_out=2, epochs=1, init="random")
+    norms, srcc = study.run_trial(experiment, "FS + RGL, rate 0.001, norm at most 1")
     assert norms.shape == (2,)
     assert (norms > 1).any()
     assert srcc.shape == (2,)
@@ -93,9 +88,8 @@ def test_a_trial_trains_the_head_and_measures_it():
 
 def test_annotation_rows_keep_the_ledgers_rules():
     photos = [torch.tensor([1.0, 2.0, 2.0, 4.0]), torch.linspace(2, 5, 80)]
-    rows = study.annotation_rows(
-        "scenes", photos, {"paper": "vrn", "command": "python -m cropnb.vrn.study"}
-    )
+    context = Context("vrn", "scenes", [], "cropnb.vrn.studies.ranking_gain", split="train")
+    rows = study.annotation_rows(context, photos)
     for row in rows:
         row.check()
     assert len({row.key for row in rows}) == len(rows)
@@ -110,8 +104,7 @@ def test_annotation_rows_keep_the_ledgers_rules():
 
 
 def test_recorded_rows_are_rounded_to_four_digits():
-    row = study._row(
-        {"paper": "vrn", "dataset": "scenes", "split": "val"}, "study", "a", "b", 12345.678
-    )
+    context = Context("vrn", "scenes", [], split="val")
+    row = study._row(context, 3, "study", "a", "b", 12345.678)
     assert isinstance(row, ledger.Row)
     assert row.ours == 12350

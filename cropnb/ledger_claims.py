@@ -1,0 +1,142 @@
+"""Claims in the ledger: the four verdicts, what would settle an open one, and the differences that
+each one stands on.
+"""
+
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from cropnb.errors import LedgerError
+
+VERDICTS = {
+    "holds": "a claim made in words; the whole interval lies on its side of the boundary",
+    "contradicted": "a claim made in words; the whole interval lies on the wrong side",
+    "unsettled": "a claim made in words; the interval holds the boundary, so the runs don't tell",
+    "trivial": (
+        "a claim made in words, which holds by less than the difference worth having that was "
+        "named beforehand"
+    ),
+}
+Differences = dict[str, dict[str, Any]]  # a row's key → its `ours`, seeds, and values
+
+
+def claim_verdict(
+    low: float, high: float, margin: float = 0.0, worth_having: float | None = None
+) -> str:
+    """The verdict on «this beats that» from the ends of the gain's interval.
+
+    `unsettled` where they hold `margin`, `contradicted` where both lie below it; above it,
+    `trivial` where both lie below `worth_having`, and `holds` otherwise. So a claim is trivial only
+    when the interval rules a difference worth having out, not when its middle happens to be small.
+
+    Raises:
+        LedgerError: For a `worth_having` that is not above the margin: nothing could be trivial.
+    """
+    if worth_having is not None and worth_having <= margin:
+        raise LedgerError(f"worth_having is {worth_having}: name one above the margin {margin}")
+    if low <= margin <= high:
+        return "unsettled"
+    if high < margin:
+        return "contradicted"
+    return "trivial" if worth_having is not None and high < worth_having else "holds"
+
+
+def photos_to_settle(row: Any) -> int | None:
+    """How many photos would settle the difference that a claim's row measured, with 80 % power.
+
+    What photos do to `detectable` shrinks with the root of their number; what the seeds do stays.
+    None where more photos can't help: the seeds alone leave more open than was measured, or nothing
+    was measured between the two. Raises `LedgerError` for a row that has no `detectable`.
+    """
+    if row.detectable is None or row.ours is None or not row.images:
+        raise LedgerError(f"row {row.key} is no claim with photos and a detectable difference")
+    distance, seeds = abs(row.ours - (row.margin or 0.0)), row.detectable_seeds or 0.0
+    if distance <= seeds:
+        return None
+    return math.ceil(row.images * (row.detectable**2 - seeds**2) / (distance**2 - seeds**2))
+
+
+def verdict_text(row: Any) -> str:
+    """A row's verdict as a page says it, such as «unsettled: needs about 1 900 photos»."""
+    text = row.verdict.replace("_", " ")
+    if row.verdict != "unsettled" or row.detectable is None:
+        return text
+    if row.ours == (row.margin or 0.0):
+        return f"{text}: no difference was measured"
+    photos = photos_to_settle(row)
+    if photos is None:
+        return f"{text}: no number of photos settles it with these seeds"
+    digits = min(2 - len(str(photos)), 0)  # two significant digits: it is an estimate
+    grouped = f"{round(photos, digits):,}".replace(",", "\N{NO-BREAK SPACE}")
+    return f"{text}: needs about {grouped} photos"
+
+
+def problems(row: Any) -> list[str]:
+    """What a claim's verdict says that its interval doesn't; an end may be rounded."""
+    wrong = []
+    for name in ("detectable", "detectable_seeds"):
+        value = getattr(row, name)
+        if value is not None and value < 0:
+            wrong.append(f"{name} is {value}, below zero")
+    if row.verdict not in VERDICTS or None in (row.low, row.high):
+        return wrong
+    boundary, ends = row.margin or 0.0, f"{row.low} … {row.high}"
+    if row.verdict == "unsettled" and not row.low <= boundary <= row.high:
+        wrong.append(f"verdict 'unsettled', but {ends} does not hold {boundary}")
+    if row.verdict != "unsettled" and row.low < boundary < row.high:
+        wrong.append(f"verdict {row.verdict!r}, but {ends} holds {boundary}")
+    if row.verdict == "trivial" and (row.worth_having is None or row.high > row.worth_having):
+        wrong.append(f"verdict 'trivial', but {ends} is not below worth_having, {row.worth_having}")
+    return wrong
+
+
+def read_differences(path: Path) -> Differences:
+    """The differences of one ledger file; nothing where none were recorded."""
+    if not path.exists():
+        return {}
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        if any({"ours", "values"} - entry.keys() for entry in entries.values()):
+            raise ValueError("an entry lacks ours or values")
+    except (ValueError, OSError, AttributeError, RecursionError) as error:
+        raise LedgerError(
+            f"{path} is no file of differences ({error}); restore it from git"
+        ) from error
+    return entries
+
+
+def merged_differences(
+    recorded: Differences, written: Iterable[Any], current: Iterable[Any]
+) -> Differences:
+    """The recorded ones with those of the rows that are written now.
+
+    Those of a row that was measured anew without them, or that is gone, belong to nothing any more.
+    """
+    entries = dict(recorded)
+    for row in written:
+        if row.differences is not None:
+            values = [[float(f"{value:.4g}") + 0.0 for value in one] for one in row.differences]
+            entries[_key(row)] = {"ours": row.ours, "seeds": list(row.seeds), "values": values}
+    measured = {_key(row): row.ours for row in current}
+    return {key: entry for key, entry in entries.items() if entry["ours"] == measured.get(key)}
+
+
+def differences_of(row: Any, entries: Differences) -> list[list[float]] | None:
+    """A row's values among the entries, if they are of the run that it stands on."""
+    entry = entries.get(_key(row))
+    return entry["values"] if entry and entry["ours"] == row.ours else None
+
+
+def differences_text(entries: Differences) -> str:
+    """One line a row, so that measuring one anew changes one line."""
+    lines = [
+        f"{json.dumps(key, ensure_ascii=False)}: {json.dumps(entry, separators=(',', ':'))}"
+        for key, entry in entries.items()
+    ]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _key(row: Any) -> str:
+    return " | ".join(row.key)

@@ -1,0 +1,42 @@
+"""Source code on the page, read from the package."""
+
+import inspect
+import textwrap
+from typing import Any
+
+
+class Markdown(str):
+    """A string that a notebook and the rendered page show as Markdown."""
+
+    def _repr_markdown_(self) -> str:
+        return str(self)
+
+    def __repr__(self) -> str:
+        # A notebook keeps this beside the Markdown: the whole text would be in the file twice.
+        return f"<Markdown, {len(self.splitlines())} lines>"
+
+
+def show_source(*objects: Any) -> Markdown:
+    """The source of functions, classes or methods as one highlighted code block each, under the
+    name of its module.
+
+    The text is read from the package when the cell runs, so what the page prints is what the tests
+    ran.
+
+    Args:
+        objects: functions, methods, properties or classes, shown in this order.
+
+    Raises:
+        TypeError: for an object that has no Python source.
+    """
+    blocks = []
+    for item in objects:
+        item = inspect.unwrap(item.fget if isinstance(item, property) else item)
+        try:
+            source = textwrap.dedent(inspect.getsource(item)).rstrip()
+        except (OSError, TypeError) as error:
+            raise TypeError(
+                f"{item!r} has no Python source to show; pass a function, method or class."
+            ) from error
+        blocks.append(f"```python\n# {item.__module__}\n{source}\n```")
+    return Markdown("\n\n".join(blocks))

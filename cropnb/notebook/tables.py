@@ -1,0 +1,228 @@
+"""Tables of the ledger's rows, as Markdown: ours beside the paper's, with intervals."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from cropnb.errors import LedgerError
+from cropnb.ledger import Row
+from cropnb.notebook.source import Markdown
+
+if TYPE_CHECKING:
+    from cropnb.metrics import Interval
+
+_LEDGER_HEADS: dict[str, str] = {
+    "table": "Table",
+    "row": "Row",
+    "column": "Number",
+    "paper_value": "Paper",
+    "dataset": "Measured on",
+    "ours": "Ours [95 %]",
+    "ours_photographs": "Ours, photographs [95 %]",
+    "ours_scenes": "Ours, Composed Scenes [95 %]",
+    "images": "Photos",
+    "verdict": "Verdict",
+}
+_LEDGER_COLUMNS = ("row", "column", "paper_value", "ours", "images", "verdict")
+_OURS = ("ours_photographs", "ours_scenes")
+_NUMBERS = {"paper_value", "ours", *_OURS, "low", "high", "images", "minutes"}
+_RULES = {"l": ":--", "r": "--:"}
+
+
+def markdown_table(
+    heads: Sequence[object], rows: Iterable[Sequence[object]], align: str | None = None
+) -> Markdown:
+    """A table of what `str` makes of each cell; None becomes a dash.
+
+    Args:
+        heads: one a column.
+        rows: one cell a column each.
+        align: a letter a column, `l` or `r`; by default the first column to the left, the others
+            to the right.
+
+    Raises:
+        ValueError: when a row, or `align`, has another number of columns than `heads`.
+    """
+    align = align or "l" + "r" * (len(heads) - 1)
+    lines = [[_text(head) for head in heads], [_RULES[letter] for letter in align]]
+    lines += [[_text(value) for value in row] for row in rows]
+    for line in lines:
+        if len(line) != len(heads):
+            raise ValueError(f"{len(heads)} heads, but {len(line)} cells in {line}.")
+    return Markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
+
+
+def with_interval(value: "Row | Interval", spec: str = ".3f", ends: str | None = None) -> str:
+    """A number with its 95 % interval, such as `0.512 [0.481, 0.540]`.
+
+    Args:
+        value: a row of the ledger, or what `cropnb.metrics.bootstrap_interval` returns.
+        spec: how the number is written, as in an f-string.
+        ends: how the interval's ends are written; by default as the number.
+
+    Returns:
+        The number alone where no interval was measured, a dash where there is no number.
+    """
+    mean = value.ours if isinstance(value, Row) else value.mean
+    if mean is None:
+        return "–"
+    if value.low is None or value.high is None:
+        return f"{mean:{spec}}"
+    ends = spec if ends is None else ends
+    return f"{mean:{spec}} [{value.low:{ends}}, {value.high:{ends}}]"
+
+
+def measured_rows(name: str, **wanted: object) -> list[Row]:
+    """The rows of `ledger.find` that have a number of ours.
+
+    Args:
+        name: the ledger's file in `book/results`, such as `vrn`.
+        wanted: fields of `cropnb.ledger.Row` and their values.
+    """
+    from cropnb import ledger
+
+    return [row for row in ledger.find(name, **wanted) if row.ours is not None]
+
+
+def measured_row(name: str, **wanted: object) -> Row | None:
+    """The first of `measured_rows`, or None where nothing was measured yet."""
+    return next(iter(measured_rows(name, **wanted)), None)
+
+
+def count_verdicts(rows: Sequence[Row]) -> str:
+    """How many claims have which verdict, in one line."""
+    from cropnb import ledger
+
+    verdicts = [row.verdict for row in rows]
+    counts = ", ".join(f"{verdicts.count(name)} {name}" for name in ledger.CLAIM_VERDICTS)
+    return f"of {len(rows)} differences: {counts}"
+
+
+def ledger_grid(
+    rows: Sequence[Row],
+    head: str,
+    columns: Sequence[str] | None = None,
+    spec: str = ".1f",
+    ends: str | None = None,
+    heads: Sequence[str] | None = None,
+    photos: str | None = None,
+) -> Markdown:
+    """Ledger rows as the papers print them: one line for each `row`, one column for each `column`.
+
+    Args:
+        rows: of one table and one dataset; those without a number of ours are left out.
+        head: what stands above the lines' names.
+        columns: which columns, in this order; by default all of them.
+        spec: how the numbers are written, as in `with_interval`.
+        ends: how their intervals' ends are written; by default as the numbers.
+        heads: what stands above the columns; by default their names.
+        photos: the head of two last columns, how many photos and how many seeds a line stands on;
+            by default there are none.
+    """
+    rows = [row for row in rows if row.ours is not None]
+    if columns is None:
+        columns = list(dict.fromkeys(row.column for row in rows))
+    lines = []
+    for name in dict.fromkeys(row.row for row in rows if row.column in columns):
+        cells = {row.column: row for row in rows if row.row == name and row.column in columns}
+        line = [name, *(_cell_of(cells.get(column), spec, ends) for column in columns)]
+        if photos is not None:
+            first = next(iter(cells.values()))
+            line += [first.images, len(first.seeds) or None]
+        lines.append(line)
+    counts = [] if photos is None else [photos, "seeds"]
+    return markdown_table([head, *(heads or columns), *counts], lines)
+
+
+def ledger_table(
+    name: str, table: str | None = None, columns: Iterable[str] | None = None
+) -> Markdown:
+    """The rows of a paper's ledger as a table: the paper's value beside ours with its interval and
+    verdict.
+
+    Where the rows mix photographs and Composed Scenes, ours is printed in two columns, one for
+    each.
+
+    Args:
+        name: the ledger's file in `book/results`, such as `vrn`.
+        table: only the rows of this table of the paper.
+        columns: fields of `cropnb.ledger.Row`, by default row, column, paper_value, ours, images
+            and verdict.
+
+    Raises:
+        LedgerError: for an unknown field, or when no row is left to print.
+    """
+    from cropnb import ledger
+
+    rows = [row for row in ledger.read(name) if table is None or str(row.table) == str(table)]
+    if not rows:
+        wanted = f"rows of table {table!r}" if table is not None else "rows"
+        raise LedgerError(
+            f"The ledger {name!r} has no {wanted}; run the method, or check the name."
+        )
+    columns = list(columns) if columns is not None else list(_LEDGER_COLUMNS)
+    if table is None and "table" not in columns:
+        columns = ["table", *columns]
+    known = [field.name for field in dataclasses.fields(Row)]
+    for column in columns:
+        if column not in known:
+            raise LedgerError(
+                f"A ledger row has no field {column!r}; choose from {', '.join(known)}."
+            )
+    columns = _split_ours(columns, rows)
+    if len({row.profile for row in rows if row.profile}) > 1:  # the same row, trained in two ways
+        rows = [
+            dataclasses.replace(row, row=f"{row.row} ({row.profile})") if row.profile else row
+            for row in rows
+        ]
+    heads = [_LEDGER_HEADS.get(column, column.replace("_", " ").capitalize()) for column in columns]
+    align = "".join("r" if column in _NUMBERS else "l" for column in columns)
+    return markdown_table(heads, ([_field(row, name) for name in columns] for row in rows), align)
+
+
+def _text(value: object) -> str:
+    """A cell's text; a bar in it is no new cell."""
+    return "–" if value is None else str(value).replace("|", "\\|")
+
+
+def _number(value: float | str | None) -> str | None:
+    """A number with at most four significant digits."""
+    # adding zero turns −0.0 into 0
+    return value if value is None or isinstance(value, str) else f"{value + 0.0:.4g}"
+
+
+def _cell_of(row: Row | None, spec: str, ends: str | None) -> str | None:
+    """A number and its interval that stay on one line."""
+    return row and with_interval(row, spec, ends).replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _field(row: Row, column: str) -> str | None:
+    """One field of a row as `ledger_table` prints it."""
+    if column in _OURS:
+        return _field(row, "ours") if _is_scenes(row) == (column == "ours_scenes") else ""
+    if column == "ours":
+        interval = (
+            ""
+            if row.low is None or row.high is None
+            else f" [{_number(row.low)}, {_number(row.high)}]"
+        )
+        return (_number(row.ours) or "–") + interval
+    value = getattr(row, column)
+    if column in ("paper_value", "low", "high", "minutes", "detectable", "worth_having"):
+        return _number(value)
+    if column == "verdict":
+        from cropnb import ledger
+
+        return ledger.verdict_text(row)
+    return None if value is None or value == "" else str(value)
+
+
+def _is_scenes(row: Row) -> bool:
+    """Whether a row was measured on drawn scenes."""
+    return row.dataset.startswith("scenes")
+
+
+def _split_ours(columns: Iterable[str], rows: Sequence[Row]) -> list[str]:
+    """Numbers from drawn scenes and numbers from photographs never share a column."""
+    mixed = len({_is_scenes(row) for row in rows}) == 2
+    return [part for name in columns for part in (_OURS if mixed and name == "ours" else (name,))]

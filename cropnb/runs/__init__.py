@@ -1,0 +1,22 @@
+"""The engine of every experiment: data parts, kept features, folders, resume, results, ledger rows.
+
+A method's `recipe.py` gives it a `Method`; `program.main` makes that `python -m cropnb.NAME`.
+"""
+
+from cropnb.runs.experiment import Experiment, Run
+from cropnb.runs.features import FeatureCache
+from cropnb.runs.method import Column, Measurement, Method, Place, Profile, Stage
+from cropnb.runs.results import Result
+
+__all__ = [
+    "Column",
+    "Experiment",
+    "FeatureCache",
+    "Measurement",
+    "Method",
+    "Place",
+    "Profile",
+    "Result",
+    "Run",
+    "Stage",
+]

@@ -1,0 +1,325 @@
+"""Runs of one method on one dataset: what they share is prepared once, and each is trained,
+measured and kept in a folder of its own.
+
+What a run is, is decided here and nowhere else: `Run.identity` holds everything that changes its
+result, and the folder bears its fingerprint. So a run is never continued with other settings, and
+an older run stays where it is when a setting changes.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cropnb import checkpoints, files, ledger, training
+from cropnb.datasets.base import CropDataset
+from cropnb.errors import CropnbError
+from cropnb.runs import results
+from cropnb.runs.features import FeatureCache, cache_key
+from cropnb.runs.method import Method, Profile
+from cropnb.runs.results import Result
+
+WEIGHTS_FILE, TENSORS_FILE = "weights.safetensors", "measured.safetensors"
+STARTS = ("imagenet", "random")  # of a backbone
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: everything that decides its result, and where it is kept.
+
+    Attributes:
+        identity: all settings but the seed.
+        folder: None when nothing is kept.
+    """
+
+    variant: str
+    seed: int
+    identity: Mapping[str, object]
+    folder: Path | None
+
+    @property
+    def config_hash(self) -> str:
+        """Twelve digits that name the identity."""
+        return training.fingerprint(self.identity)
+
+
+class Experiment:
+    """One method, dataset, profile and device: `train` makes one run of it, or reads it.
+
+    Args:
+        method: whose variants are trained.
+        dataset: "scenes", or a dataset on this disk.
+        form: of the scenes; a real dataset has its own.
+        profile: the name of one of the method's profiles, or a profile of one's own.
+        init: how the backbone starts: "imagenet" or "random".
+        frozen: train the head only.
+        out: the folder of all runs; None keeps nothing.
+
+    Raises:
+        CropnbError: a name that the method doesn't have, or a GPU that isn't there.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        dataset: str = "scenes",
+        form: str | None = None,
+        profile: str | Profile = "smoke",
+        *,
+        device: str = "cpu",
+        init: str = "imagenet",
+        frozen: bool = False,
+        out: str | Path | None = "runs",
+        progress: bool = True,
+    ) -> None:
+        self.method, self.dataset, self.init, self.frozen = method, dataset, init, frozen
+        self.form = form or method.forms[0] if dataset == ledger.SCENES else dataset
+        check_choice("init", init, STARTS)
+        if dataset == ledger.SCENES:
+            check_choice("form", self.form, method.forms)
+        if isinstance(profile, str):
+            check_choice("profile", profile, method.profiles)
+        self.profile_name = profile if isinstance(profile, str) else "custom"
+        self._given = None if isinstance(profile, str) else profile
+        self.profile: Profile = self._given or method.profile(self)
+        self.device, self.progress = torch_device(device), progress
+        self.out = Path(out) if out is not None else None
+        self._parts: Mapping[str, CropDataset] | None = None
+        self._prepared: dict[str, Any] = {}
+        self._features: dict[str, FeatureCache] = {}
+
+    @property
+    def parts(self) -> Mapping[str, CropDataset]:
+        """The data of "train", "val" and "test", drawn or read when first asked for."""
+        if self._parts is None:
+            self._parts = self.method.parts(self)
+        return self._parts
+
+    def photos(self, part: str) -> Any:
+        """A part as the method's network reads it, prepared when first asked for."""
+        if part not in self._prepared:
+            self._prepared[part] = self.method.prepare(self, part)
+        return self._prepared[part]
+
+    def features(
+        self,
+        part: str,
+        network: nn.Module,
+        look: Callable[[int, int], Sequence[Tensor]],
+        *,
+        views: int = 1,
+        described: Mapping[str, object] | None = None,
+        size: object = None,
+    ) -> FeatureCache:
+        """What a network that doesn't move makes of the photos of a part; see `FeatureCache`.
+
+        Computed once for all variants and seeds, and on disk once for all methods.
+
+        Args:
+            network: in evaluation mode; its weights are part of the cache's name.
+            look: (photo, view) → maps.
+            described: how views are made, as constants.
+            size: how photos are resized.
+        """
+        data = self.parts[part]
+        names = [data.name, data.split, *(sample.name for sample in data.samples[:])]
+        key = cache_key(network, names, {"views": views, **(described or {})}, size)
+        if key not in self._features:
+            folder = self.out / "features" / key if self.out else None
+            self._features[key] = FeatureCache(look, len(data), views, folder, self.progress)
+        return self._features[key]
+
+    def run(self, variant: str, seed: int) -> Run:
+        """What a run is."""
+        check_choice("variant", variant, self.method.variants)
+        identity = {
+            "method": self.method.name,
+            "dataset": self.dataset,
+            "form": self.form,
+            "init": self.init,
+            "frozen": self.frozen,
+            "profile": plain(self.profile),
+            **{name: plain(value) for name, value in self.method.constants.items()},
+            **plain(self.method.settings(self, variant)),
+        }
+        folder = None
+        if self.out is not None:
+            kind = f"{self.dataset}-{self.form}-{self.profile_name}{'-frozen' * self.frozen}"
+            name = f"{slug(variant)}-{training.fingerprint(identity)[:8]}-seed{seed}"
+            folder = self.out / self.method.name / kind / name
+        return Run(variant=variant, seed=seed, identity=identity, folder=folder)
+
+    def finished(self, variant: str, seed: int) -> Result | None:
+        """The result of a run that was trained and measured before, or None.
+
+        Raises:
+            CheckpointError: its result file is cut short.
+        """
+        run = self.run(variant, seed)
+        return results.read(run.folder) if run.folder else None
+
+    def model(self, run: Run) -> nn.Module:
+        """The network of a run as training starts."""
+        torch.manual_seed(run.seed)
+        return self.method.build(self, run).to(self.device)
+
+    def trained(self, variant: str, seed: int) -> nn.Module:
+        """The network of a finished run; `CheckpointError` when there is none."""
+        run = self.run(variant, seed)
+        model = self.model(run)
+        path = (run.folder or Path("no folder")) / WEIGHTS_FILE
+        checkpoints.load_into(model, checkpoints.load_weights(path, self.method.name)[0], path)
+        return model.eval()
+
+    def tensors(self, variant: str, seed: int) -> dict[str, Tensor]:
+        """What a finished run kept beside its result; `CheckpointError` when there is none."""
+        path = (self.run(variant, seed).folder or Path("no folder")) / TENSORS_FILE
+        return checkpoints.load_weights(path, self.method.name)[0]
+
+    def train(
+        self, variant: str, seed: int, max_steps: int | None = None
+    ) -> tuple[nn.Module, dict[str, checkpoints.History], Result]:
+        """Train one variant, or continue it, and measure it.
+
+        Another process that trains the same run is waited for, and its result is read.
+
+        Args:
+            max_steps: of each stage; stops early, and such a run is not measured as finished.
+
+        Returns:
+            The network, a history for each stage, and the result.
+        """
+        run = self.run(variant, seed)
+        if run.folder is None:
+            return self._train(run, max_steps)
+        run.folder.mkdir(parents=True, exist_ok=True)
+        with files.locked(run.folder, f"{run.folder} is in use by another process: waiting"):
+            return self._train(run, max_steps)
+
+    def _train(
+        self, run: Run, max_steps: int | None
+    ) -> tuple[nn.Module, dict[str, checkpoints.History], Result]:
+        """The same, with the folder held."""
+        model, histories, stage = self.model(run), {}, None
+        data = {part: [len(photos), photos.split] for part, photos in self.parts.items()}
+        for stage in self.method.stages(self, run, model):
+            histories[stage.name] = training.train(
+                stage.trained,
+                stage.loss,
+                stage.size,
+                stage.recipe,
+                run.folder and run.folder / stage.name,
+                identity={**run.identity, "stage": stage.name, "data": data},
+                validate=stage.validate,
+                progress=self.progress,
+                max_steps=max_steps,
+                optimizer=stage.optimizer,
+                best=stage.best,
+            )
+        result = results.read(run.folder) if run.folder and max_steps is None else None
+        if result is not None:
+            path = run.folder / WEIGHTS_FILE
+            state, _ = checkpoints.load_weights(path, self.method.name)
+            checkpoints.load_into(model, state, path)
+            return model.eval(), histories, result
+        return model, histories, self._measure(run, model, histories, stage)
+
+    def _measure(
+        self, run: Run, model: nn.Module, histories: Mapping[str, checkpoints.History], stage: Any
+    ) -> Result:
+        """Measure the epochs that the method names, and keep weights and result."""
+        measured, states = {}, {}
+        for epoch in self.method.epochs:
+            if epoch == "best" and run.folder is not None and stage.validate is not None:
+                path = run.folder / stage.name / checkpoints.BEST_FILE
+                checkpoints.load_into(
+                    stage.best or stage.trained, checkpoints.load_weights(path)[0], path
+                )
+            states[epoch] = {name: value.clone() for name, value in model.state_dict().items()}
+            model.eval()
+            measured[epoch] = self.method.measure(self, run, model)
+        first = self.method.epochs[0]
+        model.load_state_dict(states[first])
+        eval_split = self.parts[self.method.eval_split(self)]
+        result = Result(
+            method=self.method.name,
+            variant=run.variant,
+            dataset=self.dataset,
+            form=self.form,
+            profile=self.profile_name,
+            init=self.init,
+            frozen=self.frozen,
+            seed=run.seed,
+            split=eval_split.split,
+            photos=len(eval_split),
+            minutes=round(sum(history.seconds for history in histories.values()) / 60, 2),
+            device=device_name(self.device),
+            commit=ledger.current_commit(),
+            config_hash=run.config_hash,
+            settings={name: run.identity[name] for name in ("profile", "variant")},
+            validation=[score for history in histories.values() for score in history.validation],
+            columns=_lists(measured[first].columns),
+            best=_lists(measured["best"].columns) if first != "best" and "best" in measured else {},
+            details=dict(measured[first].details),
+        )
+        if run.folder is None:
+            return result
+        card = {"method": self.method.name, "variant": run.variant, **self.method.card(result)}
+        checkpoints.save_weights(run.folder / WEIGHTS_FILE, model.state_dict(), card)
+        if measured[first].tensors:
+            path = run.folder / TENSORS_FILE
+            checkpoints.save_weights(path, measured[first].tensors, card)
+        weights = files.file_hash(run.folder / WEIGHTS_FILE)
+        result = Result(**{**asdict(result), "checkpoint_hash": weights})
+        result.write(run.folder)
+        return result
+
+
+def _lists(columns: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    return {
+        name: values.tolist() if isinstance(values, Tensor) else list(values)
+        for name, values in columns.items()
+    }
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses and what contains them, as JSON has it."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(name): plain(one) for name, one in value.items()}
+    return [plain(one) for one in value] if isinstance(value, tuple | list) else value
+
+
+def slug(name: str) -> str:
+    """A variant's name as part of a folder's."""
+    return "-".join("".join(c if c.isalnum() or c in ".=" else " " for c in name).split())
+
+
+def check_choice(kind: str, name: str, choices: Sequence[str] | Mapping[str, object]) -> None:
+    """Raise `CropnbError` for a name that isn't there, with those that are."""
+    if name not in choices:
+        raise CropnbError(f"no {kind} {name!r}: there are {', '.join(map(str, choices))}")
+
+
+def torch_device(name: str) -> torch.device:
+    """A device that is there; `CropnbError` for a GPU that isn't."""
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise CropnbError("there is no CUDA GPU here; leave --device out, or give --device cpu")
+    return device
+
+
+def device_name(device: str | torch.device) -> str:
+    """What a ledger row says about the machine: the GPU's name, or the CPU's architecture and
+    threads.
+    """
+    import platform
+
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU ({platform.machine()}, {torch.get_num_threads()} threads)"

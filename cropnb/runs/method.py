@@ -1,0 +1,184 @@
+"""What a paper's folder tells the engine: variants and profiles as data, a network, its losses, and
+what is measured.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from cropnb.training import Loss, Recipe
+
+if TYPE_CHECKING:
+    import argparse
+
+    from cropnb.datasets.base import CropDataset
+    from cropnb.ledger import Row
+    from cropnb.runs.experiment import Experiment, Run
+    from cropnb.runs.results import Result
+    from cropnb.runs.rows import Context
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much is trained; a method adds its own settings. Photos count whole splits where they are
+    None.
+    """
+
+    train_photos: int | None
+    validation_photos: int
+    test_photos: int | None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One call of the training loop.
+
+    Attributes:
+        name: "head", "whole"; the stage's folder.
+        trained: what is optimised, saved and resumed.
+        best: whose weights are kept at the highest validation score; by default `trained`.
+        validate: the validation score, higher is better.
+    """
+
+    name: str
+    trained: nn.Module
+    loss: Loss
+    size: int
+    recipe: Recipe
+    validate: object = None
+    optimizer: torch.optim.Optimizer | None = None
+    best: nn.Module | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a measured column is printed and judged.
+
+    Attributes:
+        unit: what the values are multiplied with.
+        worth_having: the smallest difference that is worth having, in the printed unit; named
+            before anything is compared. A claim may name its own.
+    """
+
+    unit: float = 1.0
+    higher_is_better: bool = True
+    worth_having: float | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the numbers of a variant stand: a row of a table, and which of its columns (None: all
+    that were measured).
+    """
+
+    table: str
+    row: str
+    columns: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a trained network reached.
+
+    Attributes:
+        columns: name → one number a photo.
+        details: what else the result file keeps, as JSON.
+        tensors: what else is kept beside it, such as predictions.
+    """
+
+    columns: Mapping[str, Sequence[float]]
+    details: Mapping[str, object] = field(default_factory=dict)
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Method:
+    """The base of every method's object. A subclass sets the data below and writes `build`,
+    `stages` and `measure`; the rest has a default.
+    """
+
+    name: ClassVar[str]
+    main: ClassVar[str]  # the variant that ships
+    variants: ClassVar[Mapping[str, object]]  # dataclass instances or plain data: all is identity
+    groups: ClassVar[Mapping[str, Sequence[str]]] = {}  # names for several variants
+    profiles: ClassVar[Mapping[str, Profile]]
+    forms: ClassVar[tuple[str, ...]] = ("gaicd",)  # of the scenes; the first is the default
+    columns: ClassVar[Mapping[str, Column]] = {}
+    claim_columns: ClassVar[Sequence[str]] = ()  # what claims are decided on, where they don't say
+    epochs: ClassVar[tuple[str, ...]] = ("last",)  # "last", "best": measured; the first one ships
+    constants: ClassVar[Mapping[str, object]] = {}  # whatever else changes a run's result
+
+    def profile(self, experiment: "Experiment") -> Profile:
+        """The profile by its name, fitted to the dataset; what it returns is part of the
+        identity.
+        """
+        return self.profiles[experiment.profile_name]
+
+    def parts(self, experiment: "Experiment") -> "Mapping[str, CropDataset]":
+        """The data of "train", "val" and "test"."""
+        from cropnb import datasets
+
+        profile = experiment.profile
+        sizes = (profile.train_photos, profile.validation_photos, profile.test_photos)
+        parts = datasets.splits(experiment.dataset, experiment.form, *sizes)
+        return dict(zip(("train", "val", "test"), parts, strict=True))
+
+    def prepare(self, experiment: "Experiment", part: str) -> object:
+        """The photos of a part in the form that the network reads; asked for once a part."""
+        return experiment.parts[part]
+
+    def settings(self, experiment: "Experiment", variant: str) -> Mapping[str, object]:
+        """What a variant changes, as part of the identity."""
+        return {"variant": self.variants[variant]}
+
+    def build(self, experiment: "Experiment", run: "Run") -> nn.Module:
+        """A new network; the global generator was seeded with the run's seed before."""
+        raise NotImplementedError
+
+    def stages(self, experiment: "Experiment", run: "Run", model: nn.Module) -> Iterator[Stage]:
+        """The trainings, one after the other; each begins where the one before it ended."""
+        raise NotImplementedError
+
+    def measure(self, experiment: "Experiment", run: "Run", model: nn.Module) -> Measurement:
+        """What the network reaches on the photos that the tables are about."""
+        raise NotImplementedError
+
+    def card(self, result: "Result") -> Mapping[str, object]:
+        """What loading the weights needs beside them."""
+        return {}
+
+    def shipped(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The weights as they ship."""
+        return state
+
+    def ship_beside(self, experiment: "Experiment", run: "Run", result: "Result") -> None:
+        """Write further files beside the shipped weights."""
+
+    def eval_split(self, experiment: "Experiment") -> str:
+        """The part that is measured."""
+        return "test"
+
+    # What the ledger gets.
+
+    def places(self, experiment: "Experiment", variant: str) -> Sequence[Place]:
+        """The rows of the tables that a variant fills."""
+        raise NotImplementedError
+
+    def suffix(self, experiment: "Experiment") -> str:
+        """What rows and claims of this kind of run are called beside the paper's name."""
+        return ", frozen backbone" if experiment.frozen else ""
+
+    def note(self, results: "Sequence[Result]") -> str:
+        """What the reader of a row should know of its runs."""
+        return ""
+
+    def further_rows(
+        self, context: "Context", experiment: "Experiment", results: "Mapping[str, list[Result]]"
+    ) -> "list[Row]":
+        """Rows that are no means of a column."""
+        return []
+
+    def add_options(self, parser: "argparse.ArgumentParser") -> None:
+        """Options of the program that only this method has."""

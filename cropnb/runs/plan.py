@@ -1,0 +1,289 @@
+"""The plan: every run that the ledger needs, as data in `book/plan.toml`.
+
+An entry is a training program with its variants and seeds, or a study: a program that measures
+without training. From an entry follow the tasks that a scheduler runs, the command that its ledger
+rows carry, and the pending rows of what can't be run here.
+"""
+
+import importlib
+import os
+import shlex
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+
+from cropnb import ledger, paper
+from cropnb.errors import CropnbError, PlanError
+from cropnb.runs.experiment import Experiment
+from cropnb.runs.method import Method
+from cropnb.runs.results import RESULT_FILE
+from cropnb.training import fingerprint
+
+GPU = "gpu"  # a need that is no dataset
+
+
+@dataclass(frozen=True)
+class Task:
+    """One thing for a scheduler to run.
+
+    Attributes:
+        output: what is there when the task is done; a run's result file, or a stamp.
+        inputs: outputs of the tasks that come first.
+        minutes, memory: what it takes, in minutes and GB.
+    """
+
+    name: str
+    command: str
+    output: Path
+    inputs: tuple[Path, ...]
+    minutes: float
+    memory: float
+    gpu: bool
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of the plan.
+
+    Attributes:
+        name: PAPER/WHAT; `make reproduce ONLY=…` takes either part or both.
+        why: what the ledger gets from it.
+        minutes: of one variant with one seed, on one core, or on a GPU where one is needed.
+        memory: GB.
+        method: of a training program; its variants and seeds are trained.
+        module: of a study, below `cropnb`; `arguments` are what it is called with.
+        needs: "gpu", and datasets beyond the scenes.
+        after: entries whose runs it reads.
+        tables: of the paper, whose printed numbers wait for this entry.
+        ship: the first variant and seed ship with the package.
+    """
+
+    name: str
+    why: str
+    minutes: float
+    memory: float = 2.0
+    method: str = ""
+    module: str = ""
+    arguments: tuple[str, ...] = ()
+    dataset: str = ledger.SCENES
+    form: str = ""
+    profile: str = "cpu"
+    frozen: bool = False
+    variants: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    options: tuple[str, ...] = ()  # further options of the program
+    needs: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    ship: bool = False
+    worth: float = 0.0  # of GPU entries: the larger, the earlier
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        """The experiment of a training entry.
+
+        Raises:
+            CropnbError: a method, dataset form, profile or variant that doesn't exist.
+        """
+        experiment = Experiment(
+            method_named(self.method),
+            self.dataset,
+            self.form or None,
+            self.profile,
+            frozen=self.frozen,
+            out=runs_folder(),
+        )
+        for variant in self.variants:
+            experiment.run(variant, self.seeds[0])
+        return experiment
+
+    @property
+    def program(self) -> list[str]:
+        """`python -m …` with what tells this entry from others, without variants and seeds."""
+        if self.module:
+            return ["python", "-m", f"cropnb.{self.module}", *self.arguments]
+        form = ["--form", self.form] if self.form else []
+        dataset = ["--dataset", self.dataset] if self.dataset != ledger.SCENES else []
+        frozen = ["--frozen"] if self.frozen else []
+        device = ["--device", "cuda"] if GPU in self.needs else ["--threads", "1"]
+        profile = ["--profile", self.profile]
+        return [
+            *("python", "-m", f"cropnb.{self.method}"),
+            *(dataset + form + profile + frozen + list(self.options) + device),
+        ]
+
+    @property
+    def command(self) -> str:
+        """What repeats the rows of this entry from nothing."""
+        if self.module:
+            return shlex.join(self.program)
+        runs = ["--variants", *self.variants, "--seeds", *map(str, self.seeds)]
+        ship = ["--ship"] if self.ship else []
+        return shlex.join([*self.program, *runs, *ship, "--record"])
+
+    @property
+    def stamp(self) -> Path:
+        """The file that says that the rows are recorded."""
+        name = f"{self.name.replace('/', '-')}-{fingerprint(self.command)[:8]}"
+        return runs_folder() / "plan" / name
+
+    def tasks(self, entries: "Sequence[Entry]") -> list[Task]:
+        """A training for each variant and seed, then their recording; of a study one task."""
+        before = [one.stamp for one in entries if one.name in self.after]
+        shared = {"memory": self.memory, "gpu": GPU in self.needs}
+        trainings = []
+        for variant in self.variants if self.method else ():
+            for seed in self.seeds:
+                run = ["--variants", variant, "--seeds", str(seed)]
+                trainings.append(
+                    Task(
+                        name=f"{self.name}/{variant}/{seed}",
+                        command=shlex.join([*self.program, *run, "--out", str(runs_folder())]),
+                        output=self.experiment.run(variant, seed).folder / RESULT_FILE,
+                        inputs=tuple(before),
+                        minutes=self.minutes,
+                        **shared,
+                    )
+                )
+        out = ["--out", str(runs_folder())] if self.method else []
+        recording = Task(
+            name=self.name,
+            command=shlex.join([*shlex.split(self.command), *out]),
+            output=self.stamp,
+            inputs=tuple(task.output for task in trainings) or tuple(before),
+            minutes=0.5 if self.method else self.minutes,
+            **shared,
+        )
+        return [*trainings, recording]
+
+
+def runs_folder() -> Path:
+    """`$CROPNB_RUNS`, or `runs` of the working folder."""
+    return Path(os.environ.get("CROPNB_RUNS") or "runs")
+
+
+def plan_file() -> Path:
+    """`$CROPNB_PLAN`, or `book/plan.toml` of this checkout."""
+    return Path(os.environ.get("CROPNB_PLAN") or ledger.folder().parent / "plan.toml")
+
+
+def method_named(name: str) -> Method:
+    """The `METHOD` of a folder's recipe; `CropnbError` where there is none."""
+    try:
+        return importlib.import_module(f"cropnb.{name}.recipe").METHOD
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise CropnbError(f"no method {name!r} that can be trained") from error
+
+
+def read(path: Path | None = None) -> list[Entry]:
+    """All entries, checked.
+
+    Raises:
+        PlanError: the entry and what is wrong with it: an unknown field, method, variant, profile,
+            form or entry, or a name that is there twice.
+    """
+    path = path or plan_file()
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PlanError(f"{path} can't be read: {error}") from error
+    known = {one.name for one in fields(Entry)}
+    entries: list[Entry] = []
+    for number, values in enumerate(content.get("run", []), start=1):
+        where = f"{path}, entry {number} ({values.get('name', 'without a name')})"
+        unknown = set(values) - known
+        if unknown:
+            raise PlanError(f"{where}: no field {', '.join(sorted(unknown))}")
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        try:
+            entry = Entry(**values)
+            if bool(entry.method) == bool(entry.module):
+                raise PlanError("give either a method or a module")
+            if entry.method:
+                entry = _expanded(entry)
+                _ = entry.experiment
+        except (CropnbError, TypeError) as error:
+            raise PlanError(f"{where}: {error}") from error
+        if entry.name in {one.name for one in entries}:
+            raise PlanError(f"{where}: this name is there twice")
+        entries.append(entry)
+    names = {entry.name for entry in entries}
+    for entry in entries:
+        missing = set(entry.after) - names
+        if missing:
+            raise PlanError(f"{path}, {entry.name}: no entry {', '.join(sorted(missing))}")
+    return entries
+
+
+def _expanded(entry: Entry) -> Entry:
+    """With groups of variants in place of their names, and the main variant where none is named."""
+    method = method_named(entry.method)
+    names = entry.variants or (method.main,)
+    variants = [one for name in names for one in method.groups.get(name, (name,))]
+    return Entry(**{**vars(entry), "variants": tuple(dict.fromkeys(variants))})
+
+
+def select(entries: Sequence[Entry], only: Iterable[str]) -> list[Entry]:
+    """The entries that are named, by paper or by paper and what; all where none is.
+
+    Raises:
+        PlanError: a name that is no entry's.
+    """
+    names = list(only)
+    for name in names:
+        if not any(_named(entry, name) for entry in entries):
+            raise PlanError(f"no entry {name!r}: there are {', '.join(e.name for e in entries)}")
+    return [entry for entry in entries if not names or any(_named(entry, n) for n in names)]
+
+
+def _named(entry: Entry, name: str) -> bool:
+    return entry.name == name or entry.name.startswith(name + "/")
+
+
+def pending(method: str) -> list[ledger.Row]:
+    """A row for each printed number of the paper's own rows that was not measured on the paper's
+    dataset yet, with the entry that would measure it.
+    """
+    if not paper.known(method):
+        return []
+    waiting = {
+        table: entry
+        for entry in read()
+        if (entry.method or entry.module.split(".")[0]) == method
+        for table in entry.tables
+    }
+    # Whatever profile measured it: a number that was measured is not pending.
+    measured = {_cell(row) for row in ledger.read(method) if row.verdict != "pending"}
+    rows = [
+        ledger.Row(
+            paper=method,
+            table=table.name,
+            row=row,
+            column=column,
+            dataset=table.dataset,
+            split=table.split,
+            verdict="pending",
+            paper_value=table.value(row, column),
+            images=table.photos,
+            note=_missing(waiting[table.name]),
+        )
+        for table in paper.read(method).tables.values()
+        if table.name in waiting
+        for row in table.own
+        for column in table.columns
+        if table.value(row, column) is not None
+    ]
+    return [row for row in rows if _cell(row) not in measured]
+
+
+def _missing(entry: Entry) -> str:
+    photos = " and ".join(need for need in entry.needs if need != GPU)
+    needs = f"the photos of {photos} can't be redistributed and are not here" if photos else ""
+    gpu = "a GPU" if GPU in entry.needs else ""
+    return f"{needs}{'; needs ' + gpu if gpu else ''}; then: {entry.command}"
+
+
+def _cell(row: ledger.Row) -> tuple[str, ...]:
+    return (row.table, row.row, row.column, row.dataset, row.split)

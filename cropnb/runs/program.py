@@ -1,0 +1,207 @@
+"""The program of every method: `python -m cropnb.vrn --profile cpu`, and so on."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+import torch
+
+from cropnb import checkpoints, ledger
+from cropnb.croppers import shipped
+from cropnb.errors import CropnbError, WeightsUnavailable
+from cropnb.reproduction import Context
+from cropnb.runs import plan, record
+from cropnb.runs.experiment import STARTS, WEIGHTS_FILE, Experiment
+from cropnb.runs.method import Method
+from cropnb.runs.results import Result
+
+
+def parser(name: str, description: str | None = None) -> argparse.ArgumentParser:
+    """The options that every measuring program has."""
+    options = argparse.ArgumentParser(prog=f"python -m cropnb.{name}", description=description)
+    options.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options.add_argument(
+        "--threads", type=int, help="CPU threads; a CPU run repeats bit by bit with the same number"
+    )
+    options.add_argument("--record", action="store_true", help="write the rows into the ledger")
+    return options
+
+
+def run(
+    main: Callable[[argparse.Namespace, list[str]], int],
+    options: argparse.ArgumentParser,
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Parse, set the threads and call `main(chosen, arguments)`.
+
+    Returns:
+        The exit status: 2 after a typed error or one of the operating system, which is printed in
+        one line.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    chosen = options.parse_args(arguments)
+    if chosen.threads:
+        torch.set_num_threads(chosen.threads)
+    try:
+        return main(chosen, arguments)
+    except (CropnbError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def study(
+    measure: Callable[[argparse.Namespace, Context], Iterable[Sequence[ledger.Row]]],
+    options: argparse.ArgumentParser,
+    context: Context,
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """A program that measures without training: it prints its rows, and records them as they come,
+    so that one that is killed keeps what it has.
+
+    Args:
+        measure: called with the options and the context of this call; yields groups of rows.
+        options: as `parser` makes them; `--record` is among them.
+        context: of the rows; the arguments are filled in.
+
+    Returns:
+        The exit status.
+    """
+
+    def start(chosen: argparse.Namespace, given: list[str]) -> int:
+        for rows in measure(chosen, replace(context, arguments=repeatable(given))):
+            for row in rows:
+                print(row_line(row), flush=True)
+            if chosen.record:
+                ledger.record(context.method, rows)
+        return 0
+
+    return run(start, options, arguments)
+
+
+def row_line(row: ledger.Row) -> str:
+    """A row for a log."""
+    value = row.verdict if row.ours is None else f"{row.ours:.4g}"
+    span = "" if row.low is None else f" [{row.low:.4g}, {row.high:.4g}]"
+    note = f"  {row.note}" if row.note else ""
+    return f"{row.dataset} · {row.table} · {row.row} · {row.column}: {value}{span}{note}"
+
+
+def main(method: Method, arguments: Sequence[str] | None = None) -> int:
+    """Run every variant with every seed; a finished run is read, not repeated.
+
+    Returns:
+        The exit status.
+    """
+    options = parser(method.name, sys.modules[type(method).__module__].__doc__)
+    names = [*method.groups, *method.variants]
+    options.add_argument("--profile", choices=list(method.profiles), default="smoke")
+    options.add_argument("--dataset", default=ledger.SCENES, help="scenes, or one on this disk")
+    if len(method.forms) > 1:
+        options.add_argument("--form", choices=method.forms, help="the form that scenes have")
+    options.add_argument(
+        "--variants",
+        nargs="+",
+        choices=names,
+        default=[method.main],
+        metavar="NAME",
+        help=f"of {', '.join(names)}",
+    )
+    options.add_argument("--seeds", nargs="+", type=int, default=[0])
+    options.add_argument("--init", choices=STARTS, default="imagenet", help="the backbone's start")
+    options.add_argument(
+        "--frozen", action="store_true", help="train the head only, on features of the backbone"
+    )
+    options.add_argument("--out", default="runs", help="a run found there is continued")
+    options.add_argument(
+        "--finished", action="store_true", help="train nothing, read the runs that are finished"
+    )
+    options.add_argument("--ship", action="store_true", help="the first run's weights ship")
+    method.add_options(options)
+
+    def start(chosen: argparse.Namespace, given: list[str]) -> int:
+        experiment = Experiment(
+            method,
+            chosen.dataset,
+            getattr(chosen, "form", None),
+            chosen.profile,
+            device=chosen.device,
+            init=chosen.init,
+            frozen=chosen.frozen,
+            out=chosen.out,
+        )
+        variants = list(
+            dict.fromkeys(v for name in chosen.variants for v in method.groups.get(name, (name,)))
+        )
+        results = measure(experiment, variants, chosen.seeds, chosen.finished)
+        if chosen.ship:
+            ship(experiment, variants[0], chosen.seeds[0], results[variants[0]][0])
+        if chosen.record:
+            rows = record.rows(context(experiment, results, given), experiment, results)
+            rows += plan.pending(method.name)
+            ledger.record(method.name, rows)
+            print(f"recorded {len(rows)} rows in {ledger.folder() / (method.name + '.json')}")
+        return 0
+
+    return run(start, options, arguments)
+
+
+def measure(
+    experiment: Experiment, variants: Sequence[str], seeds: Sequence[int], finished: bool = False
+) -> dict[str, list[Result]]:
+    """Train what is not finished, and read what is; variant → one result a seed.
+
+    Raises:
+        WeightsUnavailable: `finished` asks for runs that are all still to be trained.
+    """
+    results: dict[str, list[Result]] = {}
+    for seed in seeds:
+        for variant in variants:
+            result = experiment.finished(variant, seed)
+            if result is None and finished:
+                continue
+            result = result or experiment.train(variant, seed)[2]
+            results.setdefault(variant, []).append(result)
+            print(record.one_line(experiment.method.columns, result), flush=True)
+    if not results:
+        raise WeightsUnavailable(
+            f"no run of {', '.join(variants)} is finished; leave --finished out to train"
+        )
+    return results
+
+
+def context(experiment: Experiment, results: record.Results, arguments: Sequence[str]) -> Context:
+    """What the rows of these runs share."""
+    first = next(iter(results.values()))[0]
+    return Context(
+        experiment.method.name,
+        experiment.dataset,
+        repeatable(arguments),
+        split=first.split,
+        profile=experiment.profile_name,
+        seeds=tuple(sorted({run.seed for runs in results.values() for run in runs})),
+        device=first.device,
+        commit=first.commit,
+    )
+
+
+def repeatable(arguments: Sequence[str]) -> list[str]:
+    """The arguments without those that say where runs lie and that they are finished."""
+    repeated, skip = [], False
+    for argument in arguments:
+        if not skip and argument not in ("--out", "--finished"):
+            repeated.append(argument)
+        skip = argument == "--out" and not skip
+    return repeated
+
+
+def ship(experiment: Experiment, variant: str, seed: int, result: Result) -> None:
+    """Put the weights of a run beside the package, in half precision, with their card."""
+    method, run = experiment.method, experiment.run(variant, seed)
+    path = shipped(method.name)
+    state, _ = checkpoints.load_weights(run.folder / WEIGHTS_FILE, method.name)
+    scores = record.means(method.columns, result)
+    card = record.card(result, scores) | dict(method.card(result))
+    checkpoints.save_weights(path, method.shipped(state), card, half=True)
+    method.ship_beside(experiment, run, result)
+    print(f"shipped {path} ({path.stat().st_size / 1e6:.1f} MB)")

@@ -1,0 +1,147 @@
+"""From results to ledger rows: the tables' cells, and the claims that two variants decide."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from cropnb import ledger, metrics, paper, reproduction
+from cropnb.reproduction import Context
+from cropnb.runs.experiment import Experiment
+from cropnb.runs.method import Column
+from cropnb.runs.results import Result
+
+Results = Mapping[str, list[Result]]  # variant → one result a seed
+
+
+def rows(context: Context, experiment: Experiment, results: Results) -> list[ledger.Row]:
+    """Every row that these runs decide: cells of tables, claims, and what the method adds."""
+    return [
+        *(row for name, runs in results.items() for row in cells(context, experiment, name, runs)),
+        *claims(context, experiment, results),
+        *experiment.method.further_rows(context, experiment, results),
+    ]
+
+
+def cells(
+    context: Context, experiment: Experiment, variant: str, runs: Sequence[Result]
+) -> list[ledger.Row]:
+    """The rows of the tables that a variant fills."""
+    method = experiment.method
+    return [
+        reproduction.measured(
+            context,
+            place.table,
+            place.row + method.suffix(experiment),
+            column,
+            values(method.columns, column, runs),
+            **row_fields(runs, cell_note(experiment, column, runs)),
+        )
+        for place in method.places(experiment, variant)
+        for column in (place.columns or runs[0].columns)
+        if column in runs[0].columns
+    ]
+
+
+def claims(context: Context, experiment: Experiment, results: Results) -> list[ledger.Row]:
+    """The verdict on each claim of `paper.toml` whose two variants were run, over the seeds that
+    both have.
+    """
+    method, written = experiment.method, []
+    entries = paper.read(method.name).claims if paper.known(method.name) else ()
+    for entry in entries:
+        pair = [
+            {result.seed: result for result in results.get(entry[side], ())}
+            for side in ("better", "worse")
+        ]
+        seeds = sorted(set(pair[0]) & set(pair[1]))
+        columns = entry.get("columns") or method.claim_columns
+        for column in columns if seeds else ():
+            better, worse = (
+                values(method.columns, column, [side[seed] for seed in seeds]) for side in pair
+            )
+            written.append(
+                reproduction.claim(
+                    replace(context, seeds=tuple(seeds)),
+                    entry["name"],
+                    column,
+                    better,
+                    worse,
+                    table="claim" + method.suffix(experiment),
+                    **_bounds(entry, column, method.columns),
+                    higher_is_better=_column(method.columns, column).higher_is_better,
+                    note=f"{entry['better']} less {entry['worse']}",
+                )
+            )
+    return written
+
+
+def values(
+    columns: Mapping[str, Column], column: str, runs: Sequence[Result], epoch: str = "columns"
+) -> list[list[float]]:
+    """A column in its printed unit, (seeds, photos)."""
+    unit = _column(columns, column).unit
+    return [[unit * value for value in getattr(run, epoch)[column]] for run in runs]
+
+
+def means(columns: Mapping[str, Column], result: Result) -> dict[str, float]:
+    """The mean of each column of one run in its printed unit."""
+    return {
+        name: _column(columns, name).unit * value
+        for name, value in result.means().items()
+        if name in columns
+    }
+
+
+def one_line(columns: Mapping[str, Column], result: Result) -> str:
+    """What one run reached, for a log."""
+    text = ", ".join(f"{name} {value:.4g}" for name, value in means(columns, result).items())
+    return f"{result.variant}, seed {result.seed}: {text} ({result.minutes} min)"
+
+
+def row_fields(runs: Sequence[Result], note: str = "") -> dict[str, object]:
+    """What the rows of these runs say of how they were trained."""
+    start = "" if runs[0].init == "imagenet" else f"{runs[0].init} start"
+    return {
+        "minutes": round(sum(run.minutes for run in runs), 1),
+        "config_hash": runs[0].config_hash,
+        "checkpoint_hash": runs[0].checkpoint_hash,
+        "commit": runs[0].commit,
+        "device": runs[0].device,
+        "seeds": tuple(run.seed for run in runs),
+        "note": "; ".join(part for part in (note, start) if part),
+    }
+
+
+def cell_note(experiment: Experiment, column: str, runs: Sequence[Result]) -> str:
+    """The method's note, and what the epoch best on validation gives where both are known."""
+    note = experiment.method.note(runs)
+    if not all(run.best for run in runs):
+        return note
+    best = values(experiment.method.columns, column, runs, "best")
+    mean = metrics.bootstrap_interval(best, samples=1).mean
+    text = f"last epoch; the epoch best on validation gives {mean:.3g}"
+    return f"{note}; {text}" if note else text
+
+
+def _bounds(
+    entry: Mapping[str, object], name: str, columns: Mapping[str, Column]
+) -> dict[str, float | None]:
+    """Margin and smallest difference worth having: the claim's own, or the column's."""
+    bounds = reproduction.bounds(entry, name)
+    worth_having = bounds["worth_having"]
+    return bounds | {
+        "worth_having": _column(columns, name).worth_having
+        if worth_having is None
+        else worth_having
+    }
+
+
+def _column(columns: Mapping[str, Column], name: str) -> Column:
+    return columns.get(name, Column())
+
+
+def card(result: Result, scores: Mapping[str, float]) -> dict[str, object]:
+    """What a shipped checkpoint says about itself: data, recipe, commit and score."""
+    names = ("method", "variant", "dataset", "form", "profile", "init", "seed", "commit")
+    names += ("config_hash", "minutes", "device", "photos")
+    rounded = {name: round(value, 4) for name, value in scores.items()}
+    return {name: getattr(result, name) for name in names} | {"scores": rounded}

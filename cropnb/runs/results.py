@@ -1,0 +1,81 @@
+"""The result of a run: what was measured, photo by photo, and what a ledger row says of it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+from cropnb.errors import CheckpointError
+from cropnb.files import write_atomically
+
+RESULT_FILE = "result.json"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run, measured.
+
+    Attributes:
+        settings: the profile and the variant, as they entered the identity.
+        photos: how many the columns stand on.
+        columns: name → one number a photo, of the epoch that ships.
+        best: the same of the epoch with the best validation score, where both are measured.
+        details: what a method keeps beside its columns.
+    """
+
+    method: str
+    variant: str
+    dataset: str
+    form: str
+    profile: str
+    init: str
+    frozen: bool
+    seed: int
+    split: str
+    photos: int
+    minutes: float
+    device: str
+    commit: str
+    config_hash: str
+    settings: Mapping[str, object]
+    validation: Sequence[float]
+    columns: Mapping[str, Sequence[float]]
+    best: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    details: Mapping[str, object] = field(default_factory=dict)
+    checkpoint_hash: str = ""
+
+    def means(self) -> dict[str, float]:
+        """The mean of each column over the photos for which it is a number."""
+        return {name: _mean(values) for name, values in self.columns.items()}
+
+    def write(self, folder: Path) -> None:
+        """Keep the result in the run's folder."""
+        text = json.dumps(asdict(self), indent=1) + "\n"
+        write_atomically(folder / RESULT_FILE, text.encode())
+
+
+def read(folder: Path) -> Result | None:
+    """The result in a run's folder; None where the run has not been measured.
+
+    Raises:
+        CheckpointError: the file is cut short or of another version.
+    """
+    path = folder / RESULT_FILE
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        unknown = set(content) - {one.name for one in fields(Result)}
+        if unknown:
+            raise TypeError(f"unknown: {', '.join(sorted(unknown))}")
+        return Result(**content)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path} is cut short or of another version of cropnb ({error}); remove it, and the "
+            "run is measured again"
+        ) from error
+
+
+def _mean(values: Sequence[float]) -> float:
+    numbers = [value for value in values if value == value]
+    return sum(numbers) / len(numbers) if numbers else float("nan")

@@ -1,0 +1,117 @@
+"""Kept features: what the network says, computed once, shared, and never read half-written."""
+
+import json
+import multiprocessing
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from cropnb.errors import CheckpointError
+from cropnb.runs.features import INDEX_FILE, MAPS_FILE, FeatureCache, cache_key
+
+PHOTOS, VIEWS = 5, 2
+
+
+def maps(index, view):
+    """Two levels whose sizes differ from photo to photo."""
+    first = torch.full((2, 3 + index, 4), 10.0 * index + view)
+    return [first, first.mean((1, 2), keepdim=True) + 0.5]
+
+
+def refuse(index, view):
+    raise AssertionError("computed although it was kept")
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_every_view_comes_back_in_its_place(tmp_path, on_disk):
+    cache = FeatureCache(maps, PHOTOS, VIEWS, tmp_path if on_disk else None, progress=False)
+    for index in range(PHOTOS):
+        for view in range(VIEWS):
+            first, second = cache.levels(index, view)
+            assert first.dtype == second.dtype == torch.half
+            assert torch.equal(first.float(), maps(index, view)[0])
+            assert torch.equal(second.float(), maps(index, view)[1])
+
+
+def test_a_batch_is_padded_with_zeros_to_its_largest_map():
+    cache = FeatureCache(maps, PHOTOS, VIEWS, progress=False)
+    first, second = cache([4, 1], [0, 1])
+    assert first.shape == (2, 2, 7, 4)
+    assert second.shape == (2, 2, 1, 1)
+    assert first.dtype == torch.float32
+    assert torch.equal(first[1, :, :4], maps(1, 1)[0])
+    assert not first[1, :, 4:].any()
+
+
+def test_a_kept_cache_is_read_and_not_computed_again(tmp_path):
+    FeatureCache(maps, PHOTOS, VIEWS, tmp_path, progress=False)
+    again = FeatureCache(refuse, PHOTOS, VIEWS, tmp_path, progress=False)
+    assert torch.equal(again.levels(3, 1)[0].float(), maps(3, 1)[0])
+    assert isinstance(again._values, np.memmap)  # pages that processes share
+
+
+def test_a_cache_that_was_cut_short_is_computed_anew(tmp_path):
+    def dies(index, view):
+        if index == 2:
+            raise KeyboardInterrupt
+        return maps(index, view)
+
+    with pytest.raises(KeyboardInterrupt):
+        FeatureCache(dies, PHOTOS, VIEWS, tmp_path, progress=False)
+    assert (tmp_path / MAPS_FILE).exists()
+    cache = FeatureCache(maps, PHOTOS, VIEWS, tmp_path, progress=False)
+    assert torch.equal(cache.levels(4, 1)[0].float(), maps(4, 1)[0])
+
+
+@pytest.mark.parametrize("harm", ["index", "shorter", "other"])
+def test_a_damaged_cache_is_named(tmp_path, harm):
+    FeatureCache(maps, PHOTOS, VIEWS, tmp_path, progress=False)
+    if harm == "index":
+        (tmp_path / INDEX_FILE).write_text('{"photos": ')
+    elif harm == "shorter":
+        (tmp_path / MAPS_FILE).write_bytes((tmp_path / MAPS_FILE).read_bytes()[:-2])
+    photos = PHOTOS + 1 if harm == "other" else PHOTOS
+    with pytest.raises(CheckpointError, match="damaged; remove that folder"):
+        FeatureCache(refuse, photos, VIEWS, tmp_path, progress=False)
+
+
+def _compute(folder, queue):
+    def slow(index, view):
+        queue.put(index)
+        return maps(index, view)
+
+    cache = FeatureCache(slow, PHOTOS, VIEWS, folder, progress=False)
+    queue.put(float(cache.levels(4, 1)[0][0, 0, 0]))
+
+
+def test_two_processes_compute_a_cache_once(tmp_path):
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    both = [context.Process(target=_compute, args=(tmp_path, queue)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(60)
+    values = [queue.get(timeout=5) for _ in range(PHOTOS * VIEWS + 2)]
+    assert queue.empty()
+    assert values.count(41.0) == 2
+    assert json.loads((tmp_path / INDEX_FILE).read_text())["photos"] == PHOTOS
+
+
+def test_the_key_changes_with_all_that_changes_a_value():
+    torch.manual_seed(0)
+    network, other = nn.Conv2d(3, 4, 1), nn.Conv2d(3, 4, 1)
+    keys = [
+        cache_key(network, ["a", "b"], {"views": 1}, 256),
+        cache_key(other, ["a", "b"], {"views": 1}, 256),
+        cache_key(network, ["b", "a"], {"views": 1}, 256),
+        cache_key(network, ["a", "b"], {"views": 2}, 256),
+        cache_key(network, ["a", "b"], {"views": 1}, 288),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert keys[0] == cache_key(network, ("a", "b"), {"views": 1}, 256)
+    with torch.no_grad():
+        network.bias[:2] = network.bias[:2].flip(0)  # the same numbers in another order
+    assert cache_key(network, ["a", "b"], {"views": 1}, 256) != keys[0]

@@ -1,0 +1,180 @@
+"""The plan names only what exists, covers every row that has a command, and Snakemake runs it."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cropnb import ledger
+from cropnb.errors import PlanError
+from cropnb.runs import plan, reproduce
+
+TINY = """
+[[run]]
+name = "gaic/tiny"
+why = "two runs for this test"
+method = "gaic"
+profile = "smoke"
+seeds = [0, 1]
+options = ["--init", "random"]
+minutes = 0.5
+"""
+
+
+def written(tmp_path, text):
+    path = tmp_path / "plan.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_an_entry_becomes_trainings_and_their_recording(tmp_path, monkeypatch):
+    monkeypatch.setenv("CROPNB_RUNS", str(tmp_path / "runs"))
+    (entry,) = plan.read(written(tmp_path, TINY))
+    first, second, recording = entry.tasks([entry])
+    assert [task.name for task in (first, second, recording)] == [
+        "gaic/tiny/GAIC/0",
+        "gaic/tiny/GAIC/1",
+        "gaic/tiny",
+    ]
+    assert recording.inputs == (first.output, second.output)
+    assert shlex.split(entry.command)[-5:] == ["GAIC", "--seeds", "0", "1", "--record"]
+    assert "--record" not in first.command
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('"smoke"', '"no"'), "no profile 'no': there are smoke"),
+        (('method = "gaic"', 'method = "no"'), "no method 'no'"),
+        (("seeds", 'variants = ["no"]\nseeds'), "no variant 'no': there are GAIC"),
+        (("seeds", 'form = "cpc"\nseeds'), "no form 'cpc'"),
+        (("seeds", "sedes"), "no field sedes"),
+        (('method = "gaic"', ""), "give either a method or a module"),
+        (("seeds", 'after = ["gaic/no"]\nseeds'), "no entry gaic/no"),
+        (("minutes = 0.5", ""), "minutes"),
+        (("[[run]]", "[[run"), "can't be read"),
+    ],
+)
+def test_what_is_not_there_is_named_with_its_entry(tmp_path, change, message):
+    with pytest.raises(PlanError, match=r"plan\.toml") as error:
+        plan.read(written(tmp_path, TINY.replace(*change, 1)))
+    assert message in str(error.value)
+
+
+def test_a_name_twice_and_a_plan_that_is_not_there(tmp_path):
+    with pytest.raises(PlanError, match="there twice"):
+        plan.read(written(tmp_path, TINY + TINY))
+    with pytest.raises(PlanError, match="can't be read"):
+        plan.read(tmp_path / "no.toml")
+
+
+def test_entries_are_selected_by_paper_or_by_name():
+    entries = plan.read()
+    assert {entry.name.split("/")[0] for entry in plan.select(entries, ["vrn"])} == {"vrn"}
+    assert [entry.name for entry in plan.select(entries, ["vrn/table-2"])] == ["vrn/table-2"]
+    assert plan.select(entries, []) == entries
+    with pytest.raises(PlanError, match="no entry 'vrn/table'"):
+        plan.select(entries, ["vrn/table"])
+
+
+def test_the_plan_and_the_ledger_know_each_others_commands():
+    commands = {entry.command for entry in plan.read()}
+    recorded = {row.command for name in ledger.names() for row in ledger.read(name) if row.command}
+    assert recorded <= commands
+
+
+def test_every_printed_table_has_an_entry_that_its_pending_rows_name():
+    entries = plan.read()
+    for name in ledger.names():
+        for row in ledger.read(name):
+            if row.verdict == "pending" and "python -m" in row.note:
+                assert any(entry.command in row.note for entry in entries), row.key
+
+
+def test_what_cannot_run_here_is_said_and_left_out(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("CROPNB_DATA", str(tmp_path))
+    assert reproduce.main(["vrn", "--dry-run"]) == 0
+    text = capsys.readouterr().out
+    assert "left out  vrn/gaicd: needs the photos of gaicd" in text
+    assert "vrn/table-2/FS + RGL/2" in text
+    assert "minutes on" in text
+    assert reproduce.main(["no", "--dry-run"]) == 2
+    assert "no entry 'no'" in capsys.readouterr().err
+
+
+def processes(*words):
+    """The processes whose command line holds all of these words."""
+    pids = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (folder / "cmdline").read_bytes().decode().split("\0")
+        except OSError:
+            continue
+        if all(word in line for word in words):
+            pids.append(int(folder.name))
+    return pids
+
+
+def wait_for(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        time.sleep(0.05)
+    raise AssertionError("it did not happen")
+
+
+@pytest.mark.slow
+def test_kills_of_a_run_and_of_snakemake_leave_the_rows_whole(tmp_path):
+    runs, results = tmp_path / "runs", tmp_path / "results"
+    environment = {
+        **os.environ,
+        "CROPNB_PLAN": str(written(tmp_path, TINY)),
+        "CROPNB_RUNS": str(runs),
+        "CROPNB_RESULTS": str(results),
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [sys.executable, "-m", "cropnb.runs.reproduce", "--cores", "2"]
+    started = {"cwd": tmp_path, "env": environment, "stdout": subprocess.PIPE, "text": True}
+    driver = subprocess.Popen(command, stderr=subprocess.STDOUT, **started)
+    try:
+        both = [
+            wait_for(lambda seed=seed: processes("cropnb.gaic", "--seeds", str(seed), str(runs)))
+            for seed in (0, 1)
+        ]  # both at once
+        os.kill(both[0][0], signal.SIGKILL)  # a run, in the middle
+        wait_for(lambda: not processes("cropnb.gaic", "--seeds", "0", str(runs)))
+        (snakemake,) = processes("snakemake", f"tasks={runs}/plan/tasks.json")
+        os.kill(snakemake, signal.SIGKILL)
+        assert driver.wait(60) == 1
+        wait_for(lambda: not processes("cropnb.gaic", str(runs)))
+    finally:
+        driver.kill()
+    assert not ledger_rows(results)
+    again = subprocess.run(command, stderr=subprocess.STDOUT, check=False, **started)
+    assert again.returncode == 0, again.stdout
+    rows = ledger_rows(results)
+    assert {tuple(row.seeds) for row in rows} == {(0, 1)}
+    assert {row.column for row in rows} >= {"Acc 1/5", "SRCC"}
+    assert {row.command for row in rows} == {plan.read(tmp_path / "plan.toml")[0].command}
+    third = subprocess.run(command, stderr=subprocess.STDOUT, check=False, **started)
+    assert "0 of 3 tasks to do" in third.stdout
+
+
+def ledger_rows(results):
+    path = results / "gaic.json"
+    if not path.exists():
+        return []
+    before = os.environ.get("CROPNB_RESULTS")
+    os.environ["CROPNB_RESULTS"] = str(results)
+    try:
+        return ledger.read("gaic")
+    finally:
+        os.environ.pop("CROPNB_RESULTS")
+        if before is not None:
+            os.environ["CROPNB_RESULTS"] = before

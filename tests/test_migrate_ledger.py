@@ -1,0 +1,112 @@
+"""Recorded rows become what the ledger says today, whole files at a time, and only once."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cropnb import ledger
+from cropnb.errors import LedgerError
+from tools import migrate_ledger
+
+SENTENCE = "the interval holds zero, so these photos and seeds don't settle it"
+ROW = {
+    "paper": "vrn",
+    "table": "claim",
+    "row": "splitter helps",
+    "column": "Acc 5",
+    "dataset": "scenes",
+    "split": "test",
+    "verdict": "fails",
+    "ours": -1.0,
+    "low": -2.96,
+    "high": 0.96,
+    "images": 200,
+    "seeds": [0, 1, 2],
+    "command": "python -m cropnb.vrn",
+    "note": f"FS less baseline; {SENTENCE}",
+}
+
+
+@pytest.fixture(autouse=True)
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+    return tmp_path
+
+
+def migrated(**changed: object) -> dict:
+    return migrate_ledger.four_verdicts(ROW | changed)
+
+
+def test_fails_becomes_what_the_interval_says():
+    row = migrated()
+    assert (row["verdict"], row["note"]) == ("unsettled", "FS less baseline")
+    assert row["detectable"] == pytest.approx(2.8016, abs=1e-3)  # a standard error of 1
+    assert migrated(note=SENTENCE)["note"] == ""
+    wrong = migrated(low=-2.0, high=-0.5, note="FS less baseline")
+    assert (wrong["verdict"], wrong["note"]) == ("contradicted", "FS less baseline")
+    # Its unrounded end lay below zero, or the sentence would be there.
+    assert migrated(high=-0.0, note="")["verdict"] == "contradicted"
+
+
+def test_a_margin_of_the_papers_claim_is_the_boundary():
+    ten = {
+        "paper": "asm_net",
+        "row": "cross-rectangle beats 1 × 1 by ten points",
+        "column": "Accuracy",
+    }
+    note = "in points; the interval holds 10, so these photos and seeds don't settle it"
+    row = migrated(**ten, ours=10.2, low=9.5, high=10.9, note=note)
+    assert (row["verdict"], row["margin"], row["note"]) == ("unsettled", 10.0, "in points")
+    assert "margin" not in migrated()
+    gap = migrated(paper="scenes", row=migrate_ledger.GAP, verdict="holds", note="")
+    assert (gap["verdict"], gap["margin"]) == ("holds", 40.0)
+
+
+def test_other_rows_stay_as_they_are():
+    for verdict in ("measured", "exact", "within", "contradicts", "pending"):
+        assert migrated(verdict=verdict) == ROW | {"verdict": verdict}
+    held = migrated(verdict="holds", ours=1.0, low=0.5, high=1.5, note="")
+    assert held["verdict"] == "holds"
+    assert migrate_ledger.four_verdicts(held) == held
+
+
+def test_a_file_is_migrated_once_and_whole(results: Path, capsys: pytest.CaptureFixture):
+    path = results / "vrn.json"
+    other = ROW | {"verdict": "measured", "column": "Acc 10", "note": ""}
+    path.write_text(json.dumps([ROW, other]))
+    before = path.read_bytes()
+    assert migrate_ledger.main(["--dry-run"]) == 0
+    assert path.read_bytes() == before
+    assert migrate_ledger.main([]) == 0
+    first = path.read_bytes()
+    assert migrate_ledger.main([]) == 0
+    assert path.read_bytes() == first
+    told = ["vrn: 1 rows would change", "vrn: 1 rows changed", "vrn: 0 rows changed"]
+    assert capsys.readouterr().out.splitlines() == told
+    row, _ = ledger.read("vrn")
+    assert row.verdict == "unsettled"
+    ledger.record("vrn", row)
+    assert path.read_bytes() != before
+    assert json.loads(path.read_text())[0] == json.loads(first)[0]
+
+
+def test_a_row_that_keeps_no_rule_stops_its_file(results: Path):
+    path = results / "vrn.json"
+    path.write_text(json.dumps([ROW, ROW | {"column": "Acc 10", "images": None}]))
+    before = path.read_bytes()
+    with pytest.raises(LedgerError, match="images"):
+        migrate_ledger.migrate(path)
+    assert path.read_bytes() == before
+
+
+def test_the_books_ledger_is_migrated(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("CROPNB_RESULTS")
+    for name in ledger.names():
+        assert migrate_ledger.migrate(ledger.folder() / f"{name}.json", dry_run=True) == 0
+        for row in ledger.read(name):
+            if row.verdict in ledger.CLAIM_VERDICTS and row.row != migrate_ledger.GAP:
+                expected = ledger.claim_verdict(row.low, row.high, row.margin or 0.0)
+                on_the_edge = (row.margin or 0.0) in (row.low, row.high)  # rounded
+                assert row.verdict in (expected, "trivial") or on_the_edge, row
+                assert "settle it" not in row.note
