@@ -393,8 +393,6 @@ def test_one_photo_is_never_written_over_by_anothers_crop(tmp_path, capsys):
     for name, colour in (("x", "red"), ("y", "blue")):
         (tmp_path / name).mkdir()
         Image.new("RGB", (30, 20), colour).save(tmp_path / name / "a.png")
-            tmp_path / name / "a.png"
-        )
     before = (tmp_path / "y" / "a.png").read_bytes()
     names = (tmp_path / "x" / "a.png", tmp_path / "y" / "a.png")
     assert run("crop", *names, "--method", "center", "--force", "--out", tmp_path / "y") == 1
@@ -493,9 +491,7 @@ def test_a_thousand_files_with_ten_broken_ones_of_ten_kinds(tmp_path, capsys):
     assert size(out / longest) == (29, 22)
 
 
-def test_a_full_disk_is_told_by_the_readers_files(
-    folder, tmp_path, capsys, monkeypatch
-):
+def test_a_full_disk_is_told_by_the_readers_files(folder, tmp_path, capsys, monkeypatch):
     (folder / "broken.jpg").unlink()
 
     def full(*_, **__):

@@ -111,7 +111,7 @@ def test_a_required_ratio_is_kept(toy, photo, aspect):
         x1, y1, x2, y2 = crop.box.tolist()
         assert (x2 - x1) / (y2 - y1) == pytest.approx(float(aspect), rel=1e-4)
         assert Fraction(*crop.image().size) == Fraction(aspect).limit_denominator(100)
-        assert crop.image().width == pytest.approx(x2 - x1, rel=0.1)
+        assert crop.image().width == pytest.approx(x2 - x1, rel=0.12)
 
 
 @pytest.mark.parametrize("size", [(600, 100), (100, 500)])
@@ -327,7 +327,7 @@ def test_of_a_ratio_every_method_gives_whole_pixels_of_exactly_that_ratio(name, 
         crop = methods_at(name)(pixels, aspect=aspect)[0]
         across, down = crop.image().size
         assert Fraction(across, down) == parse_ratio(aspect)
-        x1, y1, x2, y2 = crop.box.tolist()
+        x1, _, x2, _ = crop.box.tolist()
         assert across == pytest.approx(x2 - x1, abs=parse_ratio(aspect).numerator / 2 + 1)
         small = methods_at(name)(pixels, size=(40, 50))[0].image()
         assert small.size == (40, 50)
@@ -393,9 +393,9 @@ def test_four_threads_may_share_one_cropper(pictures, methods_at):
         work = [(picture, ratio) for picture in pictures for ratio in (None, "1:1", "3:2")] * 2
         expected = [cropper(picture, aspect=ratio)[0].box for picture, ratio in work]
         with ThreadPoolExecutor(4) as pool:
-            boxes = pool.map(lambda one: cropper(one[0], aspect=one[1])[0].box, work)
-            for box, other in zip(boxes, expected, strict=True):
-                assert torch.allclose(box, other, atol=1e-3)
+            jobs = [pool.submit(cropper, picture, aspect=ratio) for picture, ratio in work]
+            for job, box in zip(jobs, expected, strict=True):
+                assert torch.allclose(job.result()[0].box, box, atol=1e-3)
 
 
 def test_more_kinds_of_photos(toy, photo, tmp_path):
@@ -458,10 +458,10 @@ def test_a_pickled_cropper_crops(photo):
 
 
 def test_save_keeps_the_ratio_and_may_refuse_to_replace(toy, photo, tmp_path):
-    crop = toy(photo, size="40x50")[0]
+    crop = toy(photo, size="20x25")[0]
     crop.save(tmp_path / "out.png")
     with Image.open(tmp_path / "out.png") as image:
-        assert image.size == (40, 50)
+        assert image.size == (20, 25)
     with pytest.raises(CropnbError, match="isn't overwritten"):
         crop.save(tmp_path / "out.png", overwrite=False)
     larger = toy(photo, size=(400, 500), enlarge=True)[0]
