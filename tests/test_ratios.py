@@ -116,7 +116,7 @@ def test_whole_pixels_lie_inside_and_have_the_ratio_where_it_is_near(
     assert 0 <= left < right <= width
     assert 0 <= top < bottom <= height
     shape = ratio.numerator, ratio.denominator
-    if min(across / shape[0], down / shape[1]) >= 5.5:  # a step of the ratio is below a tenth
+    if min(across / shape[0], down / shape[1]) >= 10:  # a step of the ratio is below a tenth
         assert Fraction(right - left, bottom - top) == ratio
         # half a step of the ratio and half a pixel, or one step where rounding up would not fit
         assert abs((left + right) / 2 - (x + across / 2)) <= shape[0] / 2 + 1

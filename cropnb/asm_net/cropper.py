@@ -21,6 +21,7 @@ class AsmCropper:
     """
 
     name = "asm_net"
+    shared = True  # threads may ask it at a time
 
     def __init__(self, model: AsmNet, card: dict, device: str | torch.device = "cpu") -> None:
         self.card, self.device, self.pattern = card, torch.device(device), model.pattern

@@ -1,5 +1,6 @@
 """A method, ready to crop photos: one or a list of them, from one thread or several."""
 
+import contextlib
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -37,14 +38,14 @@ class Look:
 
 
 class Cropper:
-    """A method, ready to crop photos. Several threads may use one cropper: they read and write
-    photos side by side, and take turns at the network.
-    """
+    """A method, ready to crop photos. Several threads may use one cropper."""
 
     def __init__(self, method: ScoringMethod | ProposingMethod):
         self.method = method
         self.name = method.name
-        self._turn = threading.Lock()
+        # A method that says nothing about threads is asked by one at a time.
+        shared = getattr(method, "shared", False)
+        self._turn = contextlib.nullcontext() if shared else threading.Lock()
 
     def __repr__(self) -> str:
         return f"Cropper({self.name!r})"
@@ -113,13 +114,21 @@ class Cropper:
         """Crop many photos, in their order: what `finish(place, crops)` returns of each, or the
         error that it failed with.
 
-        Photos are opened and finished in `jobs` threads, by default one a processor; the network
-        is asked by the caller's thread, in batches.
+        Photos are opened and finished in `jobs` threads, by default one a processor. On a GPU the
+        network is asked in batches, by the caller's thread.
         """
+        budget = batches.Budget()
 
-        def finished(place: int, found: tuple[Look, Found]) -> Result:
-            return finish(place, self._crops(*found, request))
+        def finished(place: int, answer: tuple[Look, Found]) -> Result:
+            return finish(place, self._crops(*answer, request))
 
+        def whole(place: int, source: photos.Photo) -> Result:
+            opened = photos.open_photo(source, limit=request.limit)
+            with budget.of(opened.size[0] * opened.size[1]):
+                return finished(place, self._one(opened, request))
+
+        if torch.device(getattr(self.method, "device", "cpu")).type == "cpu":
+            return batches.in_threads(sources, whole, jobs)
         return batches.in_batches(
             sources,
             look=lambda source: self._look(source, request),
@@ -127,7 +136,6 @@ class Cropper:
             finish=finished,
             weight=lambda look: look.photo.size[0] * look.photo.size[1],
             jobs=jobs,
-            together=batches.together(getattr(self.method, "device", "cpu")),
         )
 
     def score(self, photo: photos.Photo, boxes: Tensor) -> Tensor:

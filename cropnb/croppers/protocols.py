@@ -11,7 +11,7 @@ class ScoringMethod(Protocol):
     It may have `see` and `score_all` too, and then works on batches: `see(image)` is what the
     network needs of a photo (3, H, W), another tensor, computed in a thread of its own;
     `score_all(seen, sizes, boxes)` rates the boxes (N, 4) of each photo, in pixels of photos of
-    these sizes (width, height).
+    these sizes (width, height). With `shared = True` several threads may ask it at a time.
     """
 
     name: str

@@ -15,7 +15,7 @@ class CentredWindow:
     the largest one. Of a photo only its size is read.
     """
 
-    blind = True
+    blind = shared = True
 
     def __init__(self, name: str, share: float):
         self.name, self.share = name, share

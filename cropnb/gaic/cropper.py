@@ -26,6 +26,8 @@ class AnchorCropper:
     returns (N,); `candidates` are the grid anchors, or the windows of a required aspect ratio.
     """
 
+    shared = True  # threads may ask it at a time
+
     def __init__(
         self, name: str, model: nn.Module, card: dict, device: str | torch.device = "cpu"
     ) -> None:

@@ -1,6 +1,7 @@
 """Asking Mars for crops: one photo, any ratios; the weights for a ratio are predicted once."""
 
 import copy
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from cropnb.mars.postprocess import THRESHOLD, MapCrop, crops_from_maps
 from cropnb.mars.ratio import check_ratios
 
 REMEMBERED = 64  # ratios whose weights a cropper keeps
+_CHANGING = threading.Lock()  # held while a cropper's memory of ratios changes
 
 
 class Prediction(NamedTuple):
@@ -98,6 +100,7 @@ class MarsCropper:
     """
 
     name = "mars"
+    shared = True  # threads may ask it at a time
 
     def __init__(
         self, model: Mars, card: dict | None = None, device: str | torch.device = "cpu"
@@ -112,12 +115,16 @@ class MarsCropper:
 
     def for_ratio(self, aspect: float) -> MarsForRatio:
         """The network for one ratio; the last 64 are kept."""
-        if aspect not in self._models:
-            self._models[aspect] = self.model.for_ratio(aspect)
-        self._models.move_to_end(aspect)
-        if len(self._models) > REMEMBERED:
-            self._models.popitem(last=False)
-        return self._models[aspect]
+        with _CHANGING:
+            if aspect in self._models:
+                self._models.move_to_end(aspect)
+                return self._models[aspect]
+        network = self.model.for_ratio(aspect)
+        with _CHANGING:
+            self._models[aspect] = network
+            if len(self._models) > REMEMBERED:
+                self._models.popitem(last=False)
+        return network
 
     @torch.inference_mode()
     def propose(self, image: Tensor, aspect: float | None = None) -> tuple[Tensor, None]:

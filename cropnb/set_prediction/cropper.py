@@ -25,6 +25,7 @@ class SetCropper:
     """
 
     name = "set_prediction"
+    shared = True  # threads may ask it at a time
 
     def __init__(
         self, model: SetPredictionCropper, card: dict, device: str | torch.device = "cpu"
