@@ -553,3 +553,28 @@ def test_names_that_are_no_text_are_cropped_and_printed(tmp_path, capfd):
     printed = capfd.readouterr().err
     assert "2 files are no photos" in printed
     assert "\x1b[31m" not in printed
+
+
+def test_the_playground_lists_every_method():
+    page = (Path(cropnb.__file__).parents[1] / "book/compare/playground.md").read_text("utf-8")
+    assert [name for name in methods.names() if f"| `{name}` |" not in page] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["center", "gaic"])
+def test_a_hundred_megapixels_take_less_than_a_gigabyte_and_a_fifth(tmp_path, method):
+    photo = tmp_path / "photo.jpg"
+    Image.linear_gradient("L").resize((11600, 8700)).convert("RGB").save(photo, quality=60)
+    out = tmp_path / "out.jpg"
+    code = f"""
+import resource, sys
+from cropnb import cli
+status = cli.main(["crop", {str(photo)!r}, "--method", {method!r}, "--out", {str(out)!r}])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+sys.exit(status)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    unit = 1 if sys.platform == "darwin" else 1024
+    assert int(done.stderr.split()[-1]) * unit < 1.2e9
+    with Image.open(out) as image:
+        assert image.size[0] * image.size[1] > 20_000_000
