@@ -4,15 +4,17 @@ import os
 import tempfile
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 
-from cropnb.errors import ImageError, PhotoWarning, SaveError
-from cropnb.photos import deep, fitting, metadata, pixels, writers
+from cropnb.errors import PhotoWarning, SaveError
+from cropnb.photos import aside, deep, fitting, metadata, pixels, writers
 from cropnb.photos.atomic import replacing
+from cropnb.photos.geometry import Box, sides, stored_box, target_size, turned
 from cropnb.photos.guard import own_limit
 from cropnb.photos.metadata import Metadata
 from cropnb.photos.traits import Timing, frames_of, timing_of
@@ -20,42 +22,22 @@ from cropnb.photos.traits import Timing, frames_of, timing_of
 if TYPE_CHECKING:
     from cropnb.photos.opened import OpenedPhoto
 
-Box = tuple[int, int, int, int]
-
-
-def whole_box(box: Any, size: tuple[int, int]) -> Box:
-    """A box in whole pixels inside a photo, one at least. Its sides are rounded, not its corners:
-    that keeps the ratio.
-    """
-    values = [float(value) for value in (box.tolist() if hasattr(box, "tolist") else box)]
-    if len(values) != 4 or not np.isfinite(values).all():
-        raise ImageError(f"a box is four finite numbers x1 y1 x2 y2, not {box!r}")
-    x1, y1, x2, y2 = values
-    left, right = _whole(x1, x2, size[0])
-    top, bottom = _whole(y1, y2, size[1])
-    return left, top, right, bottom
-
-
-def _whole(first: float, second: float, side: int) -> tuple[int, int]:
-    length = min(max(round(second - first), 1), side)
-    start = min(max(round(first), 0), side - length)
-    return start, start + length
-
 
 class CutPhoto:
     """A box of a photo, perhaps resized. The pixels are cut when they are asked for.
 
     Attributes:
+        photo: the photo that it is of.
         box: x1 y1 x2 y2, whole upright pixels.
         size: width and height of the crop.
     """
 
     def __init__(self, photo: "OpenedPhoto", box: Box, size: tuple[int, int] | None, enlarge: bool):
-        self._photo, self.box = photo, box
-        self.size = _target(box, size, enlarge)
+        self.photo, self.box = photo, box
+        self.size = target_size(box, size, enlarge)
 
     def __repr__(self) -> str:
-        return f"CutPhoto({list(self.box)} of {self._photo!r})"
+        return f"CutPhoto({list(self.box)} of {self.photo!r})"
 
     def image(self) -> Image.Image:
         """The crop at its full depth and in its own mode, with `icc_profile`, `exif` and `xmp` of
@@ -67,8 +49,8 @@ class CutPhoto:
         Raises:
             ImageError: for a damaged photo.
         """
-        if self._photo.deep_pixels() is not None:
-            array, inks = self.array(), self._photo.deep_pixels().cmyk
+        if self.photo.deep_pixels() is not None:
+            array, inks = self.array(), self.photo.deep_pixels().cmyk
             if array.shape[-1] == 1 and array.dtype.name in ("uint16", "float32"):
                 return Image.fromarray(array[..., 0])
             self._warn(["PIL holds 8 bits of colour: use array() for all of them"], stacklevel=3)
@@ -81,16 +63,16 @@ class CutPhoto:
 
     def array(self) -> np.ndarray:
         """The crop's pixels (H, W) or (H, W, C) at full depth, upright."""
-        reader = self._photo.deep_pixels()
+        reader = self.photo.deep_pixels()
         if reader is None:
             return np.asarray(self._first()[0])
-        turn = self._photo.turn
-        box = pixels.stored_box(self.box, self._photo.size, turn)
+        turn = self.photo.turn
+        box = stored_box(self.box, self.photo.size, turn)
         array = reader.array(box)
-        if self.size != _sides(self.box):
+        if self.size != sides(self.box):
             size = self.size[::-1] if turn >= 5 else self.size
             array = deep.resized(array, size, reader.cmyk)
-        return np.ascontiguousarray(_turned(array, turn))
+        return np.ascontiguousarray(turned(array, turn))
 
     def save(
         self,
@@ -131,21 +113,26 @@ class CutPhoto:
                 f"of {longest} pixels at most; choose a size or another format"
             )
         job = {"form": form, "quality": quality, "strip": strip, "strip_location": strip_location}
+        if self.photo.aside:
+            write = partial(aside.write, self, job=job)
+        else:
+            write = partial(self.write, **job)
         if isinstance(file, (str, os.PathLike)):
-            with replacing(Path(file), overwrite, self._photo.modified) as temporary:
-                notes = self._write(temporary, **job)
+            with replacing(Path(file), overwrite, self.photo.modified) as temporary:
+                notes = write(temporary)
         else:
             with tempfile.TemporaryDirectory(prefix="cropnb-") as folder:
                 temporary = Path(folder) / "crop"
-                notes = self._write(temporary, **job)
+                notes = write(temporary)
                 file.write(temporary.read_bytes())
         self._warn(notes, stacklevel=3)
         return notes
 
-    def _write(
+    def write(
         self, path: Path, form: str, quality: int | None, strip: bool, strip_location: bool
     ) -> list[str]:
-        photo, traits = self._photo, self._photo.traits
+        """Write to a path that is nobody's yet; as `save`, which does the rest."""
+        photo, traits = self.photo, self.photo.traits
         timing: Timing | None = None
         notes: list[str] = []
         if photo.further:
@@ -171,17 +158,17 @@ class CutPhoto:
     def _write_deep(
         self, path: Path, form: str, quality: int | None, strip: bool, strip_location: bool
     ) -> list[str]:
-        array, reader = self.array(), self._photo.deep_pixels()
         own = self._deep_metadata()
+        array, reader = self.array(), self.photo.deep_pixels()
         fitted, notes = fitting.fit_deep(array, form, reader.cmyk)
         small = deep.to_8_bit(array[:: max(len(array) // 320, 1), :: max(array.shape[1] // 320, 1)])
         own, lost = self._own(own, pixels.seen(small), strip, strip_location)
         if isinstance(fitted, np.ndarray):
-            deep.write(fitted, path, form, reader.cmyk, self._photo.name)
+            deep.write(fitted, path, form, reader.cmyk, self.photo.name)
             return notes + lost + writers.finish_deep(path, form, own)
         if reader.cmyk:
             own = replace(own, icc=b"")
-        traits = replace(self._photo.traits, format=None)
+        traits = replace(self.photo.traits, format=None)
         return notes + lost + writers.write([fitted], path, form, traits, None, own, quality)
 
     def _own(
@@ -197,20 +184,20 @@ class CutPhoto:
 
     def _deep_metadata(self) -> Metadata:
         """The metadata of a file whose pixels Pillow would lose depth of: its header suffices."""
-        if self._photo.format is None:
+        if self.photo.format is None:
             return Metadata()
-        with self._photo.opened() as image:
+        with self.photo.opened() as image:
             metadata.preload(image)
             return metadata.gather(image)
 
     def _first(self) -> tuple[Image.Image, Metadata]:
         """The crop of the first frame, and the metadata of the photo."""
-        image, own = self._photo.upright()
+        image, own = self.photo.upright()
         return self._cut(image), own
 
     def _frames(self, form: str) -> tuple[list[Image.Image], Metadata, Timing | None, list[str]]:
         """All frames alike where the format holds them; none where the first has to do."""
-        photo = self._photo
+        photo = self.photo
         pages = photo.traits.format == "TIFF"
         if form not in writers.ANIMATED if not pages else form != "TIFF":
             what = "pages" if pages else "frames"
@@ -234,9 +221,12 @@ class CutPhoto:
         return images, own, timing, []
 
     def _cut(self, image: Image.Image) -> Image.Image:
-        resize = self.size != _sides(self.box)
-        with own_limit():
-            crop = image.crop(self.box)
+        resize = self.size != sides(self.box)
+        if self.box == (0, 0, *image.size) and self.photo.in_process:
+            crop = image  # decoded for this crop only
+        else:
+            with own_limit():
+                crop = image.crop(self.box)
         keep = ("icc_profile", "transparency")
         crop.info = {key: image.info[key] for key in keep if key in image.info}
         if not resize:
@@ -246,7 +236,7 @@ class CutPhoto:
             crop = pixels.with_alpha(crop)
         elif crop.mode in ("P", "1"):
             crop = crop.convert("L" if crop.mode == "1" else "RGB")
-        crop = crop.resize(self.size, Image.Resampling.LANCZOS, reducing_gap=3)
+        crop = crop.resize(self.size, Image.Resampling.LANCZOS)
         crop.info = {"icc_profile": profile} if profile else {}
         return crop
 
@@ -255,7 +245,7 @@ class CutPhoto:
         if form is None:
             form = writers.SUFFIXES.get(suffix)
         if form is None and not suffix:
-            form = self._photo.traits.format
+            form = self.photo.traits.format
             form = form if form in fitting.HOLDS else "PNG"
         form = {"JPG": "JPEG", "TIF": "TIFF"}.get(str(form).upper(), str(form).upper())
         if form not in fitting.HOLDS:
@@ -267,33 +257,7 @@ class CutPhoto:
 
     def _warn(self, notes: list[str], stacklevel: int) -> None:
         for note in notes:
-            warnings.warn(f"{self._photo.name}: {note}", PhotoWarning, stacklevel=stacklevel + 1)
-
-
-def _target(box: Box, size: tuple[int, int] | None, enlarge: bool) -> tuple[int, int]:
-    across, down = _sides(box)
-    if size is None:
-        return across, down
-    width, height = size
-    if min(width, height) < 1:
-        raise ImageError(f"a size is width and height in pixels from 1, not {size!r}")
-    scale = 1 if enlarge else min(1, across / width, down / height)
-    return max(round(width * scale), 1), max(round(height * scale), 1)
-
-
-def _sides(box: Box) -> tuple[int, int]:
-    return box[2] - box[0], box[3] - box[1]
-
-
-def _turned(array: np.ndarray, turn: int) -> np.ndarray:
-    """An array (H, W, C) as it is stored, upright."""
-    if turn in (5, 6, 7, 8):
-        array = array.transpose(1, 0, 2)
-    if turn in (2, 3, 6, 7):
-        array = array[:, ::-1]
-    if turn in (3, 4, 7, 8):
-        array = array[::-1]
-    return array
+            warnings.warn(f"{self.photo.name}: {note}", PhotoWarning, stacklevel=stacklevel + 1)
 
 
 def _name(file: Any) -> str:

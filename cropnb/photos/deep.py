@@ -208,5 +208,5 @@ def write(array: np.ndarray, path: Path, form: str, cmyk: bool, name: str) -> No
 
 
 def _scaled(channel: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    image = Image.fromarray(channel).resize(size, Image.Resampling.LANCZOS, reducing_gap=3)
+    image = Image.fromarray(channel).resize(size, Image.Resampling.LANCZOS)
     return np.asarray(image)

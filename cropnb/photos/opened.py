@@ -4,16 +4,17 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from cropnb.errors import ImageError
-from cropnb.photos import arrays, deep, metadata, pixels
-from cropnb.photos.cutting import CutPhoto, whole_box
+from cropnb.photos import arrays, aside, deep, metadata, pixels
+from cropnb.photos.aside import LARGE
+from cropnb.photos.cutting import CutPhoto
 from cropnb.photos.deep import DeepPixels
+from cropnb.photos.geometry import whole_box
 from cropnb.photos.guard import DEFAULT_LIMIT, check_file, check_size, decode, open_pillow
 from cropnb.photos.metadata import Metadata
 from cropnb.photos.traits import Traits, further_pictures, traits_of
@@ -26,7 +27,6 @@ PHOTO_IS = (
     "a path, bytes, an open binary file, a PIL image, an (H, W), (H, W, 3) or (H, W, 4) array, or "
     "a (3, H, W) tensor"
 )
-KEPT_PIXELS = 64_000_000  # a larger photo is decoded anew for each use, not kept in memory
 DRAFT_PIXELS = 8_000_000  # a JPEG from this size on is decoded at a smaller scale for the network
 
 
@@ -72,17 +72,30 @@ class OpenedPhoto:
         name: how messages call it: its path, or what it is.
         size: width and height, upright.
         format: "JPEG", "PNG", … or None for pixels from memory.
-        path: where it lies, if it came from a path.
+        source: the path, the bytes, or what was given.
+        traits: how it was encoded.
+        turn: its EXIF orientation.
+        further: how many pictures its file holds that are no frames of it.
+        modified: when its file was changed last, in nanoseconds.
+        aside: whether it is so large that it is decoded in a process of its own.
+        in_process: whether this is that process.
     """
 
-    def __init__(self, source: str | bytes | Image.Image | np.ndarray, name: str, limit: int):
-        self._source, self.name, self.limit = source, name, limit
+    def __init__(
+        self,
+        source: str | bytes | Image.Image | np.ndarray,
+        name: str,
+        limit: int,
+        in_process: bool = False,
+    ):
+        self.source, self.name, self.limit = source, name, limit
         self.lock = threading.RLock()
         self._upright: tuple[Image.Image, Metadata] | None = None
         self._deep: DeepPixels | None = None
-        self.path = Path(source) if isinstance(source, str) else None
         self.modified = check_file(source).st_mtime_ns if isinstance(source, str) else None
         self._read_header()
+        large = self.size[0] * self.size[1] >= LARGE and isinstance(source, (str, bytes))
+        self.aside, self.in_process = large and not in_process, in_process
 
     def __repr__(self) -> str:
         return f"OpenedPhoto({self.name!r}, {self.size[0]} × {self.size[1]}, {self.format})"
@@ -113,7 +126,9 @@ class OpenedPhoto:
 
     def small_image(self, long_side: int | None = None) -> Image.Image:
         """The same as an RGB image."""
-        return self._seen(pixels.seen_size(*self.size, long_side))
+        size = pixels.seen_size(*self.size, long_side)
+        drafted = self.format == "JPEG" and self._deep is None
+        return aside.view(self, size) if self.aside and not drafted else self.seen(size)
 
     def rgb(self) -> Image.Image:
         """The whole photo as 8-bit RGB, upright. Its profile stays in `.info["icc_profile"]` where
@@ -122,7 +137,7 @@ class OpenedPhoto:
         Raises:
             ImageError: for a damaged photo.
         """
-        return self._seen(None)
+        return self.seen(None)
 
     def cut(
         self,
@@ -146,10 +161,10 @@ class OpenedPhoto:
     @contextmanager
     def opened(self) -> Iterator[Image.Image]:
         """The Pillow image: freshly opened from a file or bytes, else the one that was given."""
-        if isinstance(self._source, Image.Image):
-            yield self._source
+        if isinstance(self.source, Image.Image):
+            yield self.source
             return
-        with open_pillow(self._source, self.name, self.limit) as image:
+        with open_pillow(self.source, self.name, self.limit) as image:
             yield image
 
     def deep_pixels(self) -> DeepPixels | None:
@@ -167,11 +182,12 @@ class OpenedPhoto:
                 metadata.preload(image)
                 decode(image, self.name)
                 upright = pixels.to_upright(image), metadata.gather(image)
-            if self.size[0] * self.size[1] <= KEPT_PIXELS:
+            if self.size[0] * self.size[1] < LARGE:  # a larger one is decoded anew for each use
                 self._upright = upright
             return upright
 
-    def _seen(self, size: tuple[int, int] | None) -> Image.Image:
+    def seen(self, size: tuple[int, int] | None) -> Image.Image:
+        """The photo as a network sees it, in this size, or in its own."""
         if self._deep is not None and (deep.available() or not self.format):
             return self._deep_seen(size)
         with self.lock:
@@ -195,7 +211,7 @@ class OpenedPhoto:
         large = self.size[0] * self.size[1] >= DRAFT_PIXELS
         if size is None or self.format != "JPEG" or not large or self._upright is not None:
             return self.upright()[0]
-        if isinstance(self._source, Image.Image):
+        if isinstance(self.source, Image.Image):
             return self.upright()[0]
         with self.opened() as image:
             stored = size if image.size == self.size else size[::-1]
@@ -218,15 +234,15 @@ class OpenedPhoto:
 
     def _read_header(self) -> None:
         self.turn, self.format, self.further = 1, None, 0
-        if isinstance(self._source, np.ndarray):
-            check_size(self._source.shape[1], self._source.shape[0], self.name, self.limit)
-            self.size = self._source.shape[1], self._source.shape[0]
-            self._deep = DeepPixels(self._source, None, self.name, 16)
+        if isinstance(self.source, np.ndarray):
+            check_size(self.source.shape[1], self.source.shape[0], self.name, self.limit)
+            self.size = self.source.shape[1], self.source.shape[0]
+            self._deep = DeepPixels(self.source, None, self.name, 16)
             self.traits = Traits()
             return
         try:
             with self.opened() as image:
-                file = None if isinstance(self._source, Image.Image) else self._source
+                file = None if isinstance(self.source, Image.Image) else self.source
                 self.traits = traits_of(image, file)
                 self.format = self.traits.format
                 self.further = further_pictures(image)
@@ -237,11 +253,11 @@ class OpenedPhoto:
                     if depth > 8:
                         self._deep = DeepPixels(file, self.format, self.name, depth)
         except ImageError:
-            if isinstance(self._source, Image.Image) or _start(self._source)[:4] not in _TIFFS:
+            if isinstance(self.source, Image.Image) or _start(self.source)[:4] not in _TIFFS:
                 raise
             if not deep.available():
                 raise
-            self._deep, self.size = deep.vips_size(self._source, self.name, self.limit)
+            self._deep, self.size = deep.vips_size(self.source, self.name, self.limit)
             self.format = None
             self.traits = Traits(format="TIFF")
 

@@ -6,7 +6,7 @@ import warnings
 from io import BytesIO
 
 import numpy as np
-from PIL import Image, ImageCms, TiffImagePlugin
+from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
 from cropnb.errors import ImageError
 
@@ -30,10 +30,33 @@ def orientation(image: Image.Image) -> int:
     pixels are still good.
     """
     try:
-        value = image.getexif().get(ORIENTATION, 1)
+        if isinstance(image, PngImagePlugin.PngImageFile) and not _ends_with_texts(image):
+            value = Image.Image.getexif(image).get(ORIENTATION, 1)  # PNG's own would decode it
+        else:
+            value = image.getexif().get(ORIENTATION, 1)
     except Exception:
         return 1
     return value if value in range(1, 9) else 1
+
+
+def _ends_with_texts(image: PngImagePlugin.PngImageFile) -> bool:
+    """Whether a PNG that is open says something behind its pixels, where Pillow hasn't read yet."""
+    stream = image.fp
+    if stream is None or not stream.seekable():
+        return False
+    place = stream.tell()
+    try:
+        stream.seek(8)
+        pixels_passed = False
+        while len(head := stream.read(8)) == 8:
+            kind = head[4:]
+            if pixels_passed and kind in (b"eXIf", b"iTXt", b"tEXt", b"zTXt"):
+                return True
+            pixels_passed |= kind == b"IDAT"
+            stream.seek(int.from_bytes(head[:4], "big") + 4, 1)
+        return False
+    finally:
+        stream.seek(place)
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
@@ -52,22 +75,6 @@ def to_upright(image: Image.Image) -> Image.Image:
     """The decoded photo as it is meant to be looked at; `image` itself where nothing is to turn."""
     turn = TURNS.get(orientation(image))
     return image if turn is None else image.transpose(turn)
-
-
-def stored_box(
-    box: tuple[int, int, int, int], size: tuple[int, int], turn: int
-) -> tuple[int, int, int, int]:
-    """A box of the upright photo in the pixels that orientation `turn` stores it in.
-
-    Args:
-        size: width and height of the upright photo.
-    """
-    (x1, y1, x2, y2), (width, height) = box, size
-    if turn in (2, 3, 6, 7):
-        x1, x2 = width - x2, width - x1
-    if turn in (3, 4, 7, 8):
-        y1, y2 = height - y2, height - y1
-    return (y1, x1, y2, x2) if turn >= 5 else (x1, y1, x2, y2)
 
 
 def seen_size(width: int, height: int, long_side: int | None) -> tuple[int, int]:
