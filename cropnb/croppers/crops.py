@@ -2,6 +2,7 @@
 
 import os
 from fractions import Fraction
+from pathlib import Path
 from typing import IO
 
 from PIL import Image
@@ -44,7 +45,7 @@ class Crop:
         self.photo_size: tuple[int, int] = photo.size
         self.photo_format: str | None = photo.format
         self._enlarge = enlarge
-        self._path = None if photo.path is None else photo.path.absolute()
+        self._path = Path(photo.source).absolute() if isinstance(photo.source, str) else None
         self._limit = photo.limit
         self._photo: photos.OpenedPhoto | None = photo
         self._is_cut = False  # whether the photo that is at hand is the crop alone
