@@ -134,9 +134,7 @@ class CutPhoto:
         """Write to a path that is nobody's yet; as `save`, which does the rest."""
         photo, traits = self.photo, self.photo.traits
         timing: Timing | None = None
-        notes: list[str] = []
-        if photo.further:
-            notes.append(f"the photo's {photo.further} further pictures were left out")
+        notes = list(photo.notes)
         if photo.deep_pixels() is not None:
             return notes + self._write_deep(path, form, quality, strip, strip_location)
         images, own = [], Metadata()

@@ -2,6 +2,7 @@
 through libvips (the extra `photos`).
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,14 @@ from cropnb.photos.guard import check_size
 from cropnb.photos.pixels import levels, to_rgb
 
 _TOPS = {"u": lambda kind: float(np.iinfo(kind).max), "f": lambda kind: 1.0}
-_LOADERS = {"PNG": "pngload", "TIFF": "tiffload", "JPEG2000": "jp2kload", "AVIF": "heifload"}
+_LOADERS = {
+    "PNG": "pngload",
+    "TIFF": "tiffload",
+    "JPEG2000": "jp2kload",
+    "AVIF": "heifload",
+    "PPM": "ppmload",
+}
+_PPM_HEADER = re.compile(rb"P6\s+(?:#[^\n]*\n\s*)*\d+\s+(?:#[^\n]*\n\s*)*\d+\s+(\d+)\s")
 _FORMATS = {"uint16": "ushort", "uint32": "uint", "float32": "float"}
 
 
@@ -37,6 +45,11 @@ def bits(image: Image.Image, start: bytes) -> int:
         place = start.find(b"av1C")
         flags = start[place + 6] if 0 <= place < len(start) - 6 else 0
         return 12 if flags & 0x20 else 10 if flags & 0x40 else 8
+    if image.format == "HEIF":
+        place = start.find(b"hvcC")
+        return 8 + (start[place + 21] & 7) if 0 <= place < len(start) - 21 else 8
+    if image.format == "PPM" and (header := _PPM_HEADER.match(start)):
+        return 16 if int(header[1]) > 255 else 8
     return 8
 
 
@@ -47,6 +60,13 @@ def available() -> bool:
     except (ImportError, OSError):
         return False
     return True
+
+
+def _knows(form: str | None) -> bool:
+    """Whether the libvips that is installed was built with a reader for the format."""
+    import pyvips
+
+    return bool(pyvips.type_find("VipsOperation", _LOADERS.get(form, "")))
 
 
 class DeepPixels:
@@ -60,6 +80,11 @@ class DeepPixels:
     def __init__(self, source: np.ndarray | str | bytes, form: str | None, name: str, depth: int):
         self.source, self.form, self.name, self.depth = source, form, name, depth
         self.cmyk = False
+
+    @property
+    def readable(self) -> bool:
+        """Whether they can be read here."""
+        return isinstance(self.source, np.ndarray) or (available() and _knows(self.form))
 
     def array(self, box: tuple[int, int, int, int] | None = None) -> np.ndarray:
         """The pixels (H, W, C) of a box as it is stored, at full depth.
@@ -93,6 +118,11 @@ class DeepPixels:
             )
         import pyvips
 
+        if not _knows(self.form):
+            raise ImageError(
+                f"{self.name} has {self.depth} bits a channel, and this libvips reads no "
+                f"{self.form}; save it as a 16-bit TIFF or PNG"
+            )
         loader = _LOADERS[self.form]
         try:
             if isinstance(self.source, bytes):

@@ -75,7 +75,7 @@ class OpenedPhoto:
         source: the path, the bytes, or what was given.
         traits: how it was encoded.
         turn: its EXIF orientation.
-        further: how many pictures its file holds that are no frames of it.
+        notes: what of its file no crop can have, in words.
         modified: when its file was changed last, in nanoseconds.
         aside: whether it is so large that it is decoded in a process of its own.
         in_process: whether this is that process.
@@ -188,7 +188,7 @@ class OpenedPhoto:
 
     def seen(self, size: tuple[int, int] | None) -> Image.Image:
         """The photo as a network sees it, in this size, or in its own."""
-        if self._deep is not None and (deep.available() or not self.format):
+        if self._deep is not None and (self._deep.readable or not self.format):
             return self._deep_seen(size)
         with self.lock:
             image = self._draft(size)
@@ -233,7 +233,8 @@ class OpenedPhoto:
         return image
 
     def _read_header(self) -> None:
-        self.turn, self.format, self.further = 1, None, 0
+        self.turn, self.format = 1, None
+        self.notes: list[str] = []
         if isinstance(self.source, np.ndarray):
             check_size(self.source.shape[1], self.source.shape[0], self.name, self.limit)
             self.size = self.source.shape[1], self.source.shape[0]
@@ -245,12 +246,15 @@ class OpenedPhoto:
                 file = None if isinstance(self.source, Image.Image) else self.source
                 self.traits = traits_of(image, file)
                 self.format = self.traits.format
-                self.further = further_pictures(image)
+                if further := further_pictures(image):
+                    self.notes.append(f"its {further} further pictures were left out")
                 self.size = pixels.upright_size(image)
                 self.turn = pixels.orientation(image)
                 if file is not None:
                     depth = deep.bits(image, _start(file))
-                    if depth > 8:
+                    if depth > 8 and self.format == "HEIF":
+                        self.notes.append(f"its {depth} bits a channel were read as 8")
+                    elif depth > 8:
                         self._deep = DeepPixels(file, self.format, self.name, depth)
         except ImageError:
             if isinstance(self.source, Image.Image) or _start(self.source)[:4] not in _TIFFS:
