@@ -15,7 +15,7 @@ import contextlib, io, pkgutil, runpy, sys
 
 sys.modules.update(dict.fromkeys({ABSENT!r}))  # an import of None is a ModuleNotFoundError
 import cropnb
-skipped = ("cropnb.widgets", "cropnb.notebook", "cropnb.la2c.env")  # figures, notebooks, and Gymnasium's classes
+skipped = ("cropnb.widgets", "cropnb.notebook", "cropnb.la2c.envs.gym")  # figures, notebooks, and Gymnasium's classes
 names = [m.name for m in pkgutil.walk_packages(cropnb.__path__, "cropnb.") if not m.name.startswith(skipped)]
 for name in names:
     if not name.endswith("__main__"):
@@ -42,7 +42,7 @@ def test_everything_but_the_figures_imports_and_every_program_starts_without_jup
 
 def test_a_blocked_module_would_be_noticed():
     program = PROGRAM.replace(
-        '("cropnb.widgets", "cropnb.notebook", "cropnb.la2c.env")', '("cropnb.none",)'
+        '("cropnb.widgets", "cropnb.notebook", "cropnb.la2c.envs.gym")', '("cropnb.none",)'
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
