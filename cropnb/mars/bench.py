@@ -2,21 +2,26 @@
 Tables 1, 2 and 6.
 """
 
+import copy
 from collections.abc import Callable
 from functools import partial
 from time import perf_counter
 
 import torch
 
-from cropnb import datasets, paper
-from cropnb.bench import Ratio, classification, ratios
+from cropnb import backbones, datasets, paper
+from cropnb.bench import Ratio, classification, keep_signals, ratios, training_speed
 from cropnb.mars.cropper import FixedShape, MarsCropper
+from cropnb.mars.losses import pixel_loss
 from cropnb.mars.model import Mars
+from cropnb.mars.padding import cells, collate, trunk_features
 from cropnb.mars.photos import prepare
 from cropnb.mars.variants import VARIANTS
+from cropnb.runs.features import FeatureCache
 
 ASPECTS = (1.0, 16 / 9, 3 / 4)  # asked for in turn
 COLUMN = "Speed"  # of the tables: photos a second on the authors' GPU
+TRAINING_PHOTOS, LOSS_CELLS = 32, 32  # a batch, and cells of each map: as the CPU profile
 MOST_ROUNDS = 12  # between rows: some of them take seconds a round
 
 
@@ -104,6 +109,55 @@ def between_rows(variant: str, rounds: int) -> list[float]:
     return ratios(first, second, min(rounds, MOST_ROUNDS))
 
 
+def training_steps(bfloat16: bool = True) -> tuple[Callable[[], float], Callable[[], float]]:
+    """A training step of the whole network on photos of mixed shapes, as the paper trains and with
+    the units up to c3_3 as they are: their maps kept, norms folded, the rest in bfloat16.
+    Each returns its loss.
+    """
+    samples = datasets.load("scenes", "train", form="fat", size=TRAINING_PHOTOS)
+    shown = [(prepare(sample.image()) * 255).round().to(torch.uint8) for sample in samples]
+    sizes = torch.tensor([[photo.shape[-1], photo.shape[-2]] for photo in shown])
+    aspects = torch.linspace(0.5, 2, TRAINING_PHOTOS)
+    torch.manual_seed(0)
+    plain = keep_signals(Mars(neurons=256, weights=None)).train()
+    fast = copy.deepcopy(plain)
+    stem, trunk = backbones.split(fast.backbone, "c3_3", bfloat16)
+    cache = FeatureCache(
+        lambda index, view: [stem(shown[index][None].float() / 255)[0][0]],
+        len(shown),
+        progress=False,
+    )
+    indices, views = range(len(shown)), [0] * len(shown)
+
+    def plain_features() -> torch.Tensor:
+        images, sizes = collate([photo.float() / 255 for photo in shown])
+        return plain.features(images, sizes)
+
+    def fast_features() -> torch.Tensor:
+        return trunk_features(trunk, cache(indices, views)[0], sizes)
+
+    def step(model: Mars, features: Callable[[], torch.Tensor]) -> Callable[[], float]:
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.Adam(trained, lr=1e-4, fused=True)
+
+        def call() -> float:
+            weights = model.ratio_weights(aspects)
+            raised = model.add_global(features(), weights, cells(sizes, model.stride))
+            # The loss is taken on some cells of each map, here the first ones; their targets don't
+            # change how long it takes.
+            raised = raised.flatten(2)[..., :LOSS_CELLS, None]  # (B, c, n, 1)
+            logits = model.predict_cells(raised, weights)
+            optimizer.zero_grad(set_to_none=True)
+            loss = pixel_loss(logits, torch.zeros_like(logits))
+            loss.backward()
+            optimizer.step()
+            return loss.item()
+
+        return call
+
+    return step(plain, plain_features), step(fast, fast_features)
+
+
 def speed_rows() -> dict[str, tuple[str, str]]:
     """The rows of the columns «Speed»: variant → its (table, row); the paper's model itself is what
     they are over.
@@ -118,6 +172,7 @@ def speed_rows() -> dict[str, tuple[str, str]]:
 
 
 MEASURED = {
+    **training_speed("Mars, training the whole network", training_steps, TRAINING_PHOTOS, 2),
     "Mars with post-processing": Ratio(
         against_classification, "times MobileNetV2 classification of the same photos", images=12
     ),

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cropnb.backbones import Backbone
+from cropnb.backbones import Trunk
 from cropnb.errors import ImageError
 
 MULTIPLE = 32  # the deepest stride of a backbone: padded sides divide evenly all the way down
@@ -45,14 +46,14 @@ def cells(sizes: Tensor, stride: int) -> Tensor:
 
 
 def valid(counts: Tensor, height: int, width: int) -> Tensor:
-    """Where a padded map is photo: booleans (B, height, width) from cells (B, 2) across and down."""
+    """Where a padded map is photo: booleans (B, height, width) from cells (B, 2) of each photo."""
     across = torch.arange(width, device=counts.device) < counts[:, :1]  # [B, width]
     down = torch.arange(height, device=counts.device) < counts[:, 1:]  # [B, height]
     return down[:, :, None] & across[:, None, :]
 
 
 @contextmanager
-def padding_as_zero(backbone: Backbone, sizes: Tensor | None, height: int) -> Iterator[None]:
+def padding_as_zero(backbone: nn.Module, sizes: Tensor | None, height: int) -> Iterator[None]:
     """Within it, each layer that reads neighbours finds zeros beyond the photo, just as at a
     frame's own border.
 
@@ -83,6 +84,25 @@ def padding_as_zero(backbone: Backbone, sizes: Tensor | None, height: int) -> It
     finally:
         for handle in handles:
             handle.remove()
+
+
+def trunk_features(trunk: Trunk, maps: Tensor, sizes: Tensor) -> Tensor:
+    """What a backbone gives at its one cut, from the maps of its stem.
+
+    Args:
+        trunk: behind the stem, as `backbones.split` gives it.
+        maps: (B, C, h, w) of the stem, padded below and to the right.
+        sizes: (B, 2), width and height of each photo in pixels.
+
+    Returns:
+        (B, c, h', w'), on each photo's own cells the same as `Mars.features` before `narrow`; what
+        lies beyond them has no meaning, as there.
+    """
+    step = MULTIPLE // trunk.stride
+    height, width = maps.shape[-2:]
+    maps = F.pad(maps, (0, -width % step, 0, -height % step))
+    with padding_as_zero(trunk, sizes, maps.shape[-2] * trunk.stride):
+        return trunk(maps)[0]
 
 
 def _reads_neighbours(module: nn.Module) -> bool:

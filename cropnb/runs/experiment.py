@@ -19,7 +19,7 @@ from cropnb.datasets.base import CropDataset
 from cropnb.errors import CropnbError
 from cropnb.runs import results
 from cropnb.runs.features import FeatureCache, cache_key
-from cropnb.runs.method import Method, Profile
+from cropnb.runs.method import Measurement, Method, Profile, Stage
 from cropnb.runs.results import Result
 
 WEIGHTS_FILE, TENSORS_FILE = "weights.safetensors", "measured.safetensors"
@@ -229,12 +229,18 @@ class Experiment:
             state, _ = checkpoints.load_weights(path, self.method.name)
             checkpoints.load_into(model, state, path)
             return model.eval(), histories, result
-        return model, histories, self._measure(run, model, histories, stage)
+        finished = max_steps is None
+        return model, histories, self._measure(run, model, histories, stage, finished)
 
     def _measure(
-        self, run: Run, model: nn.Module, histories: Mapping[str, checkpoints.History], stage: Any
+        self,
+        run: Run,
+        model: nn.Module,
+        histories: Mapping[str, checkpoints.History],
+        stage: Stage,
+        finished: bool,
     ) -> Result:
-        """Measure the epochs that the method names, and keep weights and result."""
+        """Measure the epochs that the method names; of a finished run keep weights and result."""
         measured, states = {}, {}
         for epoch in self.method.epochs:
             if epoch == "best" and run.folder is not None and stage.validate is not None:
@@ -247,6 +253,8 @@ class Experiment:
             measured[epoch] = self.method.measure(self, run, model)
         first = self.method.epochs[0]
         model.load_state_dict(states[first])
+        noted = stage.record() if stage.record else Measurement({})
+        tensors = {**measured[first].tensors, **noted.tensors}
         eval_split = self.parts[self.method.eval_split(self)]
         result = Result(
             method=self.method.name,
@@ -267,15 +275,18 @@ class Experiment:
             validation=[score for history in histories.values() for score in history.validation],
             columns=_lists(measured[first].columns),
             best=_lists(measured["best"].columns) if first != "best" and "best" in measured else {},
-            details={**self.method.curves(histories), **measured[first].details},
+            details={
+                **self.method.curves(histories),
+                **measured[first].details,
+                **noted.details,
+            },
         )
-        if run.folder is None:
+        if run.folder is None or not finished:
             return result
         card = {"method": self.method.name, "variant": run.variant, **self.method.card(result)}
         checkpoints.save_weights(run.folder / WEIGHTS_FILE, model.state_dict(), card)
-        if measured[first].tensors:
-            path = run.folder / TENSORS_FILE
-            checkpoints.save_weights(path, measured[first].tensors, card)
+        if tensors:
+            checkpoints.save_weights(run.folder / TENSORS_FILE, tensors, card)
         weights = files.file_hash(run.folder / WEIGHTS_FILE)
         result = Result(**{**asdict(result), "checkpoint_hash": weights})
         result.write(run.folder)

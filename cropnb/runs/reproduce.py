@@ -23,6 +23,8 @@ from cropnb.runs.task import minutes_left
 
 SNAKEFILE, PROGRAM = (Path(__file__).with_name(name) for name in ("Snakefile", "task.py"))
 
+ANNOTATIONS = "annotations of "  # a need that asks for no photo
+
 
 def missing(entry: Entry) -> str:
     """What an entry needs that isn't here, in words; empty when it can run."""
@@ -31,10 +33,13 @@ def missing(entry: Entry) -> str:
             if not torch.cuda.is_available():
                 return "a GPU"
             continue
+        name = need.removeprefix(ANNOTATIONS)
         try:
-            datasets.load(need, "test").with_photos()
+            dataset = datasets.load(name, "test")
+            if name == need:
+                dataset.with_photos()
         except CropnbError:
-            return f"the photos of {need}"
+            return need if name != need else f"the photos of {name}"
     return ""
 
 
