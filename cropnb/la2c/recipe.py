@@ -264,14 +264,15 @@ class La2cMethod(Method):
             validate=lambda: measures.mean_iou(play_all(model, check), check),
             optimizer=learner.optimizer(),
             best=model,
+            record=self._curves,
         )
 
-    def curves(self, histories: Mapping[str, History]) -> Mapping[str, object]:
-        history = histories["agent"]
+    def _curves(self, history: History) -> Measurement:
+        """What the episodes went through, a number for every `CURVE` updates."""
         whole = len(history.steps) // CURVE * CURVE
         entropy = history.column("entropy")[:whole].view(-1, CURVE).mean(1)
         lines = {name: per_episode(history, name, CURVE).tolist() for name in ("length", "iou")}
-        return {"curve": {**lines, "entropy": entropy.tolist()}}
+        return Measurement({}, {"curve": {**lines, "entropy": entropy.tolist()}})
 
     def measure(self, experiment: Experiment, run: Run, model: nn.Module) -> Measurement:
         profile, variant = experiment.profile, self.variants[run.variant]

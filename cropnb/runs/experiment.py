@@ -253,7 +253,7 @@ class Experiment:
             measured[epoch] = self.method.measure(self, run, model)
         first = self.method.epochs[0]
         model.load_state_dict(states[first])
-        noted = stage.record() if stage.record else Measurement({})
+        noted = stage.record(histories[stage.name]) if stage.record else Measurement({})
         tensors = {**measured[first].tensors, **noted.tensors}
         eval_split = self.parts[self.method.eval_split(self)]
         result = Result(
@@ -275,11 +275,7 @@ class Experiment:
             validation=[score for history in histories.values() for score in history.validation],
             columns=_lists(measured[first].columns),
             best=_lists(measured["best"].columns) if first != "best" and "best" in measured else {},
-            details={
-                **self.method.curves(histories),
-                **measured[first].details,
-                **noted.details,
-            },
+            details={**measured[first].details, **noted.details},
         )
         if run.folder is None or not finished:
             return result

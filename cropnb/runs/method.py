@@ -42,8 +42,8 @@ class Stage:
         trained: what is optimised, saved and resumed.
         best: whose weights are kept at the highest validation score; by default `trained`.
         validate: the validation score, higher is better.
-        record: what the training itself noted, as details and tensors; kept beside what is
-            measured.
+        record: what is kept of the training itself, as details and tensors, beside what is
+            measured; takes the stage's history.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Stage:
     validate: object = None
     optimizer: torch.optim.Optimizer | None = None
     best: nn.Module | None = None
-    record: "Callable[[], Measurement] | None" = None
+    record: "Callable[[History], Measurement] | None" = None
 
 
 @dataclass(frozen=True)
@@ -151,12 +151,6 @@ class Method:
     def measure(self, experiment: "Experiment", run: "Run", model: nn.Module) -> Measurement:
         """What the network reaches on the photos that the tables are about."""
         raise NotImplementedError
-
-    def curves(self, histories: "Mapping[str, History]") -> Mapping[str, object]:
-        """What the result file keeps of the trainings, a history for each stage, beside their
-        validation scores.
-        """
-        return {}
 
     def card(self, result: "Result") -> Mapping[str, object]:
         """What loading the weights needs beside them."""
