@@ -11,6 +11,9 @@ from cropnb.mars.model import Mars, MarsForRatio
 from cropnb.mars.postprocess import MapCrop, crops_from_maps
 from cropnb.mars.ratio import MetaLearner, RatioEmbedding, RatioWeights, chosen_ratios
 
+# what `cropnb methods` says
+PURPOSE = "predicts a network for your aspect ratio and cuts what it marks; without one, the photo's"
+
 __all__ = [
     "FixedShape",
     "MapCrop",

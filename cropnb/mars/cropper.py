@@ -1,6 +1,7 @@
 """Asking Mars for crops: one photo, any ratios; the weights for a ratio are predicted once."""
 
 import copy
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cropnb import backbones, checkpoints, guards
-from cropnb.croppers import shipped
+from cropnb.croppers import by_shape, shipped
 from cropnb.errors import ImageError, WeightsUnavailable
 from cropnb.images import Photo, read_photo, to_tensor
 from cropnb.mars.model import Mars, MarsForRatio
@@ -19,6 +20,7 @@ from cropnb.mars.postprocess import THRESHOLD, MapCrop, crops_from_maps
 from cropnb.mars.ratio import check_ratios
 
 REMEMBERED = 64  # ratios whose weights a cropper keeps
+_CHANGING = threading.Lock()  # held while a cropper's memory of ratios changes
 
 
 class Prediction(NamedTuple):
@@ -50,7 +52,8 @@ def predict(
     shown = prepare(image.to(device))
     features = model.features(shown[None].contiguous(memory_format=torch.channels_last))
     logits = model.head(features.expand(len(aspects), -1, -1, -1), model.ratio_weights(aspects))
-    maps, crops = _finish(model, logits, aspects.to(device), shown, image, threshold)
+    size = (image.shape[-1], image.shape[-2])
+    maps, crops = _finish(model, logits, aspects.to(device), shown, size, threshold)
     return Prediction(maps.cpu(), *(part.cpu() for part in crops))
 
 
@@ -70,7 +73,12 @@ def _tensor(photo: Photo) -> Tensor:
 
 
 def _finish(
-    model: Mars, logits: Tensor, aspects: Tensor, shown: Tensor, image: Tensor, threshold: float
+    model: Mars,
+    logits: Tensor,
+    aspects: Tensor,
+    shown: Tensor,
+    size: tuple[int, int],
+    threshold: float,
 ) -> tuple[Tensor, MapCrop]:
     height, width = shown.shape[-2:]
     maps = (
@@ -78,9 +86,7 @@ def _finish(
         .float()
         .sigmoid()
     )
-    photo = torch.tensor(
-        [image.shape[-1], image.shape[-2]], dtype=torch.float32, device=maps.device
-    )
+    photo = torch.tensor(size, dtype=torch.float32, device=maps.device)
     cell = model.out_stride * photo / torch.tensor([width, height], device=maps.device)
     return maps, crops_from_maps(maps, aspects, cell, photo, threshold)
 
@@ -94,6 +100,7 @@ class MarsCropper:
     """
 
     name = "mars"
+    shared = True  # threads may ask it at a time
 
     def __init__(
         self, model: Mars, card: dict | None = None, device: str | torch.device = "cpu"
@@ -108,21 +115,51 @@ class MarsCropper:
 
     def for_ratio(self, aspect: float) -> MarsForRatio:
         """The network for one ratio; the last 64 are kept."""
-        if aspect not in self._models:
-            self._models[aspect] = self.model.for_ratio(aspect)
-        self._models.move_to_end(aspect)
-        if len(self._models) > REMEMBERED:
-            self._models.popitem(last=False)
-        return self._models[aspect]
+        with _CHANGING:
+            if aspect in self._models:
+                self._models.move_to_end(aspect)
+                return self._models[aspect]
+        network = self.model.for_ratio(aspect)
+        with _CHANGING:
+            self._models[aspect] = network
+            if len(self._models) > REMEMBERED:
+                self._models.popitem(last=False)
+        return network
 
     @torch.inference_mode()
     def propose(self, image: Tensor, aspect: float | None = None) -> tuple[Tensor, None]:
         """A photo (3, H, W) in 0…1 → the crop (1, 4) of the ratio; without one, of the photo's own."""
-        aspect = image.shape[-1] / image.shape[-2] if aspect is None else float(aspect)
-        shown = prepare(image.to(self.device))
-        logits = self.for_ratio(aspect)(shown[None].contiguous(memory_format=torch.channels_last))
-        ratio = torch.tensor([aspect], dtype=torch.float32, device=self.device)
-        return _finish(self.model, logits, ratio, shown, image, self.threshold)[1].boxes.cpu(), None
+        size = (image.shape[-1], image.shape[-2])
+        return self.propose_all([self.see(image)], [size], [aspect])[0]
+
+    def see(self, image: Tensor) -> Tensor:
+        """A photo (3, H, W) in 0…1 as the network reads it."""
+        return prepare(image.to(self.device))
+
+    @torch.inference_mode()
+    def propose_all(
+        self,
+        seen: Sequence[Tensor],
+        sizes: Sequence[tuple[int, int]],
+        aspects: Sequence[float | None],
+    ) -> list[tuple[Tensor, None]]:
+        """`propose` for photos of these sizes (width, height), of which `see` made `seen`; those of
+        one shape go through the backbone together, and each ratio has its own head.
+        """
+        answers: list[tuple[Tensor, None]] = [(torch.empty(0, 4), None)] * len(seen)
+        for places in by_shape(seen):
+            photos = torch.stack([seen[place] for place in places])  # (B, 3, h, w)
+            features = self.model.features(photos.contiguous(memory_format=torch.channels_last))
+            for place, feature in zip(places, features, strict=True):
+                width, height = sizes[place]
+                aspect = width / height if aspects[place] is None else float(aspects[place])
+                logits = self.for_ratio(aspect).head(feature[None])
+                ratio = torch.tensor([aspect], dtype=torch.float32, device=self.device)
+                crop = _finish(
+                    self.model, logits, ratio, seen[place], (width, height), self.threshold
+                )[1]
+                answers[place] = crop.boxes.cpu(), None
+        return answers
 
     def predict(self, photo: Photo, aspects: float | Sequence[float] | Tensor) -> Prediction:
         """`predict` with this model and its own threshold."""
