@@ -59,6 +59,11 @@ COMMANDS = {
     "1 2 --threads 1 --record": "vrn/table-2",
     "python -m cropnb.vrn.study --parts annotations --record": "vrn/annotations",
     "python -m cropnb.vrn.study --parts training --record": "vrn/study",
+    "python -m cropnb.la2c --profile cpu --device cpu --threads 1 --record --ship": "la2c/main",
+    "python -m cropnb.la2c --profile trial --device cpu --threads 1 --seeds 0 1 2 --variants LA2C "
+    "'aesthetic score' LA2C-LSTM 'A2-RL actions, aesthetic score' 'IoU difference' 'A2-RL actions' "
+    "'random start' '1 environment' --record": "la2c/variants",
+    "python -m cropnb.la2c.study --record": "la2c/perfect-play",
 }
 
 
