@@ -5,6 +5,9 @@ The paper's text leaves open where channels change and what the kernels are; its
 settle most of that (`cropnb.mars.studies.parameters`). Taught in `book/papers/mars.ipynb`.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -234,3 +237,55 @@ class MarsForRatio(nn.Module):
             for w in (self.transform, self.predictor)
         )
         return self.mars.head(features, RatioWeights(*expanded))
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The arguments of `Mars`, and the (table, row) cells where the paper prints this network."""
+
+    arguments: Mapping[str, object] = field(default_factory=dict)
+    cells: tuple[tuple[str, str], ...] = ()
+
+
+def _variants() -> dict[str, Variant]:
+    """The rows of the paper's tables, each as the arguments that build it."""
+    shared = (
+        ("Table 1", "mobilenet_v2 c4_6"),
+        ("Table 2", "FC 512 x 1"),
+        ("Table 3", "both"),
+        ("Table 4", "interpolated"),
+        ("Table 5", "101 x 512"),
+        ("Table 6", "1/4, 96"),
+    )
+    variants = {"Mars": Variant({}, shared)}
+
+    def add(name: str, table: str, row: str, **arguments: object) -> None:
+        variants[name] = Variant(arguments, ((table, row),))
+
+    cuts = {
+        "mobilenet_v2": ("c3_3", "c4_3", "c5_1"),
+        "vgg16": ("c3_3", "c4_1", "c4_3", "pool5"),
+        "resnet50": ("c3_4", "c4_3", "c4_6", "c5_1"),
+    }
+    for backbone, names in cuts.items():
+        for cut in names:
+            add(f"{backbone} {cut}", "Table 1", f"{backbone} {cut}", backbone=backbone, cut=cut)
+    for layers in (0, 2, 3, 4):
+        add(f"FC x {layers}", "Table 2", f"FC 512 x {layers}", fc_layers=layers)
+    add("no ARS-FTM, no ARS-PWP", "Table 3", "neither", ars_ftm=False, ars_pwp=False)
+    add("no ARS-FTM", "Table 3", "without ARS-FTM", ars_ftm=False)
+    add("no ARS-PWP", "Table 3", "without ARS-PWP", ars_pwp=False)
+    add("scalar ratio", "Table 4", "scalar", ratio_input="scalar")
+    add("nearest embedding", "Table 4", "nearest", ratio_input="nearest")
+    for number in (11, 201, 501):
+        add(f"{number} embeddings", "Table 5", f"{number} x 512", embeddings=number)
+    for size in (128, 256, 1024):
+        add(f"dimension {size}", "Table 5", f"101 x {size}", embedding_dim=size)
+    for stride, share in ((16, "1/16"), (8, "1/8"), (2, "1/2"), (1, "1")):
+        add(f"resolution {share}", "Table 6", f"{share}, 96", out_stride=stride)
+    for channels in (32, 64, 128, 256):
+        add(f"{channels} channels", "Table 6", f"1/4, {channels}", out_channels=channels)
+    return variants
+
+
+VARIANTS = _variants()

@@ -1,7 +1,7 @@
 """What Mars is trained on and how: every row of Tables 1 to 6, and the profiles."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from torch import Tensor
 from cropnb import backbones, ledger, reproduction
 from cropnb.mars.cropper import THRESHOLD
 from cropnb.mars.losses import Features, predict_crops, search_threshold, step_loss
-from cropnb.mars.model import Mars, cut_features
+from cropnb.mars.model import VARIANTS, Mars, cut_features
 from cropnb.mars.photos import LONG_SIDE, RatioPhotos, collate
 from cropnb.reproduction import Context
 from cropnb.runs import (
@@ -40,65 +40,13 @@ class Profile(Base):
     batch_size: int = 32  # annotations, each with its photo
     decay: float = 1e-4  # of the base model
     meta_decay: float = 1e-3  # of embeddings and meta-learners
-    views: int = 1  # of each photo; see `photos.Augmentations`
-    octaves: float = 0.0
+    views: int = 2  # of each photo; see `photos.Augmentations`
+    octaves: float = 0.2
     neurons: int = 512  # of the meta-learners
     cells: int | None = None  # of a photo's feature map in one step; see `losses.step_loss`
     schedule: str = "cosine"
     threshold_photos: int = 300  # training photos on which θ is searched
     mixed_precision: bool = False
-
-
-@dataclass(frozen=True)
-class Variant:
-    """The arguments of `Mars`, and the (table, row) cells where the paper prints this network."""
-
-    arguments: Mapping[str, object] = field(default_factory=dict)
-    cells: tuple[tuple[str, str], ...] = ()
-
-
-def _variants() -> dict[str, Variant]:
-    """The rows of the paper's tables, each as the arguments that build it."""
-    shared = (
-        ("Table 1", "mobilenet_v2 c4_6"),
-        ("Table 2", "FC 512 x 1"),
-        ("Table 3", "both"),
-        ("Table 4", "interpolated"),
-        ("Table 5", "101 x 512"),
-        ("Table 6", "1/4, 96"),
-    )
-    variants = {"Mars": Variant({}, shared)}
-
-    def add(name: str, table: str, row: str, **arguments: object) -> None:
-        variants[name] = Variant(arguments, ((table, row),))
-
-    cuts = {
-        "mobilenet_v2": ("c3_3", "c4_3", "c5_1"),
-        "vgg16": ("c3_3", "c4_1", "c4_3", "pool5"),
-        "resnet50": ("c3_4", "c4_3", "c4_6", "c5_1"),
-    }
-    for backbone, names in cuts.items():
-        for cut in names:
-            add(f"{backbone} {cut}", "Table 1", f"{backbone} {cut}", backbone=backbone, cut=cut)
-    for layers in (0, 2, 3, 4):
-        add(f"FC x {layers}", "Table 2", f"FC 512 x {layers}", fc_layers=layers)
-    add("no ARS-FTM, no ARS-PWP", "Table 3", "neither", ars_ftm=False, ars_pwp=False)
-    add("no ARS-FTM", "Table 3", "without ARS-FTM", ars_ftm=False)
-    add("no ARS-PWP", "Table 3", "without ARS-PWP", ars_pwp=False)
-    add("scalar ratio", "Table 4", "scalar", ratio_input="scalar")
-    add("nearest embedding", "Table 4", "nearest", ratio_input="nearest")
-    for number in (11, 201, 501):
-        add(f"{number} embeddings", "Table 5", f"{number} x 512", embeddings=number)
-    for size in (128, 256, 1024):
-        add(f"dimension {size}", "Table 5", f"101 x {size}", embedding_dim=size)
-    for stride, share in ((16, "1/16"), (8, "1/8"), (2, "1/2"), (1, "1")):
-        add(f"resolution {share}", "Table 6", f"{share}, 96", out_stride=stride)
-    for channels in (32, 64, 128, 256):
-        add(f"{channels} channels", "Table 6", f"1/4, {channels}", out_channels=channels)
-    return variants
-
-
-VARIANTS = _variants()
 
 
 class MarsMethod(Method):
@@ -120,37 +68,12 @@ class MarsMethod(Method):
     # Scenes ask for nine ratios only, so each photo has several views, stretched by up to a fifth
     # of an octave: that fills the gaps between the nine.
     profiles = {
-        "smoke": Profile(
-            24,
-            12,
-            24,
-            head_epochs=10,
-            views=2,
-            octaves=0.2,
-            neurons=64,
-            cells=32,
-            threshold_photos=24,
-        ),
+        "smoke": Profile(24, 12, 24, head_epochs=10, neurons=64, cells=32, threshold_photos=24),
         "cpu": Profile(
-            800,
-            60,
-            500,
-            head_epochs=6,
-            views=3,
-            octaves=0.2,
-            neurons=256,
-            cells=32,
-            threshold_photos=100,
+            800, 60, 500, head_epochs=6, views=3, neurons=256, cells=32, threshold_photos=100
         ),
         "full": Profile(
-            None,
-            1000,
-            None,
-            epochs=50,
-            views=2,
-            octaves=0.2,
-            schedule="warm-up cosine",
-            mixed_precision=True,
+            None, 1000, None, epochs=50, schedule="warm-up cosine", mixed_precision=True
         ),
     }
 
@@ -279,7 +202,8 @@ class MarsMethod(Method):
         )
 
     def card(self, result: Result) -> dict[str, object]:
-        return {name: result.details[name] for name in ("arguments", "threshold")}
+        trained = {name: getattr(result, name) for name in ("dataset", "profile", "seed")}
+        return trained | {name: result.details[name] for name in ("arguments", "threshold")}
 
     def places(self, experiment: Experiment, variant: str) -> list[Place]:
         return [Place(table, row, MEASURED) for table, row in self.variants[variant].cells]

@@ -1,5 +1,5 @@
 """Table 7's protocol: every annotated box, asked for at its own ratio.
-`python -m cropnb.mars.table7 --record`.
+`python -m cropnb.mars.studies.table7 --record`.
 
 Croppers are read, not trained. On scenes all three forms are measured, FAT's, FCDB's and HCDB's (=
 FLMS'); of a real dataset the photos that are on this disk.
@@ -8,7 +8,7 @@ FLMS'); of a real dataset the photos that are on this disk.
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,18 +16,22 @@ import torch
 from tqdm.auto import tqdm
 
 from cropnb import boxes as box_math
-from cropnb import checkpoints, croppers, datasets, evaluation, ledger, metrics, program
+from cropnb import checkpoints, croppers, datasets, evaluation, ledger, metrics, reproduction
 from cropnb.croppers import Cropper, shipped
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import CropnbError
-from cropnb.reproduction import Context, measured
+from cropnb.mars.photos import asked_ratios
+from cropnb.mars.recipe import METHOD
+from cropnb.reproduction import Context
+from cropnb.runs import Experiment, plan, program
+from cropnb.runs.experiment import WEIGHTS_FILE, device_name
 
 FORMS = {"fat": "Table 7, FAT", "fcdb": "Table 7, FCDB", "flms": "Table 7, HCDB"}
 COLUMNS = {"fat": ("IoU", "Offset"), "fcdb": ("IoU", "BDE"), "flms": ("IoU", "BDE")}
 BACKBONES = {"mobilenet_v2": "Mars, MobileNetV2", "vgg16": "Mars, VGG16"}  # rows of the paper
+VARIANTS = (METHOD.main, "vgg16 c4_3")  # the networks of these rows
 CENTRED = "center_window"
 NAMES = {CENTRED: "largest centred window"}
-TRAINED_ON_SCENES = "trained on scenes, so not the printed network"
 
 
 def measure(
@@ -37,29 +41,24 @@ def measure(
     against that box.
 
     A required ratio of the dataset is asked for where it has one (FAT), the box's own elsewhere
-    (section 4.3). In FAT a mean over photos is the mean over annotations, as the paper prints it;
+    (Sec. 4.3). In FAT a mean over photos is the mean over annotations, as the paper prints it;
     elsewhere a photo's boxes share its weight.
     """
-    found, owner = [], []
-    for number, sample in enumerate(
-        tqdm(dataset, desc=cropper.name, unit="photo", disable=not progress)
-    ):
-        photo, truths = sample.photo(), sample.boxes.double()
-        sides = truths[:, 2:] - truths[:, :2]
-        ratios = sides[:, 0] / sides[:, 1] if sample.aspects is None else sample.aspects
-        boxes = torch.stack(
-            [cropper(photo, aspect=ratio)[0].box for ratio in ratios.tolist()]
-        ).double()
+    compared, owner = [], []
+    bar = tqdm(dataset, desc=cropper.name, unit="photo", disable=not progress)
+    for number, sample in enumerate(bar):
+        photo, truths = sample.photo(), sample.boxes.double()  # (N, 4)
+        crops = [cropper(photo, aspect=ratio)[0].box for ratio in asked_ratios(sample).tolist()]
+        boxes = torch.stack(crops).double()  # (N, 4)
         shift = (boxes - truths).abs() / torch.tensor([*sample.size, *sample.size])
-        offset = metrics.center_offset(boxes, truths)
-        found.append(torch.stack([box_math.iou(boxes, truths), offset, shift.mean(1)], dim=1))
+        columns = [box_math.iou(boxes, truths), metrics.center_offset(boxes, truths), shift.mean(1)]
+        compared.append(torch.stack(columns, dim=1))  # (N, 3)
         owner += [number] * len(truths)
-    values, owner = torch.cat(found), torch.tensor(owner)
-    photos = len(found)
+    values, owner = torch.cat(compared), torch.tensor(owner)
+    photos = len(compared)
     total = torch.zeros(photos, 3, dtype=torch.float64).index_add_(0, owner, values)
-    share = (
-        len(values) / photos if dataset.form == "fat" else owner.bincount(minlength=photos)[:, None]
-    )
+    boxes_each = owner.bincount(minlength=photos)[:, None]  # (photos, 1)
+    share = len(values) / photos if dataset.form == "fat" else boxes_each
     return dict(zip(("IoU", "Offset", "BDE"), (total / share).T.tolist(), strict=True))
 
 
@@ -68,30 +67,36 @@ def rows(
 ) -> list[ledger.Row]:
     """The row of one cropper in one part of Table 7, and how it stands beside the centred window,
     photo by photo.
+
+    Args:
+        listed: how many photos the dataset's list has.
     """
     start = time.perf_counter()
-    found = measure(cropper, dataset)
+    ours = measure(cropper, dataset)
     minutes = round((time.perf_counter() - start) / 60, 2)
-    centred = found if name == CENTRED else measure(croppers.load(CENTRED), dataset, progress=False)
-    trained = getattr(cropper.method, "card", {})
+    centred = ours if name == CENTRED else measure(croppers.load(CENTRED), dataset, progress=False)
+    card = getattr(cropper.method, "card", {})
+    seeds = tuple(card[key] for key in ("seed",) if key in card)
     written = []
     for column in COLUMNS[dataset.form]:
         note = f"{sum(len(sample.boxes) for sample in dataset)} boxes"
         if name != CENTRED:
-            gap = metrics.paired_bootstrap(found[column], centred[column])
-            note += f"; less the centred window: {gap.mean:+.4g} [{gap.low:+.4g}, {gap.high:+.4g}], paired by photo"
-        row = measured(
-            replace(context, seeds=tuple(trained[key] for key in ("seed",) if key in trained)),
+            gap = metrics.paired_bootstrap(ours[column], centred[column])
+            note += f"; less the centred window: {gap.mean:+.4g} [{gap.low:+.4g}, {gap.high:+.4g}]"
+            note += ", paired by photo"
+        row = reproduction.measured(
+            replace(context, seeds=seeds),
             FORMS[dataset.form],
             row_name(name, cropper),
             column,
-            found[column],
+            ours[column],
             listed=listed,
             note=note,
             minutes=minutes,
         )
-        if row.paper_value is not None and trained.get("dataset") == ledger.SCENES:
-            row = replace(row, verdict="not_comparable", note=f"{TRAINED_ON_SCENES}; {row.note}")
+        if row.paper_value is not None and card.get("dataset") == ledger.SCENES:
+            note = f"trained on scenes, so not the printed network; {note}"
+            row = replace(row, verdict="not_comparable", note=note)
         written.append(row)
     return written
 
@@ -100,65 +105,11 @@ def row_name(name: str, cropper: Cropper) -> str:
     """The paper's name of a row where it has one: «Mars, VGG16» and «Mars, MobileNetV2»."""
     if name != "mars":
         return NAMES.get(name, name)
-    return BACKBONES.get(
-        cropper.method.model.backbone.name, f"Mars, {cropper.method.model.backbone.name}"
-    )
+    backbone = cropper.method.model.backbone.name
+    return BACKBONES.get(backbone, f"Mars, {backbone}")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, and with `--record` write the rows. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m cropnb.mars.table7", description=__doc__)
-    parser.add_argument("--dataset", default=ledger.SCENES, choices=[ledger.SCENES, *FORMS])
-    parser.add_argument(
-        "--forms", nargs="+", default=list(FORMS), choices=list(FORMS), help="of the scenes"
-    )
-    parser.add_argument("--photos", type=int, help="of each form; by default all there are")
-    parser.add_argument(
-        "--methods",
-        nargs="+",
-        default=["mars", CENTRED],
-        metavar="NAME",
-        help="as `cropnb.evaluation`",
-    )
-    parser.add_argument(
-        "--weights", type=Path, help="a trained Mars; by default the one that ships"
-    )
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--record", action="store_true", help="write the rows into the ledger")
-    return program.run(_main, parser, arguments)
-
-
-def _main(chosen: argparse.Namespace, arguments: list[str]) -> int:
-    if chosen.photos is not None and chosen.photos < 1:
-        raise CropnbError(f"--photos is {chosen.photos}; one at least is needed")
-    profile = checkpoints.load_weights(chosen.weights or shipped("mars"), "mars")[1].get(
-        "profile", ""
-    )
-    device = program.device_name(chosen.device)
-    context = Context(
-        "mars", chosen.dataset, arguments, "cropnb.mars.table7", profile=profile, device=device
-    )
-    for form in chosen.forms if chosen.dataset == ledger.SCENES else [chosen.dataset]:
-        dataset, listed = _photos(chosen.dataset, form, chosen.photos)
-        for name in chosen.methods:
-            cropper = (
-                croppers.load("mars", chosen.weights, chosen.device)
-                if name == "mars"
-                else evaluation.load(name, chosen.device)
-            )
-            found = rows(context, name, cropper, dataset, listed)
-            for row in found:
-                interval = f"{row.ours:8.4g} [{row.low:.4g}, {row.high:.4g}]"
-                print(
-                    f"{row.table:15} {row.row:24} {row.column:7}{interval}  {row.note}", flush=True
-                )
-            if chosen.record:
-                ledger.record("mars", found)
-    return 0
-
-
-def _photos(name: str, form: str, size: int | None) -> tuple[CropDataset, int]:
+def photos(name: str, form: str, size: int | None) -> tuple[CropDataset, int]:
     """The test photos, and how many of them the dataset's list has."""
     if name == ledger.SCENES:
         dataset = datasets.load(name, "test", form=form, size=size)
@@ -166,6 +117,71 @@ def _photos(name: str, form: str, size: int | None) -> tuple[CropDataset, int]:
     whole = datasets.load(name, "test")
     there = whole.with_photos()
     return CropDataset(there.name, there.split, form, there.root, there.samples[:size]), len(whole)
+
+
+def weights(chosen: argparse.Namespace) -> list[Path]:
+    """The files of Mars' weights that are measured."""
+    if chosen.trained_on is None:
+        return [chosen.weights or shipped("mars")]
+    out = plan.runs_folder()
+    experiment = Experiment(METHOD, chosen.trained_on, profile="full", out=out)
+    return [experiment.run(variant, 0).folder / WEIGHTS_FILE for variant in VARIANTS]
+
+
+def measured_rows(chosen: argparse.Namespace, context: Context) -> Iterator[list[ledger.Row]]:
+    """The rows of each form, cropper by cropper."""
+    if chosen.photos is not None and chosen.photos < 1:
+        raise CropnbError(f"--photos is {chosen.photos}; one at least is needed")
+    files = weights(chosen)
+    card = checkpoints.load_weights(files[0], "mars")[1]
+    context = replace(
+        context,
+        dataset=chosen.dataset,
+        profile=card.get("profile", ""),
+        device=device_name(chosen.device),
+    )
+    for form in chosen.forms if chosen.dataset == ledger.SCENES else [chosen.dataset]:
+        dataset, listed = photos(chosen.dataset, form, chosen.photos)
+        for name in chosen.methods:
+            if name == "mars":
+                asked = [croppers.load("mars", path, chosen.device) for path in files]
+            else:
+                asked = [evaluation.load(name, chosen.device)]
+            for cropper in asked:
+                yield rows(context, name, cropper, dataset, listed)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, and with `--record` write the rows. Returns the exit status."""
+    options = program.parser("mars.studies.table7", __doc__)
+    options.set_defaults(device="cpu")
+    options.add_argument("--dataset", default=ledger.SCENES, choices=[ledger.SCENES, *FORMS])
+    options.add_argument(
+        "--forms", nargs="+", default=list(FORMS), choices=list(FORMS), help="of the scenes"
+    )
+    options.add_argument("--photos", type=int, help="of each form; by default all there are")
+    options.add_argument(
+        "--methods",
+        nargs="+",
+        default=["mars", CENTRED],
+        metavar="NAME",
+        help="as `cropnb.evaluation`",
+    )
+    options.add_argument(
+        "--weights", type=Path, help="a trained Mars; by default the one that ships"
+    )
+    options.add_argument(
+        "--trained-on",
+        metavar="DATASET",
+        help=f"in place of it, the finished runs of {' and '.join(VARIANTS)} there, profile full",
+    )
+    context = Context(
+        method="mars",
+        dataset=ledger.SCENES,
+        arguments=(),
+        module="cropnb.mars.studies.table7",
+    )
+    return program.study(measured_rows, options, context, arguments)
 
 
 if __name__ == "__main__":
