@@ -80,7 +80,12 @@ def centers(boxes: Tensor) -> Tensor:
     return (boxes[..., :2] + boxes[..., 2:]) / 2
 
 
-def _intersection_and_union(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+def intersection_and_union(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Areas (...) of the intersection and of the union of boxes (..., 4) that broadcast.
+
+    Nothing is checked, and an empty box shares nothing: for the inside of a training step, where
+    a check would make a GPU wait.
+    """
     corner = torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])
     intersection = corner.clamp(min=0).prod(-1)
     area_a = (a[..., 2:] - a[..., :2]).prod(-1)
@@ -95,7 +100,7 @@ def iou(a: Tensor, b: Tensor) -> Tensor:
     Raises BoxError as `check`, or where the leading dimensions don't broadcast.
     """
     a, b = _pair(a, b)
-    intersection, union = _intersection_and_union(a, b)
+    intersection, union = intersection_and_union(a, b)
     return intersection / union
 
 
@@ -119,7 +124,7 @@ def generalized_iou(a: Tensor, b: Tensor) -> Tensor:
     `iou`.
     """
     a, b = _pair(a, b)
-    intersection, union = _intersection_and_union(a, b)
+    intersection, union = intersection_and_union(a, b)
     hull = (torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])).prod(-1)
     return intersection / union - (hull - union) / hull
 

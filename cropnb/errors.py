@@ -69,3 +69,7 @@ class PatternError(CropnbError, ValueError):
 
 class PlanError(CropnbError, ValueError):
     """A plan that can't be read, or an entry of it that names what isn't there."""
+
+
+class OutOfTime(CropnbError, TimeoutError):
+    """A run that its deadline cut short; it was saved, and goes on where it stopped."""

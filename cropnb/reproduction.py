@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cropnb import ledger, metrics, paper
 
@@ -57,31 +58,61 @@ def measured(
     values: Values,
     *,
     listed: int | None = None,
-    **more: object,
+    **fields: object,
 ) -> ledger.Row:
     """The row of one cell: mean and 95 % interval over photos (and seeds), beside the printed value
     where there is one.
 
-    values: one number a photo, (photos,), or a list of these for each seed, in the unit of the
-        column.
-    listed: how many photos the dataset's list has, where some of them are gone: the interval is
-        widened for them.
-    more: further fields of `ledger.Row`, such as note, minutes, config_hash or checkpoint_hash.
-
     The verdict compares with print only on the dataset of the paper's table; on another one the
     number is `measured`.
+
+    Args:
+        values: one number a photo, (photos,), or a list of these for each seed, in the unit of the
+            column.
+        listed: how many photos the dataset's list has, where some of them are gone: the interval
+            is widened for them.
+        fields: further fields of `ledger.Row`, such as note, minutes, config_hash or
+            checkpoint_hash.
     """
-    found = metrics.with_missing(values, listed or photos(values))
-    printed = printed_value(context.method, context.dataset, table, row, column)
-    verdict = (
-        "measured"
-        if printed is None
-        else ledger.verdict(printed, found.mean, found.low, found.high)
-    )
-    content = {**context.fields(), "images": photos(values), "paper_value": printed, **more}
-    return ledger.Row(
-        table=table, row=row, column=column, verdict=verdict, **rounded(found), **content
-    )
+    interval = metrics.with_missing(values, listed or photos(values))
+    fields = {"images": photos(values), **fields}
+    return _beside_print(context, (table, row, column), interval, fields)
+
+
+def resampled(
+    context: Context,
+    table: str,
+    row: str,
+    column: str,
+    value: float,
+    resamples: ArrayLike,
+    images: int,
+    **fields: object,
+) -> ledger.Row:
+    """The row of a number that is no mean over photos, such as AP, beside the printed value where
+    there is one.
+
+    Args:
+        resamples: the number for photos drawn anew, (samples,); its 95 % interval is that of these.
+        fields: further fields of `ledger.Row`.
+    """
+    low, high = np.quantile(resamples, [0.025, 0.975]).tolist()
+    interval = metrics.Interval(value, min(low, value), max(high, value))
+    return _beside_print(context, (table, row, column), interval, {"images": images, **fields})
+
+
+def _beside_print(
+    context: Context,
+    place: tuple[str, str, str],
+    interval: metrics.Interval,
+    fields: Mapping[str, object],
+) -> ledger.Row:
+    """The row of a number with its interval; table, row and column say where it stands."""
+    printed = printed_value(context.method, context.dataset, *place)
+    verdict = "measured" if printed is None else ledger.verdict(printed, *interval)
+    where = dict(zip(("table", "row", "column"), place, strict=True))
+    content = {**context.fields(), "paper_value": printed, **fields}
+    return ledger.Row(verdict=verdict, **where, **rounded(interval), **content)
 
 
 def number(

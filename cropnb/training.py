@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from cropnb import guards
 from cropnb.checkpoints import BEST_FILE, RUN_FILE, Checkpointer, History
-from cropnb.errors import CheckpointError, TrainingError
+from cropnb.errors import CheckpointError, OutOfTime, TrainingError
 
 __all__ = ["BEST_FILE", "RUN_FILE", "History", "Loss", "Recipe", "train"]
 
@@ -91,6 +91,7 @@ def train(
     max_steps: int | None = None,
     optimizer: torch.optim.Optimizer | None = None,
     best: nn.Module | None = None,
+    deadline: float | None = None,
 ) -> History:
     """Train `model` in place.
 
@@ -108,6 +109,7 @@ def train(
             alike; its kind and rates belong into `identity`. By default Adam over all that is
             trained, at `recipe.learning_rate`.
         best: the module whose weights `best.safetensors` holds; by default `model`.
+        deadline: on the clock of `time.monotonic`; a run that passes it is saved and left.
 
     Returns:
         The history of the whole run, also of the steps that were done before it was resumed.
@@ -116,6 +118,7 @@ def train(
         CheckpointError: the folder holds another run, or a damaged file.
         WriteError: the folder can't be written to.
         TrainingError: a loss or a gradient is no finite number; the state before that step is kept.
+        OutOfTime: the deadline has passed; the state is kept.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     device = parameters[0].device
@@ -182,9 +185,13 @@ def train(
                 checkpointer.save_best(score)
             history.validation.append(score)
         history.seconds = before + time.monotonic() - started
-        if step == total - 1 or time.monotonic() - saved > save_every:
+        now = time.monotonic()
+        late = deadline is not None and now > deadline and step < total - 1
+        if step == total - 1 or late or now - saved > save_every:
             checkpointer.save(history, step + 1)
             saved = time.monotonic()
+        if late:
+            raise OutOfTime(f"{step + 1} of {total} steps are done; the rest goes on from there")
     bar.close()
     model.eval()
     return history

@@ -9,11 +9,13 @@ import argparse
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 
 from cropnb import ledger, paper
 from cropnb.datasets.scenes.reference import LIMIT
 from cropnb.files import locked, write_atomically
+from cropnb.runs import plan
 
 Row = dict[str, object]  # as the file holds it: today's `ledger.Row` may not read it
 Migration = Callable[[Row], Row]
@@ -46,7 +48,34 @@ def four_verdicts(row: Row) -> Row:
     return row
 
 
-MIGRATIONS: dict[str, Migration] = {"four verdicts": four_verdicts}
+# What was recorded → the entry of the plan that repeats it today.
+COMMANDS = {
+    "python -m cropnb.gaic --profile cpu --seeds 0 --threads 1 --out runs --ship --record": (
+        "gaic/baseline"
+    ),
+    "python -m cropnb.vrn --profile cpu --variants 'FS + RGL' --seeds 0 --threads 1 --out runs "
+    "--ship --record": "vrn/main",
+    "python -m cropnb.vrn --profile cpu --frozen --variants baseline FS RGL 'FS + RGL' --seeds 0 "
+    "1 2 --threads 1 --record": "vrn/table-2",
+    "python -m cropnb.vrn.study --parts annotations --record": "vrn/annotations",
+    "python -m cropnb.vrn.study --parts training --record": "vrn/study",
+}
+
+
+@cache
+def _commands() -> dict[str, str]:
+    """Recorded command → today's."""
+    today = {entry.name: entry.command for entry in plan.read()}
+    return {recorded: today[name] for recorded, name in COMMANDS.items()}
+
+
+def commands(row: Row) -> Row:
+    """A row's command is that of the plan's entry which repeats it."""
+    recorded = row.get("command")
+    return {**row, "command": _commands()[recorded]} if recorded in COMMANDS else row
+
+
+MIGRATIONS: dict[str, Migration] = {"four verdicts": four_verdicts, "commands": commands}
 
 
 def migrate(path: Path, dry_run: bool = False) -> int:

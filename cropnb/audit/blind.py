@@ -1,5 +1,5 @@
-"""ACC 1/N within a tolerance ε (set prediction's equation 7), for sets of crops that never look at
-the photo.
+"""ACC 1/N within a tolerance ε (set prediction's Eq. 7), for sets of crops that never look at the
+photo.
 
 A photo counts as a hit when one of N crops reaches IoU ε with its best-scored crop. On 77 of
 GAICD's 200 test photos several crops tie for best, so each number is a bracket: the first of them
@@ -7,7 +7,7 @@ in the file's order, whichever is easiest to hit, whichever is hardest.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -33,9 +33,17 @@ class TieBracket(NamedTuple):
     worst: Tensor
 
 
+def _bracket(by_photo: Iterable[Sequence[Tensor]]) -> TieBracket:
+    """From three numbers for each photo."""
+    values = torch.stack([torch.stack(list(three)) for three in by_photo]).double()  # (photos, 3)
+    return TieBracket(*values.unbind(1))
+
+
 def tied_best(sample: Sample) -> Tensor:
-    """All crops (T, 4) of a photo's highest score, in the order of the file. MetricError without
-    scores.
+    """All crops (T, 4) of a photo's highest score, in the order of the file.
+
+    Raises:
+        MetricError: the photo has no scores.
     """
     if sample.scores is None or not len(sample.scores):
         raise MetricError(f"{sample.name} has no scored crops, so none is best")
@@ -43,18 +51,19 @@ def tied_best(sample: Sample) -> Tensor:
 
 
 def reaches(overlap: Tensor, eps: float) -> Tensor:
-    """IoU ≥ ε, where rounding in the last bit doesn't count: two boxes that are the same reach 1.0."""
+    """IoU ≥ ε, where rounding in the last bit doesn't count: two equal boxes reach 1.0."""
     return overlap >= eps - 1e-9
 
 
 def hits(dataset: CropDataset, crops: Callable[[Sample], Tensor], eps: float) -> TieBracket:
     """Whether the crops (N, 4) that `crops` gives for each photo reach its best one within ε."""
-    found = []
-    for sample in dataset.samples:
-        # (T,)
-        near = reaches(box_math.pairwise_iou(tied_best(sample), crops(sample).double()), eps).any(1)
-        found.append(torch.stack([near[0], near.any(), near.all()]))
-    return TieBracket(*torch.stack(found).double().unbind(1))
+
+    def read(sample: Sample) -> tuple[Tensor, Tensor, Tensor]:
+        overlap = box_math.pairwise_iou(tied_best(sample), crops(sample).double())  # (T, N)
+        near = reaches(overlap, eps).any(1)  # (T,)
+        return near[0], near.any(), near.all()
+
+    return _bracket(map(read, dataset.samples))
 
 
 def fixed_anchors(cells: Tensor) -> Callable[[Sample], Tensor]:
@@ -78,24 +87,20 @@ def random_anchor_hits(dataset: CropDataset, count: int, eps: float) -> TieBrack
     """The chance that `count` different anchors of the photo, drawn at random, reach the best crop
     within ε: exact.
     """
-    found = []
-    for sample in dataset.samples:
-        # (T, N)
-        near = reaches(box_math.pairwise_iou(tied_best(sample), sample.boxes.double()), eps)
-        total = len(sample.boxes)
-        draws = torch.arange(min(count, total), dtype=torch.double)
 
-        def missed(helpful: Tensor, total: int = total, draws: Tensor = draws) -> Tensor:
-            """The chance that none of the draws is helpful: one factor a draw, without putting
-            back.
-            """
-            return ((total - helpful.double() - draws) / (total - draws)).clamp(min=0).prod()
-
-        chances = torch.stack([1 - missed(row.sum()) for row in near])
+    def chances(sample: Sample) -> tuple[Tensor, Tensor, Tensor]:
+        overlap = box_math.pairwise_iou(tied_best(sample), sample.boxes.double())  # (T, N)
+        near, total = reaches(overlap, eps), len(sample.boxes)
         # Two tied crops can share an anchor, so "any" takes the union; "worst" the tied crop that
         # is hit least.
-        found.append(torch.stack([chances[0], 1 - missed(near.any(0).sum()), chances.min()]))
-    return TieBracket(*torch.stack(found).unbind(1))
+        helpful = torch.cat([near.sum(1), near.any(0).sum()[None]]).double()[:, None]  # (T + 1, 1)
+        draws = torch.arange(min(count, total), dtype=torch.double)
+        # None of the draws is helpful: one factor a draw, without putting back.
+        missed = ((total - helpful - draws) / (total - draws)).clamp(min=0).prod(1)  # (T + 1,)
+        hit = 1 - missed
+        return hit[0], hit[-1], hit[:-1].min()
+
+    return _bracket(map(chances, dataset.samples))
 
 
 def random_box_hits(
@@ -104,12 +109,13 @@ def random_box_hits(
     """The same for boxes drawn evenly from all that keep half of the photo, with sides of 1 : 2 to
     2.2 : 1.
     """
-    found = []
-    for overlap in _random_overlaps(dataset, draws, seed):
+
+    def chances(overlap: Tensor) -> Tensor:
         near = reaches(overlap, eps).double()  # (T, draws)
-        one = torch.stack([near[0].mean(), near.amax(0).mean(), near.mean(1).min()])
-        found.append(1 - (1 - one) ** count)
-    return TieBracket(*torch.stack(found).unbind(1))
+        one = torch.stack([near[0].mean(), near.amax(0).mean(), near.mean(1).min()])  # (3,)
+        return 1 - (1 - one) ** count
+
+    return _bracket(map(chances, _random_overlaps(dataset, draws, seed)))
 
 
 @functools.lru_cache(maxsize=2)
@@ -130,18 +136,15 @@ def reachable(dataset: CropDataset, eps: float) -> tuple[Tensor, Tensor]:
     """An oracle limited to grid anchors, on boxes that people drew freely: what it reaches of them
     within ε.
 
-    Returns for each photo whether it reaches one of the true boxes, and the share of them that it
-    reaches, (photos,).
+    Returns:
+        For each photo whether it reaches one of the true boxes, and the share of them that it
+        reaches, (photos,).
     """
-    one, share = [], []
+    near = []
     for sample in dataset.samples:
-        near = coverage.nearest_iou(
-            sample.boxes.double(), candidates.grid_anchors(*sample.size).double()
-        )
-        near = reaches(near, eps).double()
-        one.append(near.amax())
-        share.append(near.mean())
-    return torch.stack(one), torch.stack(share)
+        anchors = candidates.grid_anchors(*sample.size).double()  # (N, 4)
+        near.append(reaches(coverage.nearest_iou(sample.boxes.double(), anchors), eps).double())
+    return torch.stack([one.amax() for one in near]), torch.stack([one.mean() for one in near])
 
 
 def covering_cells(training: CropDataset, count: int, eps: float) -> Tensor:
@@ -168,11 +171,8 @@ def cover_curve(training: CropDataset, test: CropDataset, eps: float, most: int 
 
 def neighbours(dataset: CropDataset, eps: float) -> Tensor:
     """How many of a photo's anchors lie within ε of its best one, itself among them, (photos,)."""
-    return torch.stack(
-        [
-            reaches(box_math.pairwise_iou(tied_best(sample)[:1], sample.boxes.double()), eps)
-            .sum()
-            .double()
-            for sample in dataset.samples
-        ]
+    overlaps = (
+        box_math.pairwise_iou(tied_best(sample)[:1], sample.boxes.double())
+        for sample in dataset.samples
     )
+    return torch.stack([reaches(overlap, eps).sum().double() for overlap in overlaps])

@@ -53,7 +53,7 @@ class Curve:
 def measure(
     training: CropDataset, test: CropDataset, predictions: Mapping[str, Prediction]
 ) -> list[Curve]:
-    """The curves of one dataset: an oracle, the methods, what never looks at a photo, and chance."""
+    """The curves of one dataset: an oracle, the methods, what looks at no photo, and chance."""
     prior = baselines.PositionPrior(training)
     oracle = [
         sample.boxes[sample.scores.argsort(descending=True, stable=True)] for sample in test.samples
@@ -104,56 +104,43 @@ def best_so_far(dataset: CropDataset, sets: Iterable[Tensor], most: int = MOST) 
     """(3, photos, most): the highest IoU of a photo's first 1 … `most` crops with its best one, as
     ties are read.
     """
-    found = []
+    readings = []
     for sample, boxes in zip(dataset.samples, sets, strict=True):
-        # (T, P)
-        overlap = (
-            box_math.pairwise_iou(blind.tied_best(sample), boxes[:most].double()).cummax(1).values
-        )
-        overlap = torch.cat([overlap, overlap[:, -1:].expand(-1, most - overlap.shape[1])], dim=1)
-        found.append(torch.stack([overlap[0], overlap.amax(0), overlap.amin(0)]))
-    return torch.stack(found, dim=1)
+        overlap = box_math.pairwise_iou(blind.tied_best(sample), boxes[:most].double())  # (T, P)
+        best = overlap.cummax(1).values
+        best = torch.cat([best, best[:, -1:].expand(-1, most - best.shape[1])], dim=1)  # (T, most)
+        readings.append(torch.stack([best[0], best.amax(0), best.amin(0)]))  # (3, most)
+    return torch.stack(readings, dim=1)
 
 
 def _reached(overlaps: Tensor) -> list[Rows]:
     """(3, photos, N) → for each reading of a tie the photos that are hit, (E, N)."""
-    # (3, E, N)
-    hits = torch.stack([blind.reaches(overlaps, eps).sum(1) for eps in EPSILONS], dim=1)
-    return hits.tolist()
+    hits = [blind.reaches(overlaps, eps).sum(1) for eps in EPSILONS]  # (3, N) each
+    return torch.stack(hits, dim=1).tolist()
 
 
 def _of_cells(name: str, dataset: CropDataset, cells: Callable[[float], Tensor]) -> Curve:
     """The curve of the same anchors on every photo, chosen anew for each ε."""
-    rows: list[list[list[float]]] = [[], [], []]
+    hits: list[Tensor] = []
     firsts: Rows = []
     for eps in EPSILONS:
         sets = [crop.double() for crop in map(blind.fixed_anchors(cells(eps)), dataset.samples)]
-        near = blind.reaches(best_so_far(dataset, sets), eps).sum(1).tolist()  # (3, N)
-        for row, counts in zip(rows, near, strict=True):
-            row.append(counts)
+        hits.append(blind.reaches(best_so_far(dataset, sets), eps).sum(1))  # (3, N)
         firsts.append(_among_best(dataset, [boxes[0] for boxes in sets], must=False))
-    return Curve(name, "blind", *rows, firsts)
+    return Curve(name, "blind", *torch.stack(hits, dim=1).tolist(), firsts)
 
 
 def _of_chances(
     name: str, dataset: CropDataset, chance: Callable[..., blind.TieBracket], acc: Rows | None
 ) -> Curve:
     """The expected curve of crops drawn at random, in tenths of a photo."""
-    found = torch.stack(
-        [
-            torch.stack(
-                [torch.stack(chance(dataset, n, eps)).sum(1) for n in range(1, MOST + 1)], 1
-            )
-            for eps in EPSILONS
-        ],
-        dim=1,
-    )  # (3, E, N)
-    return Curve(
-        name,
-        "chance",
-        *[[[round(v, 1) for v in row] for row in rows] for rows in found.tolist()],
-        acc,
-    )
+
+    def expected(eps: float) -> Tensor:
+        numbers = range(1, MOST + 1)
+        return torch.stack([torch.stack(chance(dataset, n, eps)).sum(1) for n in numbers], dim=1)
+
+    hits = torch.stack(list(map(expected, EPSILONS)), dim=1)  # (3, E, N)
+    return Curve(name, "chance", *map(_tenths, hits), acc)
 
 
 def _among_best(
@@ -161,7 +148,8 @@ def _among_best(
 ) -> list[float] | None:
     """Photos whose first crop (4,) is annotated among the N best, for N = 1 … MOST, (N,).
 
-    must: None where some photo's first crop is not annotated at all; else such a photo is a miss.
+    Args:
+        must: None where a photo's first crop is not annotated at all; else such a photo is a miss.
     """
     total = torch.zeros(MOST, dtype=torch.long)
     for sample, box in zip(dataset.samples, firsts, strict=True):
@@ -180,25 +168,31 @@ def _nth_largest(sample: Sample) -> Tensor:
 
 def _random_acc(dataset: CropDataset) -> Rows:
     chances = [
-        (sample.scores[None] >= _nth_largest(sample)[:, None]).double().mean(1)
+        (sample.scores[None] >= _nth_largest(sample)[:, None]).double().mean(1)  # (N,)
         for sample in dataset.samples
     ]
-    return [[round(value, 1) for value in torch.stack(chances).sum(0).tolist()]]
+    return _tenths(torch.stack(chances).sum(0)[None])
+
+
+def _tenths(values: Tensor) -> Rows:
+    return [[round(value, 1) for value in row] for row in values.tolist()]
 
 
 def write(dataset: str, curves: Iterable[Curve], context: Context, photos: int) -> None:
     """Put the curves of one dataset into the file, with the command that measured them."""
-    found = read() if path().is_file() else {}
+    panels = read() if path().is_file() else {}
     made = {key: context.fields()[key] for key in ("command", "commit", "device")}
-    found[dataset] = {**made, "photos": photos, "curves": [asdict(curve) for curve in curves]}
+    panels[dataset] = {**made, "photos": photos, "curves": [asdict(curve) for curve in curves]}
     path().parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(panels, ensure_ascii=False, separators=(",", ":"))
     files.write_atomically(path(), (text.replace('{"name"', '\n{"name"') + "\n").encode())
 
 
 def read() -> dict[str, dict]:
-    """Dataset → its `photos`, `curves` and the command behind them. LedgerError where they weren't
-    measured.
+    """Dataset → its `photos`, `curves` and the command behind them.
+
+    Raises:
+        LedgerError: they weren't measured.
     """
     try:
         return json.loads(path().read_text(encoding="utf-8"))

@@ -19,11 +19,15 @@ class Selection(NamedTuple):
 
 
 def selection(validation: Tensor, test: Tensor) -> Selection:
-    """Scores (epochs,) after each epoch, higher is better → the test score that each way of
-    choosing reports.
+    """The test score that each way of choosing an epoch reports. Of equally good epochs the first
+    is taken.
 
-    Of equally good epochs the first is taken. MetricError where there is no epoch or a score is
-    missing.
+    Args:
+        validation: the score (epochs,) after each epoch, higher is better.
+        test: the same of the test photos.
+
+    Raises:
+        MetricError: there is no epoch, or a score is missing.
     """
     validation, test = torch.as_tensor(validation).double(), torch.as_tensor(test).double()
     if validation.shape != test.shape or validation.ndim != 1 or not len(test):

@@ -2,9 +2,10 @@
 on.
 """
 
+import itertools
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,10 +33,11 @@ class Impossible:
 
 
 def is_share(printed: float, photos: int, decimals: int = 1) -> bool:
-    """Whether some whole number of `photos` photos gives this per cent, rounded to so many
-    decimals, halves either way.
+    """Whether a whole number of `photos` photos gives this per cent, rounded to so many decimals,
+    halves either way.
 
-    Raises MetricError for fewer photos than one.
+    Raises:
+        MetricError: fewer photos than one.
     """
     if photos < 1:
         raise MetricError(f"a share of {photos} photos is nothing; give at least one")
@@ -48,29 +50,29 @@ def impossible_shares(methods: Iterable[str] | None = None) -> list[Impossible]:
     """Every printed count of photos, of any row of any paper's tables, that no number of photos
     gives.
 
-    methods: names of papers; by default all that have a `paper.toml`.
+    Args:
+        methods: names of papers; by default all that have a `paper.toml`.
     """
-    found = []
-    for method in papers() if methods is None else methods:
-        for table in paper.read(method).tables.values():
-            values = [value for row in table.rows.values() for value in row if value is not None]
-            decimals = max(map(_decimals, values), default=1)
-            for row, values in table.rows.items():
-                for column, value in zip(table.columns, values, strict=True):
-                    if (
-                        value is None
-                        or not COUNTS_PHOTOS.search(column)
-                        or is_share(value, table.photos, decimals)
-                    ):
-                        continue
-                    below = math.floor(value / 100 * table.photos)
-                    nearest = tuple(
-                        round(100 * k / table.photos, decimals) for k in (below, below + 1)
-                    )
-                    found.append(
-                        Impossible(method, table.name, row, column, value, table.photos, nearest)
-                    )
-    return found
+    return [
+        one
+        for method in (papers() if methods is None else methods)
+        for table in paper.read(method).tables.values()
+        for one in _impossible(method, table)
+    ]
+
+
+def _impossible(method: str, table: paper.Table) -> Iterator[Impossible]:
+    """Those of one table."""
+    values = [value for row in table.rows.values() for value in row if value is not None]
+    decimals = max(map(_decimals, values), default=1)
+    columns = [column for column in table.columns if COUNTS_PHOTOS.search(column)]
+    for row, column in itertools.product(table.rows, columns):
+        value = table.value(row, column)
+        if value is None or is_share(value, table.photos, decimals):
+            continue
+        below = math.floor(value / 100 * table.photos)
+        nearest = tuple(round(100 * k / table.photos, decimals) for k in (below, below + 1))
+        yield Impossible(method, table.name, row, column, value, table.photos, nearest)
 
 
 def papers() -> list[str]:

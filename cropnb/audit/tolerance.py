@@ -1,7 +1,7 @@
 """How the tolerance ε lifts methods that we trained ourselves, on scenes in GAICD's form."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 from cropnb import croppers, metrics
 from cropnb.audit.blind import COUNTS, EPSILONS, reaches, tied_best
 from cropnb.boxes import pairwise_iou
-from cropnb.datasets.base import CropDataset, Sample
+from cropnb.datasets.base import CropDataset
 from cropnb.errors import WeightsUnavailable
 
 MOST = 20  # crops of a photo that are looked at
@@ -58,22 +58,21 @@ METHODS = {
 
 
 def predictions(dataset: CropDataset) -> dict[str, Prediction]:
-    """The answers of every method that has weights, on photos with scored candidates; a line names
+    """The crops of every method that has weights, for photos with scored candidates; a line names
     those without.
     """
-    found = {}
+    crops = {}
     for name, (method, ranks, note) in METHODS.items():
         try:
             cropper = croppers.load(method)
         except WeightsUnavailable as missing:
             print(f"without {name}: {missing}")
             continue
-        found[name] = (
-            ranked(cropper.method.score_boxes, dataset, note)
-            if ranks
-            else found_by(cropper, dataset, note)
-        )
-    return found
+        if ranks:
+            crops[name] = ranked(cropper.method.score_boxes, dataset, note)
+        else:
+            crops[name] = proposed(cropper, dataset, note)
+    return crops
 
 
 def ranked(
@@ -90,17 +89,14 @@ def ranked(
     return Prediction(boxes, scores, note)
 
 
-def found_by(
+def proposed(
     cropper: croppers.Cropper, dataset: CropDataset, note: str = "", most: int = MOST
 ) -> Prediction:
     """The best `most` crops that a method finds itself, fewer where it finds fewer."""
-    boxes = []
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*found only")
-        for sample in dataset:
-            boxes.append(
-                torch.stack([crop.box for crop in cropper(sample.image(), k=most)]).double()
-            )
+        crops = [cropper(sample.image(), k=most) for sample in dataset]
+    boxes = [torch.stack([crop.box for crop in best]).double() for best in crops]
     return Prediction(boxes, None, note)
 
 
@@ -110,20 +106,18 @@ def columns(prediction: Prediction, dataset: CropDataset) -> dict[str, Tensor]:
     `Acc 1/N`: the first prediction is one of the N best annotated (GAICD). `ACC 1/N, ε`: one of the
     first N predictions reaches ε with the best annotated, the first of those tied (set prediction).
     """
-    scores: Sequence[Tensor | None] = prediction.scores or [None] * len(dataset)
-    found: dict[str, list[Tensor]] = {}
-    for boxes, one, sample in zip(prediction.boxes, scores, dataset, strict=True):
-        overlap = pairwise_iou(boxes, _first_best(sample))[:, 0]  # (P,)
-        for count in COUNTS:
-            if one is not None:
-                found.setdefault(f"Acc 1/{count}", []).append(
-                    metrics.acc_kn(one, sample.scores, 1, count)
-                )
-            for eps in EPSILONS:
-                near = reaches(overlap[:count], eps).any().double()
-                found.setdefault(f"ACC 1/{count}, ε = {eps:.2f}", []).append(near)
-    return {name: torch.stack(values) for name, values in found.items()}
-
-
-def _first_best(sample: Sample) -> Tensor:
-    return tied_best(sample)[:1]
+    overlaps = [
+        pairwise_iou(boxes, tied_best(sample)[:1])[:, 0]  # (P,)
+        for boxes, sample in zip(prediction.boxes, dataset.samples, strict=True)
+    ]
+    hits: dict[str, list[Tensor]] = {}
+    for count in COUNTS:
+        if prediction.scores is not None:
+            hits[f"Acc 1/{count}"] = [
+                metrics.acc_kn(scores, sample.scores, 1, count)
+                for scores, sample in zip(prediction.scores, dataset.samples, strict=True)
+            ]
+        for eps in EPSILONS:
+            near = [reaches(overlap[:count], eps).any().double() for overlap in overlaps]
+            hits[f"ACC 1/{count}, ε = {eps:.2f}"] = near
+    return {name: torch.stack(values) for name, values in hits.items()}

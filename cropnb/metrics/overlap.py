@@ -50,7 +50,7 @@ def center_offset(pred: Tensor, truth: Tensor) -> Tensor:
 
 
 def set_acc_1n(ranked_boxes: Tensor, best_box: Tensor, n: int, eps: float = 0.85) -> Tensor:
-    """Set prediction's ACC 1/N (equation 7) of one photo: 1 where one of the first n boxes reaches
+    """Set prediction's ACC 1/N (Eq. 7) of one photo: 1 where one of the first n boxes reaches
     IoU `eps`, else 0.
 
     ranked_boxes: (P, 4), the best first; fewer than n are taken as they are. best_box: (4,), the

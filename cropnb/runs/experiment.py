@@ -19,7 +19,7 @@ from cropnb.datasets.base import CropDataset
 from cropnb.errors import CropnbError
 from cropnb.runs import results
 from cropnb.runs.features import FeatureCache, cache_key
-from cropnb.runs.method import Method, Profile
+from cropnb.runs.method import Measurement, Method, Profile, Stage
 from cropnb.runs.results import Result
 
 WEIGHTS_FILE, TENSORS_FILE = "weights.safetensors", "measured.safetensors"
@@ -57,6 +57,7 @@ class Experiment:
         init: how the backbone starts: "imagenet" or "random".
         frozen: train the head only.
         out: the folder of all runs; None keeps nothing.
+        deadline: of every training, on the clock of `time.monotonic`; see `training.train`.
 
     Raises:
         CropnbError: a name that the method doesn't have, or a GPU that isn't there.
@@ -74,6 +75,7 @@ class Experiment:
         frozen: bool = False,
         out: str | Path | None = "runs",
         progress: bool = True,
+        deadline: float | None = None,
     ) -> None:
         self.method, self.dataset, self.init, self.frozen = method, dataset, init, frozen
         self.form = form or method.forms[0] if dataset == ledger.SCENES else dataset
@@ -86,6 +88,7 @@ class Experiment:
         self._given = None if isinstance(profile, str) else profile
         self.profile: Profile = self._given or method.profile(self)
         self.device, self.progress = torch_device(device), progress
+        self.deadline = deadline
         self.out = Path(out) if out is not None else None
         self._parts: Mapping[str, CropDataset] | None = None
         self._prepared: dict[str, Any] = {}
@@ -218,6 +221,7 @@ class Experiment:
                 max_steps=max_steps,
                 optimizer=stage.optimizer,
                 best=stage.best,
+                deadline=self.deadline,
             )
         result = results.read(run.folder) if run.folder and max_steps is None else None
         if result is not None:
@@ -225,12 +229,18 @@ class Experiment:
             state, _ = checkpoints.load_weights(path, self.method.name)
             checkpoints.load_into(model, state, path)
             return model.eval(), histories, result
-        return model, histories, self._measure(run, model, histories, stage)
+        finished = max_steps is None
+        return model, histories, self._measure(run, model, histories, stage, finished)
 
     def _measure(
-        self, run: Run, model: nn.Module, histories: Mapping[str, checkpoints.History], stage: Any
+        self,
+        run: Run,
+        model: nn.Module,
+        histories: Mapping[str, checkpoints.History],
+        stage: Stage,
+        finished: bool,
     ) -> Result:
-        """Measure the epochs that the method names, and keep weights and result."""
+        """Measure the epochs that the method names; of a finished run keep weights and result."""
         measured, states = {}, {}
         for epoch in self.method.epochs:
             if epoch == "best" and run.folder is not None and stage.validate is not None:
@@ -243,6 +253,8 @@ class Experiment:
             measured[epoch] = self.method.measure(self, run, model)
         first = self.method.epochs[0]
         model.load_state_dict(states[first])
+        noted = stage.record() if stage.record else Measurement({})
+        tensors = {**measured[first].tensors, **noted.tensors}
         eval_split = self.parts[self.method.eval_split(self)]
         result = Result(
             method=self.method.name,
@@ -263,15 +275,14 @@ class Experiment:
             validation=[score for history in histories.values() for score in history.validation],
             columns=_lists(measured[first].columns),
             best=_lists(measured["best"].columns) if first != "best" and "best" in measured else {},
-            details=dict(measured[first].details),
+            details={**measured[first].details, **noted.details},
         )
-        if run.folder is None:
+        if run.folder is None or not finished:
             return result
         card = {"method": self.method.name, "variant": run.variant, **self.method.card(result)}
         checkpoints.save_weights(run.folder / WEIGHTS_FILE, model.state_dict(), card)
-        if measured[first].tensors:
-            path = run.folder / TENSORS_FILE
-            checkpoints.save_weights(path, measured[first].tensors, card)
+        if tensors:
+            checkpoints.save_weights(run.folder / TENSORS_FILE, tensors, card)
         weights = files.file_hash(run.folder / WEIGHTS_FILE)
         result = Result(**{**asdict(result), "checkpoint_hash": weights})
         result.write(run.folder)

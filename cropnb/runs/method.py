@@ -2,7 +2,7 @@
 what is measured.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -41,6 +41,8 @@ class Stage:
         trained: what is optimised, saved and resumed.
         best: whose weights are kept at the highest validation score; by default `trained`.
         validate: the validation score, higher is better.
+        record: what the training itself noted, as details and tensors; kept beside what is
+            measured.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Stage:
     validate: object = None
     optimizer: torch.optim.Optimizer | None = None
     best: nn.Module | None = None
+    record: "Callable[[], Measurement] | None" = None
 
 
 @dataclass(frozen=True)
@@ -70,13 +73,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Place:
-    """Where the numbers of a variant stand: a row of a table, and which of its columns (None: all
-    that were measured).
+    """Where the numbers of a variant stand: a row of a table, and which of its columns.
+
+    Attributes:
+        columns: those of the table, or the table's name → the measured column; None: all that were
+            measured.
     """
 
     table: str
     row: str
-    columns: tuple[str, ...] | None = None
+    columns: tuple[str, ...] | Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -169,6 +175,10 @@ class Method:
     def suffix(self, experiment: "Experiment") -> str:
         """What rows and claims of this kind of run are called beside the paper's name."""
         return ", frozen backbone" if experiment.frozen else ""
+
+    def claim_table(self, experiment: "Experiment") -> str:
+        """The table of the claims that this kind of run decides."""
+        return "claim" + self.suffix(experiment)
 
     def note(self, results: "Sequence[Result]") -> str:
         """What the reader of a row should know of its runs."""

@@ -71,6 +71,7 @@ class Entry:
     form: str = ""
     profile: str = "cpu"
     frozen: bool = False
+    init: str = "imagenet"
     variants: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0,)
     options: tuple[str, ...] = ()  # further options of the program
@@ -92,6 +93,7 @@ class Entry:
             self.dataset,
             self.form or None,
             self.profile,
+            init=self.init,
             frozen=self.frozen,
             out=runs_folder(),
         )
@@ -109,9 +111,10 @@ class Entry:
         frozen = ["--frozen"] if self.frozen else []
         device = ["--device", "cuda"] if GPU in self.needs else ["--threads", "1"]
         profile = ["--profile", self.profile]
+        init = ["--init", self.init] if self.init != "imagenet" else []
         return [
             *("python", "-m", f"cropnb.{self.method}"),
-            *(dataset + form + profile + frozen + list(self.options) + device),
+            *(dataset + form + profile + init + frozen + list(self.options) + device),
         ]
 
     @property

@@ -94,6 +94,30 @@ def main(method: Method, arguments: Sequence[str] | None = None) -> int:
         The exit status.
     """
     options = parser(method.name, sys.modules[type(method).__module__].__doc__)
+    experiment_options(options, method)
+    options.add_argument(
+        "--finished", action="store_true", help="train nothing, read the runs that are finished"
+    )
+    options.add_argument("--ship", action="store_true", help="the first run's weights ship")
+    method.add_options(options)
+
+    def start(chosen: argparse.Namespace, given: list[str]) -> int:
+        experiment, variants = chosen_experiment(method, chosen)
+        results = measure(experiment, variants, chosen.seeds, chosen.finished)
+        if chosen.ship:
+            ship(experiment, variants[0], chosen.seeds[0], results[variants[0]][0])
+        if chosen.record:
+            rows = record.rows(context(experiment, results, given), experiment, results)
+            rows += plan.pending(method.name)
+            ledger.record(method.name, rows)
+            print(f"recorded {len(rows)} rows in {ledger.folder() / (method.name + '.json')}")
+        return 0
+
+    return run(start, options, arguments)
+
+
+def experiment_options(options: argparse.ArgumentParser, method: Method) -> None:
+    """The options that name an experiment, its variants and seeds."""
     names = [*method.groups, *method.variants]
     options.add_argument("--profile", choices=list(method.profiles), default="smoke")
     options.add_argument("--dataset", default=ledger.SCENES, help="scenes, or one on this disk")
@@ -113,37 +137,22 @@ def main(method: Method, arguments: Sequence[str] | None = None) -> int:
         "--frozen", action="store_true", help="train the head only, on features of the backbone"
     )
     options.add_argument("--out", default="runs", help="a run found there is continued")
-    options.add_argument(
-        "--finished", action="store_true", help="train nothing, read the runs that are finished"
+
+
+def chosen_experiment(method: Method, chosen: argparse.Namespace) -> tuple[Experiment, list[str]]:
+    """The experiment that the options name, and its variants in place of groups of them."""
+    experiment = Experiment(
+        method,
+        chosen.dataset,
+        getattr(chosen, "form", None),
+        chosen.profile,
+        device=chosen.device,
+        init=chosen.init,
+        frozen=chosen.frozen,
+        out=chosen.out,
     )
-    options.add_argument("--ship", action="store_true", help="the first run's weights ship")
-    method.add_options(options)
-
-    def start(chosen: argparse.Namespace, given: list[str]) -> int:
-        experiment = Experiment(
-            method,
-            chosen.dataset,
-            getattr(chosen, "form", None),
-            chosen.profile,
-            device=chosen.device,
-            init=chosen.init,
-            frozen=chosen.frozen,
-            out=chosen.out,
-        )
-        variants = list(
-            dict.fromkeys(v for name in chosen.variants for v in method.groups.get(name, (name,)))
-        )
-        results = measure(experiment, variants, chosen.seeds, chosen.finished)
-        if chosen.ship:
-            ship(experiment, variants[0], chosen.seeds[0], results[variants[0]][0])
-        if chosen.record:
-            rows = record.rows(context(experiment, results, given), experiment, results)
-            rows += plan.pending(method.name)
-            ledger.record(method.name, rows)
-            print(f"recorded {len(rows)} rows in {ledger.folder() / (method.name + '.json')}")
-        return 0
-
-    return run(start, options, arguments)
+    names = (v for name in chosen.variants for v in method.groups.get(name, (name,)))
+    return experiment, list(dict.fromkeys(names))
 
 
 def measure(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from cropnb import ledger, metrics, paper, reproduction
 from cropnb.reproduction import Context
 from cropnb.runs.experiment import Experiment
-from cropnb.runs.method import Column
+from cropnb.runs.method import Column, Place
 from cropnb.runs.results import Result
 
 Results = Mapping[str, list[Result]]  # variant → one result a seed
@@ -31,14 +31,21 @@ def cells(
             context,
             place.table,
             place.row + method.suffix(experiment),
-            column,
+            name,
             values(method.columns, column, runs),
             **row_fields(runs, cell_note(experiment, column, runs)),
         )
         for place in method.places(experiment, variant)
-        for column in (place.columns or runs[0].columns)
+        for name, column in _names(place, runs[0]).items()
         if column in runs[0].columns
     ]
+
+
+def _names(place: Place, result: Result) -> Mapping[str, str]:
+    """The table's column → the measured one."""
+    if isinstance(place.columns, Mapping):
+        return place.columns
+    return {name: name for name in place.columns or result.columns}
 
 
 def claims(context: Context, experiment: Experiment, results: Results) -> list[ledger.Row]:
@@ -65,7 +72,7 @@ def claims(context: Context, experiment: Experiment, results: Results) -> list[l
                     column,
                     better,
                     worse,
-                    table="claim" + method.suffix(experiment),
+                    table=method.claim_table(experiment),
                     **_bounds(entry, column, method.columns),
                     higher_is_better=_column(method.columns, column).higher_is_better,
                     note=f"{entry['better']} less {entry['worse']}",

@@ -7,7 +7,6 @@ What is done is skipped, what was cut short resumes, and two tasks run at a time
 import argparse
 import json
 import os
-import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,11 +16,14 @@ from pathlib import Path
 import torch
 
 from cropnb import datasets, files
-from cropnb.errors import CropnbError, PlanError
+from cropnb.errors import CropnbError
 from cropnb.runs import plan
 from cropnb.runs.plan import GPU, Entry, Task
+from cropnb.runs.task import minutes_left
 
-SNAKEFILE = Path(__file__).with_name("Snakefile")
+SNAKEFILE, PROGRAM = (Path(__file__).with_name(name) for name in ("Snakefile", "task.py"))
+
+ANNOTATIONS = "annotations of "  # a need that asks for no photo
 
 
 def missing(entry: Entry) -> str:
@@ -31,10 +33,13 @@ def missing(entry: Entry) -> str:
             if not torch.cuda.is_available():
                 return "a GPU"
             continue
+        name = need.removeprefix(ANNOTATIONS)
         try:
-            datasets.load(need, "test").with_photos()
+            dataset = datasets.load(name, "test")
+            if name == need:
+                dataset.with_photos()
         except CropnbError:
-            return f"the photos of {need}"
+            return need if name != need else f"the photos of {name}"
     return ""
 
 
@@ -55,11 +60,6 @@ def tasks_of(entries: Sequence[Entry], wanted: Sequence[Entry]) -> list[Task]:
     return list(outputs.values())
 
 
-def minutes_left(tasks: Sequence[Task], cores: int) -> float:
-    """The minutes of what is not done yet, over the cores."""
-    return sum(task.minutes for task in tasks if not task.output.exists()) / cores
-
-
 def show(tasks: Sequence[Task], left_out: Sequence[tuple[Entry, str]], cores: int) -> None:
     """Print what would run, and how long."""
     for task in tasks:
@@ -68,29 +68,8 @@ def show(tasks: Sequence[Task], left_out: Sequence[tuple[Entry, str]], cores: in
     for entry, reason in left_out:
         print(f"left out  {entry.name}: needs {reason}")
     undone = sum(not task.output.exists() for task in tasks)
-    minutes = minutes_left(tasks, cores)
+    minutes = minutes_left([vars(task) for task in tasks], cores)
     print(f"{undone} of {len(tasks)} tasks to do, about {minutes:.0f} minutes on {cores} cores")
-
-
-def run_task(name: str, tasks: Sequence[Task], cores: int) -> int:
-    """Run one task, as Snakemake asks for it; the stamp of a recording is set when it succeeds.
-
-    Returns:
-        The exit status of its command.
-    """
-    task = next((one for one in tasks if one.name == name), None)
-    if task is None:
-        raise PlanError(f"no task {name!r} in the plan")
-    number = 1 + sum(one.output.exists() for one in tasks)
-    left = minutes_left(tasks, cores)
-    print(f"[{number}/{len(tasks)}] {name}: about {left:.0f} minutes left", flush=True)
-    program, *rest = shlex.split(task.command)
-    program = sys.executable if program == "python" else program
-    status = subprocess.run([program, *rest], check=False).returncode
-    if status == 0 and not task.output.exists():
-        files.make_folder(task.output.parent)
-        files.write_atomically(task.output, (task.command + "\n").encode())
-    return status
 
 
 def snakemake(tasks: Sequence[Task], cores: int, options: Sequence[str]) -> int:
@@ -119,7 +98,15 @@ def snakemake(tasks: Sequence[Task], cores: int, options: Sequence[str]) -> int:
         files.write_atomically(listing, (json.dumps(content, indent=1) + "\n").encode())
         command = [
             *(sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE)),
-            *("--config", f"tasks={listing}", "--cores", str(cores), "--keep-going"),
+            *(
+                "--config",
+                f"tasks={listing}",
+                f"cores={cores}",
+                f"program={PROGRAM}",
+                "--cores",
+                str(cores),
+                "--keep-going",
+            ),
             *("--nolock", "--rerun-incomplete", "--rerun-triggers", "mtime"),
             *("--quiet", "rules", *options),
         ]
@@ -134,12 +121,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dry-run", action="store_true", help="say what would run and how long")
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--profile", help="a profile of Snakemake, such as tools/snakemake/slurm")
-    parser.add_argument("--task", help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
     try:
         entries = plan.read()
-        if chosen.task:
-            return run_task(chosen.task, tasks_of(entries, entries), chosen.cores)
         wanted = plan.select(entries, chosen.only)
         # A cluster has what it has; here a task that can't run is named and left out.
         reasons = [(entry, "" if chosen.profile else missing(entry)) for entry in wanted]

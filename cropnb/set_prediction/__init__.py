@@ -1,23 +1,34 @@
 """Set prediction: all the good crops of a photo at once (Jia et al., CVPR 2022)."""
 
-from cropnb.set_prediction.cropper import SetCropper, load_cropper
-from cropnb.set_prediction.losses import Labels, set_loss
-from cropnb.set_prediction.matching import (
+from cropnb.set_prediction.cropper import (
+    CropPredictions,
+    SetCropper,
+    load_cropper,
+    predict,
+    set_accuracy,
+)
+from cropnb.set_prediction.labels import (
+    CropPhotos,
+    Labels,
+    Smoothing,
+    Teacher,
+    estimate_quality,
+    good_crops,
+    smooth_labels,
+    soft_labels,
+)
+from cropnb.set_prediction.losses import (
     focal_loss,
     focal_minimum,
     hungarian_match,
     matching_costs,
+    set_loss,
 )
-from cropnb.set_prediction.model import Predictions, SetPredictionCropper, to_centred, to_corners
-from cropnb.set_prediction.smoothing import (
-    Smoothing,
-    Teacher,
-    estimate_quality,
-    smooth_labels,
-    soft_labels,
-)
+from cropnb.set_prediction.model import Predictions, SetPredictionCropper, to_cxcywh, to_xyxy
 
 __all__ = [
+    "CropPhotos",
+    "CropPredictions",
     "Labels",
     "Predictions",
     "SetCropper",
@@ -27,12 +38,15 @@ __all__ = [
     "estimate_quality",
     "focal_loss",
     "focal_minimum",
+    "good_crops",
     "hungarian_match",
     "load_cropper",
     "matching_costs",
+    "predict",
+    "set_accuracy",
     "set_loss",
     "smooth_labels",
     "soft_labels",
-    "to_centred",
-    "to_corners",
+    "to_cxcywh",
+    "to_xyxy",
 ]

@@ -8,8 +8,8 @@ each.
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn import functional
 
 TEMPERATURE = 10_000
 
@@ -18,14 +18,10 @@ def sine_embedding(values: Tensor, channels: int) -> Tensor:
     """(...) in 0…1 → (..., channels): sines and cosines of one coordinate, interleaved, from fast
     to slow.
     """
-    pair = torch.arange(channels, device=values.device, dtype=torch.float32) // 2
-    # (..., channels)
+    pair = torch.arange(channels, device=values.device, dtype=torch.float32) // 2  # (channels,)
     angle = 2 * math.pi * values[..., None].float() / TEMPERATURE ** (2 * pair / channels)
-    return (
-        torch.stack([angle[..., 0::2].sin(), angle[..., 1::2].cos()], dim=-1)
-        .flatten(-2)
-        .to(values.dtype)
-    )
+    waves = [angle[..., 0::2].sin(), angle[..., 1::2].cos()]  # (..., channels / 2) each
+    return torch.stack(waves, dim=-1).flatten(-2).to(values.dtype)
 
 
 def point_embedding(points: Tensor, channels: int) -> Tensor:
@@ -43,34 +39,42 @@ def cell_embedding(mask: Tensor, channels: int) -> Tensor:
     Rows and columns are counted from 1 and divided by their number within the photo, whatever the
     padding.
     """
-    rows, columns = mask.cumsum(1, dtype=torch.float32), mask.cumsum(2, dtype=torch.float32)
-    y, x = rows / (rows[:, -1:] + 1e-6), columns / (columns[:, :, -1:] + 1e-6)
+    rows = mask.cumsum(1, dtype=torch.float32)  # (B, h, w)
+    columns = mask.cumsum(2, dtype=torch.float32)  # (B, h, w)
+    x = columns / (columns[:, :, -1:] + 1e-6)  # (B, h, w)
+    y = rows / (rows[:, -1:] + 1e-6)  # (B, h, w)
     return point_embedding(torch.stack([x, y], dim=-1), channels).flatten(1, 2)
 
 
 def attend(
     query: Tensor, key: Tensor, value: Tensor, heads: int, mask: Tensor | None, dropout: float
 ) -> Tensor:
-    """softmax(query keyᵀ / √D) value in each head: (B, Q, E), (B, T, E), (B, T, C) → (B, Q, C), D =
-    E / heads.
+    """softmax(query keyᵀ / √D) value in each head, D = E / heads: one fused call, which never holds
+    all Q × T weights.
 
-    mask (B, T): false for tokens that nothing may look at. One fused call, which never holds all Q
-        × T weights.
+    Args:
+        query: (B, Q, E).
+        key: (B, T, E).
+        value: (B, T, C).
+        mask: (B, T), false for tokens that nothing may look at.
+        dropout: the share of weights that is dropped.
+
+    Returns:
+        (B, Q, C).
     """
     query, key, value = (
-        part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in (query, key, value)
+        part.unflatten(-1, (heads, -1)).transpose(1, 2)  # (B, A, Q or T, E / A)
+        for part in (query, key, value)
     )
-    # (B, 1, 1, T): for all heads and queries
-    seen = None if mask is None else mask[:, None, None, :]
-    # (B, A, Q, C / A)
-    mixed = functional.scaled_dot_product_attention(query, key, value, seen, dropout)
+    seen = None if mask is None else mask[:, None, None, :]  # (B, 1, 1, T)
+    mixed = F.scaled_dot_product_attention(
+        query, key, value, attn_mask=seen, dropout_p=dropout
+    )  # (B, A, Q, C / A)
     return mixed.transpose(1, 2).flatten(2)
 
 
-class SelfAttention(nn.Module):
-    """The encoder's: every token looks at every token. Where a token lies is added to query and
-    key, not to value.
-    """
+class Attention(nn.Module):
+    """The projections that every attention has: of query, key, value and what comes out."""
 
     def __init__(self, channels: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -79,15 +83,23 @@ class SelfAttention(nn.Module):
             nn.Linear(channels, channels) for _ in range(4)
         )
 
-    def forward(self, x: Tensor, places: Tensor, mask: Tensor | None) -> Tensor:
+    def attend(self, query: Tensor, key: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Projected query and key, and tokens x (B, T, C) → (B, Q, C)."""
         dropout = self.dropout if self.training else 0.0
-        placed = x + places
-        return self.out(
-            attend(self.query(placed), self.key(placed), self.value(x), self.heads, mask, dropout)
-        )
+        return self.out(attend(query, key, self.value(x), self.heads, mask, dropout))
 
 
-class AnchorSelfAttention(nn.Module):
+class SelfAttention(Attention):
+    """The encoder's: every token looks at every token. Where a token lies is added to query and
+    key, not to value.
+    """
+
+    def forward(self, x: Tensor, places: Tensor, mask: Tensor | None) -> Tensor:
+        placed = x + places  # (B, T, C)
+        return self.attend(self.query(placed), self.key(placed), x, mask)
+
+
+class AnchorSelfAttention(Attention):
     """The decoder's first: anchors exchange what they know. What (x) and who (anchors) have
     projections of their own.
 
@@ -95,49 +107,30 @@ class AnchorSelfAttention(nn.Module):
     """
 
     def __init__(self, channels: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.heads, self.dropout = heads, dropout
-        self.query, self.key, self.value, self.out = (
-            nn.Linear(channels, channels) for _ in range(4)
-        )
-        self.query_anchor, self.key_anchor = (
-            nn.Linear(channels, channels),
-            nn.Linear(channels, channels),
-        )
+        super().__init__(channels, heads, dropout)
+        self.query_anchor, self.key_anchor = (nn.Linear(channels, channels) for _ in range(2))
 
     def forward(self, x: Tensor, anchors: Tensor) -> Tensor:
-        query = self.query(x) + self.query_anchor(anchors)
-        key = self.key(x) + self.key_anchor(anchors)
-        return self.out(
-            attend(
-                query, key, self.value(x), self.heads, None, self.dropout if self.training else 0.0
-            )
-        )
+        query = self.query(x) + self.query_anchor(anchors)  # (B, Q, C)
+        key = self.key(x) + self.key_anchor(anchors)  # (B, Q, C)
+        return self.attend(query, key, x)
 
 
-class ConditionalCrossAttention(nn.Module):
+class ConditionalCrossAttention(Attention):
     """The decoder's second: anchors look at the photo.
 
     Content and place are set side by side in each head, so that their products add up instead of
     mixing: a head can look for a place (an edge of the crop) whatever is there. Only the first
-        layer also adds the anchor to the content.
+    layer also adds the anchor to the content.
 
-    x (B, Q, C), places_sought (B, Q, C): the sine embedding of the reference points, scaled by what
-        the anchor has
-        found so far; memory (B, T, C): the encoder's output; places (B, T, C); anchors (B, Q, C) →
-        (B, Q, C).
+    Called with x (B, Q, C); places_sought (B, Q, C), the sine embedding of the reference points,
+    scaled by what the anchor has seen so far; memory (B, T, C), the encoder's output; places
+    (B, T, C); anchors (B, Q, C). Returns (B, Q, C).
     """
 
     def __init__(self, channels: int, heads: int, dropout: float, first: bool) -> None:
-        super().__init__()
-        self.heads, self.dropout = heads, dropout
-        self.query, self.key, self.value, self.out = (
-            nn.Linear(channels, channels) for _ in range(4)
-        )
-        self.query_place, self.key_place = (
-            nn.Linear(channels, channels),
-            nn.Linear(channels, channels),
-        )
+        super().__init__(channels, heads, dropout)
+        self.query_place, self.key_place = (nn.Linear(channels, channels) for _ in range(2))
         self.query_anchor = nn.Linear(channels, channels) if first else None
 
     def forward(
@@ -149,17 +142,18 @@ class ConditionalCrossAttention(nn.Module):
         anchors: Tensor,
         mask: Tensor | None,
     ) -> Tensor:
-        query, key, key_place = self.query(x), self.key(memory), self.key_place(places)
+        query = self.query(x)  # (B, Q, C)
+        key = self.key(memory)  # (B, T, C)
+        key_place = self.key_place(places)  # (B, T, C)
         if self.query_anchor is not None:
             query, key = query + self.query_anchor(anchors), key + key_place
         query = self._side_by_side(query, self.query_place(places_sought))  # (B, Q, 2 C)
         key = self._side_by_side(key, key_place)  # (B, T, 2 C)
-        dropout = self.dropout if self.training else 0.0
-        return self.out(attend(query, key, self.value(memory), self.heads, mask, dropout))
+        return self.attend(query, key, memory, mask)
 
     def _side_by_side(self, content: Tensor, place: Tensor) -> Tensor:
-        parts = (part.unflatten(-1, (self.heads, -1)) for part in (content, place))
-        return torch.cat(list(parts), dim=-1).flatten(-2)  # (..., heads × [content, place])
+        parts = [part.unflatten(-1, (self.heads, -1)) for part in (content, place)]
+        return torch.cat(parts, dim=-1).flatten(-2)  # (..., heads × [content, place])
 
 
 class FeedForward(nn.Sequential):
@@ -189,7 +183,7 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Anchors exchange, then look at the photo, then think for themselves: (B, Q, C) → (B, Q, C)."""
+    """Anchors exchange, look at the photo, then think for themselves: (B, Q, C) → (B, Q, C)."""
 
     def __init__(self, channels: int, heads: int, hidden: int, dropout: float, first: bool) -> None:
         super().__init__()

@@ -3,33 +3,95 @@ validity.
 """
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from cropnb import backbones, croppers, guards
-from cropnb.set_prediction.data import resize_to
-from cropnb.set_prediction.fitting import ranked
-from cropnb.set_prediction.model import SetPredictionCropper
+from cropnb import backbones, croppers, guards, metrics
+from cropnb.set_prediction.labels import CropPhotos, Features, resize_to
+from cropnb.set_prediction.model import Predictions, SetPredictionCropper, pad
 
 LEAST = 1.0  # pixels that a proposed crop is wide and high at least
+
+
+class CropPredictions(NamedTuple):
+    """What the model predicts for one photo, best first; `metrics.average_precision` takes a list
+    of them.
+
+    Attributes:
+        xyxy: (Q, 4) divided by the photo's sides.
+        validity: (Q,).
+    """
+
+    xyxy: Tensor
+    validity: Tensor
+
+
+def ranked(predictions: Predictions) -> list[CropPredictions]:
+    """The last layer's crops of each photo, the most valid first, on the CPU. Of equal validity the
+    first anchor.
+    """
+    validity, order = predictions.validity.float().cpu().sort(dim=1, descending=True, stable=True)
+    xyxy = predictions.xyxy.float().cpu()  # (B, Q, 4)
+    return [CropPredictions(xyxy[i][order[i]], validity[i]) for i in range(len(validity))]
+
+
+@torch.no_grad()
+def predict(
+    model: SetPredictionCropper,
+    photos: CropPhotos,
+    features: Features | None = None,
+    batch_size: int = 16,
+) -> list[CropPredictions]:
+    """The crops of every photo, the most valid first.
+
+    Args:
+        features: gives the maps (1, C, h, w) of a photo where they were computed before.
+    """
+    model.eval()
+    features = features or (lambda index: model.features(photos.photo(index)))
+    predictions: list[CropPredictions] = []
+    for batch in torch.arange(len(photos)).split(batch_size):
+        maps, mask = pad([features(index) for index in batch.tolist()])
+        predictions += ranked(model.from_features(maps, mask))
+    return predictions
+
+
+def set_accuracy(
+    predictions: Sequence[CropPredictions], photos: CropPhotos, count: int, eps: float
+) -> Tensor:
+    """ACC 1/N (Eq. 7) for each photo, (photos,): whether one of the first `count` crops comes near
+    the best labelled one.
+    """
+    hits = [
+        metrics.set_acc_1n(one.xyxy, photos.best(index).cpu(), count, eps)
+        for index, one in enumerate(predictions)
+    ]
+    return torch.stack(hits)
 
 
 class SetCropper:
     """A trained network, its batch normalisations folded into the convolutions, ready to propose
     crops.
 
-    The network sees the photo at the short side that it was trained with, which its card tells.
+    Args:
+        short_side: of the photos that the network sees, in pixels.
     """
 
     name = "set_prediction"
 
     def __init__(
-        self, model: SetPredictionCropper, card: dict, device: str | torch.device = "cpu"
+        self,
+        model: SetPredictionCropper,
+        short_side: int,
+        card: dict | None = None,
+        device: str | torch.device = "cpu",
     ) -> None:
-        self.card, self.device = card, torch.device(device)
-        self.side = int(card["profile"]["test_side"])
+        self.card, self.device = card or {}, torch.device(device)
+        self.short_side = short_side
         self.model = copy.deepcopy(model).eval()
         self.model.backbone = backbones.fuse_for_inference(self.model.backbone)
         # Channels last is the order in which the convolutions read: half the time on a CPU.
@@ -37,47 +99,55 @@ class SetCropper:
 
     @torch.inference_mode()
     def propose(self, image: Tensor, aspect: float | None = None) -> tuple[Tensor, Tensor]:
-        """A photo (3, H, W) in 0…1 → 90 boxes (Q, 4) in its pixels and their validities (Q,), the
-        most valid first.
+        """All crops of a photo, the most valid first.
 
-        The network is free of ratios: of a required one (width / height) it gives the largest
-        window of that ratio in each of its crops, centred there.
+        The network is free of ratios: of a required one it gives the largest window of that ratio
+        in each of its crops, centred there.
+
+        Args:
+            image: (3, H, W) in 0…1.
+            aspect: width / height.
+
+        Returns:
+            Boxes (Q, 4) in the photo's pixels and their validities (Q,).
         """
         height, width = image.shape[-2:]
-        photo = resize_to(image.to(self.device), self.side)[None].contiguous(
-            memory_format=torch.channels_last
-        )
-        (found,) = ranked(self.model(photo))
-        boxes = _in_pixels(found.corners, width, height)
-        return (boxes if aspect is None else windows_within(boxes, aspect)), found.validity
+        photo = resize_to(image.to(self.device), self.short_side)[None]  # (1, 3, H', W')
+        photo = photo.contiguous(memory_format=torch.channels_last)
+        (predictions,) = ranked(self.model(photo))
+        boxes = _in_pixels(predictions.xyxy, width, height)  # (Q, 4)
+        return (boxes if aspect is None else windows_within(boxes, aspect)), predictions.validity
 
 
 def windows_within(boxes: Tensor, aspect: float) -> Tensor:
     """The largest window of a ratio in each box (N, 4), with the same centre: (N, 4)."""
     centre, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-    across = torch.minimum(sides[:, 0], sides[:, 1] * aspect)
-    half = torch.stack([across, across / aspect], dim=1) / 2
+    width = torch.minimum(sides[:, 0], sides[:, 1] * aspect)  # (N,)
+    half = torch.stack([width, width / aspect], dim=1) / 2  # (N, 2)
     return torch.cat([centre - half, centre + half], dim=1)
 
 
-def _in_pixels(corners: Tensor, width: int, height: int) -> Tensor:
-    """Corners (N, 4) divided by the sides → pixels, each box at least a pixel wide and high and
-    inside the photo.
+def _in_pixels(xyxy: Tensor, width: int, height: int) -> Tensor:
+    """Boxes (N, 4) divided by the sides → pixels, each at least a pixel wide and high and inside
+    the photo.
     """
-    size = corners.new_tensor([width, height])
-    first = torch.minimum((corners[:, :2] * size).clamp(min=0), size - LEAST)
-    second = torch.minimum(torch.maximum(corners[:, 2:] * size, first + LEAST), size)
+    size = xyxy.new_tensor([width, height])
+    first = torch.minimum((xyxy[:, :2] * size).clamp(min=0), size - LEAST)
+    second = torch.minimum(torch.maximum(xyxy[:, 2:] * size, first + LEAST), size)
     return torch.cat([first, second], dim=1)
 
 
 def load_cropper(weights: str | Path | None = None, device: str = "cpu") -> SetCropper:
     """The light model with trained weights, those of `weights` or those that come with the method.
 
-    Raises `WeightsUnavailable` without weights, `CheckpointError` for those of another method or
-    another model.
+    Raises:
+        WeightsUnavailable: there are no weights.
+        CheckpointError: those of another method or another model.
     """
     model = SetPredictionCropper.light(None)
     card = croppers.load_trained("set_prediction", model, weights)
     with guards.fields(weights or croppers.shipped("set_prediction")):
-        guards.whole(card["profile"], "test_side", 32, 4096)
-    return SetCropper(model, card, device)
+        # Cards of before `short_side` hold the whole profile.
+        sides = card if "short_side" in card else {"short_side": card["profile"]["test_side"]}
+        short_side = guards.whole(sides, "short_side", 32, 4096)
+    return SetCropper(model, short_side, card, device)

@@ -1,39 +1,173 @@
-"""What is minimised: equation 3 under the best matching, at every layer of the decoder, with
-smoothed labels.
+"""What is minimised: which anchor answers for which good crop (Eqs. 1 and 2), and the loss (Eq. 3)
+under that matching, at every layer of the decoder, with smoothed labels (Eqs. 4 and 6).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from cropnb.set_prediction.matching import (
-    LAMBDA_FOCAL,
-    LAMBDA_IOU,
-    Match,
-    focal_loss,
-    generalized_iou,
-    hungarian_match,
+from cropnb.boxes import intersection_and_union
+from cropnb.errors import BoxError, CropnbError
+from cropnb.set_prediction.labels import (
+    CropPhotos,
+    Features,
+    Labels,
+    Smoothing,
+    Teacher,
+    smooth_labels,
 )
-from cropnb.set_prediction.model import Predictions, to_corners
-from cropnb.set_prediction.smoothing import Smoothing, smooth_labels
+from cropnb.set_prediction.model import Predictions, SetPredictionCropper, to_xyxy
+
+# Sec. 4.3; the focal weight is called λ_bce in the text below (Eq. 3)
+LAMBDA_IOU = LAMBDA_FOCAL = 0.4
+ALPHA, GAMMA = 0.25, 2.0  # of the focal loss, as in Conditional DETR; the paper gives none
+LOOKED_AT = 6  # validation photos whose crops are kept after each epoch
+EPOCH_COLUMNS = ("AP 0.85, K = 10", "ACC 1/5, 0.85", "ACC 1/10, 0.85")  # 0…1
 
 
 @dataclass
-class Labels:
-    """What is known about the photos of a batch, an entry a photo.
+class Match:
+    """P pairs of a set of photos: anchor `anchor[p]` of photo `photo[p]` answers for `crop[p]`,
+    (P,) int64 each.
 
-    Attributes:
-        crops: the good crops (M_b, 4) as `centred_norm`.
-        scored: all scored crops (N_b, 4) as corners, divided by the photo's sides.
-        scores: their scores (N_b,).
+    Crops are numbered through all photos, in the order in which they were given.
     """
 
-    crops: Sequence[Tensor]
-    scored: Sequence[Tensor] = ()
-    scores: Sequence[Tensor] = ()
+    photo: Tensor
+    anchor: Tensor
+    crop: Tensor
+
+
+def generalized_iou(a: Tensor, b: Tensor) -> Tensor:
+    """Generalised IoU (...), −1…1, of boxes (..., 4) as xyxy that broadcast.
+
+    As `cropnb.boxes.generalized_iou`, less its checks, which would make a GPU wait in each training
+    step.
+    """
+    intersection, union = intersection_and_union(a, b)  # (...)
+    hull = (torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])).prod(-1)
+    return intersection / union.clamp(min=1e-9) - (hull - union) / hull.clamp(min=1e-9)
+
+
+def focal_loss(
+    logits: Tensor, labels: Tensor, alpha: float = ALPHA, gamma: float = GAMMA
+) -> Tensor:
+    """The focal loss (...) of validity logits (...) for labels (...) in 0…1, hard or soft; nothing
+    is summed.
+
+    With p = sigmoid(logit) and v the label: cross entropy × |what p misses of v|^γ × (α v + (1 −
+    α)(1 − v)).
+    """
+    p = logits.sigmoid()
+    missed = 1 - (p * labels + (1 - p) * (1 - labels))
+    weight = alpha * labels + (1 - alpha) * (1 - labels)
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+    return weight * missed**gamma * cross_entropy
+
+
+def focal_minimum(labels: Tensor, gamma: float = GAMMA, steps: int = 10_000) -> Tensor:
+    """The validity (...), 0…1, at which the focal loss of a label (...) is least: where training
+    pushes an anchor.
+
+    For hard labels and for 0.5 it is the label itself. Any other soft label is overshot: 0.3 means
+    0.12 and 0.9 means 0.99 with γ = 2, for the factor |miss|^γ rewards certainty. α only scales the
+    loss.
+    """
+    p = torch.arange(steps + 1, dtype=torch.float64) / steps  # (steps + 1,)
+    v = labels.double().unsqueeze(-1)  # (..., 1)
+    cross_entropy = -(torch.xlogy(v, p) + torch.xlogy(1 - v, 1 - p))  # (..., steps + 1)
+    missed = (1 - (p * v + (1 - p) * (1 - v))) ** gamma  # (..., steps + 1)
+    # At the ends the cross entropy of a soft label is infinite, that of a hard one zero.
+    return p[(missed * cross_entropy).nan_to_num(nan=0.0).argmin(-1)].to(labels)
+
+
+def matching_costs(logits: Tensor, boxes: Tensor, crops: Tensor) -> Tensor:
+    """The cost (Eq. 3) of every anchor with every good crop.
+
+    An anchor that is matched owes the focal loss of v = 1 and no longer that of v = 0; so the cost
+    holds their difference, and the sum over pairs is the sum over all anchors (Eq. 2), less what
+    doesn't depend on the matching.
+
+    Args:
+        logits: (..., Q).
+        boxes: (..., Q, 4) as cxcywh.
+        crops: (..., M, 4) as cxcywh.
+
+    Returns:
+        (..., Q, M).
+    """
+    one, none = torch.ones_like(logits), torch.zeros_like(logits)
+    focal = focal_loss(logits, one) - focal_loss(logits, none)  # (..., Q)
+    anchors = boxes.unsqueeze(-2)  # (..., Q, 1, 4)
+    crops = crops.unsqueeze(-3)  # (..., 1, M, 4)
+    regression = (anchors - crops).abs().sum(-1)  # (..., Q, M)
+    overlap = 1 - generalized_iou(to_xyxy(anchors), to_xyxy(crops))  # (..., Q, M)
+    return regression + LAMBDA_IOU * overlap + LAMBDA_FOCAL * focal.unsqueeze(-1)
+
+
+@torch.no_grad()
+def hungarian_match(logits: Tensor, boxes: Tensor, crops: Sequence[Tensor]) -> Match:
+    """The assignment of good crops to anchors with the least sum of costs (Eq. 2), for each photo
+    of a batch.
+
+    All costs are one tensor that is brought to the CPU once, where SciPy's `linear_sum_assignment`
+    solves each photo.
+
+    Args:
+        logits: (B, Q).
+        boxes: (B, Q, 4) as cxcywh.
+        crops: for each photo (M_b, 4) as cxcywh; M_b may be 0.
+
+    Raises:
+        BoxError: crops of another shape, or more of them than anchors.
+        CropnbError: costs that aren't finite.
+    """
+    check_crops(crops, *logits.shape)
+    counts = [len(part) for part in crops]
+    padded = pad_sequence(list(crops), batch_first=True).to(boxes)  # (B, M, 4)
+    costs = matching_costs(logits, boxes, padded).float().cpu().numpy()  # (B, Q, M)
+    pairs: list[tuple[int, int, int]] = []
+    for photo, count in enumerate(counts):
+        try:
+            anchors, chosen = linear_sum_assignment(costs[photo, :, :count])
+        except ValueError as error:
+            raise CropnbError(
+                f"the matching costs are not finite ({error}): training diverged, lower its rate"
+            ) from error
+        first = sum(counts[:photo])
+        pairs += zip([photo] * count, anchors.tolist(), (first + chosen).tolist(), strict=True)
+    columns = torch.tensor(pairs, dtype=torch.long).reshape(-1, 3)  # (P, 3)
+    return Match(*columns.to(logits.device).unbind(1))
+
+
+def check_crops(crops: Sequence[Tensor], photos: int, anchors: int) -> None:
+    """Refuse crops that can't be matched.
+
+    Raises:
+        BoxError: unless there is a tensor (M, 4) of at most `anchors` crops for each photo.
+    """
+    if len(crops) != photos:
+        raise BoxError(
+            f"there are crops of {len(crops)} photos and predictions for {photos}: one entry each "
+            "a photo"
+        )
+    for index, part in enumerate(crops):
+        if part.ndim != 2 or part.shape[-1] != 4:
+            raise BoxError(
+                f"crops of photo {index} have the shape {tuple(part.shape)}: give (M, 4), M may "
+                "be 0"
+            )
+        if len(part) > anchors:
+            raise BoxError(
+                f"photo {index} has {len(part)} good crops and there are {anchors} anchors: (Eq. "
+                "1) pads the crops to the anchors, so ask for a higher score or build the model "
+                "with more anchors"
+            )
 
 
 def match_layers(predictions: Predictions, crops: Sequence[Tensor]) -> Match:
@@ -50,54 +184,92 @@ def match_layers(predictions: Predictions, crops: Sequence[Tensor]) -> Match:
 def validity_labels(
     predictions: Predictions, match: Match, labels: Labels, smoothing: Smoothing | None = None
 ) -> Tensor:
-    """(L, B, Q): 1 for the matched anchors; for the others 0, or with `smoothing` what their
-    neighbours are worth.
+    """The labels v (Eq. 1), (L, B, Q): 1 for the matched anchors; for the others 0, or with
+    `smoothing` what their neighbours are worth (Eq. 4).
     """
-    shape = predictions.logits.shape
     if smoothing is None or smoothing.mu == 0 or not labels.scores:
-        found = torch.zeros(shape, device=predictions.logits.device)
+        target = torch.zeros_like(predictions.logits, dtype=torch.float32)  # (L, B, Q)
     else:
-        # (B, N, 4), empty boxes at the end
-        scored = pad_sequence(list(labels.scored), batch_first=True)
-        scores = pad_sequence(list(labels.scores), batch_first=True)
-        found = smooth_labels(
-            to_corners(predictions.boxes.detach().float()), scored, scores, smoothing
-        )
-    found = found.flatten(0, 1)
-    found[match.photo, match.anchor] = 1.0
-    return found.view(shape)
+        scored = pad_sequence(list(labels.scored), batch_first=True)  # (B, N, 4), empty at the end
+        scores = pad_sequence(list(labels.scores), batch_first=True)  # (B, N)
+        boxes = to_xyxy(predictions.boxes.detach().float())  # (L, B, Q, 4)
+        target = smooth_labels(boxes, scored, scores, smoothing)  # (L, B, Q)
+    target = target.flatten(0, 1)  # (L B, Q)
+    target[match.photo, match.anchor] = 1.0
+    return target.view(predictions.logits.shape)
 
 
 def set_loss(
     predictions: Predictions,
     labels: Labels,
     smoothing: Smoothing | None = None,
-    taught: Tensor | None = None,
+    teacher_probs: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """Equation 3 summed over anchors and decoder layers, divided by the good crops of the batch.
+    """(Eq. 3) summed over anchors and decoder layers, divided by the good crops of the batch.
 
-    smoothing: equation 4 for the unmatched anchors; None keeps the hard labels.
-    taught: validities (L, B, Q) of the momentum-averaged model, for the second term of equation 6.
+    Args:
+        smoothing: (Eq. 4) for the unmatched anchors; None keeps the hard labels.
+        teacher_probs: validities (L, B, Q) of the momentum-averaged model, for the second term of
+            (Eq. 6).
 
-    Returns scalars: `regression` (L1), `overlap` (1 − generalised IoU), `validity` (focal),
-    `distilled` where taught, and their weighted sum `loss`.
+    Returns:
+        Scalars: `regression` (L1), `overlap` (1 − generalised IoU), `validity` (focal),
+        `distilled` where there is a teacher, and their weighted sum `loss`.
     """
     match = match_layers(predictions, labels.crops)
-    crops = torch.cat(
-        [part.to(predictions.boxes) for part in labels.crops] * len(predictions.logits)
-    )[match.crop]
+    crops = torch.cat([*labels.crops] * len(predictions.logits)).to(predictions.boxes)  # (L M, 4)
+    crops = crops[match.crop]  # (P, 4)
     boxes = predictions.boxes.flatten(0, 1)[match.photo, match.anchor]  # (P, 4)
     count = max(sum(map(len, labels.crops)), 1)
-    target = validity_labels(predictions, match, labels, smoothing)
+    target = validity_labels(predictions, match, labels, smoothing)  # (L, B, Q)
     parts = {
         "regression": (boxes - crops).abs().sum() / count,
-        "overlap": (1 - generalized_iou(to_corners(boxes), to_corners(crops))).sum() / count,
+        "overlap": (1 - generalized_iou(to_xyxy(boxes), to_xyxy(crops))).sum() / count,
         "validity": focal_loss(predictions.logits.float(), target).sum() / count,
     }
-    if taught is not None:
-        parts["distilled"] = focal_loss(predictions.logits.float(), taught).sum() / count
+    if teacher_probs is not None:
+        distilled = focal_loss(predictions.logits.float(), teacher_probs)  # (L, B, Q)
+        parts["distilled"] = distilled.sum() / count
     focal = parts["validity"] + parts.get("distilled", 0.0)
-    return {
-        "loss": parts["regression"] + LAMBDA_IOU * parts["overlap"] + LAMBDA_FOCAL * focal,
-        **parts,
-    }
+    total = parts["regression"] + LAMBDA_IOU * parts["overlap"] + LAMBDA_FOCAL * focal
+    return {"loss": total, **parts}
+
+
+class Trainee(nn.Module):
+    """The model, its momentum-averaged teacher if it has one, and what each epoch reached: all that
+    a resume needs.
+    """
+
+    def __init__(self, model: SetPredictionCropper, teacher: str | None, epochs: int) -> None:
+        super().__init__()
+        self.model = model
+        self.teacher = Teacher(model, teacher) if teacher else None
+        anchors = len(model.anchors)
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+        # What each epoch reached on the validation and on the test photos. The latter is never
+        # chosen by: the audit asks what choosing by it would have been worth.
+        self.register_buffer("scores", torch.zeros(epochs, 2, len(EPOCH_COLUMNS)))
+        # Before training and after each epoch: the boxes that anchors start from, and what they
+        # make of the first validation photos, with the validity behind x1, y1, x2, y2.
+        self.register_buffer("starts", torch.zeros(epochs + 1, anchors, 4))
+        self.register_buffer("crops", torch.zeros(epochs + 1, LOOKED_AT, anchors, 5))
+
+    @torch.no_grad()
+    def look(self, epoch: int, photos: CropPhotos, features: Features) -> None:
+        """Note where the anchors are."""
+        self.model.eval()
+        self.starts[epoch] = to_xyxy(self.model.starts().sigmoid())
+        for index in range(min(LOOKED_AT, len(photos))):
+            seen = self.model.from_features(features(index))
+            boxes, validity = seen.xyxy[0], seen.validity[0, :, None]  # (Q, 4), (Q, 1)
+            self.crops[epoch, index] = torch.cat([boxes, validity], dim=-1)  # (Q, 5)
+
+    def teach(self, maps: Tensor, mask: Tensor | None, start: int) -> Tensor | None:
+        """Count a step; its soft labels (L, B, Q), once distillation has begun."""
+        step = int(self.steps)
+        self.steps += 1
+        if self.teacher is None or step < start:
+            return None
+        (self.teacher.start if step == start else self.teacher.follow)(self.model)
+        with torch.no_grad():
+            return self.teacher.model.from_features(maps.detach(), mask).logits.sigmoid()

@@ -6,8 +6,9 @@ import itertools
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn import functional
+from torchvision.ops import box_convert
 
 from cropnb import backbones
 from cropnb.errors import BoxError, CropnbError, ImageError
@@ -28,12 +29,12 @@ PRIOR = 0.01
 
 @dataclass
 class Predictions:
-    """What the decoder's L layers say about B photos, the last layer last.
+    """What the decoder's L layers predict for B photos, the last layer last.
 
     Attributes:
         logits: (L, B, Q); their sigmoid is the validity.
-        boxes: (L, B, Q, 4) as centre x, centre y, width, height, divided by the photo's sides:
-            `centred_norm`.
+        boxes: (L, B, Q, 4) as cxcywh: centre x, centre y, width, height, divided by the photo's
+            sides.
     """
 
     logits: Tensor
@@ -45,23 +46,19 @@ class Predictions:
         return self.logits[-1].sigmoid()
 
     @property
-    def corners(self) -> Tensor:
-        """(B, Q, 4) of the last layer as x1, y1, x2, y2, divided by the photo's sides and cut off
-        at its border.
-        """
-        return to_corners(self.boxes[-1]).clamp(0, 1)
+    def xyxy(self) -> Tensor:
+        """(B, Q, 4) of the last layer, divided by the photo's sides and cut off at its border."""
+        return to_xyxy(self.boxes[-1]).clamp(0, 1)
 
 
-def to_corners(centred: Tensor) -> Tensor:
-    """(..., 4) centre x, centre y, width, height → x1, y1, x2, y2."""
-    middle, half = centred[..., :2], centred[..., 2:] / 2
-    return torch.cat([middle - half, middle + half], dim=-1)
+def to_xyxy(boxes: Tensor) -> Tensor:
+    """Boxes (..., 4): centre x, centre y, width, height → x1, y1, x2, y2."""
+    return box_convert(boxes, "cxcywh", "xyxy")
 
 
-def to_centred(corners: Tensor) -> Tensor:
-    """(..., 4) x1, y1, x2, y2 → centre x, centre y, width, height, as in equation 1."""
-    first, second = corners[..., :2], corners[..., 2:]
-    return torch.cat([(first + second) / 2, second - first], dim=-1)
+def to_cxcywh(boxes: Tensor) -> Tensor:
+    """Boxes (..., 4): x1, y1, x2, y2 → centre x, centre y, width, height, as in (Eq. 1)."""
+    return box_convert(boxes, "xyxy", "cxcywh")
 
 
 class Perceptron(nn.Sequential):
@@ -78,16 +75,21 @@ class SetPredictionCropper(nn.Module):
     """Photos → for each of the anchors a crop and its validity.
 
     The defaults are the paper's: ResNet50, six encoder and six decoder layers of 256 channels, 90
-    anchors. `dilated` keeps the last stage at 1/16 of the photo's resolution. `light()` is the one
-    with MobileNetV2.
+    anchors. `light()` is the one with MobileNetV2.
 
     An anchor's reference point follows from its vector q_i, and its box is a step away from that
     point. With `anchor_boxes` each anchor has a whole box of its own to step away from instead,
     learned too, which can be laid where good crops lie before training (`start_from`): not in the
     paper, and what a short training needs.
 
-    Raises CropnbError for sizes that don't fit each other, WeightsUnavailable without ImageNet
-    weights.
+    Args:
+        weights: "imagenet", or None for a random start.
+        dilated: keep the last stage at 1/16 of the photo's resolution.
+        anchors: how many crops are predicted.
+
+    Raises:
+        CropnbError: sizes that don't fit each other.
+        WeightsUnavailable: no ImageNet weights.
     """
 
     def __init__(
@@ -145,14 +147,8 @@ class SetPredictionCropper(nn.Module):
         It has no dropout: drawing it takes half of a step on a CPU, and a short training hardly
         overfits.
         """
-        small = {
-            "channels": 96,
-            "heads": 8,
-            "encoder_layers": 1,
-            "decoder_layers": 2,
-            "hidden": 384,
-        }
-        small |= {"anchor_boxes": True, "dropout": 0.0}
+        small = {"channels": 96, "heads": 8, "encoder_layers": 1, "decoder_layers": 2}
+        small |= {"hidden": 384, "anchor_boxes": True, "dropout": 0.0}
         return cls("mobilenet_v2", weights, **{**small, **changed})
 
     def forward(self, images: Tensor) -> Predictions:
@@ -164,45 +160,53 @@ class SetPredictionCropper(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """Photos (B, 3, H, W) in 0…1 → (B, C, H / 32, W / 32), rounded up; twice as fine where
         dilated.
+
+        Raises:
+            ImageError: photos of another shape.
         """
         if images.ndim != 4 or images.shape[1] != 3:
             raise ImageError(f"photos have the shape (B, 3, H, W), not {tuple(images.shape)}")
         *finer, last = self.backbone(images)
-        pooled = [functional.adaptive_avg_pool2d(level, last.shape[-2:]) for level in finer]
+        pooled = [F.adaptive_avg_pool2d(level, last.shape[-2:]) for level in finer]
         return torch.cat([*pooled, last], dim=1)
 
     def from_features(self, features: Tensor, mask: Tensor | None = None) -> Predictions:
-        """Feature maps (B, C, h, w), and a mask (B, h, w) that is true inside each photo, unless
-        all are equal.
+        """Feature maps → crops and validities.
+
+        Args:
+            features: (B, C, h, w).
+            mask: (B, h, w), true inside each photo; None where all are of one size.
         """
         memory = self.reduce(features).flatten(2).transpose(1, 2)  # (B, T, C), T = h w
-        inside = features.new_ones(features[:, 0].shape, dtype=torch.bool) if mask is None else mask
-        places, mask = (
-            cell_embedding(inside, self.channels),
-            None if mask is None else mask.flatten(1),
-        )
+        whole = features.new_ones(features[:, 0].shape, dtype=torch.bool)  # (B, h, w)
+        places = cell_embedding(whole if mask is None else mask, self.channels)  # (B, T, C)
+        mask = None if mask is None else mask.flatten(1)  # (B, T)
         for layer in self.encoder:
             memory = layer(memory, places, mask)
         anchors = self.anchors.expand(len(features), -1, -1)  # (B, Q, C)
         start = self.starts()  # (Q, 4)
         sought = point_embedding(start[:, :2].sigmoid(), self.channels)  # (Q, C)
-        x, states = torch.zeros_like(anchors), []
+        x = torch.zeros_like(anchors)  # (B, Q, C)
+        layers = []
         for index, layer in enumerate(self.decoder):
-            scaled = (sought if index == 0 else sought * self.scale(x)).expand_as(x)
+            scaled = (sought if index == 0 else sought * self.scale(x)).expand_as(x)  # (B, Q, C)
             x = layer(x, anchors, scaled, memory, places, mask)
-            states.append(self.norm(x))
-        states = torch.stack(states)  # (L, B, Q, C)
-        boxes = (self.box_head(states) + start).sigmoid()
+            layers.append(self.norm(x))
+        states = torch.stack(layers)  # (L, B, Q, C)
+        boxes = (self.box_head(states) + start).sigmoid()  # (L, B, Q, 4)
         return Predictions(self.validity_head(states).squeeze(-1), boxes)
 
     def start_from(self, crops: Tensor, good: float, seed: int = 0) -> "SetPredictionCropper":
         """Lay the untrained anchor boxes where good crops lie: at the centres of as many clusters
         of them.
 
-        crops (N, 4): good crops of the training photos as `centred_norm`; good: how many a photo
-            has, of which follows
-            the validity at the start. Raises BoxError for too few crops, CropnbError for a model
-            without anchor boxes.
+        Args:
+            crops: good crops of the training photos (N, 4) as cxcywh.
+            good: how many a photo has; the validity at the start follows from it.
+
+        Raises:
+            BoxError: fewer crops than anchors.
+            CropnbError: a model without anchor boxes.
         """
         if self.anchor_boxes is None:
             raise CropnbError(
@@ -212,13 +216,11 @@ class SetPredictionCropper(nn.Module):
             raise BoxError(
                 f"crops have the shape {tuple(crops.shape)}: give (N, 4), one an anchor at least"
             )
+        centres = _clusters(crops, len(self.anchors), seed)  # (Q, 4)
+        share = torch.tensor(good / len(self.anchors)).clamp(PRIOR, 0.5)
         with torch.no_grad():
-            self.anchor_boxes.copy_(
-                _clusters(crops, len(self.anchors), seed).clamp(0.01, 0.99).logit()
-            )
-            self.validity_head.bias.fill_(
-                float(torch.tensor(good / len(self.anchors)).clamp(PRIOR, 0.5).logit())
-            )
+            self.anchor_boxes.copy_(centres.clamp(0.01, 0.99).logit())
+            self.validity_head.bias.fill_(float(share.logit()))
         return self
 
     def starts(self) -> Tensor:
@@ -227,7 +229,7 @@ class SetPredictionCropper(nn.Module):
         """
         if self.anchor_boxes is not None:
             return self.anchor_boxes
-        return functional.pad(self.reference(self.anchors), (0, 2))
+        return F.pad(self.reference(self.anchors), (0, 2))
 
     def _reset(self) -> None:
         for name, parameter in self.named_parameters():
@@ -245,10 +247,7 @@ def pad(maps: list[Tensor]) -> tuple[Tensor, Tensor | None]:
     height, width = (max(part.shape[side] for part in maps) for side in (-2, -1))
     if all(part.shape[-2:] == (height, width) for part in maps):
         return torch.cat(maps), None
-    grown = [
-        functional.pad(part, (0, width - part.shape[-1], 0, height - part.shape[-2]))
-        for part in maps
-    ]
+    grown = [F.pad(part, (0, width - part.shape[-1], 0, height - part.shape[-2])) for part in maps]
     mask = torch.zeros(len(maps), height, width, dtype=torch.bool, device=maps[0].device)
     for index, part in enumerate(maps):
         mask[index, : part.shape[-2], : part.shape[-1]] = True
@@ -270,11 +269,11 @@ def _clusters(points: Tensor, count: int, seed: int, rounds: int = 20) -> Tensor
     drawn at random.
     """
     points = points.double().cpu()
-    draw = torch.Generator().manual_seed(seed)
-    centres = points[torch.randperm(len(points), generator=draw)[:count]].clone()
+    rng = torch.Generator().manual_seed(seed)
+    centres = points[torch.randperm(len(points), generator=rng)[:count]].clone()
     for _ in range(rounds):
-        nearest = torch.cdist(points, centres).argmin(1)
-        total = torch.zeros_like(centres).index_add_(0, nearest, points)
-        members = torch.bincount(nearest, minlength=count)[:, None]
+        nearest = torch.cdist(points, centres).argmin(1)  # (N,)
+        total = torch.zeros_like(centres).index_add_(0, nearest, points)  # (count, D)
+        members = torch.bincount(nearest, minlength=count)[:, None]  # (count, 1)
         centres = torch.where(members > 0, total / members.clamp(min=1), centres)
     return centres.float()

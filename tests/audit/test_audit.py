@@ -2,9 +2,10 @@
 annotations.
 """
 
+import dataclasses
 import itertools
-import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,7 +15,10 @@ from cropnb.audit import __main__ as program
 from cropnb.audit import blind, curves, epochs, rows, shares, tolerance
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import LedgerError, MetricError
+from cropnb.reproduction import Context
+from cropnb.runs import Experiment, Result, plan
 
+CONTEXT = Context(program.NAME, "scenes", [])
 BOXES = torch.tensor([[0.0, 0, 100, 100], [0, 0, 100, 90], [50, 0, 100, 100], [0, 0, 100, 50]])
 
 
@@ -53,9 +57,9 @@ def test_random_anchors_by_counting_all_draws(count):
     bracket = blind.random_anchor_hits(tied, count, 0.85)
     draws = list(itertools.combinations(range(4), count))
     # near the first: itself and the second
-    first = sum(bool({0, 1} & set(draw)) for draw in draws) / len(draws)
-    either = sum(bool({0, 1, 2} & set(draw)) for draw in draws) / len(draws)
-    worst = sum(2 in draw for draw in draws) / len(draws)  # the third has no neighbour
+    first = sum(bool({0, 1} & set(drawn)) for drawn in draws) / len(draws)
+    either = sum(bool({0, 1, 2} & set(drawn)) for drawn in draws) / len(draws)
+    worst = sum(2 in drawn for drawn in draws) / len(draws)  # the third has no neighbour
     assert [value.item() for value in bracket] == pytest.approx([first, either, worst])
 
 
@@ -105,11 +109,11 @@ def test_a_share_rounded_either_way_is_possible():
 
 
 def test_the_papers_own_impossible_shares():
-    found = {
+    impossible = {
         (one.method, one.table, one.row, one.column, one.printed)
         for one in shares.impossible_shares()
     }
-    assert found >= {
+    assert impossible >= {
         ("vrn", "Table 2", "RGL", "Acc 1/10", 79.6),
         ("set_prediction", "Table 1", "ASM-Net", "ACC 1/5", 54.3),
         ("set_prediction", "Table 1, v2", "A2-RL", "ACC 1/10", 39.5),
@@ -117,7 +121,7 @@ def test_the_papers_own_impossible_shares():
         ("set_prediction", "Table 1, v2", "VEN", "ACC 1/5", 37.5),
         ("set_prediction", "Table 1, v2", "VEN", "ACC 1/10", 50.5),
     }
-    assert not any(row.startswith("Ours") for _, _, row, _, _ in found)
+    assert not any(row.startswith("Ours") for _, _, row, _, _ in impossible)
     assert all(one.nearest[0] < one.printed < one.nearest[1] for one in shares.impossible_shares())
 
 
@@ -137,12 +141,12 @@ def predicted(sample: Sample, scores: torch.Tensor) -> tolerance.Prediction:
 
 def test_crops_that_a_method_finds_itself_have_no_acc_1n():
     dataset = one_photo([4.5, 2.0, 3.0, 1.0])
-    found = tolerance.columns(
+    hits = tolerance.columns(
         tolerance.Prediction([torch.tensor([[0.0, 0, 100, 90]]).double()]), dataset
     )
-    assert set(found) == {f"ACC 1/{n}, ε = {e:.2f}" for n in (5, 10) for e in blind.EPSILONS}
-    assert found["ACC 1/5, ε = 0.90"].item() == 1
-    assert found["ACC 1/5, ε = 1.00"].item() == 0
+    assert set(hits) == {f"ACC 1/{n}, ε = {e:.2f}" for n in (5, 10) for e in blind.EPSILONS}
+    assert hits["ACC 1/5, ε = 0.90"].item() == 1
+    assert hits["ACC 1/5, ε = 1.00"].item() == 0
 
 
 def test_the_same_predictions_by_both_metrics():
@@ -153,42 +157,57 @@ def test_the_same_predictions_by_both_metrics():
     many = CropDataset("gaicd", "test", "gaicd", None, [sample])
     scores = torch.zeros(12)
     scores[1] = 1.0  # chooses the crop of score 2.0, which overlaps the best one by 0.9
-    found = tolerance.columns(predicted(sample, scores), many)
+    hits = tolerance.columns(predicted(sample, scores), many)
     # only the best, the third and the second have scores above those of the rest
-    assert found["Acc 1/5"].item() == 1
-    assert found["ACC 1/5, ε = 0.85"].item() == found["ACC 1/5, ε = 0.90"].item() == 1
-    found = tolerance.columns(predicted(sample, -sample.scores), many)
-    assert found["Acc 1/5"].item() == 0
-    assert set(found) == {"Acc 1/5", "Acc 1/10"} | {
+    assert hits["Acc 1/5"].item() == 1
+    assert hits["ACC 1/5, ε = 0.85"].item() == hits["ACC 1/5, ε = 0.90"].item() == 1
+    hits = tolerance.columns(predicted(sample, -sample.scores), many)
+    assert hits["Acc 1/5"].item() == 0
+    assert set(hits) == {"Acc 1/5", "Acc 1/10"} | {
         f"ACC 1/{n}, ε = {e:.2f}" for n in (5, 10) for e in blind.EPSILONS
     }
 
 
-def test_epoch_rows_read_what_runs_keep(tmp_path):
-    for seed, test in ((0, [0.2, 0.4, 0.3]), (1, [0.5, 0.1, 0.1])):
-        folder = tmp_path / "set_prediction" / "scenes-gaicd-cpu" / f"QG-seed{seed}"
-        folder.mkdir(parents=True)
-        table = [[[value / 2], [value]] for value in test]
-        result = {
-            "method": "set_prediction",
-            "dataset": "scenes",
-            "seed": seed,
-            "photos": 200,
-            "epochs": table,
-        }
-        (folder / "result.json").write_text(json.dumps({**result, "epoch_columns": ["AP"]}))
-    other = tmp_path / "vrn" / "scenes" / "FS-seed0"
-    other.mkdir(parents=True)
-    (other / "result.json").write_text(json.dumps({"dataset": "scenes"}))
-    cpc = tmp_path / "set_prediction" / "scenes-cpc-cpu" / "SD-seed2"
-    cpc.mkdir(parents=True)
-    result |= {"seed": 2, "photos": 500, "epoch_columns": ["AP"]}
-    (cpc / "result.json").write_text(json.dumps(result))
-    found = rows.epoch_rows(program._context("scenes", []), tmp_path)
-    assert {row.row.split(", ")[1]: (row.images, row.seeds) for row in found} == {
-        "scenes-cpc-cpu": (500, (2,)), "scenes-gaicd-cpu": (200, (0, 1))
-    }  # fmt: skip
-    measured = [row for row in found if "gaicd" in row.row]
+def finished_run(folder, form: str, seed: int, photos: int, test: list[float], **changed) -> None:
+    """A result file as the engine keeps it, with one column of scores for each epoch."""
+    experiment = Experiment(plan.method_named("set_prediction"), form=form, profile="cpu", out=None)
+    fixed = dict.fromkeys((field.name for field in dataclasses.fields(Result)), "")
+    fixed |= {
+        "method": "set_prediction",
+        "variant": "QG",
+        "dataset": "scenes",
+        "form": form,
+        "profile": "cpu",
+        "init": "imagenet",
+        "frozen": False,
+        "seed": seed,
+        "photos": photos,
+        "config_hash": experiment.run("QG", seed).config_hash,
+        "details": {"epochs": [[[value / 2], [value]] for value in test], "epoch_columns": ["AP"]},
+    }
+    folder = folder / "set_prediction" / f"scenes-{form}-cpu" / f"QG-seed{seed}"
+    folder.mkdir(parents=True)
+    Result(**fixed | changed).write(folder)
+
+
+def test_epoch_rows_read_what_runs_keep(tmp_path, capsys):
+    finished_run(tmp_path, "gaicd", 0, 200, [0.2, 0.4, 0.3])
+    finished_run(tmp_path, "gaicd", 1, 200, [0.5, 0.1, 0.1])
+    finished_run(tmp_path, "cpc", 2, 500, [0.5, 0.1, 0.1])
+    finished_run(tmp_path, "gaicd", 3, 200, [0.9, 0.9, 0.9], config_hash="another")
+    finished_run(tmp_path, "gaicd", 4, 200, [0.9], method="vrn", variant="FS", details={})
+    damaged = tmp_path / "set_prediction" / "scenes-gaicd-cpu" / "QG-seed5" / "result.json"
+    damaged.parent.mkdir()
+    damaged.write_text('{"method"')
+    measured = rows.epoch_rows(CONTEXT, tmp_path)
+    assert {row.row.split(", ")[1]: (row.images, row.seeds) for row in measured} == {
+        "scenes-cpc-cpu": (500, (2,)),
+        "scenes-gaicd-cpu": (200, (0, 1)),
+    }
+    left_out = capsys.readouterr().out
+    assert "other settings" in left_out
+    assert "cut short" in left_out
+    measured = [row for row in measured if "gaicd" in row.row]
     values = {row.row.rpartition(", ")[2]: row.ours for row in measured}
     assert values == pytest.approx(
         {
@@ -234,7 +253,7 @@ def test_matching_rows_keep_the_ledgers_rules(real_data, monkeypatch):
         datasets.load("gaicd", split, root=real_data / "gaicd") for split in ("train", "test")
     )
     monkeypatch.setattr(rows, "SAMPLES", 10)
-    measured = rows.matching_rows(program._context("gaicd", []), training, test)
+    measured = rows.matching_rows(replace(CONTEXT, dataset="gaicd"), training, test)
     for row in measured:
         row.check()
     assert len({row.key for row in measured}) == len(measured) == 36
@@ -255,14 +274,14 @@ def test_matching_rows_keep_the_ledgers_rules(real_data, monkeypatch):
 def many_photos(count: int = 6) -> CropDataset:
     """Photos of 400 × 300 whose anchors have scores of one decimal, so that some tie for best."""
     anchors = candidates.grid_anchors(400, 300)
-    generator = torch.Generator().manual_seed(3)
+    rng = torch.Generator().manual_seed(3)
     samples = [
         Sample(
             str(n),
             400,
             300,
             anchors,
-            torch.randint(10, 35, (len(anchors),), generator=generator) / 10,
+            torch.randint(10, 35, (len(anchors),), generator=rng) / 10,
         )
         for n in range(count)
     ]
@@ -272,18 +291,16 @@ def many_photos(count: int = 6) -> CropDataset:
 def test_curves_are_the_brackets_at_every_threshold_and_number():
     dataset = many_photos()
     assert any(len(blind.tied_best(sample)) > 1 for sample in dataset.samples)
-    generator = torch.Generator().manual_seed(0)
-    sets = [
-        sample.boxes[torch.randperm(90, generator=generator)[:15]] for sample in dataset.samples
-    ]
+    rng = torch.Generator().manual_seed(0)
+    sets = [sample.boxes[torch.randperm(90, generator=rng)[:15]] for sample in dataset.samples]
     curve = curves.of_sets("any", "blind", dataset, sets)
     given = dict(zip([sample.name for sample in dataset.samples], sets, strict=True))
     for e, eps in ((0, 0.70), (15, 0.85), (20, 0.90), (30, 1.0)):
         assert curves.EPSILONS[e] == eps
         for n in (1, 5, 15, 20):
             bracket = blind.hits(dataset, lambda sample, n=n: given[sample.name][:n], eps)
-            found = [getattr(curve, among)[e][n - 1] for among in blind.AMONG_TIED]
-            assert found == [int(values.sum()) for values in bracket]
+            counts = [getattr(curve, among)[e][n - 1] for among in blind.AMONG_TIED]
+            assert counts == [int(values.sum()) for values in bracket]
     ranks = []
     for one, sample in zip(sets, dataset.samples, strict=True):
         score = sample.scores[(sample.boxes == one[0]).all(1)]
@@ -331,11 +348,11 @@ def test_curves_are_written_and_read(tmp_path, monkeypatch):
     curve = curves.of_sets(
         "any", "blind", dataset, [sample.boxes[:3] for sample in dataset.samples], "a note"
     )
-    curves.write("scenes", [curve], program._context("scenes", ["--parts", "curves"]), len(dataset))
-    found = curves.read()
-    assert found["scenes"]["photos"] == 2
-    assert found["scenes"]["command"] == "python -m cropnb.audit --parts curves"
-    assert curves.Curve(**found["scenes"]["curves"][0]) == curve
+    curves.write("scenes", [curve], replace(CONTEXT, arguments=["--parts", "curves"]), len(dataset))
+    panels = curves.read()
+    assert panels["scenes"]["photos"] == 2
+    assert panels["scenes"]["command"] == "python -m cropnb.audit --parts curves"
+    assert curves.Curve(**panels["scenes"]["curves"][0]) == curve
     assert ledger.names() == []
 
 
@@ -360,11 +377,11 @@ def test_the_committed_curves_are_the_ledgers_numbers():
                     if among != "first":
                         continue
                 column = f"ACC 1/{count}, ε = {eps:.2f}"
-                for found in ledger.find(
+                for written in ledger.find(
                     program.NAME, dataset=dataset, table=table, row=row, column=column
                 ):
                     value = curve[among][curves.EPSILONS.index(eps)][count - 1]
-                    assert 100 * value / panel["photos"] == pytest.approx(found.ours, abs=0.03), (
+                    assert 100 * value / panel["photos"] == pytest.approx(written.ours, abs=0.03), (
                         row,
                         column,
                     )

@@ -21,7 +21,7 @@ why = "two runs for this test"
 method = "gaic"
 profile = "smoke"
 seeds = [0, 1]
-options = ["--init", "random"]
+init = "random"
 minutes = 0.5
 """
 
@@ -120,7 +120,7 @@ def processes(*words):
     return pids
 
 
-def wait_for(condition, seconds=120):
+def wait_for(condition, seconds=300):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if value := condition():

@@ -7,10 +7,9 @@ from torch import nn
 from cropnb import datasets
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import BoxError, CropnbError, ImageError
-from cropnb.set_prediction import SetPredictionCropper, to_centred, to_corners
-from cropnb.set_prediction.data import (
+from cropnb.set_prediction import SetPredictionCropper, to_cxcywh, to_xyxy
+from cropnb.set_prediction.labels import (
     CropPhotos,
-    FrozenFeatures,
     change_colours,
     good_crops,
     resize_to,
@@ -35,12 +34,12 @@ def tiny() -> SetPredictionCropper:
 
 @torch.no_grad()
 def test_shapes_and_ranges(tiny):
-    found = tiny(torch.rand(2, 3, 70, 100))
-    assert found.logits.shape == (2, 2, 12)
-    assert found.boxes.shape == (2, 2, 12, 4)
-    assert found.corners.shape == (2, 12, 4)
-    assert ((found.corners >= 0) & (found.corners <= 1)).all()
-    assert (found.validity < 0.5).all()
+    predictions = tiny(torch.rand(2, 3, 70, 100))
+    assert predictions.logits.shape == (2, 2, 12)
+    assert predictions.boxes.shape == (2, 2, 12, 4)
+    assert predictions.xyxy.shape == (2, 12, 4)
+    assert ((predictions.xyxy >= 0) & (predictions.xyxy <= 1)).all()
+    assert (predictions.validity < 0.5).all()
     assert tiny.features(torch.rand(1, 3, 70, 100)).shape[-2:] == (3, 4)
 
 
@@ -56,11 +55,11 @@ def test_the_papers_model():
     assert not any(isinstance(module, nn.Transformer) for module in model.modules())
     assert model.anchor_boxes is None
     with torch.no_grad():
-        found = model.eval()(torch.rand(1, 3, 64, 96))
+        predictions = model.eval()(torch.rand(1, 3, 64, 96))
         assert model.features(torch.rand(1, 3, 64, 96)).shape == (1, 2048, 4, 6)
-    assert found.boxes.shape == (6, 1, 90, 4)
+    assert predictions.boxes.shape == (6, 1, 90, 4)
     # Before training every anchor is as unlikely as the focal loss wants.
-    assert found.validity.mean().item() == pytest.approx(PRIOR, abs=0.02)
+    assert predictions.validity.mean().item() == pytest.approx(PRIOR, abs=0.02)
 
 
 @torch.no_grad()
@@ -120,10 +119,10 @@ def test_photos_of_another_shape_are_refused(tiny):
         tiny(torch.rand(3, 64, 64))
 
 
-def test_corners_and_centres_are_each_others_way_back():
-    corners = torch.tensor([[0.1, 0.2, 0.5, 1.0]])
-    assert to_centred(corners)[0].tolist() == pytest.approx([0.3, 0.6, 0.4, 0.8])
-    torch.testing.assert_close(to_corners(to_centred(corners)), corners)
+def test_the_two_ways_to_write_a_box_are_each_others_way_back():
+    xyxy = torch.tensor([[0.1, 0.2, 0.5, 1.0]])
+    assert to_cxcywh(xyxy)[0].tolist() == pytest.approx([0.3, 0.6, 0.4, 0.8])
+    torch.testing.assert_close(to_xyxy(to_cxcywh(xyxy)), xyxy)
 
 
 def test_good_crops_above_four_or_from_four_on():
@@ -153,38 +152,26 @@ def photos() -> CropPhotos:
 
 
 def test_mirrored_labels_belong_to_the_mirrored_photo(photos):
-    plain, turned = photos.labels([0]), photos.labels([0], [True])
-    corners, mirrored = to_corners(plain.crops[0]), to_corners(turned.crops[0])
-    torch.testing.assert_close(mirrored[:, 0], 1 - corners[:, 2])
-    torch.testing.assert_close(mirrored[:, 1::2], corners[:, 1::2])
-    torch.testing.assert_close(turned.scored[0][:, 2], 1 - plain.scored[0][:, 0])
-    assert torch.equal(turned.scores[0], plain.scores[0])
+    plain, flipped = photos.labels([0]), photos.labels([0], [True])
+    xyxy, mirrored = to_xyxy(plain.crops[0]), to_xyxy(flipped.crops[0])
+    torch.testing.assert_close(mirrored[:, 0], 1 - xyxy[:, 2])
+    torch.testing.assert_close(mirrored[:, 1::2], xyxy[:, 1::2])
+    torch.testing.assert_close(flipped.scored[0][:, 2], 1 - plain.scored[0][:, 0])
+    assert torch.equal(flipped.scores[0], plain.scores[0])
     assert torch.equal(photos.photo(0, True), photos.photo(0).flip(-1))
     # A good crop is one of the scored ones, and the best one of them.
     assert (plain.scored[0] == photos.best(0)).all(1).any()
     torch.testing.assert_close(
-        to_centred(photos.best(0)),
-        plain.crops[0][plain.crops[0].sub(to_centred(photos.best(0))).abs().sum(1).argmin()],
+        to_cxcywh(photos.best(0)),
+        plain.crops[0][plain.crops[0].sub(to_cxcywh(photos.best(0))).abs().sum(1).argmin()],
     )
 
 
 def test_true_boxes_are_good_crops_without_scores():
-    drawn = CropPhotos(datasets.load("scenes", "test", form="flms", size=2), 64)
-    labels = drawn.labels([0, 1])
-    assert [len(part) for part in labels.crops] == [len(sample.boxes) for sample in drawn.dataset]
+    photos = CropPhotos(datasets.load("scenes", "test", form="flms", size=2), 64)
+    labels = photos.labels([0, 1])
+    assert [len(part) for part in labels.crops] == [len(sample.boxes) for sample in photos.dataset]
     assert not labels.scores
-
-
-def test_frozen_features_are_the_networks(tiny, photos, tmp_path):
-    frozen = FrozenFeatures(tiny, photos, True, False, tmp_path / "kept.safetensors")
-    with torch.no_grad():
-        wanted = tiny.features(photos.photo(1, True))
-    torch.testing.assert_close(frozen(1, True), wanted, atol=2e-3, rtol=2e-3)  # half precision
-    again = FrozenFeatures(nn.Identity(), photos, True, False, tmp_path / "kept.safetensors")
-    assert torch.equal(again(2), frozen(2))
-    maps, mask = frozen.batch([0, 1, 2])
-    assert len(maps) == 3
-    assert mask is None or mask.any()
 
 
 def test_padding_marks_what_is_inside():
@@ -209,8 +196,8 @@ def test_sizes_and_colours():
 
 def test_a_dataset_without_photos_names_what_is_missing(real_data):
     dataset = datasets.load("gaicd", "test", root=real_data / "gaicd")
-    kept = CropPhotos(CropDataset("gaicd", "test", "gaicd", None, dataset.samples[:2]))
-    assert len(kept) == 2
+    photos = CropPhotos(CropDataset("gaicd", "test", "gaicd", None, dataset.samples[:2]))
+    assert len(photos) == 2
     if not dataset.samples[0].has_photo:
         with pytest.raises(CropnbError, match="annotations"):
-            kept.photo(0)
+            photos.photo(0)

@@ -1,33 +1,38 @@
 """Training, resuming, the program, the croppers and the ledger rows, on a handful of scenes."""
 
 import dataclasses
-import json
-import math
+import inspect
+import pkgutil
+import re
 from dataclasses import replace
 
 import pytest
 import torch
 
-from cropnb import checkpoints, croppers, datasets, ledger, paper, reproduction
+from cropnb import checkpoints, croppers, datasets, ledger, metrics, paper, reproduction
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import CheckpointError, CropnbError
-from cropnb.set_prediction import __main__ as program
-from cropnb.set_prediction import figures, recipe, rows, study
-from cropnb.set_prediction.bench import matching_share
+from cropnb.runs import Experiment, Result, plan, program, record, results
+from cropnb.set_prediction import (
+    CropPhotos,
+    CropPredictions,
+    SetPredictionCropper,
+    predict,
+    set_accuracy,
+)
 from cropnb.set_prediction.cropper import SetCropper, load_cropper, windows_within
-from cropnb.set_prediction.data import CropPhotos
-from cropnb.set_prediction.experiment import Experiment
-from cropnb.set_prediction.fitting import Found, set_accuracy
-from cropnb.set_prediction.model import SetPredictionCropper
+from cropnb.set_prediction.recipe import METHOD, MUS
+from cropnb.set_prediction.studies import anchors, figures, measures, tables
+from cropnb.set_prediction.studies.bench import matching_share
 
 SIZES = {"channels": 16, "heads": 2, "decoder_layers": 2, "hidden": 16}
 TINY = replace(
-    recipe.PROFILES["smoke"],
+    METHOD.profiles["smoke"],
     train_photos=6,
     validation_photos=2,
     test_photos=3,
     epochs=3,
-    tenth_after=2,
+    milestone=2,
     distil_after=2,
     longer=1,
     batch_size=2,
@@ -37,55 +42,96 @@ TINY = replace(
 
 
 def experiment(out, profile=TINY, form="gaicd") -> Experiment:
-    return Experiment("scenes", "smoke", profile, form, out=out, progress=False)
+    return Experiment(METHOD, form=form, profile=profile, init="random", out=out, progress=False)
 
 
-def test_the_loss_falls_and_a_set_comes_out():
-    profile = replace(TINY, epochs=30, tenth_after=30, learning_rate=3e-3)
-    _, result, found = experiment(None, profile).run("QG", 0, init="random")
-    assert sum(result["loss"][-3:]) < 0.85 * sum(result["loss"][:3])
-    assert len(found) == 3
-    assert found[0].corners.shape == (90, 4)
-    assert (found[0].validity.diff() <= 0).all()
-    assert all(
-        math.isfinite(value) for epoch in result["epochs"] for part in epoch for value in part
-    )
+def test_the_loss_falls_and_a_set_comes_out(tmp_path):
+    profile = replace(TINY, epochs=30, milestone=30, learning_rate=3e-3)
+    trained = experiment(tmp_path, profile)
+    _, histories, result = trained.train("QG", 0)
+    losses = histories["head"].column("loss")
+    assert losses[-9:].sum() < 0.85 * losses[:9].sum()
+    predictions = METHOD.predictions(trained, "QG", 0)
+    assert len(predictions) == 3
+    assert predictions[0].xyxy.shape == (90, 4)
+    assert (predictions[0].validity.diff() <= 0).all()
+    scores = torch.tensor(result.details["epochs"])
+    assert scores.shape == (30, 2, 3)
+    assert scores.isfinite().all()
+    assert set(result.columns) == set(METHOD.columns)
 
 
 @pytest.mark.parametrize("variant", ["QG", "SD", "SD, running mean"])
 def test_a_run_in_pieces_ends_with_the_same_bits(tmp_path, variant):
-    whole, result, _ = experiment(tmp_path / "whole").run(variant, 1, init="random")
-    experiment(tmp_path / "pieces").run(variant, 1, init="random", max_steps=4)
+    whole, _, result = experiment(tmp_path / "whole").train(variant, 1)
+    experiment(tmp_path / "pieces").train(variant, 1, max_steps=4)
+    assert experiment(tmp_path / "pieces").finished(variant, 1) is None
     # The second piece begins within the self-distilled epochs of SD.
-    experiment(tmp_path / "pieces").run(variant, 1, init="random", max_steps=8)
-    pieces, again, _ = experiment(tmp_path / "pieces").run(variant, 1, init="random")
+    experiment(tmp_path / "pieces").train(variant, 1, max_steps=8)
+    last = experiment(tmp_path / "pieces")
+    pieces, _, again = last.train(variant, 1)
     assert all(
         torch.equal(a, b) for a, b in zip(whole.parameters(), pieces.parameters(), strict=True)
     )
-    assert again["epochs"] == result["epochs"]
-    assert len(result["epochs"]) == (3 if variant == "QG" else 4)
+    assert again.details == result.details
+    assert len(result.details["epochs"]) == (3 if variant == "QG" else 4)
+    kept, other = last.tensors(variant, 1), experiment(tmp_path / "whole").tensors(variant, 1)
+    assert set(kept) == {"xyxy", "validity", "starts", "crops"}
+    assert all(torch.equal(value, other[name]) for name, value in kept.items())
 
 
 def test_variants_differ_and_keep_apart(tmp_path):
     trained = experiment(tmp_path)
-    models = {name: trained.run(name, 0, init="random")[0] for name in ("QG", "w/o smoothing")}
+    models = {name: trained.train(name, 0)[0] for name in ("QG", "w/o smoothing")}
     assert not torch.equal(
         models["QG"].validity_head.weight, models["w/o smoothing"].validity_head.weight
     )
-    result, found = trained.kept("QG", 0)
-    assert result["variant"] == "QG"
-    assert len(found) == 3
-    with pytest.raises(CheckpointError, match="train it first"):
-        trained.kept("SD", 0)
-    with pytest.raises(CheckpointError, match="another recipe"):
-        experiment(tmp_path, replace(TINY, learning_rate=1e-5)).run("QG", 0, init="random")
+    assert trained.finished("QG", 0).variant == "QG"
+    assert len(METHOD.predictions(trained, "QG", 0)) == 3
+    with pytest.raises(CheckpointError, match="no readable checkpoint"):
+        METHOD.predictions(trained, "SD", 0)
+    other = experiment(tmp_path, replace(TINY, learning_rate=1e-5))
+    assert other.finished("QG", 0) is None
+    assert other.run("QG", 0).folder != trained.run("QG", 0).folder
+
+
+def test_a_finished_run_predicts_what_it_kept_and_has_a_card(tmp_path):
+    trained = experiment(tmp_path)
+    trained.train("QG", 0)
+    model = trained.trained("QG", 0)
+    test, features = METHOD.photos(trained, "test", "QG"), METHOD.features(trained, "test", model)
+    for ours, kept in zip(
+        predict(model, test, features), METHOD.predictions(trained, "QG", 0), strict=True
+    ):
+        assert torch.equal(ours.xyxy, kept.xyxy)
+    card = checkpoints.load_weights(trained.run("QG", 0).folder / "weights.safetensors")[1]
+    assert card["short_side"] == 64
+    assert set(card["scores"]) == {"ACC 1/5", "ACC 1/10", "AP, ε = 0.85, K = 10"}
+
+
+def test_frozen_features_are_the_networks_and_computed_once(tmp_path, monkeypatch):
+    first = experiment(tmp_path)
+    model = first.model(first.run("QG", 0)).eval()
+    features = METHOD.features(first, "train", model)
+    photos = METHOD.photos(first, "train", "QG")
+    with torch.no_grad():
+        for flip in (False, True):
+            torch.testing.assert_close(
+                features(1, flip), model.features(photos.photo(1, flip)), atol=2e-3, rtol=2e-3
+            )
+    monkeypatch.setattr(SetPredictionCropper, "features", None)
+    again = experiment(tmp_path)
+    cached = METHOD.features(again, "train", again.model(again.run("QG", 0)))
+    assert torch.equal(cached(2), features(2))
+    other = METHOD.features(again, "train", again.model(again.run("QG, good from 4 on", 0)))
+    assert torch.equal(other(2), features(2))
 
 
 def test_the_whole_network_is_trained_where_the_backbone_has_a_rate():
-    profile = replace(TINY, backbone_rate=1e-3, epochs=1, tenth_after=1, short_sides=(48, 64))
-    torch.manual_seed(0)
-    start = profile.build(None).backbone.state_dict()
-    model, *_ = experiment(None, profile).run("QG", 0, init="random")
+    profile = replace(TINY, backbone_rate=1e-3, epochs=1, milestone=1, short_sides=(48, 64))
+    trained = experiment(None, profile)
+    start = trained.model(trained.run("QG", 0)).backbone.state_dict()
+    model, *_ = trained.train("QG", 0)
     changed = [
         name
         for name, value in model.backbone.state_dict().items()
@@ -93,30 +139,20 @@ def test_the_whole_network_is_trained_where_the_backbone_has_a_rate():
     ]
     assert changed
     assert not any("running" in name for name in changed)  # batch statistics stay as they are
+    frozen = Experiment(METHOD, profile="full", frozen=True, out=None)
+    assert frozen.profile.backbone_rate is None
 
 
 def test_profiles_follow_section_4_3():
-    full, variants = recipe.PROFILES["full"], recipe.VARIANTS
-    assert (full.epochs, full.tenth_after, full.learning_rate, full.backbone_rate) == (
-        50,
-        40,
-        1e-4,
-        1e-5,
-    )
-    assert full.weight_decay == 1e-4
+    full, variants = METHOD.profiles["full"], METHOD.variants
+    rates = (full.learning_rate, full.backbone_rate, full.weight_decay)
+    assert rates == (1e-4, 1e-5, 1e-4)
     assert full.schedule(variants["QG"]) == (50, 40)
     assert full.schedule(variants["SD"]) == (60, 50)
     assert full.distil_after == 40
-    assert (
-        variants["QG"].smoothing.mu,
-        variants["QG"].smoothing.lower,
-        variants["QG"].smoothing.upper,
-    ) == (
-        0.5,
-        2,
-        3.5,
-    )
-    assert len({v.smoothing.mu for v in variants.values()}) == len(recipe.MUS) == 6
+    smoothing = variants["QG"].smoothing
+    assert (smoothing.mu, smoothing.lower, smoothing.upper) == (0.5, 2, 3.5)
+    assert len({v.smoothing.mu for v in variants.values()}) == len(MUS) == 6
     assert full.short_sides[0] == 480
     assert full.short_sides[-1] == 800
     assert full.validation_photos == 36  # of GAICD v1's training photos
@@ -129,7 +165,7 @@ def method() -> SetCropper:
     with torch.no_grad():
         model.anchor_boxes.normal_()
         model.validity_head.weight.normal_()
-    return SetCropper(model, {"profile": {"test_side": 64}})
+    return SetCropper(model, short_side=64)
 
 
 def test_proposals_are_boxes_of_the_photo(method):
@@ -176,13 +212,15 @@ def photos(size: int = 3) -> CropPhotos:
     return CropPhotos(datasets.load("scenes", "test", form="gaicd", size=size), 64)
 
 
-def labelled(test: CropPhotos, order: int = 1) -> list[Found]:
-    """Predictions that are the annotation itself: every scored crop, the best (or the worst) first."""
-    found = []
+def labelled(test: CropPhotos, order: int = 1) -> list[CropPredictions]:
+    """Predictions that are the annotation itself: every scored crop, the best (or the worst)
+    first.
+    """
+    predictions = []
     for scored, scores in zip(test.scored, test.scores, strict=True):
         ranks = (order * scores).argsort(descending=True, stable=True)
-        found.append(Found(scored[ranks], torch.linspace(0.9, 0.1, len(scored))))
-    return found
+        predictions.append(CropPredictions(scored[ranks], torch.linspace(0.9, 0.1, len(scored))))
+    return predictions
 
 
 def test_equation_7_asks_for_the_labelled_best():
@@ -193,54 +231,86 @@ def test_equation_7_asks_for_the_labelled_best():
     assert set_accuracy(labelled(test, -1), test, 90, 1.0).tolist() == [1, 1, 1]
 
 
-def test_rows_and_claims_keep_the_ledgers_rules(monkeypatch, tmp_path):
-    monkeypatch.setattr(rows, "SAMPLES", 40)
-    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
-    test = photos(16)
-    result = {"init": "imagenet", "minutes": 1.0, "config_hash": "a"}
-    runs = {
-        "QG": [(result, labelled(test))] * 2,
-        "w/o smoothing": [(result, labelled(test, -1))] * 2,
-        "SD": [(result, labelled(test, -1))] * 2,
-    }
+RIGHT = {"QG": 1, "w/o smoothing": -1, "SD": -1}  # the order of each variant's crops
+
+
+class Labelled(type(METHOD)):
+    """The method, with predictions that are the annotation itself in place of a trained network."""
+
+    def predictions(self, experiment, variant, seed):
+        return labelled(self.photos(experiment, "test", variant), RIGHT[variant])
+
+
+def ledger_rows(form: str, dataset: str = "scenes") -> list[ledger.Row]:
+    """The rows of two seeds of three variants, none of them trained."""
+    method = Labelled()
+    profile = replace(TINY, train_photos=12, test_photos=16)
+    measured = Experiment(method, form=form, profile=profile, out=None)
+    runs = {}
+    for variant in RIGHT:
+        columns = method.columns_of(
+            method.predictions(measured, variant, 0), method.photos(measured, "test", variant)
+        )
+        fixed = dict.fromkeys((field.name for field in dataclasses.fields(Result)), "")
+        fixed |= {"minutes": 1.0, "init": "imagenet", "best": {}, "columns": columns}
+        runs[variant] = [Result(**fixed | {"seed": seed}) for seed in (0, 1)]
+    measured.dataset = dataset  # the rows of photographs, had we any
     context = reproduction.Context(
-        "set_prediction", "scenes", ["--record"], profile="cpu", seeds=(0, 1)
+        "set_prediction", dataset, ["--record"], profile="cpu", seeds=(0, 1)
     )
-    by_name = dict.fromkeys(runs, test)
+    return record.rows(context, measured, runs)
 
-    def measured(form: str, dataset: str = "scenes") -> list[ledger.Row]:
-        on = dataclasses.replace(context, dataset=dataset)
-        return rows.table_rows(on, runs, by_name, form) + rows.claim_rows(on, runs, by_name, form)
 
-    def cells(found: list[ledger.Row]) -> set[tuple[str, str, str]]:
-        return {(row.table, row.row, row.column) for row in found}
+def test_rows_and_claims_keep_the_ledgers_rules(monkeypatch, tmp_path):
+    monkeypatch.setattr(tables, "SAMPLES", 40)
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+
+    def cells(rows: list[ledger.Row]) -> set[tuple[str, str, str]]:
+        return {(row.table, row.row, row.column) for row in rows}
 
     def wanted(name: str, added: str = "") -> set[tuple[str, str, str]]:
         table = paper.read("set_prediction").tables[name]
         return {(name + added, row, column) for row in table.own for column in table.columns}
 
-    found = measured("gaicd")
-    found += reproduction.pending("set_prediction", rows.MISSING)
-    ledger.record("set_prediction", found)
-    assert len({row.key for row in found}) == len(found)
+    rows = ledger_rows("gaicd")
+    ledger.record("set_prediction", rows)
+    assert len({row.key for row in rows}) == len(rows)
     assert wanted("Table 1") | wanted("Table 2") | wanted("Table 4") | wanted("Table 5") <= cells(
-        found
+        rows
     )
-    claims = {row.row: row.verdict for row in found if row.table == "claim"}
-    assert claims["guidance helps"] == "holds"
-    assert claims["distillation helps"] == "unsettled"
-    assert all(row.verdict == "pending" for row in found if row.dataset == "flms")
+    assert {("Figure 6", f"μ = {mu}", "ε = 0.90, K = 40") for mu in ("0", "0.5")} <= cells(rows)
+    claims = {row.row: row for row in rows if row.table == "claim"}
+    assert claims["guidance helps"].verdict == "holds"
+    assert claims["guidance helps"].seeds == (0, 1)
+    assert claims["distillation helps"].verdict == "unsettled"
+    assert claims["distillation helps"].ours == 0
+    # AP itself, with the interval of resampled photos.
+    right = next(row for row in rows if row.table == "Table 2" and row.row.startswith("Ours"))
+    ap = metrics.average_precision(labelled(photos(16)), photos(16).truths, 0.85, 5)
+    assert right.ours == pytest.approx(100 * ap, abs=1e-3)
+    assert right.low <= right.ours <= right.high
+    blind = [row for row in rows if row.row.startswith("content-blind")]
+    assert {row.table for row in blind} == {"Table 1", "Table 2"}
+    assert all(row.seeds == () for row in blind)
     # What is measured in the forms of CPC and of GAICD v2 leaves the rows of v1's alone.
-    on_cpc, on_v2 = measured("cpc"), measured("gaicd_v2")
-    assert not {row.key for row in on_cpc} & {row.key for row in found}
-    assert not {row.key for row in on_v2} & {row.key for row in found + on_cpc}
+    on_cpc, on_v2 = ledger_rows("cpc"), ledger_rows("gaicd_v2")
+    assert not {row.key for row in on_cpc} & {row.key for row in rows}
+    assert not {row.key for row in on_v2} & {row.key for row in rows + on_cpc}
     assert wanted("Table 4, CPC") <= cells(on_cpc)
     assert wanted("Table 1, v2") | wanted("Table 2", ", v2") | wanted("Table 5", ", v2") <= cells(
         on_v2
     )
+    assert {row.table for row in on_v2 if row.row == "guidance helps"} == {"claim, v2"}
     # On the photographs of v2 they are the paper's own cells.
-    real = cells(measured("gaicd_v2", "gaicd_v2"))
+    real = cells(ledger_rows("gaicd_v2", "gaicd_v2"))
     assert wanted("Table 1, v2") | wanted("Table 2") | wanted("Table 4") | wanted("Table 5") <= real
+
+
+def test_every_printed_cell_waits_for_an_entry_of_the_plan():
+    waiting = {
+        table for entry in plan.read() for table in entry.tables if entry.name.startswith("set")
+    }
+    assert waiting == set(paper.read("set_prediction").tables)
 
 
 def test_every_printed_cell_waits_or_is_measured():
@@ -259,70 +329,72 @@ def test_every_printed_cell_waits_or_is_measured():
     assert numbers == [1, 2, 3, 4, 5, 6, 7]
 
 
-def test_every_equation_names_a_function():
-    import importlib
-
+def test_every_equation_names_a_function_that_carries_its_number():
     for equation in paper.read("set_prediction").equations:
-        *module, name = equation["function"].split(".")
-        if module[-1] == "Teacher":
-            module, name = module[:-1], "Teacher"
-        assert callable(getattr(importlib.import_module(".".join(module)), name))
+        function = pkgutil.resolve_name(equation["function"])
+        cited = re.findall(r"\(Eqs?\. ([^)]*)\)", inspect.getdoc(function))
+        assert any(str(equation["number"]) in numbers for numbers in cited), equation["function"]
 
 
 def test_the_program_trains_and_records(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CROPNB_PLAN", str(plan.plan_file()))
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setitem(recipe.PROFILES, "smoke", TINY)
-    monkeypatch.setattr(rows, "SAMPLES", 20)
-    command = [
-        "--profile",
-        "smoke",
-        "--init",
-        "random",
-        "--out",
-        str(tmp_path),
-        "--device",
-        "cpu",
-        "--record",
-    ]
-    assert program.main([*command, "--variants", "QG", "w/o smoothing"]) == 0
+    monkeypatch.setitem(METHOD.profiles, "smoke", TINY)
+    monkeypatch.setattr(tables, "SAMPLES", 20)
+    monkeypatch.setattr(anchors, "PATH", tmp_path / "anchors.json")
+    weights = tmp_path / "weights.safetensors"
+    monkeypatch.setattr(program, "shipped", lambda name: weights)
+    command = ["--init", "random", "--out", str(tmp_path), "--device", "cpu", "--record", "--ship"]
+    assert program.main(METHOD, [*command, "--variants", "QG", "w/o smoothing"]) == 0
     assert "recorded" in capsys.readouterr().out
     recorded = ledger.read("set_prediction")
     assert {row.verdict for row in recorded} <= {"measured", "pending", *ledger.CLAIM_VERDICTS}
     assert any("--variants" in row.command for row in recorded)
     assert any(row.row.startswith("content-blind") and row.ours is not None for row in recorded)
-    assert program.main(["--dataset", "fcdb", "--out", str(tmp_path)]) == 2
-    assert json.loads(next(tmp_path.rglob("result.json")).read_text())["epoch_columns"][
-        0
-    ].startswith("AP")
+    # What ships: a card with the ledger's scores, and how the anchors moved.
+    result = results.read(next(tmp_path.rglob("QG-*/result.json")).parent)
+    card = checkpoints.load_weights(weights, "set_prediction")[1]
+    assert card["scores"]["ACC 1/5"] == pytest.approx(
+        100 * result.means()["ε = 0.85, ACC 1/5"], abs=1e-3
+    )
+    assert (card["variant"], card["short_side"]) == ("QG", 64)
+    moved = anchors.read()
+    assert moved["epochs"] == [0, 1, 2, 3]
+    assert torch.tensor(moved["starts"]).shape == (4, 90, 4)
+    assert result.details["epoch_columns"][0].startswith("AP")
+    assert program.main(METHOD, ["--dataset", "fcdb", "--out", str(tmp_path)]) == 2
 
 
 def test_figures_on_what_is_annotated():
     test = photos()
     right, wrong = labelled(test), labelled(test, -1)
     quality, validity = (
-        torch.cat(part) for part in zip(*study.quality_and_validity(right, test), strict=True)
+        torch.cat(part) for part in zip(*measures.quality_and_validity(right, test), strict=True)
     )
     assert torch.corrcoef(torch.stack([quality, validity]))[0, 1] > 0.5
     quality, validity = (
-        torch.cat(part) for part in zip(*study.quality_and_validity(wrong, test), strict=True)
+        torch.cat(part) for part in zip(*measures.quality_and_validity(wrong, test), strict=True)
     )
     assert torch.corrcoef(torch.stack([quality, validity]))[0, 1] < -0.5
-    assert study.off_grid(right).sum() == 0
-    assert study.far_from_grid(right, test).sum() == 0
+    assert measures.off_grid(right).sum() == 0
+    assert measures.far_from_grid(right, test).sum() == 0
     elsewhere = [
-        Found(torch.tensor([[0.4, 0.4, 0.6, 0.6]]).repeat(3, 1), one.validity[:3]) for one in right
+        CropPredictions(torch.tensor([[0.4, 0.4, 0.6, 0.6]]).repeat(3, 1), one.validity[:3])
+        for one in right
     ]
-    assert study.off_grid(elsewhere).tolist() == [1, 1, 1]
-    assert study.far_from_grid(elsewhere, test).tolist() == [1, 1, 1]
-    assert study.diversity([one.corners[:3] for one in elsewhere]).tolist() == [0, 0, 0]
-    assert (study.diversity([one.corners[:10] for one in right]) > 0).all()
-    assert study.diversity([right[0].corners[:1]]).isnan().all()
-    assert (study.area_bias(elsewhere, test, 3) < 0).all()
-    assert study.unmatched(right, test).known == 1
-    all_elsewhere = [Found(elsewhere[0].corners[:1].repeat(90, 1), torch.full((90,), 0.5))] * 3
-    assert study.unmatched(all_elsewhere, test).known == 0
-    assert all(reached.mean() == 1 for _, reached in study.recall_by_area(right, test, count=90))
-    areas = [area for area, _ in study.recall_by_area(right, test)]
+    assert measures.off_grid(elsewhere).tolist() == [1, 1, 1]
+    assert measures.far_from_grid(elsewhere, test).tolist() == [1, 1, 1]
+    assert measures.diversity([one.xyxy[:3] for one in elsewhere]).tolist() == [0, 0, 0]
+    assert (measures.diversity([one.xyxy[:10] for one in right]) > 0).all()
+    assert measures.diversity([right[0].xyxy[:1]]).isnan().all()
+    assert (measures.area_bias(elsewhere, test, 3) < 0).all()
+    assert measures.unmatched(right, test).isfinite().all()
+    all_elsewhere = [
+        CropPredictions(elsewhere[0].xyxy[:1].repeat(90, 1), torch.full((90,), 0.5))
+    ] * 3
+    assert measures.unmatched(all_elsewhere, test).isnan().all()
+    assert all(reached.mean() == 1 for _, reached in measures.recall_by_area(right, test, count=90))
+    areas = [area for area, _ in measures.recall_by_area(right, test)]
     assert areas == sorted(areas)
 
 
@@ -331,36 +403,31 @@ def test_a_blind_set_reaches_what_it_can():
     crops = torch.stack(
         [near, near + 0.005, near + 0.01, far, far - 0.005, torch.tensor([0.0, 0.5, 0.5, 1])]
     )
-    found = study.blind_set(crops, 3)
+    chosen = measures.blind_set(crops, 3)
     # the largest group first, none twice
-    assert found.validity.tolist() == pytest.approx([3 / 6, 2 / 6, 1 / 6])
-    assert {tuple(box.round(decimals=1).tolist()) for box in found.corners} == {
+    assert chosen.validity.tolist() == pytest.approx([3 / 6, 2 / 6, 1 / 6])
+    assert {tuple(box.round(decimals=1).tolist()) for box in chosen.xyxy} == {
         (0.0, 0.0, 0.5, 0.5),
         (0.5, 0.5, 1.0, 1.0),
         (0.0, 0.5, 0.5, 1.0),
     }
-    assert len(study.blind_set(crops, 40).corners) == len(crops)
+    assert len(measures.blind_set(crops, 40).xyxy) == len(crops)
 
 
 def test_rows_of_the_figures(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setitem(recipe.PROFILES, "smoke", TINY)
-    experiment(tmp_path).run("QG", 0, init="random")
-    # no ImageNet weights
-    monkeypatch.setattr(Experiment, "start", lambda self, name, seed: self.trained(name, seed))
-    assert (
-        figures.main(["--profile", "smoke", "--out", str(tmp_path), "--device", "cpu", "--record"])
-        == 0
-    )
-    tables = {row.table for row in ledger.read("set_prediction")}
-    assert tables == {"Figure 3", "Figure 4", "Figure 5", "Figure 7", "Section 5"}
+    monkeypatch.setitem(METHOD.profiles, "smoke", TINY)
+    Experiment(METHOD, init="random", out=tmp_path, progress=False).train("QG", 0)
+    command = ["--init", "random", "--out", str(tmp_path), "--device", "cpu"]
+    assert figures.main([*command, "--record"]) == 0
+    recorded = ledger.read("set_prediction")
+    assert {row.table for row in recorded} == {
+        *("Figure 3", "Figure 4", "Figure 5", "Figure 7", "Section 5")
+    }
+    (module,) = {row.command.split()[2] for row in recorded}
+    assert module == "cropnb.set_prediction.studies.figures"
     assert "Figure 4" in capsys.readouterr().out
-    assert (
-        figures.main(
-            ["--profile", "smoke", "--out", str(tmp_path), "--device", "cpu", "--variants", "SD"]
-        )
-        == 2
-    )
+    assert figures.main([*command, "--variants", "SD"]) == 2
 
 
 class FewPhotos:
@@ -374,9 +441,8 @@ class FewPhotos:
 def test_table_3_tests_on_flms_what_cpc_trained(tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "datasets", FewPhotos)
     cpc = experiment(tmp_path, replace(TINY, train_photos=12, epochs=1, distil_after=1), form="cpc")
-    cpc.run("SD", 0, init="random")
-    context = reproduction.Context("set_prediction", "scenes", [])
-    rows = figures.measure(cpc, "SD", [0], context)
+    cpc.train("SD", 0)
+    rows = figures.rows(reproduction.Context("set_prediction", "scenes", []), cpc, "SD", [0])
     (table_3,) = [row for row in rows if row.table == "Table 3"]
     assert (table_3.row, table_3.column, table_3.images) == ("Ours", "IoU", 3)
     assert 0 < table_3.ours < 1

@@ -1,20 +1,14 @@
 """The weights that come with the method, and the record of how their anchors moved."""
 
-import json
-
 import pytest
 import torch
 
 import cropnb
 from cropnb import checkpoints, croppers, datasets
-from cropnb.set_prediction import SetPredictionCropper, to_corners
-from cropnb.set_prediction.__main__ import ANCHORS
-from cropnb.set_prediction.data import CropPhotos
-from cropnb.set_prediction.fitting import predict
+from cropnb.set_prediction import CropPhotos, SetPredictionCropper, predict, to_xyxy
+from cropnb.set_prediction.studies import anchors
 
-MOVED = json.loads(
-    croppers.shipped("set_prediction").with_name(ANCHORS).read_text(encoding="utf-8")
-)
+MOVED = anchors.read()
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +20,14 @@ def model() -> SetPredictionCropper:
 
 def test_the_record_ends_where_the_weights_are(model):
     assert torch.tensor(MOVED["starts"][-1]) == pytest.approx(
-        to_corners(model.starts().sigmoid()).detach(), abs=2e-3
+        to_xyxy(model.starts().sigmoid()).detach(), abs=2e-3
     )
     photos = CropPhotos(
         datasets.load(MOVED["dataset"], MOVED["split"], form=MOVED["form"], size=MOVED["photo"] + 1)
     )
     with torch.inference_mode():
         seen = model(photos.photo(MOVED["photo"]))
-    assert torch.tensor(MOVED["crops"][-1]) == pytest.approx(seen.corners[0], abs=0.01)
+    assert torch.tensor(MOVED["crops"][-1]) == pytest.approx(seen.xyxy[0], abs=0.01)
     assert torch.tensor(MOVED["validities"][-1]) == pytest.approx(seen.validity[0], abs=0.04)
 
 
@@ -62,4 +56,4 @@ def test_the_light_network_stays_light(model):
 def test_it_looks_at_the_photo(model):
     photos = CropPhotos(datasets.load("scenes", "test", form="gaicd", size=2))
     first, second = predict(model, photos)
-    assert (first.corners[0] - second.corners[0]).abs().max() > 0.02
+    assert (first.xyxy[0] - second.xyxy[0]).abs().max() > 0.02

@@ -12,9 +12,9 @@ from cropnb.set_prediction import (
     matching_costs,
     set_loss,
 )
-from cropnb.set_prediction.convert import from_transformers
-from cropnb.set_prediction.matching import LAMBDA_FOCAL, LAMBDA_IOU, focal_loss
+from cropnb.set_prediction.losses import LAMBDA_FOCAL, LAMBDA_IOU, focal_loss
 from cropnb.set_prediction.model import Predictions
+from cropnb.set_prediction.studies.convert import from_transformers
 
 transformers = pytest.importorskip("transformers")
 SMALL = {
@@ -56,12 +56,12 @@ def pair():
     mistake.
     """
     theirs = their_model()
-    draw = torch.Generator().manual_seed(1)
+    rng = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in theirs.named_parameters():
             if "backbone" not in name:
                 is_scale = "norm" in name and name.endswith("weight")
-                parameter.copy_(torch.randn(parameter.shape, generator=draw) * 0.35 + is_scale)
+                parameter.copy_(torch.randn(parameter.shape, generator=rng) * 0.35 + is_scale)
     ours = SetPredictionCropper.light(None, **SMALL).eval()
     ours.reduce = torch.nn.Conv2d(320, 32, 1)
     missing, unexpected = ours.load_state_dict(from_transformers(theirs.state_dict()), strict=False)
@@ -78,19 +78,20 @@ def their_outputs(theirs, features, mask):
 
 @pytest.fixture(scope="module")
 def maps():
-    draw = torch.Generator().manual_seed(2)
+    rng = torch.Generator().manual_seed(2)
     mask = torch.ones(2, 4, 6, dtype=torch.bool)
     mask[1, 3:], mask[1, :, 4:] = False, False
-    return torch.randn(2, 320, 4, 6, generator=draw), mask
+    return torch.randn(2, 320, 4, 6, generator=rng), mask
 
 
 @torch.no_grad()
 def test_encoder_decoder_and_heads_are_the_same(pair, maps):
     theirs, ours = pair
     features, mask = maps
-    wanted, found = their_outputs(theirs, features, mask), ours.from_features(features, mask)
-    assert (found.logits[-1] - wanted.logits.squeeze(-1)).abs().max() < 1e-5
-    assert (found.boxes[-1] - wanted.pred_boxes).abs().max() < 1e-5
+    wanted = their_outputs(theirs, features, mask)
+    predictions = ours.from_features(features, mask)
+    assert (predictions.logits[-1] - wanted.logits.squeeze(-1)).abs().max() < 1e-5
+    assert (predictions.boxes[-1] - wanted.pred_boxes).abs().max() < 1e-5
     # Far from constant, or the comparison would say little.
     assert wanted.logits.std() > 0.1
     assert wanted.pred_boxes.std() > 0.05
@@ -123,9 +124,9 @@ def test_every_decoder_layer_predicts_what_a_shorter_decoder_would(pair, maps, l
     state = {k: v for k, v in theirs.state_dict().items() if k in shorter.state_dict()}
     shorter.load_state_dict(state)
     wanted = their_outputs(shorter, *maps)
-    found = ours.from_features(*maps)
-    assert (found.logits[layers - 1] - wanted.logits.squeeze(-1)).abs().max() < 1e-5
-    assert (found.boxes[layers - 1] - wanted.pred_boxes).abs().max() < 1e-5
+    predictions = ours.from_features(*maps)
+    assert (predictions.logits[layers - 1] - wanted.logits.squeeze(-1)).abs().max() < 1e-5
+    assert (predictions.boxes[layers - 1] - wanted.pred_boxes).abs().max() < 1e-5
 
 
 @torch.no_grad()
@@ -160,19 +161,19 @@ def test_plausible_wrong_models_are_seen(pair, maps, wrong):
 
 
 def case(seed: int = 0, photos: int = 3, anchors: int = 12):
-    draw = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
 
     def boxes(*shape):
         return torch.cat(
             [
-                torch.rand(*shape, 2, generator=draw),
-                0.1 + 0.8 * torch.rand(*shape, 2, generator=draw),
+                torch.rand(*shape, 2, generator=rng),
+                0.1 + 0.8 * torch.rand(*shape, 2, generator=rng),
             ],
             -1,
         )
 
     crops = [boxes(count) for count in (4, 0, 7)[:photos]]
-    return torch.randn(photos, anchors, generator=draw), boxes(photos, anchors), crops
+    return torch.randn(photos, anchors, generator=rng), boxes(photos, anchors), crops
 
 
 def their_targets(crops):
@@ -188,12 +189,12 @@ def test_matching_is_the_same(seed):
     logits, boxes, crops = case(seed)
     outputs = {"logits": logits[..., None], "pred_boxes": boxes}
     wanted = DeformableDetrHungarianMatcher(2, 5, 2)(outputs, their_targets(crops))
-    found = hungarian_match(logits, boxes, crops)
+    match = hungarian_match(logits, boxes, crops)
     first = 0
     for photo, (anchors, chosen) in enumerate(wanted):
-        here = found.photo == photo
-        assert found.anchor[here].tolist() == anchors.tolist()
-        assert (found.crop[here] - first).tolist() == chosen.tolist()
+        here = match.photo == photo
+        assert match.anchor[here].tolist() == anchors.tolist()
+        assert (match.crop[here] - first).tolist() == chosen.tolist()
         first += len(crops[photo])
 
 
@@ -230,22 +231,24 @@ def test_losses_are_the_same_at_every_layer():
         DeformableDetrHungarianMatcher(2, 5, 2), 1, 0.25, ["labels", "boxes"]
     )
     wanted = criterion({**outputs[-1], "auxiliary_outputs": outputs[:-1]}, their_targets(crops))
-    found = set_loss(predictions, Labels(crops))
+    losses = set_loss(predictions, Labels(crops))
     for ours, name in (
         ("regression", "loss_bbox"),
         ("overlap", "loss_giou"),
         ("validity", "loss_ce"),
     ):
         total = sum(wanted[name + end] for end in ("", "_0", "_1"))
-        assert found[ours].item() == pytest.approx(float(total), abs=1e-5)
-    whole = found["regression"] + LAMBDA_IOU * found["overlap"] + LAMBDA_FOCAL * found["validity"]
-    assert found["loss"].item() == pytest.approx(whole.item(), abs=1e-6)
+        assert losses[ours].item() == pytest.approx(float(total), abs=1e-5)
+    whole = (
+        losses["regression"] + LAMBDA_IOU * losses["overlap"] + LAMBDA_FOCAL * losses["validity"]
+    )
+    assert losses["loss"].item() == pytest.approx(whole.item(), abs=1e-6)
 
 
 def test_the_focal_loss_is_the_same_for_soft_labels_too():
     from transformers.loss.loss_for_object_detection import sigmoid_focal_loss
 
-    draw = torch.Generator().manual_seed(0)
-    logits, labels = torch.randn(4, 9, generator=draw), torch.rand(4, 9, generator=draw)
+    rng = torch.Generator().manual_seed(0)
+    logits, labels = torch.randn(4, 9, generator=rng), torch.rand(4, 9, generator=rng)
     wanted = sigmoid_focal_loss(logits[..., None], labels[..., None], 1) * 9
     assert focal_loss(logits, labels).sum().item() == pytest.approx(wanted.item(), abs=1e-5)

@@ -18,7 +18,7 @@ from scipy.optimize import linear_sum_assignment
 
 from cropnb import widgets
 from cropnb.errors import BoxError, CropnbError
-from cropnb.set_prediction import hungarian_match, matching_costs, to_centred
+from cropnb.set_prediction import hungarian_match, matching_costs, to_cxcywh
 from cropnb.widgets import MatchPlayer
 
 FOLDER = Path(widgets.__file__).parent
@@ -27,10 +27,10 @@ SIZE = torch.tensor([WIDTH, HEIGHT, WIDTH, HEIGHT])
 
 
 def some_boxes(count: int, seed: int) -> torch.Tensor:
-    draw = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     first, second = (
-        torch.rand(count, 2, generator=draw) * 0.4,
-        0.6 + 0.4 * torch.rand(count, 2, generator=draw),
+        torch.rand(count, 2, generator=rng) * 0.4,
+        0.6 + 0.4 * torch.rand(count, 2, generator=rng),
     )
     return (torch.cat([first, second], dim=1) * SIZE).round()
 
@@ -82,7 +82,7 @@ def test_costs_are_equation_3(node: str, tmp_path: Path, player: MatchPlayer) ->
         player.moment = moment
         boxes, validities = some_moment(moment)
         expected = matching_costs(
-            torch.logit(validities, eps=1e-6), to_centred(boxes / SIZE), to_centred(TRUTHS / SIZE)
+            torch.logit(validities, eps=1e-6), to_cxcywh(boxes / SIZE), to_cxcywh(TRUTHS / SIZE)
         ).T
         assert player.costs() == pytest.approx(expected.numpy(), abs=1e-5)
         weights = {"overlap": 0.4, "focal": 0.4}
@@ -92,8 +92,8 @@ def test_costs_are_equation_3(node: str, tmp_path: Path, player: MatchPlayer) ->
         (match,) = [
             hungarian_match(
                 torch.logit(validities, eps=1e-6)[None],
-                to_centred(boxes / SIZE)[None],
-                [to_centred(TRUTHS / SIZE)],
+                to_cxcywh(boxes / SIZE)[None],
+                [to_cxcywh(TRUTHS / SIZE)],
             )
         ]
         assert dict(zip(match.crop.tolist(), match.anchor.tolist(), strict=True)) == dict(

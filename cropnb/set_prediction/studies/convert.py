@@ -48,18 +48,15 @@ def from_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The state of a `ConditionalDetrForObjectDetection` → that of a `SetPredictionCropper`, less
     the backbone.
     """
-    found = {}
+    converted = {}
     for name, value in state.items():
         name = name.removeprefix("model.")
         if name.startswith("backbone."):
             continue
-        new = (
-            _layer(name)
-            if name.startswith(("encoder.layers.", "decoder.layers."))
-            else _other(name)
-        )
-        found["anchors" if new == "anchors.weight" else new] = value
-    return found
+        in_stack = name.startswith(("encoder.layers.", "decoder.layers."))
+        new = _layer(name) if in_stack else _other(name)
+        converted["anchors" if new == "anchors.weight" else new] = value
+    return converted
 
 
 def _layer(name: str) -> str:

@@ -4,18 +4,19 @@
 
 import contextlib
 import io
-import time
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
+from torchvision.ops import box_convert
 
 from cropnb import backbones, datasets, metrics
 from cropnb.bench import Ratio, classification, ratios
 from cropnb.errors import CropnbError
-from cropnb.set_prediction.losses import Labels, match_layers, set_loss, validity_labels
-from cropnb.set_prediction.model import SetPredictionCropper
-from cropnb.set_prediction.smoothing import PAPER
+from cropnb.set_prediction.labels import PAPER, Labels
+from cropnb.set_prediction.losses import match_layers, set_loss, validity_labels
+from cropnb.set_prediction.model import SetPredictionCropper, to_cxcywh
 
 PHOTOS, DETECTIONS, EPS = 500, 40, 0.85
 
@@ -33,7 +34,7 @@ def against_classification(rounds: int) -> list[float]:
 
     @torch.inference_mode()
     def crop() -> object:
-        return model(ordered).corners
+        return model(ordered).xyxy
 
     return ratios(crop, classification(photo), rounds)
 
@@ -87,53 +88,46 @@ def matching_share(rounds: int, device: str = "cuda", light: bool = False) -> li
     def match() -> None:
         validity_labels(predictions, match_layers(predictions, labels.crops), labels, PAPER)
 
-    step(), match()
-    return [_seconds(match, device) / _seconds(step, device) for _ in range(rounds)]
+    return ratios(_finished(match, device), _finished(step, device), rounds)
 
 
-def _seconds(call, device: str) -> float:
-    if device == "cuda":
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    call()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+def _finished(call: Callable[[], object], device: str) -> Callable[[], None]:
+    """The call, until a GPU has done its part of it."""
+
+    def finish() -> None:
+        call()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return finish
 
 
 def _labels(device: str) -> Labels:
     """Two photos with ten good crops and ninety scored ones each, about GAICD's numbers."""
-    draw = torch.Generator().manual_seed(0)
-    first, second = (
-        0.3 * torch.rand(2, 90, 2, generator=draw),
-        0.7 + 0.3 * torch.rand(2, 90, 2, generator=draw),
-    )
-    scored = torch.cat([first, second], dim=-1)
-    crops = torch.cat([(first + second) / 2, second - first], dim=-1)[:, :10]
-    scores = 1 + 4 * torch.rand(2, 90, generator=draw)
-    return Labels(*(list(part.to(device)) for part in (crops, scored, scores)))
+    rng = torch.Generator().manual_seed(0)
+    first = 0.3 * torch.rand(2, 90, 2, generator=rng)
+    second = 0.7 + 0.3 * torch.rand(2, 90, 2, generator=rng)
+    scored = torch.cat([first, second], dim=-1).to(device)  # (2, 90, 4)
+    scores = 1 + 4 * torch.rand(2, 90, generator=rng)
+    return Labels(list(to_cxcywh(scored[:, :10])), list(scored), list(scores.to(device)))
 
 
 def _predictions() -> tuple[list[tuple[Tensor, Tensor]], list[Tensor]]:
     """Good crops of 500 scenes, and forty predictions each: candidates of the photo, a few pixels
     off.
     """
-    draw = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     predictions, truths = [], []
     for sample in datasets.load("scenes", "test", form="gaicd_v2", size=PHOTOS).samples:
         boxes = sample.boxes.double()
         truths.append(boxes[sample.scores > 4])
-        chosen = torch.randint(len(boxes), (DETECTIONS,), generator=draw)
-        predictions.append(
-            (
-                boxes[chosen] + 3 * torch.rand(DETECTIONS, 4, generator=draw),
-                sample.scores[chosen].double(),
-            )
-        )
+        chosen = torch.randint(len(boxes), (DETECTIONS,), generator=rng)
+        moved = boxes[chosen] + 3 * torch.rand(DETECTIONS, 4, generator=rng)
+        predictions.append((moved, sample.scores[chosen].double()))
     return predictions, truths
 
 
-def _coco(predictions: list[tuple[Tensor, Tensor]], truths: list[Tensor]):
+def _coco(predictions: list[tuple[Tensor, Tensor]], truths: list[Tensor]) -> Callable[[], float]:
     """A function that evaluates the same by pycocotools and returns its AP."""
     try:
         from pycocotools.coco import COCO
@@ -142,36 +136,29 @@ def _coco(predictions: list[tuple[Tensor, Tensor]], truths: list[Tensor]):
         raise CropnbError("this ratio needs pycocotools: pip install pycocotools") from error
 
     def entries(boxes: Tensor, photo: int) -> list[dict]:
-        sides = torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], dim=1).tolist()
+        shared = {"image_id": photo, "category_id": 1, "iscrowd": 0}
         return [
-            {
-                "image_id": photo,
-                "category_id": 1,
-                "bbox": box,
-                "area": box[2] * box[3],
-                "iscrowd": 0,
-            }
-            for box in sides
+            {**shared, "bbox": box, "area": box[2] * box[3]}
+            for box in box_convert(boxes, "xyxy", "xywh").tolist()
         ]
 
     annotations = [entry for photo, boxes in enumerate(truths) for entry in entries(boxes, photo)]
-    found = [
+    detections = [
         {**entry, "score": score}
         for photo, (boxes, scores) in enumerate(predictions)
         for entry, score in zip(entries(boxes, photo), scores.tolist(), strict=True)
     ]
+    numbered = [{**entry, "id": number} for number, entry in enumerate(annotations, start=1)]
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
         truth.dataset = {
             "info": {},
             "images": [{"id": photo} for photo in range(len(truths))],
             "categories": [{"id": 1}],
-            "annotations": [
-                {**entry, "id": number} for number, entry in enumerate(annotations, start=1)
-            ],
+            "annotations": numbered,
         }
         truth.createIndex()
-        result = truth.loadRes(found)
+        result = truth.loadRes(detections)
 
     def evaluate() -> float:
         with contextlib.redirect_stdout(io.StringIO()):

@@ -1,4 +1,4 @@
-"""Equations 4 to 6: soft labels from neighbours, by hand, and the momentum-averaged model."""
+"""(Eqs. 4 to 6): soft labels from neighbours, by hand, and the momentum-averaged model."""
 
 import pytest
 import torch
@@ -35,18 +35,18 @@ def test_plausible_wrong_maps_are_seen(wrong):
 
 def test_the_nearest_scored_crop_gives_its_score():
     near = torch.tensor([[0.0, 0, 100, 92], [0, 0, 100, 78], [0, 0, 40, 40]])
-    found = estimate_quality(near, SCORED, SCORES)
+    quality = estimate_quality(near, SCORED, SCORES)
     # IoU 0.92 with the first (0.87), 0.975 with the second
-    assert found[:2].tolist() == pytest.approx([3.5, 2.3])
-    assert found[2].isnan()
+    assert quality[:2].tolist() == pytest.approx([3.5, 2.3])
+    assert quality[2].isnan()
     assert smooth_labels(near, SCORED, SCORES).tolist() == pytest.approx([0.5, 0.1, 0.0])
 
 
 def test_eps_itself_is_near_enough():
     edge = torch.tensor([[0.0, 0, 100, 85], [0, 0, 100, 84.9]]) / 100
-    found = estimate_quality(edge, SCORED[:1] / 100, SCORES[:1], 0.85)
-    assert found[0] == 3.5
-    assert found[1].isnan()
+    quality = estimate_quality(edge, SCORED[:1] / 100, SCORES[:1], 0.85)
+    assert quality[0] == 3.5
+    assert quality[1].isnan()
     # The wrong way round, near means far.
     assert estimate_quality(
         torch.tensor([[0.0, 0, 0.4, 0.4]]), SCORED[:1] / 100, SCORES[:1]
@@ -54,13 +54,13 @@ def test_eps_itself_is_near_enough():
 
 
 def test_batches_with_padding_are_the_same_as_photos_alone():
-    draw = torch.Generator().manual_seed(0)
-    corners = torch.rand(2, 3, 2, 2, generator=draw).sort(2).values.flatten(2)
+    rng = torch.Generator().manual_seed(0)
+    xyxy = torch.rand(2, 3, 2, 2, generator=rng).sort(2).values.flatten(2)
     padded = torch.stack([SCORED / 100, torch.zeros(2, 4)])
     scores = torch.stack([SCORES, torch.tensor([5.0, 5.0])])
-    corners[0, 0] = torch.tensor([0, 0, 1, 0.95])
-    together = smooth_labels(corners, padded, scores)
-    assert together[0].tolist() == smooth_labels(corners[0], SCORED / 100, SCORES).tolist()
+    xyxy[0, 0] = torch.tensor([0, 0, 1, 0.95])
+    together = smooth_labels(xyxy, padded, scores)
+    assert together[0].tolist() == smooth_labels(xyxy[0], SCORED / 100, SCORES).tolist()
     assert together[0, 0] == 0.5
     assert together[1].sum() == 0
 

@@ -1,4 +1,4 @@
-"""Equations 1 to 3: the matching by hand and by trying all assignments, and the wrong versions that
+"""(Eqs. 1 to 3): the matching by hand and by trying all assignments, and the wrong versions that
 it must not be.
 """
 
@@ -16,28 +16,28 @@ from cropnb.set_prediction import (
     hungarian_match,
     matching_costs,
     set_loss,
-    to_centred,
-    to_corners,
+    to_cxcywh,
+    to_xyxy,
 )
-from cropnb.set_prediction.matching import LAMBDA_FOCAL, LAMBDA_IOU, focal_minimum, generalized_iou
+from cropnb.set_prediction.labels import Smoothing
+from cropnb.set_prediction.losses import LAMBDA_FOCAL, LAMBDA_IOU, focal_minimum, generalized_iou
 from cropnb.set_prediction.model import Predictions
-from cropnb.set_prediction.smoothing import Smoothing
 
 
-def some_boxes(*shape: int, seed: int = 0) -> Tensor:
-    draw = torch.Generator().manual_seed(seed)
+def random_boxes(*shape: int, seed: int = 0) -> Tensor:
+    rng = torch.Generator().manual_seed(seed)
     return torch.cat(
-        [torch.rand(*shape, 2, generator=draw), 0.1 + 0.8 * torch.rand(*shape, 2, generator=draw)],
+        [torch.rand(*shape, 2, generator=rng), 0.1 + 0.8 * torch.rand(*shape, 2, generator=rng)],
         -1,
     )
 
 
-def some_logits(*shape: int, seed: int = 0) -> Tensor:
+def random_logits(*shape: int, seed: int = 0) -> Tensor:
     return 2 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def equation_3(logits: Tensor, boxes: Tensor, crops: Tensor, assigned: dict[int, int]) -> float:
-    """Equation 3 summed over all anchors as it is printed: `assigned` maps anchors to crops, the
+    """(Eq. 3) summed over all anchors as it is printed: `assigned` maps anchors to crops, the
     others are empty.
     """
     total = 0.0
@@ -46,7 +46,7 @@ def equation_3(logits: Tensor, boxes: Tensor, crops: Tensor, assigned: dict[int,
         total += LAMBDA_FOCAL * focal_loss(logit, torch.tensor(float(valid))).item()
         if valid:
             crop = crops[assigned[anchor]]
-            overlap = box_math.generalized_iou(to_corners(box), to_corners(crop)).item()
+            overlap = box_math.generalized_iou(to_xyxy(box), to_xyxy(crop)).item()
             total += (box - crop).abs().sum().item() + LAMBDA_IOU * (1 - overlap)
     return total
 
@@ -54,20 +54,20 @@ def equation_3(logits: Tensor, boxes: Tensor, crops: Tensor, assigned: dict[int,
 @pytest.mark.parametrize("seed", range(4))
 def test_no_assignment_is_cheaper(seed):
     logits, boxes, crops = (
-        some_logits(5, seed=seed),
-        some_boxes(5, seed=seed),
-        some_boxes(3, seed=seed + 50),
+        random_logits(5, seed=seed),
+        random_boxes(5, seed=seed),
+        random_boxes(3, seed=seed + 50),
     )
     match = hungarian_match(logits[None], boxes[None], [crops])
     ours = equation_3(
         logits, boxes, crops, dict(zip(match.anchor.tolist(), match.crop.tolist(), strict=True))
     )
-    all_of_them = [
+    totals = [
         equation_3(logits, boxes, crops, dict(zip(anchors, range(3), strict=True)))
         for anchors in itertools.permutations(range(5), 3)
     ]
-    assert ours == pytest.approx(min(all_of_them), abs=1e-5)
-    assert max(all_of_them) > ours + 0.1
+    assert ours == pytest.approx(min(totals), abs=1e-5)
+    assert max(totals) > ours + 0.1
 
 
 def wrong_sign(logits, boxes, crops):
@@ -76,7 +76,7 @@ def wrong_sign(logits, boxes, crops):
 
 def wrong_format(logits, boxes, crops):
     """Generalised IoU of centre, width, height read as corners."""
-    right = generalized_iou(to_corners(boxes[:, None]), to_corners(crops[None]))
+    right = generalized_iou(to_xyxy(boxes[:, None]), to_xyxy(crops[None]))
     read = generalized_iou(boxes[:, None], crops[None])
     return matching_costs(logits, boxes, crops) + LAMBDA_IOU * (right - read)
 
@@ -96,9 +96,9 @@ def test_plausible_wrong_costs_match_otherwise(wrong):
     different = 0
     for seed in range(10):
         logits, boxes, crops = (
-            some_logits(9, seed=seed),
-            some_boxes(9, seed=seed),
-            some_boxes(4, seed=seed + 50),
+            random_logits(9, seed=seed),
+            random_boxes(9, seed=seed),
+            random_boxes(4, seed=seed + 50),
         )
         right = linear_sum_assignment(matching_costs(logits, boxes, crops))[0].tolist()
         different += linear_sum_assignment(wrong(logits, boxes, crops))[0].tolist() != right
@@ -106,15 +106,15 @@ def test_plausible_wrong_costs_match_otherwise(wrong):
 
 
 def test_generalized_iou_is_the_shared_one():
-    a, b = to_corners(some_boxes(6)), to_corners(some_boxes(7, seed=1))
+    a, b = to_xyxy(random_boxes(6)), to_xyxy(random_boxes(7, seed=1))
     shared = box_math.generalized_iou(a[:, None], b[None])
     torch.testing.assert_close(generalized_iou(a[:, None], b[None]), shared, atol=1e-6, rtol=0)
-    torch.testing.assert_close(to_centred(a), some_boxes(6), atol=1e-6, rtol=0)
+    torch.testing.assert_close(to_cxcywh(a), random_boxes(6), atol=1e-6, rtol=0)
 
 
 def test_photos_are_matched_apart_and_may_have_no_crop():
-    logits, boxes = some_logits(3, 6), some_boxes(3, 6)
-    crops = [some_boxes(2, seed=9), some_boxes(0), some_boxes(4, seed=8)]
+    logits, boxes = random_logits(3, 6), random_boxes(3, 6)
+    crops = [random_boxes(2, seed=9), random_boxes(0), random_boxes(4, seed=8)]
     match = hungarian_match(logits, boxes, crops)
     assert match.photo.tolist() == [0, 0, 2, 2, 2, 2]
     assert sorted(match.crop.tolist()) == [0, 1, 2, 3, 4, 5]
@@ -124,9 +124,9 @@ def test_photos_are_matched_apart_and_may_have_no_crop():
 
 
 def test_a_batch_without_any_good_crop_trains_the_validity_alone():
-    logits = some_logits(1, 2, 5).requires_grad_()
-    boxes = some_boxes(1, 2, 5).requires_grad_()
-    parts = set_loss(Predictions(logits, boxes), Labels([some_boxes(0), some_boxes(0)]))
+    logits = random_logits(1, 2, 5).requires_grad_()
+    boxes = random_boxes(1, 2, 5).requires_grad_()
+    parts = set_loss(Predictions(logits, boxes), Labels([random_boxes(0), random_boxes(0)]))
     assert parts["regression"] == parts["overlap"] == 0
     assert parts["loss"].item() == pytest.approx(
         LAMBDA_FOCAL * focal_loss(logits, torch.zeros_like(logits)).sum().item()
@@ -144,8 +144,8 @@ def one_photo(layers: int = 2):
     anchors = torch.stack(
         [scored[0] + 0.01, scored[1], scored[2], torch.tensor([0.4, 0.4, 0.5, 0.5])]
     )
-    boxes = to_centred(anchors).expand(layers, 1, 4, 4)
-    labels = Labels([to_centred(scored[:1])], [scored], [scores])
+    boxes = to_cxcywh(anchors).expand(layers, 1, 4, 4)
+    labels = Labels([to_cxcywh(scored[:1])], [scored], [scores])
     return Predictions(torch.zeros(layers, 1, 4), boxes), labels
 
 
@@ -153,17 +153,17 @@ def test_soft_labels_enter_the_unmatched_anchors_of_every_layer():
     from cropnb.set_prediction.losses import match_layers, validity_labels
 
     predictions, labels = one_photo()
-    found = validity_labels(
+    labelled = validity_labels(
         predictions, match_layers(predictions, labels.crops), labels, Smoothing()
     )
-    # Matched: 1, whatever equation 4 would say. Score 3.5: μ. Score 2.75, half way from 2 to 3.5: μ
+    # Matched: 1, whatever (Eq. 4) would give. Score 3.5: μ. Score 2.75, half way from 2 to 3.5: μ
     # / 2.
-    torch.testing.assert_close(found, torch.tensor([1.0, 0.5, 0.25, 0.0]).expand(2, 1, 4))
+    torch.testing.assert_close(labelled, torch.tensor([1.0, 0.5, 0.25, 0.0]).expand(2, 1, 4))
     hard = validity_labels(predictions, match_layers(predictions, labels.crops), labels, None)
     assert hard.tolist() == [[[1, 0, 0, 0]]] * 2
     parts, plain = set_loss(predictions, labels, Smoothing()), set_loss(predictions, labels)
     assert parts["validity"].item() == pytest.approx(
-        focal_loss(predictions.logits, found).sum().item()
+        focal_loss(predictions.logits, labelled).sum().item()
     )
     assert parts["validity"] != plain["validity"]
     assert parts["regression"] == plain["regression"]
@@ -183,12 +183,12 @@ def test_where_the_focal_loss_of_a_soft_label_is_least():
         assert at < min(below, above)
 
 
-def test_the_taught_term_is_added_at_every_layer():
+def test_the_distilled_term_is_added_at_every_layer():
     predictions, labels = one_photo()
-    taught = torch.rand(2, 1, 4, generator=torch.Generator().manual_seed(0))
-    parts, plain = set_loss(predictions, labels, None, taught), set_loss(predictions, labels)
+    teacher_probs = torch.rand(2, 1, 4, generator=torch.Generator().manual_seed(0))
+    parts, plain = set_loss(predictions, labels, None, teacher_probs), set_loss(predictions, labels)
     assert parts["distilled"].item() == pytest.approx(
-        focal_loss(predictions.logits, taught).sum().item()
+        focal_loss(predictions.logits, teacher_probs).sum().item()
     )
     assert parts["loss"].item() == pytest.approx(
         (plain["loss"] + LAMBDA_FOCAL * parts["distilled"]).item()
@@ -196,8 +196,8 @@ def test_the_taught_term_is_added_at_every_layer():
 
 
 def test_the_loss_falls_where_it_should():
-    logits, boxes = some_logits(1, 1, 8).requires_grad_(), some_boxes(1, 1, 8).requires_grad_()
-    labels = Labels([some_boxes(3, seed=4)])
+    logits, boxes = random_logits(1, 1, 8).requires_grad_(), random_boxes(1, 1, 8).requires_grad_()
+    labels = Labels([random_boxes(3, seed=4)])
     optimizer, first = torch.optim.Adam([logits, boxes], lr=0.02), None
     for _ in range(300):
         parts = set_loss(Predictions(logits, boxes), labels)
@@ -221,12 +221,14 @@ def test_the_loss_falls_where_it_should():
 )
 def test_bad_crops_are_refused(crops, error, reason):
     with pytest.raises(error, match=reason):
-        hungarian_match(some_logits(1, 6), some_boxes(1, 6), crops)
+        hungarian_match(random_logits(1, 6), random_boxes(1, 6), crops)
 
 
 def test_costs_are_brought_over_once(monkeypatch):
     calls = []
     plain = Tensor.cpu
     monkeypatch.setattr(Tensor, "cpu", lambda self: (calls.append(self.shape), plain(self))[1])
-    hungarian_match(some_logits(3, 6), some_boxes(3, 6), [some_boxes(2, seed=i) for i in range(3)])
+    hungarian_match(
+        random_logits(3, 6), random_boxes(3, 6), [random_boxes(2, seed=i) for i in range(3)]
+    )
     assert calls == [(3, 6, 2)]

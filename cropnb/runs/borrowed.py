@@ -1,0 +1,162 @@
+"""A borrowed GPU: the plan's GPU entries in order of their worth, within a number of seconds, and
+their results in one flat folder of a few files.
+"""
+
+import json
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from cropnb import checkpoints, files, ledger
+from cropnb.errors import CheckpointError, CropnbError, OutOfTime, PlanError
+from cropnb.runs import plan, record
+from cropnb.runs.experiment import WEIGHTS_FILE, Experiment
+from cropnb.runs.plan import GPU, Entry
+from cropnb.runs.program import context
+from cropnb.runs.results import Result
+
+SUMMARY_FILE, RESULTS_FILE = "summary.json", "results.json"
+MOST_FILES, MOST_BYTES = 8, 16 * 2**20
+RESERVE = 0.1  # of the seconds, for measuring and for writing what is brought back
+
+
+def entries_for(entries: Sequence[Entry], only: Sequence[str]) -> list[Entry]:
+    """The training entries that need a GPU, the worthiest first."""
+    chosen = [e for e in plan.select(entries, only) if GPU in e.needs and e.method]
+    return sorted(chosen, key=lambda entry: -entry.worth)
+
+
+def run(
+    entries: Sequence[Entry],
+    device: str,
+    seconds: float,
+    out: Path,
+    flat: Path,
+    started: float | None = None,
+) -> list[dict[str, Any]]:
+    """Run what fits, and write the flat folder.
+
+    A training that the time cuts short is saved in `out` and, where it is small enough, in the flat
+    folder. One that fails is named in the summary, and the next one begins.
+
+    Args:
+        started: when the seconds began to count, on the clock of `time.monotonic`.
+
+    Returns:
+        The lines of the summary: one a training, with its state ("done", "cut short", "no time
+        left" or what went wrong) and its minutes.
+    """
+    started = time.monotonic() if started is None else started
+    deadline = started + (1 - RESERVE) * seconds
+    lines: list[dict[str, Any]] = []
+    for entry in entries:
+        for seed in entry.seeds:
+            for variant in entry.variants:
+                before = time.monotonic()
+                line = {"entry": entry.name, "variant": variant, "seed": seed}
+                line |= _one(entry, variant, seed, device, deadline, out)
+                line["minutes"] = round((time.monotonic() - before) / 60, 2)
+                lines.append(line)
+                print({name: value for name, value in line.items() if name != "result"}, flush=True)
+                _write_flat(lines, out, flat)  # after each, so that a kill loses one at most
+    _write_flat(lines, out, flat)
+    return lines
+
+
+def _one(
+    entry: Entry, variant: str, seed: int, device: str, deadline: float, out: Path
+) -> dict[str, Any]:
+    """One training: its state, and its result or the folder in which it waits."""
+    if time.monotonic() > deadline:
+        return {"state": "no time left"}
+    try:
+        experiment = _experiment(entry, device, out, deadline)
+        folder = experiment.run(variant, seed).folder
+        result = experiment.train(variant, seed)[2]
+        return {"state": "done", "result": asdict(result), "folder": str(folder.relative_to(out))}
+    except OutOfTime as late:
+        return {"state": f"cut short: {late}", "folder": str(folder.relative_to(out))}
+    except (CropnbError, OSError, RuntimeError) as error:
+        return {"state": f"failed: {str(error).splitlines()[0]}"}
+
+
+def _experiment(entry: Entry, device: str, out: Path, deadline: float | None = None) -> Experiment:
+    given = entry.experiment
+    return Experiment(
+        given.method,
+        given.dataset,
+        entry.form or None,
+        entry.profile,
+        device=device,
+        init=entry.init,
+        frozen=entry.frozen,
+        out=out,
+        deadline=deadline,
+    )
+
+
+def _write_flat(lines: Sequence[Mapping[str, Any]], out: Path, flat: Path) -> None:
+    """Summary, results, and as many checkpoints as the limits on files and bytes allow."""
+    files.make_folder(flat)
+    public = [{k: v for k, v in line.items() if k != "result"} for line in lines]
+    done = [line["result"] for line in lines if line["state"] == "done"]
+    for name, content in ((SUMMARY_FILE, public), (RESULTS_FILE, done)):
+        text = (json.dumps(content, indent=1) + "\n").encode()
+        if len(text) > MOST_BYTES:
+            raise PlanError(f"{name} has more than {MOST_BYTES} bytes; run fewer entries at once")
+        files.write_atomically(flat / name, text)
+    for number, line in enumerate(lines):
+        path = flat / f"{number}-{WEIGHTS_FILE}"
+        full = len(list(flat.iterdir())) >= MOST_FILES
+        if line["state"] != "done" or path.exists() or full:
+            continue
+        state, card = checkpoints.load_weights(out / line["folder"] / WEIGHTS_FILE)
+        checkpoints.save_weights(path, state, card, half=True)
+        if path.stat().st_size > MOST_BYTES:  # too large to be brought back
+            path.unlink()
+
+
+def collect(flat: Path, entries: Sequence[Entry], out: Path) -> list[ledger.Row]:
+    """Bring the results of a flat folder into the runs here and into the ledger.
+
+    Returns:
+        The rows that were recorded.
+
+    Raises:
+        CheckpointError: the folder holds no results, or those of another version of the plan.
+    """
+    try:
+        lines = json.loads((flat / SUMMARY_FILE).read_text(encoding="utf-8"))
+        content = json.loads((flat / RESULTS_FILE).read_text(encoding="utf-8"))
+        measured = [Result(**one) for one in content]
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{flat} holds no results of a borrowed GPU ({error})") from error
+    by_name = {entry.name: entry for entry in entries}
+    numbered = [(n, line) for n, line in enumerate(lines) if line["state"] == "done"]
+    of_entry: dict[str, dict[str, list[Result]]] = {}
+    for (number, line), result in zip(numbered, measured, strict=True):
+        entry = by_name.get(line["entry"])
+        run = entry and _experiment(entry, "cpu", out).run(line["variant"], line["seed"])
+        if run is None or run.config_hash != result.config_hash:
+            raise CheckpointError(
+                f"{line['entry']}, {line['variant']}: its settings have changed since it was run"
+            )
+        files.make_folder(run.folder)
+        weights = flat / f"{number}-{WEIGHTS_FILE}"
+        if weights.exists():  # in half precision: its hash is of what lies here
+            files.write_atomically(run.folder / WEIGHTS_FILE, weights.read_bytes())
+            result = replace(result, checkpoint_hash=files.file_hash(run.folder / WEIGHTS_FILE))
+        result.write(run.folder)
+        of_entry.setdefault(entry.name, {}).setdefault(line["variant"], []).append(result)
+    rows = []
+    for name, runs in of_entry.items():
+        entry = by_name[name]
+        experiment = _experiment(entry, "cpu", out)
+        shared = context(experiment, runs, shlex.split(entry.command)[3:])
+        written = record.rows(shared, experiment, runs)
+        ledger.record(entry.method, written)
+        rows += written
+    return rows

@@ -1,0 +1,1 @@
+"""What only the ledger and the chapter need of set prediction."""

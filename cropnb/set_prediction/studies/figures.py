@@ -1,0 +1,204 @@
+"""`python -m cropnb.set_prediction.studies.figures --profile cpu --seeds 0 1 2 --record`: rows of
+the paper's figures.
+
+They are read from finished runs of `python -m cropnb.set_prediction`; see `measures` for what is
+measured.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from cropnb import datasets, ledger, metrics
+from cropnb.ledger import Row
+from cropnb.reproduction import Context, measured, number
+from cropnb.runs import Experiment, program
+from cropnb.runs.experiment import device_name
+from cropnb.set_prediction.cropper import CropPredictions, predict
+from cropnb.set_prediction.labels import CropPhotos
+from cropnb.set_prediction.recipe import METHOD
+from cropnb.set_prediction.studies import measures
+
+GOOD_QUALITY = 3.5  # s_u: from here on a soft label is as high as it gets
+
+
+@dataclass(frozen=True)
+class Study:
+    """The finished runs of one variant, and where their rows stand.
+
+    Attributes:
+        runs: the predictions of each seed for the test photos.
+        on: what is added to names of rows: all forms stand in one table.
+    """
+
+    context: Context
+    experiment: Experiment
+    variant: str
+    seeds: Sequence[int]
+    test: CropPhotos
+    runs: Sequence[Sequence[CropPredictions]]
+    on: str
+
+    def measured(self, table: str, row: str, column: str, runs: list, **fields: object) -> Row:
+        """A mean over photos and seeds."""
+        return measured(self.context, table, row, column, runs, **fields)
+
+    def number(self, table: str, row: str, column: str, value: float, **fields: object) -> Row:
+        """A number over all photos at once."""
+        photos = len(self.test)
+        return number(self.context, table, row, column, round(float(value), 4), photos, **fields)
+
+    @property
+    def name(self) -> str:
+        return self.variant + self.on
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, and with `--record` write the rows. Returns the exit status."""
+    module = f"{METHOD.name}.studies.figures"
+    options = program.parser(module, __doc__)
+    program.experiment_options(options, METHOD)
+    context = Context(METHOD.name, ledger.SCENES, arguments=(), module=f"cropnb.{module}")
+    return program.study(_measure, options, context, arguments)
+
+
+def _measure(chosen: argparse.Namespace, context: Context) -> Iterator[list[Row]]:
+    experiment, variants = program.chosen_experiment(METHOD, chosen)
+    context = replace(
+        context,
+        dataset=chosen.dataset,
+        split=experiment.parts["test"].split,
+        profile=chosen.profile,
+        seeds=tuple(chosen.seeds),
+        device=device_name(chosen.device),
+    )
+    for variant in variants:
+        yield rows(context, experiment, variant, chosen.seeds)
+
+
+def rows(context: Context, experiment: Experiment, variant: str, seeds: Sequence[int]) -> list[Row]:
+    """The rows of every figure for one variant; of CPC's form also Table 3.
+
+    Raises:
+        CheckpointError: a run that isn't finished.
+    """
+    study = Study(
+        context=context,
+        experiment=experiment,
+        variant=variant,
+        seeds=seeds,
+        test=METHOD.photos(experiment, "test", variant),
+        runs=[METHOD.predictions(experiment, variant, seed) for seed in seeds],
+        on={", CPC": " on CPC", ", v2": " on v2"}.get(METHOD.tables(experiment)[2], ""),
+    )
+    shared = [*globality(study), *diversity(study), *bias(study)]
+    if experiment.form == "cpc":  # whose scores are on another scale than (Eq. 4)'s
+        return [*shared, table_3(study)]
+    return [*shared, *invalid_anchors(study), scatter(study)]
+
+
+def invalid_anchors(study: Study) -> list[Row]:
+    """Figure 3: crops of unmatched anchors, before and after training."""
+    early = []
+    for seed in study.seeds:
+        model = study.experiment.model(study.experiment.run(study.variant, seed)).eval()
+        features = METHOD.features(study.experiment, "test", model)
+        early.append(predict(model, study.test, features))
+    cells = []
+    for when, runs in (("before training", early), ("after training", study.runs)):
+        quality = torch.cat([measures.unmatched(run, study.test) for run in runs])
+        known = quality[~quality.isnan()]
+        values = {
+            "per cent with a scored neighbour": 100 * len(known) / len(quality),
+            "mean estimated quality": known.mean(),
+            "per cent of these of 3.5 or more": 100 * (known >= GOOD_QUALITY).double().mean(),
+        }
+        row = f"{study.name}, unmatched anchors, {when}"
+        cells += [study.number("Figure 3", row, *cell) for cell in values.items()]
+    return cells
+
+
+def globality(study: Study) -> list[Row]:
+    """Figure 4: the share of the ten most valid crops that no grid anchor can give."""
+    far = partial(measures.far_from_grid, photos=study.test)
+    kinds = {
+        "a corner outside of the grid's regions": measures.off_grid,
+        "no anchor within ε = 0.85": partial(far, eps=0.85),
+        "no anchor within ε = 0.90": partial(far, eps=0.90),
+    }
+    row = f"{study.name}, ten most valid crops"
+    return [
+        study.measured("Figure 4", row, column, [(100 * kind(run)).tolist() for run in study.runs])
+        for column, kind in kinds.items()
+    ]
+
+
+def diversity(study: Study) -> list[Row]:
+    """Figure 5: how far apart the five most valid crops are, and the annotated good ones."""
+    runs = [measures.diversity([one.xyxy[:5] for one in run]).tolist() for run in study.runs]
+    annotated = measures.diversity(study.test.truths)
+    annotated = annotated[~annotated.isnan()].tolist()
+    column = "mean of 1 − IoU between two crops"
+    return [
+        study.measured("Figure 5", f"{study.name}, five most valid crops", column, runs),
+        study.measured("Figure 5", f"annotated good crops{study.on}", column, annotated),
+    ]
+
+
+def scatter(study: Study) -> Row:
+    """Figure 7a: the rank correlation of validity and estimated quality, photo by photo where it
+    has enough crops.
+    """
+    runs = [
+        [_rank_correlation(*pair) for pair in measures.quality_and_validity(run, study.test)]
+        for run in study.runs
+    ]
+    note = "0 where fewer than five crops have a scored neighbour"
+    row, column = f"{study.name}, all anchors", "SRCC with quality"
+    return study.measured("Figure 7", row, column, runs, note=note)
+
+
+def bias(study: Study) -> list[Row]:
+    """Section 5: are small good crops ignored?"""
+    areas = [(100 * measures.area_bias(run, study.test)).tolist() for run in study.runs]
+    row = f"{study.name}, ten most valid crops"
+    cells = [study.measured("Section 5", row, "area less the good crops'", areas)]
+    by_run = [measures.recall_by_area(run, study.test) for run in study.runs]
+    thirds = zip(*by_run, strict=True)  # a tuple of runs for each
+    for third, parts in zip(("smallest", "middle", "largest"), thirds, strict=True):
+        reached = torch.stack([part[1] for part in parts]).mean(0)  # (M,)
+        row = f"{study.name}, {third} third of the good crops"
+        column = "per cent reached within ε = 0.85 by 40"
+        note = f"mean area {100 * parts[0][0]:.1f} % of the photo; {len(reached)} good crops"
+        cells.append(study.number("Section 5", row, column, 100 * reached.mean(), note=note))
+    return cells
+
+
+def table_3(study: Study) -> Row:
+    """Table 3: trained on CPC's form, tested on FLMS's, against the true box that the most valid
+    crop overlaps best.
+    """
+    experiment = study.experiment
+    scenes = experiment.dataset == ledger.SCENES
+    name, options = (ledger.SCENES, {"form": "flms"}) if scenes else ("flms", {})
+    dataset = datasets.load(name, "test", **options).with_photos()
+    photos = CropPhotos(dataset, experiment.profile.test_side, experiment.device)
+    models = [experiment.trained(study.variant, seed) for seed in study.seeds]
+    runs = [measures.best_iou(predict(model, photos), photos).tolist() for model in models]
+    row = "Ours" if study.variant == "SD" else f"Ours, {study.variant}"
+    note = "trained on CPC's form, tested on FLMS's"
+    return study.measured("Table 3", row, "IoU", runs, note=note)
+
+
+def _rank_correlation(quality: Tensor, validity: Tensor) -> float:
+    enough = len(quality) >= 5 and bool(quality.std() > 0)
+    return float(metrics.srcc(validity, quality)) if enough else 0.0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

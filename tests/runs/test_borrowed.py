@@ -1,0 +1,143 @@
+"""A borrowed GPU, tried on a CPU: what fits is run, what doesn't is kept, and it comes home."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from cropnb import ledger
+from cropnb.errors import CheckpointError
+from cropnb.runs import __main__ as program
+from cropnb.runs import borrowed, plan
+
+PLAN = """
+[[run]]
+name = "gaic/little"
+why = "worth little"
+method = "gaic"
+profile = "smoke"
+init = "random"
+minutes = 1
+needs = ["gpu"]
+worth = 1
+[[run]]
+name = "vrn/much"
+why = "worth much"
+method = "vrn"
+profile = "smoke"
+init = "random"
+frozen = true
+minutes = 1
+needs = ["gpu"]
+worth = 9
+[[run]]
+name = "gaic/cpu"
+why = "needs no GPU"
+method = "gaic"
+profile = "smoke"
+init = "random"
+minutes = 1
+"""
+# What a borrowed machine doesn't have.
+ABSENT = ("jupyter_core", "matplotlib", "pandas", "gymnasium", "pooch", "anywidget", "skimage")
+ABSENT += ("snakemake", "pycocotools", "cv2", "nbformat", "ipywidgets", "yaml", "requests")
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    (tmp_path / "plan.toml").write_text(PLAN, encoding="utf-8")
+    monkeypatch.setenv("CROPNB_PLAN", str(tmp_path / "plan.toml"))
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
+    return tmp_path
+
+
+def test_the_worthiest_gpu_entries_come_first(place):
+    entries = plan.read()
+    names = [entry.name for entry in borrowed.entries_for(entries, [])]
+    assert names == ["vrn/much", "gaic/little"]
+    assert [entry.name for entry in borrowed.entries_for(entries, ["gaic"])] == ["gaic/little"]
+
+
+@pytest.mark.slow
+def test_what_fits_is_run_without_the_books_packages_and_comes_home(place):
+    hide = "import sys; " + "; ".join(f"sys.modules[{name!r}] = None" for name in ABSENT)
+    run = "from cropnb.runs.__main__ import main; sys.exit(main())"
+    command = [sys.executable, "-c", f"{hide}; {run}"]
+    there = ["--out", str(place / "there"), "--flat", str(place / "flat")]
+    done = subprocess.run(
+        [*command, "--device", "cpu", "--seconds", "600", "--threads", "1", *there],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    files = list((place / "flat").iterdir())
+    assert len(files) == 4  # a summary, the results and two checkpoints
+    assert all(file.is_file() and file.stat().st_size < borrowed.MOST_BYTES for file in files)
+    summary = json.loads((place / "flat" / "summary.json").read_text())
+    assert [(line["entry"], line["state"]) for line in summary] == [
+        ("vrn/much", "done"),
+        ("gaic/little", "done"),
+    ]
+    home = ["--collect", str(place / "flat"), "--out", str(place / "home")]
+    assert program.main(home) == 0
+    rows = ledger.read("vrn")
+    assert {row.row for row in rows} == {"FS + RGL, frozen backbone"}
+    assert {row.command for row in rows} == {plan.read()[1].command}
+    again = plan.read()[1].experiment
+    experiment = borrowed._experiment(plan.read()[1], "cpu", place / "home")
+    assert experiment.finished("FS + RGL", 0).config_hash == again.run("FS + RGL", 0).config_hash
+    assert experiment.trained("FS + RGL", 0) is not None  # its weights came home
+    (place / "plan.toml").write_text(PLAN.replace("frozen = true\n", ""), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="settings have changed"):
+        borrowed.collect(place / "flat", plan.read(), place / "home")
+
+
+@pytest.mark.slow
+def test_a_run_that_the_time_cuts_short_goes_on_later(place):
+    entries = borrowed.entries_for(plan.read(), ["vrn"])
+    out, flat = place / "runs", place / "flat"
+    started = time.monotonic()
+    lines = borrowed.run(entries, "cpu", 1e-3, out, flat, started + 1e6)  # in time to begin
+    assert lines[0]["state"] == "done"
+    for file in out.glob("vrn/**/*.*"):
+        file.unlink()  # the features stay
+
+    class Clock:
+        """Stands still until training begins, then jumps past the deadline."""
+
+        calls = 0
+
+        @classmethod
+        def monotonic(cls):
+            cls.calls += 1
+            return 0.0 if cls.calls < 12 else 1e9
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cropnb.training.time", Clock)
+        patch.setattr(borrowed.time, "monotonic", lambda: 0.0)
+        (line,) = borrowed.run(entries, "cpu", 100, out, place / "second", 0.0)
+    assert line["state"].startswith("cut short")
+    assert (out / line["folder"] / "head" / "run.safetensors").exists()
+    (line,) = borrowed.run(entries, "cpu", 1e6, out, place / "third")
+    assert line["state"] == "done"
+    assert line["result"]["columns"] == lines[0]["result"]["columns"]  # to the last digit
+
+
+def test_what_no_time_is_left_for_and_what_fails_is_named(place, capsys):
+    entries = borrowed.entries_for(plan.read(), [])
+    lines = borrowed.run(entries, "cpu", 0, place / "runs", place / "flat")
+    assert [line["state"] for line in lines] == ["no time left"] * 2
+    assert sorted(path.name for path in (place / "flat").iterdir()) == [
+        "results.json",
+        "summary.json",
+    ]
+    with pytest.raises(CheckpointError, match="no results of a borrowed GPU"):
+        borrowed.collect(place, entries, place / "home")
+    if not os.environ.get("CUDA_VISIBLE_DEVICES") and not __import__("torch").cuda.is_available():
+        assert program.main([]) == 2
+        assert "no CUDA GPU here" in capsys.readouterr().err
