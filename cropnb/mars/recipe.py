@@ -65,6 +65,11 @@ class MarsMethod(Method):
         "BDE": Column(higher_is_better=False, worth_having=0.002),
     }
     claim_columns = MEASURED
+    pending_notes = {
+        "Speed": "a speed on the authors' GPU; ratios between rows are in the table «seconds, as a "
+        "ratio» where measured",
+        "Param": "arithmetic: python -m cropnb.mars.studies.parameters --record",
+    }
     # Scenes ask for nine ratios only, so each photo has several views, stretched by up to a fifth
     # of an octave: that fills the gaps between the nine.
     profiles = {
