@@ -11,9 +11,8 @@ import torch
 from cropnb import datasets, paper
 from cropnb.bench import Ratio, classification, ratios
 from cropnb.mars.cropper import FixedShape, MarsCropper
-from cropnb.mars.model import Mars
+from cropnb.mars.model import VARIANTS, Mars
 from cropnb.mars.photos import prepare
-from cropnb.mars.variants import VARIANTS
 
 ASPECTS = (1.0, 16 / 9, 3 / 4)  # asked for in turn
 COLUMN = "Speed"  # of the tables: photos a second on the authors' GPU
@@ -27,17 +26,19 @@ def photos(number: int = 12) -> list[torch.Tensor]:
 
 
 def _cropper(variant: str, device: str = "cpu") -> MarsCropper:
-    torch.manual_seed(0)  # speed doesn't depend on the weights
+    """A network with weights at random: speed doesn't depend on them."""
+    torch.manual_seed(0)
     return MarsCropper(Mars(**VARIANTS[variant].arguments, weights=None), device=device)
 
 
-def cropping(variant: str = "Mars", kept: bool = True, number: int = 12) -> Callable[[], object]:
+def cropping(variant: str = "Mars", reuse: bool = True, number: int = 12) -> Callable[[], object]:
     """One call crops every photo, one at a time, post-processing included.
 
-    kept: the weights of a ratio are predicted once; otherwise anew for each photo.
+    Args:
+        reuse: the weights of a ratio are predicted once; otherwise anew for each photo.
     """
     cropper, shown = _cropper(variant), photos(number)
-    crop = cropper.propose if kept else cropper.predict
+    crop = cropper.propose if reuse else cropper.predict
 
     def call() -> None:
         for index, photo in enumerate(shown):
@@ -72,13 +73,14 @@ def photos_a_second_on_a_gpu(rounds: int, half: bool = True) -> list[float]:
 
 
 def _a_second(call: Callable[[], object], number: int, rounds: int) -> list[float]:
+    """Photos a second, round by round, after a warm-up."""
     call()
-    found = []
+    speeds = []
     for _ in range(rounds):
         start = perf_counter()
         call()
-        found.append(number / (perf_counter() - start))
-    return found
+        speeds.append(number / (perf_counter() - start))
+    return speeds
 
 
 def against_classification(rounds: int) -> list[float]:
@@ -89,7 +91,7 @@ def against_classification(rounds: int) -> list[float]:
 
 def keeping(rounds: int) -> list[float]:
     """What it brings to predict the weights of a ratio once: seconds without over seconds with."""
-    return ratios(cropping(kept=False), cropping(), rounds)
+    return ratios(cropping(reuse=False), cropping(), rounds)
 
 
 def between_rows(variant: str, rounds: int) -> list[float]:
@@ -99,8 +101,8 @@ def between_rows(variant: str, rounds: int) -> list[float]:
     Rows of Table 2 differ in the meta-learners only, so there the weights are predicted for each
     photo, on both sides.
     """
-    kept = not any(table == "Table 2" for table, _ in VARIANTS[variant].cells)
-    first, second = (cropping(name, kept, number=6) for name in ("Mars", variant))
+    reuse = not any(table == "Table 2" for table, _ in VARIANTS[variant].cells)
+    first, second = (cropping(name, reuse, number=6) for name in ("Mars", variant))
     return ratios(first, second, min(rounds, MOST_ROUNDS))
 
 
@@ -109,12 +111,8 @@ def speed_rows() -> dict[str, tuple[str, str]]:
     they are over.
     """
     tables = paper.read("mars").tables
-    cells = {name: variant.cells for name, variant in VARIANTS.items() if name != "Mars"}
-    return {
-        name: found[0]
-        for name, found in cells.items()
-        if found and COLUMN in tables[found[0][0]].columns
-    }
+    places = {name: variant.cells[0] for name, variant in VARIANTS.items() if name != "Mars"}
+    return {name: place for name, place in places.items() if COLUMN in tables[place[0]].columns}
 
 
 MEASURED = {
