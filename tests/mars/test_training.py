@@ -16,7 +16,7 @@ from cropnb.mars.model import Variant
 from cropnb.mars.photos import Augmentations, RatioPhotos, long_side_size, prepare
 from cropnb.mars.recipe import METHOD, MarsMethod, Profile, optimizer
 from cropnb.reproduction import Context
-from cropnb.runs import Experiment, Result, program, record
+from cropnb.runs import Experiment, Result, plan, program, record
 
 TINY = Profile(6, 3, 4, head_epochs=2, head_learning_rate=3e-3, batch_size=8, neurons=8, cells=24)
 ARGUMENTS = {
@@ -244,6 +244,7 @@ def test_real_datasets_are_not_stretched_and_fat_is_measured_on_held_out_photos(
 
 
 def test_the_program_trains_records_and_reads_finished_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CROPNB_PLAN", str(plan.plan_file()))
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
     profile = replace(TINY, head_epochs=1, threshold_photos=3)
     monkeypatch.setitem(METHOD.profiles, "smoke", profile)
@@ -341,7 +342,7 @@ def test_a_checkpoint_says_what_it_holds(checkpoint, tmp_path):
     with pytest.raises(WeightsUnavailable, match="train them"):
         load_cropper(tmp_path / "none.safetensors")
     checkpoints.save_weights(tmp_path / "odd.safetensors", model.state_dict(), {"method": "mars"})
-    with pytest.raises(CheckpointError, match="which Mars"):
+    with pytest.raises(CheckpointError, match="no 'arguments'"):
         load_cropper(tmp_path / "odd.safetensors")
     checkpoints.save_weights(tmp_path / "vrn.safetensors", model.state_dict(), {"method": "vrn"})
     with pytest.raises(CheckpointError, match="vrn"):
