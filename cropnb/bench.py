@@ -6,6 +6,7 @@ A method's measurements stand in its own `bench.py`. Rows go to `book/results/sp
 """
 
 import argparse
+import functools
 import importlib
 import statistics
 import sys
@@ -15,11 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 from torchvision import models
 
 from cropnb import ledger, program, reproduction
 
 NAME, TABLE = "speed", "seconds, as a ratio"
+TRAINING_ROUNDS = 10  # a training step takes seconds
+Step = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Ratio:
 
 
 def ratios(first: Callable[[], object], second: Callable[[], object], rounds: int) -> list[float]:
-    """Seconds of `first` over seconds of `second`, measured in turn `rounds` times after a warm-up."""
+    """Seconds of `first` over seconds of `second`, in turn `rounds` times after a warm-up."""
     first(), second()
     return [_seconds(first) / _seconds(second) for _ in range(rounds)]
 
@@ -60,8 +64,58 @@ def _seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def training_speed(
+    name: str, steps: Callable[[], tuple[Step, Step]], images: int, at_least: float
+) -> dict[str, Ratio]:
+    """Rows about a training step in its plain form and in its fast one, measured in turn.
+
+    Args:
+        name: of the rows.
+        steps: builds the plain step and the fast one; each call of a step trains on `images`
+            photos.
+        at_least: how many times as fast the fast one ought to be.
+
+    Returns:
+        Images a second of either, and seconds of the plain step over seconds of the fast one; all
+        from the same rounds where they are measured in one run.
+    """
+
+    @functools.cache
+    def seconds(rounds: int) -> list[tuple[float, float]]:
+        plain, fast = steps()
+        plain(), fast()
+        return [(_seconds(plain), _seconds(fast)) for _ in range(rounds)]
+
+    def images_a_second(which: int, rounds: int) -> list[float]:
+        return [images / pair[which] for pair in seconds(min(rounds, TRAINING_ROUNDS))]
+
+    def ratio(rounds: int) -> list[float]:
+        return [plain / fast for plain, fast in seconds(min(rounds, TRAINING_ROUNDS))]
+
+    column = "images a second in a training step, on this machine"
+    return {
+        f"{name}, plain": Ratio(functools.partial(images_a_second, 0), column, images=images),
+        f"{name}, fast": Ratio(functools.partial(images_a_second, 1), column, images=images),
+        f"{name}, fast over plain": Ratio(
+            ratio, "times as fast as the plain step", at_least=at_least, images=images
+        ),
+    }
+
+
+def keep_signals(network: nn.Module) -> nn.Module:
+    """Start every convolution so that signals keep their size, in place; returns the network.
+
+    Torchvision's random MobileNetV2 lets them fade from layer to layer, until their gradients are
+    too small for normal numbers, which a CPU computes far more slowly.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_in")
+    return network
+
+
 def classification(photo: torch.Tensor) -> Callable[[], object]:
-    """The yardstick: torchvision's plain MobileNetV2 classifying a photo (1, 3, H, W) on the CPU."""
+    """The yardstick: torchvision's plain MobileNetV2 on a photo (1, 3, H, W), on the CPU."""
     classifier = models.mobilenet_v2(weights=None).eval()
 
     @torch.inference_mode()

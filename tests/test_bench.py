@@ -12,7 +12,8 @@ METHODS = Path(bench.__file__).parent
 
 
 def _module(path):
-    return importlib.import_module(f"cropnb.{path.parent.name}.bench")
+    parts = path.relative_to(METHODS.parent).with_suffix("").parts
+    return importlib.import_module(".".join(parts))
 
 
 def test_ratios_are_first_over_second():
@@ -71,5 +72,6 @@ def test_each_measurement_runs(name):
 
 
 def test_no_measurement_is_named_twice():
-    names = [name for path in METHODS.glob("*/bench.py") for name in _module(path).MEASURED]
+    paths = [*METHODS.glob("*/bench.py"), *METHODS.glob("*/studies/bench.py")]
+    names = [name for path in paths for name in _module(path).MEASURED]
     assert sorted(names) == sorted(bench.measured())

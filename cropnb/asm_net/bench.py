@@ -1,19 +1,25 @@
 """What the book says about ASM-Net's speed."""
 
+import copy
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cropnb import candidates, datasets
+from cropnb import backbones, candidates, datasets
 from cropnb.asm_net.cropper import AsmCropper
+from cropnb.asm_net.losses import DELTA, asm_loss
 from cropnb.asm_net.model import AsmNet
 from cropnb.asm_net.patterns import PATTERNS, Pattern
 from cropnb.asm_net.photos import prepare
 from cropnb.asm_net.pooling import composition_pool, composition_pool_pixels
-from cropnb.bench import Ratio, classification, ratios
+from cropnb.bench import Ratio, classification, keep_signals, ratios, training_speed
+from cropnb.runs.features import FeatureCache
 
 CROPS = 2000
 WIDTH, HEIGHT = 384, 256
+TRAINING_PHOTOS = 4  # a batch of the CPU profile
 
 
 def crop_by_crop(score_map: Tensor, boxes: Tensor, pattern: Pattern) -> Tensor:
@@ -81,7 +87,60 @@ def search_against_classification(rounds: int) -> list[float]:
     return ratios(lambda: method.propose(image), classification(prepare(image)[None]), rounds)
 
 
+def training_steps(bfloat16: bool = True) -> tuple[Callable[[], float], Callable[[], float]]:
+    """A training step on photos of one size: the first four units frozen and computed anew each
+    time, and those up to c3_3 frozen, their maps kept, norms folded, the rest in bfloat16.
+    Each returns its loss.
+    """
+    samples = datasets.load("scenes", "train", form="cpc", size=24)
+    photos = [(prepare(sample.image()) * 255).round().to(torch.uint8) for sample in samples]
+    shapes = [photo.shape for photo in photos]
+    # As many photos as a batch has, of the size that most of them have.
+    chosen = [i for i, each in enumerate(shapes) if each == max(shapes, key=shapes.count)]
+    chosen = chosen[:TRAINING_PHOTOS]
+    images = torch.stack([photos[i] for i in chosen])  # (B, 3, H, W)
+    height, width = images.shape[-2:]
+    boxes = torch.stack([samples[i].boxes * (width / samples[i].size[0]) for i in chosen])
+    boxes = boxes.clamp(max=min(width, height) - 1).float()  # (B, N, 4)
+    mos = torch.stack([samples[i].scores for i in chosen]).float()
+    saliency = torch.zeros(len(chosen), height // 8, width // 8)
+    torch.manual_seed(0)
+    plain = keep_signals(AsmNet(weights=None)).train().to(memory_format=torch.channels_last)
+    fast = copy.deepcopy(plain)
+    plain.backbone.units[:4].requires_grad_(False)
+    stem, trunk = backbones.split(fast.backbone, "c3_3", bfloat16)
+    cache = FeatureCache(
+        lambda index, view: [stem(images[index][None].float() / 255)[0][0]],
+        len(images),
+        progress=False,
+    )
+
+    def plain_levels() -> list[Tensor]:
+        return plain.levels((images.float() / 255).contiguous(memory_format=torch.channels_last))
+
+    def fast_levels() -> list[Tensor]:
+        return trunk(cache(range(len(images)), [0] * len(images))[0])
+
+    def step(model: AsmNet, levels: Callable[[], list[Tensor]]) -> Callable[[], float]:
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.Adam(trained, lr=1e-4, fused=True)
+
+        def call() -> float:
+            score_map = model.head(levels(), saliency.shape[-2:])
+            scores = composition_pool(score_map, boxes, model.pattern, (width, height))
+            optimizer.zero_grad(set_to_none=True)
+            loss = asm_loss(score_map, scores, mos, saliency, DELTA["cpc"])["loss"]
+            loss.backward()
+            optimizer.step()
+            return loss.item()
+
+        return call
+
+    return step(plain, plain_levels), step(fast, fast_levels)
+
+
 MEASURED = {
+    **training_speed("ASM-Net, training the network", training_steps, TRAINING_PHOTOS, 2),
     "pooling 2 000 crops one by one": Ratio(
         pooling_against_crop_by_crop, "times the same from one summed-area table", at_least=50
     ),

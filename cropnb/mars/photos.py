@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as TF
 from tqdm.auto import tqdm
 
 from cropnb import boxes as box_math
 from cropnb import metrics
+from cropnb.backbones import Trunk
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import BoxError, ImageError
 from cropnb.images import MAX_RATIO
@@ -250,6 +252,25 @@ def padding_as_zero(backbone: nn.Module, sizes: Tensor | None, height: int) -> I
     finally:
         for handle in handles:
             handle.remove()
+
+
+def trunk_features(trunk: Trunk, maps: Tensor, sizes: Tensor) -> Tensor:
+    """What a backbone gives at its one cut, from the maps of its stem.
+
+    Args:
+        trunk: behind the stem, as `backbones.split` gives it.
+        maps: (B, C, h, w) of the stem, padded below and to the right.
+        sizes: (B, 2), width and height of each photo in pixels.
+
+    Returns:
+        (B, c, h', w'), on each photo's own cells the same as `Mars.features` before `narrow`; what
+        lies beyond them has no meaning, as there.
+    """
+    step = MULTIPLE // trunk.stride
+    height, width = maps.shape[-2:]
+    maps = F.pad(maps, (0, -width % step, 0, -height % step))
+    with padding_as_zero(trunk, sizes, maps.shape[-2] * trunk.stride):
+        return trunk(maps)[0]
 
 
 def _reads_neighbours(module: nn.Module) -> bool:

@@ -10,7 +10,7 @@ from cropnb import backbones, ledger, reproduction
 from cropnb.mars.cropper import THRESHOLD
 from cropnb.mars.losses import Features, predict_crops, search_threshold, step_loss
 from cropnb.mars.model import VARIANTS, Mars, cut_features
-from cropnb.mars.photos import LONG_SIDE, RatioPhotos, collate
+from cropnb.mars.photos import LONG_SIDE, RatioPhotos, collate, trunk_features
 from cropnb.reproduction import Context
 from cropnb.runs import (
     Column,
@@ -37,6 +37,9 @@ class Profile(Base):
     head_learning_rate: float = 1e-3
     epochs: int = 0  # the whole network
     learning_rate: float = 1e-4
+    backbone_learning_rate: float | None = None  # None: the same
+    trained_from: str | None = None  # "c3_3": the units up to this cut stay as they are
+    bfloat16: bool = False  # what is trained of the backbone computes in it
     batch_size: int = 32  # annotations, each with its photo
     decay: float = 1e-4  # of the base model
     meta_decay: float = 1e-3  # of embeddings and meta-learners
@@ -77,6 +80,19 @@ class MarsMethod(Method):
         "cpu": Profile(
             800, 60, 500, head_epochs=6, views=3, neurons=256, cells=32, threshold_photos=100
         ),
+        # What a CPU trains of the network in minutes: the first units, which cost most, stay.
+        "trained": Profile(
+            train_photos=2400,
+            validation_photos=60,
+            test_photos=500,
+            epochs=8,
+            learning_rate=1e-3,
+            backbone_learning_rate=5e-4,
+            trained_from="c3_3",
+            neurons=256,
+            cells=32,
+            threshold_photos=100,
+        ),
         "full": Profile(
             None, 1000, None, epochs=50, schedule="warm-up cosine", mixed_precision=True
         ),
@@ -113,16 +129,21 @@ class MarsMethod(Method):
     def features(
         self, experiment: Experiment, model: Mars, part: str, trained: bool | None = None
     ) -> Features:
-        """The feature maps of a part's photos.
+        """The feature maps of a part's photos, computed at each call as far as the backbone is
+        trained. Those of its frozen units are computed once.
 
         Args:
-            trained: whether the backbone is trained, and they are computed at each call; by default
-                whether the profile trains it. Those of a frozen one are computed once.
+            trained: whether the backbone is trained; by default whether the profile trains it.
         """
-        photos = experiment.photos(part)
-        if bool(experiment.profile.epochs) if trained is None else trained:
+        photos, profile = experiment.photos(part), experiment.profile
+        trained = bool(profile.epochs) if trained is None else trained
+        if trained and profile.trained_from is None:
             return from_photos(model, photos, experiment.device)
-        stem = backbones.fuse_for_inference(model.backbone).to(memory_format=torch.channels_last)
+        if trained:
+            stem, trunk = backbones.split(model.backbone, profile.trained_from, profile.bfloat16)
+        else:
+            stem = backbones.to_channels_last(backbones.fuse_for_inference(model.backbone))
+            trunk = None
 
         def look(index: int, view: int) -> tuple[Tensor, Tensor]:
             photo = photos.photo(index, view)
@@ -134,10 +155,10 @@ class MarsMethod(Method):
             stem,
             look,
             views=photos.augmentations.views,
-            described={"octaves": experiment.profile.octaves, "sizes": "second level"},
+            described={"octaves": profile.octaves, "sizes": "second level"},
             size=f"long side {LONG_SIDE}",
         )
-        return from_cache(model, cache, experiment.device)
+        return from_cache(model, cache, trunk, experiment.device)
 
     def stages(self, experiment: Experiment, run: Run, model: Mars) -> Iterator[Stage]:
         profile = experiment.profile
@@ -175,7 +196,7 @@ class MarsMethod(Method):
                 seed=run.seed,
             ),
             validate=validate,
-            optimizer=optimizer(model, profile, rate),
+            optimizer=optimizer(model, profile, rate, profile.backbone_learning_rate or rate),
         )
 
     def eval_split(self, experiment: Experiment) -> str:
@@ -259,12 +280,19 @@ def from_photos(model: Mars, photos: RatioPhotos, device: torch.device) -> Featu
     return features
 
 
-def from_cache(model: Mars, cache: FeatureCache, device: torch.device) -> Features:
-    """Features that were computed before, and the sizes that are kept with them."""
+def from_cache(
+    model: Mars, cache: FeatureCache, trunk: backbones.Trunk | None, device: torch.device
+) -> Features:
+    """Maps that were computed before, with the sizes of their photos, and what the trunk makes of
+    them.
+    """
 
     def features(indices: Tensor, views: Tensor) -> tuple[Tensor, Tensor]:
         maps, sizes = cache(indices.tolist(), views.tolist(), device)
-        return model.narrowed(maps), sizes.flatten(1).long()  # (B, c, h, w), (B, 2)
+        sizes = sizes.flatten(1).long()  # (B, 2)
+        if trunk is not None:
+            maps = trunk_features(trunk, maps, sizes)
+        return model.narrowed(maps), sizes  # (B, c, h, w)
 
     return features
 
@@ -279,16 +307,22 @@ def _step(model: Mars, photos: RatioPhotos, features: Features, number: int | No
     return step
 
 
-def optimizer(model: Mars, profile: Profile, rate: float) -> torch.optim.Adam:
+def optimizer(
+    model: Mars, profile: Profile, rate: float, backbone_rate: float
+) -> torch.optim.Adam:
     """Adam with a weight decay for the base model and another for embeddings and meta-learners
     (Sec. 4.1).
     """
-    meta = {id(parameter) for parameter in model.meta_parameters()}
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    backbone, meta = list(model.backbone.parameters()), model.meta_parameters()
+    apart = {id(parameter) for parameter in (*backbone, *meta)}
+    head = [parameter for parameter in model.parameters() if id(parameter) not in apart]
     groups = [
-        {"params": [p for p in trained if id(p) not in meta], "weight_decay": profile.decay},
-        {"params": [p for p in trained if id(p) in meta], "weight_decay": profile.meta_decay},
+        {"params": backbone, "lr": backbone_rate, "weight_decay": profile.decay},
+        {"params": head, "weight_decay": profile.decay},
+        {"params": meta, "weight_decay": profile.meta_decay},
     ]
+    for group in groups:
+        group["params"] = [parameter for parameter in group["params"] if parameter.requires_grad]
     return torch.optim.Adam([group for group in groups if group["params"]], lr=rate, fused=True)
 
 

@@ -34,3 +34,12 @@ def test_kept_weights_are_predicted_once_for_each_ratio(monkeypatch, reuse, pred
     call = bench.cropping(reuse=reuse, number=6)
     call(), call()
     assert len(asked) == predicted
+
+
+def test_the_fast_training_step_trains_on_the_same_loss(monkeypatch):
+    monkeypatch.setattr(bench, "TRAINING_PHOTOS", 4)
+    plain, fast = bench.training_steps(bfloat16=False)
+    first = plain()
+    # The stem's maps are kept in half precision.
+    assert fast() == pytest.approx(first, rel=1e-3)
+    assert plain() != pytest.approx(first, rel=1e-3)  # it does train

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from cropnb import backbones
 from cropnb.errors import BoxError, CropnbError, ImageError, WeightsUnavailable
 from cropnb.mars import Mars, RatioWeights
-from cropnb.mars.photos import cells, collate, masked_mean, valid
+from cropnb.mars.photos import cells, collate, masked_mean, trunk_features, valid
 
 
 def small(**arguments):
@@ -46,6 +47,34 @@ def test_a_photo_gets_the_same_map_in_a_batch_as_alone(backbone, cut):
 
 
 @torch.inference_mode()
+def test_a_trunk_on_the_stems_maps_of_each_photo_gives_the_maps_of_the_batch():
+    """A stem sees each photo alone, at its own size, and so do its maps; padding comes after it."""
+    torch.manual_seed(0)
+    mars = small().train()
+    shown = photos((100, 150), (128, 96), (77, 33))
+    frames, sizes = collate(shown)
+    expected = mars.features(frames, sizes)
+    stem, trunk = backbones.split(mars.backbone, "c3_3")
+    maps = [stem(photo[None])[0][0] for photo in shown]
+    padded = torch.zeros(3, 32, *(max(each.shape[i] for each in maps) for i in (1, 2)))
+    for row, each in zip(padded, maps, strict=True):
+        row[:, : each.shape[1], : each.shape[2]] = each
+    ours = trunk_features(trunk, padded, sizes)
+    scale = float(expected.detach().abs().max())
+    for index, (width, height) in enumerate(cells(sizes, mars.stride).tolist()):
+        torch.testing.assert_close(
+            ours[index, :, :height, :width],
+            expected[index, :, :height, :width],
+            rtol=0,
+            atol=1e-4 * scale,
+        )
+    careless = trunk(padded)[0]
+    width, height = cells(sizes, mars.stride)[2].tolist()
+    assert not torch.allclose(
+        careless[2, :, :height, :width], expected[2, :, :height, :width], rtol=0, atol=1e-2 * scale
+    )
+
+
 def test_without_the_sizes_padding_would_leak(model):
     batch, sizes = collate(photos((90, 61), (96, 96)))
     ratios = torch.tensor([0.6, 1.0])

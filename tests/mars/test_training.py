@@ -17,6 +17,7 @@ from cropnb.mars.photos import Augmentations, RatioPhotos, long_side_size, prepa
 from cropnb.mars.recipe import METHOD, MarsMethod, Profile, optimizer
 from cropnb.reproduction import Context
 from cropnb.runs import Experiment, Result, plan, program, record
+from cropnb.runs.experiment import WEIGHTS_FILE
 
 TINY = Profile(6, 3, 4, head_epochs=2, head_learning_rate=3e-3, batch_size=8, neurons=8, cells=24)
 ARGUMENTS = {
@@ -121,8 +122,12 @@ def test_drawn_cells_give_the_loss_of_all_cells(photos, features):
 
 def test_meta_learners_decay_more_than_the_base_model():
     model = small()
+    groups = optimizer(model, Profile(1, 1, 1), 1e-4, 5e-5).param_groups
+    assert [group["weight_decay"] for group in groups] == [1e-4, 1e-4, 1e-3]
+    assert [group["lr"] for group in groups] == [5e-5, 1e-4, 1e-4]
+    assert {id(p) for p in groups[0]["params"]} == {id(p) for p in model.backbone.parameters()}
     model.backbone.requires_grad_(False)
-    groups = optimizer(model, Profile(1, 1, 1), 1e-4).param_groups
+    groups = optimizer(model, Profile(1, 1, 1), 1e-4, 1e-4).param_groups
     assert [group["weight_decay"] for group in groups] == [1e-4, 1e-3]
     assert {id(p) for p in groups[1]["params"]} == {id(p) for p in model.meta_parameters()}
     assert sum(len(group["params"]) for group in groups) == sum(
@@ -169,6 +174,32 @@ def test_the_whole_network_trains_too():
     model, histories, _ = trial(profile=profile).train("Mars", 0, max_steps=1)
     assert len(histories["whole"].steps) == 1
     assert not torch.equal(model.backbone.state_dict()["units.0.0.weight"], before)
+
+
+FROM_C3_3 = replace(TINY, head_epochs=0, epochs=1, trained_from="c3_3")
+
+
+def test_features_behind_a_frozen_stem_are_the_live_ones(experiment):
+    behind = trial(profile=replace(experiment.profile, trained_from="c3_3"))
+    model, indices = small().eval(), torch.tensor([0, 1, 2, 3])
+    views = torch.tensor([0, 1, 2, 0])
+    live = METHOD.features(experiment, model, "train", trained=True)(indices, views)
+    cached = METHOD.features(behind, model, "train", trained=True)(indices, views)
+    assert torch.equal(live[1], cached[1])
+    for number, (width, height) in enumerate((-(-live[1] // 16)).tolist()):
+        a, b = (pair[0][number, :, :height, :width] for pair in (live, cached))
+        assert (a - b).abs().max() < 0.02 * a.abs().max()  # half precision
+
+
+def test_trained_from_a_cut_what_lies_before_it_stays(tmp_path):
+    before = small().state_dict()
+    after = assert_a_stopped_run_continues(FROM_C3_3, tmp_path)
+    moved = {name for name in after if not torch.equal(after[name], before[name])}
+    units = {int(name.split(".")[2]) for name in moved if name.startswith("backbone.units")}
+    assert units == {7}  # c4_1 stands behind c3_3, the seventh unit
+    assert not any("running" in name for name in moved)
+    path = trial(tmp_path / "whole", FROM_C3_3).run("Mars", 0).folder / WEIGHTS_FILE
+    assert load_cropper(path).predict(torch.rand(3, 64, 96), 1.5).boxes.shape == (1, 4)
 
 
 def test_the_threshold_is_the_best_of_the_grid(photos, features):
@@ -284,7 +315,7 @@ def test_a_finished_run_can_be_asked_for_crops(tmp_path):
     assert result.details["annotations"] > result.photos == 4
     assert 0 <= result.details["nothing above"] <= 1
     assert len(result.details["thresholds"]) == 19
-    cropper = load_cropper(experiment.run("Mars", 0).folder / "weights.safetensors")
+    cropper = load_cropper(experiment.run("Mars", 0).folder / WEIGHTS_FILE)
     assert cropper.threshold == result.details["threshold"]
     assert (cropper.card["dataset"], cropper.card["seed"]) == ("scenes", 0)
     image = torch.rand(3, 64, 96)

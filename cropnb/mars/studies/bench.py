@@ -3,19 +3,23 @@ Tables 1, 2 and 6.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 
 import torch
 
 from cropnb import datasets, paper
-from cropnb.bench import Ratio, classification, ratios
+from cropnb.bench import Ratio, classification, keep_signals, ratios, training_speed
 from cropnb.mars.cropper import FixedShape, MarsCropper
 from cropnb.mars.model import VARIANTS, Mars
 from cropnb.mars.photos import prepare
+from cropnb.mars.recipe import METHOD, Profile
+from cropnb.runs import Experiment
 
 ASPECTS = (1.0, 16 / 9, 3 / 4)  # asked for in turn
 COLUMN = "Speed"  # of the tables: photos a second on the authors' GPU
+TRAINING_PHOTOS, LOSS_CELLS = 32, 32  # a batch, and cells of each map: as the CPU profile
 MOST_ROUNDS = 12  # between rows: some of them take seconds a round
 
 
@@ -106,6 +110,35 @@ def between_rows(variant: str, rounds: int) -> list[float]:
     return ratios(first, second, min(rounds, MOST_ROUNDS))
 
 
+def training_steps(bfloat16: bool = True) -> tuple[Callable[[], float], Callable[[], float]]:
+    """A training step of the whole network on photos of mixed shapes, as the paper trains and with
+    the units up to c3_3 as they are: their maps kept, norms folded, the rest in bfloat16.
+    Each returns its loss.
+    """
+    plain = Profile(TRAINING_PHOTOS, 1, 1, epochs=1, views=1, neurons=256, cells=LOSS_CELLS)
+    fast = replace(plain, trained_from="c3_3", bfloat16=bfloat16)
+    return _training_step(plain), _training_step(fast)
+
+
+def _training_step(profile: Profile) -> Callable[[], float]:
+    """A step of a profile on one annotation of each photo."""
+    experiment = Experiment(METHOD, profile=profile, init="random", out=None, progress=False)
+    run = experiment.run(METHOD.main, 0)
+    model = keep_signals(experiment.model(run)).train()
+    stage = next(METHOD.stages(experiment, run, model))
+    owner = experiment.photos("train").owner
+    batch = torch.searchsorted(owner, torch.arange(TRAINING_PHOTOS)).tolist()
+
+    def step() -> float:
+        loss = stage.loss(batch, torch.Generator().manual_seed(0))["loss"]
+        stage.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        stage.optimizer.step()
+        return loss.item()
+
+    return step
+
+
 def speed_rows() -> dict[str, tuple[str, str]]:
     """The rows of the columns «Speed»: variant → its (table, row); the paper's model itself is what
     they are over.
@@ -116,6 +149,7 @@ def speed_rows() -> dict[str, tuple[str, str]]:
 
 
 MEASURED = {
+    **training_speed("Mars, training the whole network", training_steps, TRAINING_PHOTOS, 2),
     "Mars with post-processing": Ratio(
         against_classification, "times MobileNetV2 classification of the same photos", images=12
     ),
