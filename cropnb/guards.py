@@ -126,20 +126,24 @@ class Steps:
     """Stops a run at the first step whose loss or gradient is no finite number, before it has
     changed the model.
 
-    A failing step has been through the network once and may have left its mark in the statistics
-    of batch normalisations, so these are put back.
+    A failing step has been through the network once and may have left its mark in the buffers, such
+    as the statistics of batch normalisations, so these are put back.
     """
 
     def __init__(self, model: nn.Module, parameters: Iterable[nn.Parameter], unit: str = "step"):
-        trained = {id(parameter) for parameter in model.parameters()}
-        state = model.state_dict(keep_vars=True).values()
-        self._buffers = [value for value in state if id(value) not in trained]
+        # By their places: a model may put a new tensor where a buffer was.
+        self._places = [
+            (module, name)
+            for module in model.modules()
+            for name, buffer in module.named_buffers(recurse=False)
+            if buffer is not None and name not in module._non_persistent_buffers_set
+        ]
         self._parameters, self._unit = list(parameters), unit
         self._before: list[Tensor] = []
 
     def begin(self) -> None:
         """Before the forward pass of a step."""
-        self._before = [buffer.detach().clone() for buffer in self._buffers]
+        self._before = [getattr(*place).detach().clone() for place in self._places]
 
     def check_loss(self, step: int, loss: Tensor) -> None:
         """Before the backward pass of step `step`, counted from 0. Raises `TrainingError`."""
@@ -160,8 +164,8 @@ class Steps:
 
     def _stop(self, step: int, reason: str) -> None:
         with torch.no_grad():
-            for buffer, before in zip(self._buffers, self._before, strict=True):
-                buffer.copy_(before)
+            for place, before in zip(self._places, self._before, strict=True):
+                getattr(*place).copy_(before)
         raise TrainingError(
             f"{reason} at {self._unit} {step + 1}; what was saved before it is kept. "
             "Lower the learning rate, or look at the photos of that step"

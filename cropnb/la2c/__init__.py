@@ -1,36 +1,34 @@
 """LA2C: cropping a photo step by step with an advantage actor-critic (Liu, Zhu and Zhang).
 
-The game: `rules` (actions, rewards, boxes), `observe` (crops as Pillow cuts them), `game` (many
-episodes at once), and as Gymnasium environments `CropEnv` and `CropVectorEnv`. The agent: `Agent`,
-`losses` (Equations 2 to 5), `learner` (training), `play` (one photo step by step). What the game
-allows: `planning` (perfect play), `analysis.oracle`.
+The environment: `rules` (actions, rewards, boxes), and in `envs` crops as Pillow cuts them, many
+episodes at once (`BatchedCropEnv`), the same for Gymnasium (`CropEnv` and `CropVectorEnv`), and
+what it allows (`envs.planning`: the greedy oracle, perfect play). The agent: `Agent`, `losses`
+(Eq. 2 to 5), `learner` (training), `cropper` (one photo step by step, many side by side).
 
-`Agent(shared=True)` sees crops of the feature map of the whole photo, `features.FeatureAlbum`,
-instead of crops of the
-photo: what the `cpu` profile trains, and what ships. Everything that plays (`play`, `play_all`)
-    takes either kind.
+`Agent(shared=True)` sees crops of the feature map of the whole photo, `envs.features.FeatureBank`,
+instead of crops of the photo: what the `cpu` profile trains, and what ships. `play` and `play_all`
+take either kind.
 """
 
 import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cropnb.la2c.analysis import oracle
-from cropnb.la2c.game import Game
+from cropnb.la2c.cropper import Episode, StepCropper, load_agent, play, play_all
+from cropnb.la2c.envs.batched import BatchedCropEnv
+from cropnb.la2c.envs.planning import oracle
 from cropnb.la2c.losses import action_loss, discounted_returns, entropy, total_loss, value_loss
 from cropnb.la2c.model import Agent
-from cropnb.la2c.play import Episode, play, play_all
 
 if TYPE_CHECKING:
-    from cropnb.la2c.cropper import StepCropper
-    from cropnb.la2c.env import CropEnv, CropVectorEnv
+    from cropnb.la2c.envs.gym import CropEnv, CropVectorEnv
 
 __all__ = [
     "Agent",
+    "BatchedCropEnv",
     "CropEnv",
     "CropVectorEnv",
     "Episode",
-    "Game",
     "action_loss",
     "discounted_returns",
     "entropy",
@@ -46,23 +44,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in ("CropEnv", "CropVectorEnv"):  # these need Gymnasium, and nothing else here does
-        return getattr(importlib.import_module("cropnb.la2c.env"), name)
+        return getattr(importlib.import_module("cropnb.la2c.envs.gym"), name)
     raise AttributeError(f"module 'cropnb.la2c' has no attribute {name!r}")
 
 
-def load_agent(weights: str | Path | None = None, device: str = "cpu") -> Agent:
-    """A trained agent: of a checkpoint, or the one that comes with the package. `agent.card` says
-    how it was trained.
-
-    Raises `WeightsUnavailable` without weights, `CheckpointError` for those of another method.
-    """
-    from cropnb.la2c.cropper import load_agent
-
-    return load_agent(weights, device)
-
-
-def load_cropper(weights: str | Path | None = None, device: str = "cpu") -> "StepCropper":
+def load_cropper(weights: str | Path | None = None, device: str = "cpu") -> StepCropper:
     """A trained agent as a cropper. Raises as `load_agent`."""
-    from cropnb.la2c.cropper import StepCropper
-
     return StepCropper(load_agent(weights, device))

@@ -1,19 +1,25 @@
-"""LA2C's losses: Equations 2 to 5, and the return R_t that Equations 3 and 4 take."""
+"""LA2C's losses (Eq. 2 to 5), and the return R_t that two of them take (Eq. 3 and 4)."""
 
 from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import functional
 
 
 def discounted_returns(rewards: Tensor, ended: Tensor, last_values: Tensor, gamma: float) -> Tensor:
-    """R_t = r_t + γ R_{t+1} (T, B), backwards from the value of the state after the rollout.
+    """R_t = r_t + γ R_{t+1}, backwards from the value of the state after the rollout.
 
-    rewards (T, B); ended (T, B) true where the episode ended with the step, so that nothing of the
-    next one flows in;
-    last_values (B,): V of the state after the last step. The paper calls R_t the reward; Equations
-        3 and 4 need this.
+    The paper calls R_t the reward; its losses (Eq. 3 and 4) need the return.
+
+    Args:
+        rewards: (T, B).
+        ended: (T, B) true where the episode ended with the step, so that nothing of the next one
+            flows in.
+        last_values: (B,) V of the state after the last step.
+
+    Returns:
+        (T, B).
     """
     returns, following = torch.empty_like(rewards), last_values
     for step in reversed(range(len(rewards))):
@@ -31,12 +37,12 @@ def action_loss(log_probabilities: Tensor, returns: Tensor, values: Tensor) -> T
 
 def value_loss(returns: Tensor, values: Tensor) -> Tensor:
     """(R_i − V(s_i))², the mean over the rollout (Eq. 4); both (...)."""
-    return functional.mse_loss(values, returns)
+    return F.mse_loss(values, returns)
 
 
 def entropy(logits: Tensor) -> Tensor:
     """H(p(s_t)) in nats (Eq. 5), the mean over the rollout; logits (..., A)."""
-    logged = functional.log_softmax(logits, -1)
+    logged = F.log_softmax(logits, -1)
     return -(logged.exp() * logged).sum(-1).mean()
 
 
@@ -50,10 +56,15 @@ def total_loss(
 ) -> Mapping[str, Tensor]:
     """loss_action + λ loss_value − β loss_dist (Eq. 2), and its parts.
 
-    logits (..., A), values (...), actions (...), returns (...); λ is `value_weight`, β is
-    `entropy_weight`.
+    Args:
+        logits: (..., A).
+        values: (...).
+        actions: (...) those that were taken.
+        returns: (...).
+        value_weight: λ.
+        entropy_weight: β.
     """
-    chosen = functional.log_softmax(logits, -1).gather(-1, actions[..., None]).squeeze(-1)
+    chosen = F.log_softmax(logits, -1).gather(-1, actions[..., None]).squeeze(-1)
     parts = {
         "action": action_loss(chosen, returns, values),
         "value": value_loss(returns, values),

@@ -1,5 +1,5 @@
-"""The agent of Section 3.3: MobileNetV2, then two linear layers side by side, for the actions and
-for the value.
+"""The agent (Sec. 3.3): MobileNetV2, then two linear layers side by side, for the actions and for
+the value.
 """
 
 import copy
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cropnb import backbones
@@ -18,7 +19,7 @@ HIDDEN = 256  # of the LSTM; the paper gives no size
 Memory = tuple[Tensor, Tensor] | None
 
 
-class Answer(NamedTuple):
+class PolicyOutput(NamedTuple):
     """What the agent makes of crops: logits (B, A) of the actions, value (B,), the memory of the
     LSTM (or None).
     """
@@ -31,22 +32,23 @@ class Answer(NamedTuple):
 class Agent(nn.Module):
     """Policy and value of the current crop.
 
-    actions: how many there are, nine for LA2C, fourteen for A2-RL.
-    lstm: put an LSTM between the features and the heads, as LA2C-LSTM does.
-    weights: "imagenet", or None for a random start.
-    shared: the backbone sees the whole photo once, and the agent a crop of its feature map at every
-        step (`grid` × `grid` places), instead of a crop of the photo that goes through the backbone
-        again. This is no part of the
-        paper: it makes a step hundreds of times cheaper, and is what a CPU can train.
-    grid: the heads see the feature map averaged to so many places each way; 1 is MobileNetV2's own
-        pooling.
-    narrow: channels that each place of the feature map is brought down to by a layer of its own,
-        the same one at every place; 0 for none.
-    neck: units of a layer before the heads (or the LSTM), 0 for none.
-    dropout: the share of the features that is hidden from what follows, in training only.
-    mirror: `ActionSet.mirror()`. With it the agent looks at a crop's feature map and at its mirror
-        image, and answers with the mean of both: it crops the mirror image of a photo as it crops
-        the photo. An LSTM remembers both views.
+    Args:
+        actions: how many there are, nine for LA2C, fourteen for A2-RL.
+        lstm: put an LSTM between the features and the heads, as LA2C-LSTM does.
+        weights: "imagenet", or None for a random start.
+        shared: the backbone sees the whole photo once, and the agent a crop of its feature map at
+            every step (`grid` × `grid` places), instead of a crop of the photo that goes through
+            the backbone again. This is no part of the paper: it makes a step hundreds of times
+            cheaper, and is what a CPU can train.
+        grid: the heads see the feature map averaged to so many places each way; 1 is MobileNetV2's
+            own pooling.
+        neck: units of a layer before the heads (or the LSTM), 0 for none.
+        dropout: the share of the features that is hidden from what follows, in training only.
+        narrow: channels that each place of the feature map is brought down to by a layer of its
+            own, the same one at every place; 0 for none.
+        mirror: `ActionSet.mirror()`. With it the agent looks at a crop's feature map and at its
+            mirror image, and answers with the mean of both: it crops the mirror image of a photo
+            as it crops the photo. An LSTM remembers both views.
     """
 
     def __init__(
@@ -81,37 +83,41 @@ class Agent(nn.Module):
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)
 
-    def forward(self, seen: Tensor, memory: Memory = None) -> Answer:
-        """seen (B, 3, H, W): crops, bytes or floats in 0…1; for a shared backbone (B, C, grid,
-        grid) crops of its maps.
+    def forward(self, observations: Tensor, memory: Memory = None) -> PolicyOutput:
+        """What the agent would do, and expects.
 
-        memory: what the last answer gave, None at first.
+        Args:
+            observations: (B, 3, H, W) crops, bytes or floats in 0…1; for a shared backbone
+                (B, C, grid, grid) crops of its maps.
+            memory: that of the last output, None at first.
         """
-        return self.act(seen if self.shared else self.look(seen), memory)
+        maps = observations if self.shared else self.feature_maps(observations)
+        return self.act(maps, memory)
 
-    def look(self, images: Tensor) -> Tensor:
+    def feature_maps(self, images: Tensor) -> Tensor:
         """Feature maps (B, C, H', W') of images (B, 3, H, W), bytes or floats in 0…1."""
         images = images.float() / 255 if images.dtype == torch.uint8 else images
         return self.backbone(images.contiguous(memory_format=torch.channels_last))[0]
 
-    def act(self, maps: Tensor, memory: Memory = None) -> Answer:
+    def act(self, maps: Tensor, memory: Memory = None) -> PolicyOutput:
         """The two heads on feature maps (B, C, h, w) of crops."""
         if maps.shape[-2:] != (self.grid, self.grid):
-            maps = nn.functional.adaptive_avg_pool2d(maps, self.grid)
+            maps = F.adaptive_avg_pool2d(maps, self.grid)
         if self.mirror is None:
-            return self._answer(maps, memory)
+            return self._output(maps, memory)
         if memory is not None:  # a row a crop, (B, 2 · HIDDEN), both views side by side
             memory = tuple(torch.cat(part.chunk(2, -1)) for part in memory)  # (2 B, HIDDEN) each
         # (2 B, A), (2 B,)
-        logits, values, memory = self._answer(torch.cat([maps, maps.flip(-1)]), memory)
+        logits, values, memory = self._output(torch.cat([maps, maps.flip(-1)]), memory)
         (logits, mirrored), values = logits.chunk(2), values.view(2, -1)
         if memory is not None:
             memory = tuple(torch.cat(part.chunk(2), -1) for part in memory)
-        return Answer((logits + mirrored[:, self.mirror]) / 2, values.mean(0), memory)
+        return PolicyOutput((logits + mirrored[:, self.mirror]) / 2, values.mean(0), memory)
 
-    def _answer(self, maps: Tensor, memory: Memory) -> Answer:
+    def _output(self, maps: Tensor, memory: Memory) -> PolicyOutput:
+        """The heads on maps as they are, (B, C, grid, grid)."""
         if self.dropout:
-            maps = nn.functional.dropout(maps, self.dropout, self.training)
+            maps = F.dropout(maps, self.dropout, self.training)
         if self.narrow is not None:
             maps = self.narrow(maps)
         features = maps.flatten(1)  # (B, C · grid²)
@@ -120,7 +126,7 @@ class Agent(nn.Module):
         if self.lstm is not None:
             memory = self.lstm(features, memory)
             features = memory[0]
-        return Answer(self.policy(features), self.value(features).squeeze(-1), memory)
+        return PolicyOutput(self.policy(features), self.value(features).squeeze(-1), memory)
 
     def for_inference(self) -> "Agent":
         """A copy with its batch normalisations folded into the convolutions: the same answers,
@@ -134,7 +140,7 @@ class Agent(nn.Module):
         return fused.to(memory_format=torch.channels_last)
 
 
-def forget(memory: Memory, ended: Tensor) -> Memory:
+def reset_memory(memory: Memory, ended: Tensor) -> Memory:
     """The memory (B, ...) with nothing in it where an episode ended (B,)."""
     if memory is None:
         return None

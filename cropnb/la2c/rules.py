@@ -1,8 +1,7 @@
-"""The rules of the game: what an action does to a box, and what it pays. Plain batched torch
-functions.
+"""What an action does to a box, and what it pays (Sec. 3.1). Plain batched torch functions.
 
-A box is kept in cells of a lattice laid over the photo, whole numbers (B, 4) in the order left,
-top, right, bottom; `to_pixels` gives it in pixels. Both environments and every analysis use these
+A box is held in cells of a lattice laid over the photo, whole numbers (B, 4) in the order left,
+top, right, bottom; `to_pixels` gives it in pixels. All environments and every analysis use these
 functions, so they can't differ.
 """
 
@@ -58,21 +57,34 @@ class ActionSet:
 
 
 _LA2C = {
-    "left out": (-1, 0, 0, 0), "top out": (0, -1, 0, 0), "right out": (0, 0, 1, 0), "bottom out": (0, 0, 0, 1),
-    "left in": (1, 0, 0, 0), "top in": (0, 1, 0, 0), "right in": (0, 0, -1, 0), "bottom in": (0, 0, 0, -1),
+    "left out": (-1, 0, 0, 0),
+    "top out": (0, -1, 0, 0),
+    "right out": (0, 0, 1, 0),
+    "bottom out": (0, 0, 0, 1),
+    "left in": (1, 0, 0, 0),
+    "top in": (0, 1, 0, 0),
+    "right in": (0, 0, -1, 0),
+    "bottom in": (0, 0, 0, -1),
     "stop": (0, 0, 0, 0),
-}  # fmt: skip
+}
 _A2RL = {
     "shrink": (1, 1, -1, -1),
-    "to top left": (0, 0, -1, -1), "to top right": (1, 0, 0, -1),
-    "to bottom left": (0, 1, -1, 0), "to bottom right": (1, 1, 0, 0),
-    "shift left": (-1, 0, -1, 0), "shift up": (0, -1, 0, -1), "shift right": (1, 0, 1, 0), "shift down": (0, 1, 0, 1),
-    "narrower": (1, 0, -1, 0), "wider": (-1, 0, 1, 0), "lower": (0, 1, 0, -1), "higher": (0, -1, 0, 1),
+    "to top left": (0, 0, -1, -1),
+    "to top right": (1, 0, 0, -1),
+    "to bottom left": (0, 1, -1, 0),
+    "to bottom right": (1, 1, 0, 0),
+    "shift left": (-1, 0, -1, 0),
+    "shift up": (0, -1, 0, -1),
+    "shift right": (1, 0, 1, 0),
+    "shift down": (0, 1, 0, 1),
+    "narrower": (1, 0, -1, 0),
+    "wider": (-1, 0, 1, 0),
+    "lower": (0, 1, 0, -1),
+    "higher": (0, -1, 0, 1),
     "stop": (0, 0, 0, 0),
-}  # fmt: skip
+}
 ACTIONS = {
-    # Section 3.1: four edges out, four in, by 1/30 of the side, and stop. The smallest crop is
-    # ours.
+    # Sec. 3.1: four edges out, four in, by 1/30 of the side, and stop. The smallest crop is ours.
     "la2c": ActionSet("la2c", 30, 6, tuple(_LA2C), tuple(_LA2C.values())),
     # A2-RL: fourteen actions on a lattice of 1/20; a side never falls to 4/20.
     "a2rl": ActionSet("a2rl", 20, 5, tuple(_A2RL), tuple(_A2RL.values())),
@@ -80,7 +92,7 @@ ACTIONS = {
 
 
 def action_set(name: str | ActionSet) -> ActionSet:
-    """An action set by name. Raises `CropnbError` for a name that none has."""
+    """An action set by name; `CropnbError` for a name that none has."""
     if isinstance(name, ActionSet):
         return name
     if name not in ACTIONS:
@@ -90,14 +102,19 @@ def action_set(name: str | ActionSet) -> ActionSet:
 
 def whole_photo(count: int, actions: ActionSet, device: torch.device | str = "cpu") -> Tensor:
     """The box that every episode starts from, (count, 4) in cells."""
-    return torch.tensor([0, 0, actions.divisions, actions.divisions], device=device).repeat(
-        count, 1
-    )
+    box = torch.tensor([0, 0, actions.divisions, actions.divisions], device=device)
+    return box.repeat(count, 1)
 
 
 def move(cells: Tensor, chosen: Tensor, actions: ActionSet) -> Tensor:
-    """Boxes (..., 4) in cells and actions (...) → boxes (..., 4); a move that isn't possible leaves
-    the box.
+    """Boxes after an action each; a move that isn't possible leaves the box.
+
+    Args:
+        cells: (..., 4) boxes in cells.
+        chosen: (...) numbers of actions.
+
+    Returns:
+        (..., 4) in cells.
     """
     moved = cells + actions.table(cells.device)[chosen]
     inside = (moved[..., :2] >= 0).all(-1) & (moved[..., 2:] <= actions.divisions).all(-1)
@@ -106,38 +123,52 @@ def move(cells: Tensor, chosen: Tensor, actions: ActionSet) -> Tensor:
 
 
 def to_pixels(cells: Tensor, sizes: Tensor, actions: ActionSet) -> Tensor:
-    """Boxes (..., 4) in cells of photos (..., 2) of width and height → (..., 4) in pixels, double
-    precision.
+    """Boxes in pixels, double precision.
+
+    Args:
+        cells: (..., 4) boxes in cells.
+        sizes: (..., 2) width and height of their photos.
+
+    Returns:
+        (..., 4).
     """
     return cells.double() / actions.divisions * torch.cat([sizes, sizes], -1)
 
 
 def overlap(boxes: Tensor, truths: Tensor, valid: Tensor, how: str) -> Tensor:
-    """The IoU (...) that an episode is about: with the best-matching true box, or the mean over the
-    true boxes.
+    """The IoU that an episode is about.
 
-    boxes (..., 4) and truths (..., M, 4) in pixels; valid (..., M) is false where a photo has fewer
-    than M true boxes.
+    Args:
+        boxes: (..., 4) in pixels.
+        truths: (..., M, 4) true boxes in pixels.
+        valid: (..., M), false where a photo has fewer than M true boxes.
+        how: with the "best" matching true box, or the "mean" over them.
+
+    Returns:
+        (...).
+
+    Raises:
+        CropnbError: another `how`.
     """
     boxes, truths = boxes.double()[..., None, :], truths.double()
-    corner = torch.minimum(boxes[..., 2:], truths[..., 2:]) - torch.maximum(
-        boxes[..., :2], truths[..., :2]
+    high, low = (
+        torch.minimum(boxes[..., 2:], truths[..., 2:]),
+        torch.maximum(boxes[..., :2], truths[..., :2]),
     )
-    shared = corner.clamp(min=0).prod(-1)
-    areas = (boxes[..., 2:] - boxes[..., :2]).prod(-1) + (truths[..., 2:] - truths[..., :2]).prod(
-        -1
-    )
-    found = torch.where(valid, shared / (areas - shared), 0.0)
+    shared = (high - low).clamp(min=0).prod(-1)  # (..., M)
+    sides = (one[..., 2:] - one[..., :2] for one in (boxes, truths))
+    areas = sum(side.prod(-1) for side in sides)  # (..., M)
+    ious = torch.where(valid, shared / (areas - shared), 0.0)
     if how == "mean":
-        return found.sum(-1) / valid.sum(-1)
+        return ious.sum(-1) / valid.sum(-1)
     if how == "best":
-        return found.amax(-1)
+        return ious.amax(-1)
     raise CropnbError(f"truths are matched by {' or '.join(TRUTHS)}, not {how!r}")
 
 
 def iou_sign(before: Tensor, after: Tensor) -> Tensor:
-    """Equation 1: +IoU where the IoU rose, −IoU where it fell, else 0; the IoU is that after the
-    action. (...) → (...).
+    """+IoU where the IoU rose, −IoU where it fell, else 0; the IoU is that after the action
+    (Eq. 1). (...) → (...).
 
     An action that stops, or that can't be made, leaves the IoU and so pays nothing.
     """
@@ -155,11 +186,19 @@ def aesthetic_sign(before: Tensor, after: Tensor, step: Tensor, aspect: Tensor) 
     """A2-RL's reward, (...): the sign of the score's change, less 0.001 · step, less 5 for a ratio
     outside 0.5 … 2.
 
-    before, after (...): the score; step (...): number of the action, from 1; aspect (...): the new
-        width / height.
+    Args:
+        before: (...) the score before the action.
+        after: (...) the score after it.
+        step: (...) number of the action, from 1.
+        aspect: (...) the new width / height.
     """
     narrow = torch.maximum(aspect, 1 / aspect) > MAX_ASPECT
     return torch.sign(after - before) - STEP_COST * step - ASPECT_COST * narrow
+
+
+def average_steps(steps: Tensor) -> Tensor:
+    """The mean number of actions a photo, the stop among them, (..., photos) → (...) (Eq. 7)."""
+    return torch.as_tensor(steps, dtype=torch.float64).mean(-1)
 
 
 def check_actions(chosen: Tensor, count: int, actions: ActionSet) -> Tensor:
@@ -178,8 +217,8 @@ def check_actions(chosen: Tensor, count: int, actions: ActionSet) -> Tensor:
     return chosen
 
 
-def check_choice(value: str, known: Sequence[str], what: str) -> str:
-    """`value` if it is one of those known; `CropnbError` otherwise."""
-    if value not in known:
-        raise CropnbError(f"{what} is one of {', '.join(known)}, not {value!r}")
+def check_choice(value: str, choices: Sequence[str], what: str) -> str:
+    """`value` if it is one of the choices; `CropnbError` otherwise."""
+    if value not in choices:
+        raise CropnbError(f"{what} is one of {', '.join(choices)}, not {value!r}")
     return value

@@ -11,11 +11,15 @@ def bde(pred: Tensor, truth: Tensor, width: float, height: float) -> Tensor:
     """Boundary displacement error (...): the mean of the four edges' shifts, each as a share of the
     photo's side.
 
-    pred, truth: (..., 4) in pixels, broadcast. LA2C's equation 6, which forgets to divide by the
-        photo's width (for
-        x1, x2) and height (y1, y2), as its tables' values do. Papers also call it Disp,
-        displacement or ADE.
-    Raises BoxError as `cropnb.boxes.check`.
+    LA2C's own (Eq. 6) forgets to divide by the photo's width (for x1, x2) and height (y1, y2), as
+    its tables' values do. Papers also call it Disp, displacement or ADE.
+
+    Args:
+        pred: (..., 4) in pixels.
+        truth: (..., 4), broadcast with it.
+
+    Raises:
+        BoxError: as `cropnb.boxes.check`.
     """
     pred = box_math.normalize(pred, width, height)
     truth = box_math.normalize(truth, width, height)

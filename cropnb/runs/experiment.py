@@ -253,7 +253,7 @@ class Experiment:
             measured[epoch] = self.method.measure(self, run, model)
         first = self.method.epochs[0]
         model.load_state_dict(states[first])
-        noted = stage.record() if stage.record else Measurement({})
+        noted = stage.record(histories[stage.name]) if stage.record else Measurement({})
         tensors = {**measured[first].tensors, **noted.tensors}
         eval_split = self.parts[self.method.eval_split(self)]
         result = Result(

@@ -14,11 +14,12 @@ from cropnb.training import Loss, Recipe
 if TYPE_CHECKING:
     import argparse
 
+    from cropnb.checkpoints import History
     from cropnb.datasets.base import CropDataset
     from cropnb.ledger import Row
+    from cropnb.reproduction import Context
     from cropnb.runs.experiment import Experiment, Run
     from cropnb.runs.results import Result
-    from cropnb.runs.rows import Context
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class Stage:
         trained: what is optimised, saved and resumed.
         best: whose weights are kept at the highest validation score; by default `trained`.
         validate: the validation score, higher is better.
-        record: what the training itself noted, as details and tensors; kept beside what is
-            measured.
+        record: what is kept of the training itself, as details and tensors, beside what is
+            measured; takes the stage's history.
     """
 
     name: str
@@ -53,7 +54,7 @@ class Stage:
     validate: object = None
     optimizer: torch.optim.Optimizer | None = None
     best: nn.Module | None = None
-    record: "Callable[[], Measurement] | None" = None
+    record: "Callable[[History], Measurement] | None" = None
 
 
 @dataclass(frozen=True)

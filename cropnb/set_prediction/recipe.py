@@ -35,7 +35,7 @@ from cropnb.set_prediction.losses import (
 from cropnb.set_prediction.model import SetPredictionCropper, pad
 from cropnb.set_prediction.studies import anchors
 from cropnb.set_prediction.studies.tables import COUNTS, DETECTIONS, THRESHOLDS, TablesMethod
-from cropnb.training import Loss, Recipe
+from cropnb.training import History, Loss, Recipe
 
 MUS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)  # Figure 6: 0 is the model without smoothing, 0.5 QG's
 
@@ -291,7 +291,7 @@ def _validate(
     return scores[0][0]
 
 
-def _record(trainee: Trainee, epoch_steps: int) -> Measurement:
+def _record(trainee: Trainee, epoch_steps: int, history: History) -> Measurement:
     """What the finished epochs reached, and how the anchors moved."""
     scores = trainee.scores[: int(trainee.steps) // epoch_steps].tolist()
     details = {"epoch_columns": EPOCH_COLUMNS, "epochs": scores}

@@ -13,37 +13,38 @@ from cropnb import datasets
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import BoxError, CropnbError, DatasetMissing, ImageError
 from cropnb.la2c import rules
-from cropnb.la2c.env import ActionError, CropEnv, CropVectorEnv, EpisodeError
-from cropnb.la2c.game import Game
-from cropnb.la2c.observe import Album, taps
+from cropnb.la2c.envs.banks import ImageBank
+from cropnb.la2c.envs.batched import BatchedCropEnv
+from cropnb.la2c.envs.crops import taps
+from cropnb.la2c.envs.gym import ActionError, CropEnv, CropVectorEnv, EpisodeError
 
 SIZE = 48
 
 
 @pytest.fixture(scope="module")
-def album() -> Album:
-    return Album(datasets.load("scenes", "train", form="cuhk_icd", size=6))
+def bank() -> ImageBank:
+    return ImageBank(datasets.load("scenes", "train", form="cuhk_icd", size=6))
 
 
-def dataset_of(photo: Image.Image, boxes: object, **more: object) -> CropDataset:
-    item = Sample("one", *photo.size, torch.as_tensor(boxes), load_photo=lambda: photo, **more)
+def dataset_of(photo: Image.Image, boxes: object, **fields: object) -> CropDataset:
+    item = Sample("one", *photo.size, torch.as_tensor(boxes), load_photo=lambda: photo, **fields)
     return CropDataset("fcdb", "test", "fcdb", None, [item])
 
 
-def test_gymnasiums_checker_has_nothing_to_say(album: Album):
+def test_gymnasiums_checker_has_nothing_to_say(bank: ImageBank):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        check_env(CropEnv(album, size=SIZE, render_mode="rgb_array"), skip_render_check=True)
+        check_env(CropEnv(bank, size=SIZE, render_mode="rgb_array"), skip_render_check=True)
         check_env(
-            CropEnv(album, size=SIZE, actions="a2rl", reward="aesthetic"), skip_render_check=True
+            CropEnv(bank, size=SIZE, actions="a2rl", reward="aesthetic"), skip_render_check=True
         )
 
 
-def test_stable_baselines_checker_has_nothing_to_say(album: Album):
+def test_stable_baselines_checker_has_nothing_to_say(bank: ImageBank):
     checker = pytest.importorskip("stable_baselines3.common.env_checker")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        checker.check_env(CropEnv(album, size=SIZE), warn=True)
+        checker.check_env(CropEnv(bank, size=SIZE), warn=True)
 
 
 def same(a: object, b: object, where: str) -> None:
@@ -76,20 +77,20 @@ def same(a: object, b: object, where: str) -> None:
     ids=["paper", "a2rl", "mean"],
 )
 def test_the_vector_environment_equals_sync_vector_env(
-    album: Album, mode: AutoresetMode, options: dict
+    bank: ImageBank, mode: AutoresetMode, options: dict
 ):
     options = {**options, "size": SIZE, "step_limit": 7}
-    ours = CropVectorEnv(album, 4, autoreset_mode=mode, **options)
-    theirs = SyncVectorEnv([lambda: CropEnv(album, **options)] * 4, autoreset_mode=mode)
+    ours = CropVectorEnv(bank, 4, autoreset_mode=mode, **options)
+    theirs = SyncVectorEnv([lambda: CropEnv(bank, **options)] * 4, autoreset_mode=mode)
     assert ours.observation_space == theirs.observation_space
     assert ours.action_space == theirs.action_space
     assert ours.metadata == theirs.metadata
     for seed in (3, [9, 8, 7, 6]):
         for left, right in zip(ours.reset(seed=seed), theirs.reset(seed=seed), strict=True):
             same(right, left, "reset")
-        draw, ends = np.random.default_rng(0), np.zeros(3, dtype=int)
+        rng, ends = np.random.default_rng(0), np.zeros(3, dtype=int)
         for step in range(30):
-            actions = draw.integers(len(ours.game.actions), size=4)
+            actions = rng.integers(len(ours.batch.actions), size=4)
             left, right = ours.step(actions), theirs.step(actions)
             for name, a, b in zip(
                 ("observation", "reward", "terminated", "truncated", "info"),
@@ -102,12 +103,12 @@ def test_the_vector_environment_equals_sync_vector_env(
         assert ends.min() > 0  # stops, cut-offs and rewards all were there to compare
 
 
-def test_resetting_one_step_early_would_be_noticed(album: Album):
+def test_resetting_one_step_early_would_be_noticed(bank: ImageBank):
     """The two autoreset modes differ just in when they begin anew, and the comparison above sees
     it.
     """
     modes = [
-        CropVectorEnv(album, 2, size=SIZE, autoreset_mode=mode) for mode in ("NextStep", "SameStep")
+        CropVectorEnv(bank, 2, size=SIZE, autoreset_mode=mode) for mode in ("NextStep", "SameStep")
     ]
     for env in modes:
         env.reset(seed=0)
@@ -124,14 +125,14 @@ def test_observations_are_pillows(side: tuple[int, int], size: int):
     noise = np.random.default_rng(0).integers(0, 256, (side[1], side[0], 3), dtype=np.uint8)
     photo = Image.fromarray(noise)
     env = CropEnv(dataset_of(photo, [[10.0, 10, 50, 50]]), size=size)
-    seen, info = env.reset(seed=0)
+    observation, info = env.reset(seed=0)
     for action in (None, 4, 5, 5, 6, 7, 7, 4, 4, 4, 0):
         if action is not None:
-            seen, _, _, _, info = env.step(action)
+            observation, _, _, _, info = env.step(action)
         wanted = np.asarray(
             photo.resize((size, size), Image.Resampling.BILINEAR, box=tuple(info["box"].tolist()))
         )
-        difference = np.abs(seen.astype(int) - wanted.transpose(2, 0, 1))
+        difference = np.abs(observation.astype(int) - wanted.transpose(2, 0, 1))
         assert difference.max() <= 2
     # Without the antialiasing, or with a box that is off by half a cell, it would not be.
     plain = torch.nn.functional.interpolate(
@@ -149,8 +150,8 @@ def test_a_crop_is_the_same_whatever_is_cut_beside_it():
     length = torch.full((len(low),), 384)
     place, weight = taps(low, high, length, SIZE, 14)
     torch.testing.assert_close(weight.sum(-1), torch.ones(len(low), SIZE))
-    for more in (15, 16, 17, 24):
-        same_place, same_weight = taps(low, high, length, SIZE, more)
+    for count in (15, 16, 17, 24):
+        same_place, same_weight = taps(low, high, length, SIZE, count)
         assert torch.equal(same_weight[..., :14], weight)
         assert not same_weight[..., 14:].any()
         assert torch.equal(same_place[..., :14], place)
@@ -158,11 +159,11 @@ def test_a_crop_is_the_same_whatever_is_cut_beside_it():
 
 def test_large_photos_are_reduced_once():
     photo = Image.fromarray(np.full((900, 1200, 3), 90, dtype=np.uint8))
-    album = Album(dataset_of(photo, [[0.0, 0, 600, 900]]))
-    assert album.kept.tolist() == [[597, 448]]
-    env = CropEnv(album, size=SIZE)
-    seen, info = env.reset()
-    assert (seen == 90).all()
+    bank = ImageBank(dataset_of(photo, [[0.0, 0, 600, 900]]))
+    assert bank.image_sizes.tolist() == [[597, 448]]
+    env = CropEnv(bank, size=SIZE)
+    observation, info = env.reset()
+    assert (observation == 90).all()
     assert info["box"].tolist() == [0, 0, 1200, 900]
     assert info["iou"] == pytest.approx(0.5)
 
@@ -235,9 +236,9 @@ def test_a2rls_reward():
     assert env.step(7)[1] == pytest.approx(-5.010)  # 300 × 146.7: the ratio is 2.05
 
 
-def test_bad_input_is_refused(album: Album):
+def test_bad_input_is_refused(bank: ImageBank):
     photo = Image.new("RGB", (300, 200))
-    env = CropEnv(album, size=SIZE)
+    env = CropEnv(bank, size=SIZE)
     with pytest.raises(EpisodeError, match="reset"):
         env.step(0)
     env.reset(seed=0)
@@ -247,7 +248,7 @@ def test_bad_input_is_refused(album: Album):
     env.step(8)
     with pytest.raises(EpisodeError, match="ended"):
         env.step(0)
-    many = CropVectorEnv(album, 2, size=SIZE)
+    many = CropVectorEnv(bank, 2, size=SIZE)
     with pytest.raises(EpisodeError):
         many.step([0, 0])
     many.reset()
@@ -273,27 +274,27 @@ def test_bad_input_is_refused(album: Album):
         {"size": 0},
     ):
         with pytest.raises(CropnbError):
-            CropEnv(album, **bad)
+            CropEnv(bank, **bad)
     with pytest.raises(CropnbError, match="no composed scene"):
         CropEnv(dataset_of(photo, [[0.0, 0, 30, 10]]), reward="aesthetic", size=SIZE).reset()
 
 
-def test_stable_baselines_trains_on_it(album: Album):
+def test_stable_baselines_trains_on_it(bank: ImageBank):
     baselines = pytest.importorskip("stable_baselines3")
-    model = baselines.A2C("CnnPolicy", CropEnv(album, size=SIZE, step_limit=5), n_steps=4, seed=0)
+    model = baselines.A2C("CnnPolicy", CropEnv(bank, size=SIZE, step_limit=5), n_steps=4, seed=0)
     model.learn(8)
     assert model.num_timesteps == 8
 
 
-def test_a_plain_gymnasium_copy_plays_the_same_game(album: Album):
+def test_a_plain_gymnasium_copy_does_the_same(bank: ImageBank):
     """The boxes and IoU of random play, recomputed with `cropnb.boxes` alone."""
     from cropnb import boxes
 
-    game = Game(album, 6, size=SIZE, truths="mean")
-    game.start(torch.arange(6), torch.arange(6))
-    draw = torch.Generator().manual_seed(0)
+    env = BatchedCropEnv(bank, 6, size=SIZE, truths="mean")
+    env.start(torch.arange(6), torch.arange(6))
+    rng = torch.Generator().manual_seed(0)
     for _ in range(20):
-        game.act(torch.randint(8, (6,), generator=draw))
-    for row, sample in enumerate(album.samples):
-        wanted = boxes.iou(game.boxes()[row], sample.boxes.double()).mean()
-        assert game.iou[row].item() == pytest.approx(wanted.item(), abs=1e-9)
+        env.act(torch.randint(8, (6,), generator=rng))
+    for row, sample in enumerate(bank.samples):
+        wanted = boxes.iou(env.boxes()[row], sample.boxes.double()).mean()
+        assert env.iou[row].item() == pytest.approx(wanted.item(), abs=1e-9)

@@ -8,18 +8,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cropnb import datasets
-from cropnb.errors import CheckpointError, CropnbError
+from cropnb import checkpoints, datasets, training
+from cropnb.errors import CheckpointError, CropnbError, TrainingError
 from cropnb.la2c import learner, losses
-from cropnb.la2c.game import Game, Turn
-from cropnb.la2c.learner import Recipe, Rollout
-from cropnb.la2c.model import Agent, Answer, forget
-from cropnb.la2c.observe import Album
+from cropnb.la2c.envs.banks import ImageBank
+from cropnb.la2c.envs.batched import BatchedCropEnv, StepResult
+from cropnb.la2c.learner import Learner, Rollout, Settings
+from cropnb.la2c.model import Agent, PolicyOutput, reset_memory
 
 
 class Cart(nn.Module):
-    """Gymnasium's CartPole as a world for the learner: a small control task that has nothing to do
-    with crops.
+    """Gymnasium's CartPole as the learner's environment: a small control task that has nothing to
+    do with crops.
     """
 
     def __init__(self, episodes: int, seed: int = 0, limit: int = 200) -> None:
@@ -28,33 +28,36 @@ class Cart(nn.Module):
         self.envs = [
             gymnasium.make("CartPole-v1", max_episode_steps=limit) for _ in range(episodes)
         ]
-        self.seen, self.length = torch.zeros(episodes, 4), torch.zeros(episodes, dtype=torch.long)
+        self.observations, self.length = (
+            torch.zeros(episodes, 4),
+            torch.zeros(episodes, dtype=torch.long),
+        )
         for index, env in enumerate(self.envs):
-            self.seen[index] = torch.from_numpy(env.reset(seed=seed + index)[0])
+            self.observations[index] = torch.from_numpy(env.reset(seed=seed + index)[0])
         self.finished: list[int] = []
 
     def observe(self) -> Tensor:
-        return self.seen.clone()
+        return self.observations.clone()
 
-    def restart(self, rows: Tensor, draw: torch.Generator) -> None:
+    def restart(self, rows: Tensor, rng: torch.Generator) -> None:
         pass
 
-    def step(self, chosen: Tensor, draw: torch.Generator) -> Turn:
+    def step(self, chosen: Tensor, rng: torch.Generator) -> StepResult:
         self.length += 1
         reward = torch.zeros(self.episodes)
         ended = torch.zeros(2, self.episodes, dtype=torch.bool)
         final, length = [], self.length.clone()
         for index, env in enumerate(self.envs):
-            seen, reward[index], ended[0, index], ended[1, index], _ = env.step(int(chosen[index]))
+            now, reward[index], ended[0, index], ended[1, index], _ = env.step(int(chosen[index]))
             if ended[:, index].any():
                 if not ended[0, index]:
-                    final.append(torch.from_numpy(seen))
+                    final.append(torch.from_numpy(now))
                 self.finished.append(int(self.length[index]))
                 self.length[index] = 0
-                seen = env.reset()[0]
-            self.seen[index] = torch.from_numpy(seen)
-        kept = torch.stack(final) if final else None
-        return Turn(reward, ended[0], ended[1] & ~ended[0], reward, reward > 0, length, kept)
+                now = env.reset()[0]
+            self.observations[index] = torch.from_numpy(now)
+        final = torch.stack(final) if final else None
+        return StepResult(reward, ended[0], ended[1] & ~ended[0], reward, reward > 0, length, final)
 
 
 class Small(nn.Module):
@@ -76,8 +79,8 @@ class Small(nn.Module):
 
         self.policy, self.critic = layers(2, 0.01), layers(1, 1.0)
 
-    def forward(self, seen: Tensor, memory: None = None) -> Answer:
-        return Answer(self.policy(seen), self.critic(seen).squeeze(-1), None)
+    def forward(self, observations: Tensor, memory: None = None) -> PolicyOutput:
+        return PolicyOutput(self.policy(observations), self.critic(observations)[:, 0], None)
 
 
 def test_losses_and_gradients_are_stable_baselines():
@@ -140,8 +143,8 @@ def test_losses_and_gradients_are_stable_baselines():
 def test_returns_by_hand():
     rewards = torch.tensor([[1.0], [2.0], [4.0]])
     ended = torch.tensor([[False], [True], [False]])
-    found = losses.discounted_returns(rewards, ended, torch.tensor([10.0]), 0.5)
-    assert found.flatten().tolist() == [1 + 0.5 * 2, 2, 4 + 0.5 * 10]
+    returns = losses.discounted_returns(rewards, ended, torch.tensor([10.0]), 0.5)
+    assert returns.flatten().tolist() == [1 + 0.5 * 2, 2, 4 + 0.5 * 10]
 
 
 def test_losses_by_hand():
@@ -158,7 +161,7 @@ def test_losses_by_hand():
     )
     assert parts["entropy"].item() == pytest.approx(wanted)
     assert parts["loss"].item() == pytest.approx(parts["action"].item() + 0.5 - 0.1 * wanted)
-    # Equation 3 moves the policy, not the value: the advantage is a constant in it.
+    # The action loss (Eq. 3) moves the policy, not the value: the advantage is a constant in it.
     (through,) = torch.autograd.grad(parts["action"], values, allow_unused=True, retain_graph=True)
     assert through is None
     # A positive advantage makes the action that was taken likelier, and entropy is to be raised.
@@ -176,10 +179,10 @@ def test_a_cut_off_is_bootstrapped_and_a_stop_is_not(cut_off: bool):
         def observe(self) -> Tensor:
             return torch.tensor([[5.0]])
 
-        def step(self, chosen: Tensor, draw: torch.Generator) -> Turn:
+        def step(self, chosen: Tensor, rng: torch.Generator) -> StepResult:
             ended = torch.tensor([True])
             final = torch.tensor([[7.0]]) if cut_off else None
-            return Turn(
+            return StepResult(
                 torch.ones(1),
                 ended ^ cut_off,
                 ended & cut_off,
@@ -189,8 +192,8 @@ def test_a_cut_off_is_bootstrapped_and_a_stop_is_not(cut_off: bool):
                 final,
             )
 
-    def agent(seen: Tensor, memory: None) -> Answer:
-        return Answer(torch.zeros(1, 2), seen[:, 0], None)
+    def agent(observations: Tensor, memory: None) -> PolicyOutput:
+        return PolicyOutput(torch.zeros(1, 2), observations[:, 0], None)
 
     rollout = learner.roll_out(agent, Once(), None, 2, 0.5, torch.Generator())
     assert rollout.rewards.flatten().tolist() == [1 + 0.5 * 7 * cut_off] * 2
@@ -212,19 +215,18 @@ def test_it_learns_a_control_task_as_well_as_stable_baselines():
     steps, ours, theirs = 16_000, [], []
     for seed in (0, 1):
         torch.manual_seed(seed)
-        world = Cart(8, seed)
-        recipe = Recipe(
-            steps // 40,
-            8,
-            5,
+        cart = Cart(8, seed)
+        settings = Settings(
+            updates=steps // 40,
+            environments=8,
+            rollout=5,
             gamma=0.99,
             entropy_weight=0.0,
             learning_rate=2e-3,
             schedule="constant",
-            seed=seed,
         )
-        learner.train(Small(), world, recipe, progress=False)
-        ours.append(np.mean(world.finished[-40:]))
+        learner.train(Small(), cart, settings, seed=seed, progress=False)
+        ours.append(np.mean(cart.finished[-40:]))
         vector = make_vec_env("CartPole-v1", 8, seed=seed, env_kwargs={"max_episode_steps": 200})
         model = baselines.A2C("MlpPolicy", vector, seed=seed, device="cpu").learn(steps)
         theirs.append(np.mean([episode["l"] for episode in model.ep_info_buffer][-40:]))
@@ -233,12 +235,18 @@ def test_it_learns_a_control_task_as_well_as_stable_baselines():
 
 
 @pytest.fixture(scope="module")
-def album() -> Album:
-    return Album(datasets.load("scenes", "train", form="fcdb", size=4))
+def bank() -> ImageBank:
+    return ImageBank(datasets.load("scenes", "train", form="fcdb", size=4))
 
 
-RECIPE = Recipe(
-    6, 3, 2, gamma=0.5, entropy_weight=0.05, learning_rate=1e-3, validate_every=3, seed=1
+SETTINGS = Settings(
+    updates=6,
+    environments=3,
+    rollout=2,
+    gamma=0.5,
+    entropy_weight=0.05,
+    learning_rate=1e-3,
+    validate_every=3,
 )
 
 
@@ -251,15 +259,16 @@ def small(lstm: bool = False) -> Agent:
 
 
 def run(
-    album: Album, folder: object = None, lstm: bool = False, **options: object
-) -> tuple[Agent, object]:
+    bank: ImageBank, folder: object = None, lstm: bool = False, **options: object
+) -> tuple[Agent, checkpoints.History]:
     agent = small(lstm)
-    world = Game(album, 3, size=32, step_limit=3)
+    env = BatchedCropEnv(bank, 3, size=32, step_limit=3)
     history = learner.train(
         agent,
-        world,
-        RECIPE,
+        env,
+        SETTINGS,
         folder,
+        seed=1,
         progress=False,
         validate=lambda: float(agent.policy.weight.detach().sum()),
         **options,
@@ -267,31 +276,97 @@ def run(
     return agent, history
 
 
+@pytest.mark.parametrize("saved", ["after each update", "once"])
 @pytest.mark.parametrize("lstm", [False, True])
-def test_a_killed_run_ends_with_the_same_bits(album: Album, tmp_path, lstm: bool):
-    whole, history = run(album, lstm=lstm)
+def test_a_killed_run_ends_with_the_same_bits(
+    bank: ImageBank, tmp_path, monkeypatch, lstm: bool, saved: str
+):
+    whole, history = run(bank, lstm=lstm)
     assert history.column("episodes").sum() > 0
+    if saved == "once":  # what was played since is lost, and has to be played again
+        assert run(bank, tmp_path, lstm, max_steps=3)[1].steps == history.steps[:3]
 
-    def kill(update: int) -> None:
-        if update == 4:
+    def kill(rollout: Rollout, settings: Settings) -> None:
+        kill.left -= 1
+        if not kill.left:
             raise KeyboardInterrupt
+        return loss(rollout, settings)
 
-    with pytest.raises(KeyboardInterrupt):
-        run(album, tmp_path, lstm, save_every=0.0, watch=kill)
-    resumed, again = run(album, tmp_path, lstm)
+    loss, kill.left = Rollout.loss, 5 if saved == "after each update" else 3
+    with monkeypatch.context() as patch:
+        patch.setattr(Rollout, "loss", kill)
+        with pytest.raises(KeyboardInterrupt):
+            run(bank, tmp_path, lstm, save_every=0.0 if saved == "after each update" else 100.0)
+    resumed, again = run(bank, tmp_path, lstm)
     assert again.steps == history.steps
     assert again.validation == history.validation
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
-    # A fourth run finds everything done, and another recipe is refused.
-    assert run(album, tmp_path, lstm)[1].steps == history.steps
-    world = Game(album, 3, size=32, step_limit=3)
+    # One more run finds everything done, and other settings are refused.
+    assert run(bank, tmp_path, lstm)[1].steps == history.steps
+    env = BatchedCropEnv(bank, 3, size=32, step_limit=3)
     with pytest.raises(CheckpointError, match="another recipe"):
-        learner.train(small(lstm), world, Recipe(7, 3, 2), tmp_path, progress=False)
+        learner.train(small(lstm), env, Settings(7, 3, 2), tmp_path, progress=False)
 
 
-def test_what_is_frozen_stays(album: Album):
-    before, after = small().state_dict(), run(album)[0].state_dict()
+def test_the_agent_of_the_best_score_is_what_is_kept(bank: ImageBank, tmp_path):
+    states, agent = [], small()
+
+    def validate() -> float:
+        states.append({name: value.clone() for name, value in agent.state_dict().items()})
+        return -len(states)  # the first is the best
+
+    env = BatchedCropEnv(bank, 3, size=32, step_limit=3)
+    learner.train(agent, env, SETTINGS, tmp_path, validate=validate, progress=False)
+    best = checkpoints.load_weights(tmp_path / checkpoints.BEST_FILE)[0]
+    assert best.keys() == agent.state_dict().keys()
+    assert all(torch.equal(best[name], value) for name, value in states[0].items())
+    assert not torch.equal(best["policy.weight"], agent.policy.weight)
+
+
+def test_an_update_that_gives_no_number_leaves_no_trace(bank: ImageBank, tmp_path, monkeypatch):
+    """The state that is saved when a loss is no number is that of the updates before it."""
+    _, history = run(bank)
+    loss, calls = Rollout.loss, []
+
+    def broken(rollout: Rollout, settings: Settings) -> dict[str, Tensor]:
+        calls.append(rollout)
+        parts = loss(rollout, settings)
+        return {**parts, "loss": parts["loss"] * (torch.nan if len(calls) == 4 else 1)}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Rollout, "loss", broken)
+        with pytest.raises(TrainingError, match="step 4"):
+            run(bank, tmp_path)
+    assert run(bank, tmp_path)[1].steps == history.steps
+
+
+def test_the_updates_have_to_be_a_multiple_of_those_between_validations():
+    with pytest.raises(CropnbError, match="divisor"):
+        Settings(7, validate_every=3).recipe(0)
+    recipe = Settings(12, validate_every=3).recipe(5)
+    assert (recipe.epochs, recipe.seed) == (4, 5)
+    assert Settings(12).recipe(0).epochs == 1
+
+
+def test_the_rate_falls_linearly_to_zero(bank: ImageBank):
+    state = Learner(small(), BatchedCropEnv(bank, 3, size=32), SETTINGS, seed=1)
+    optimizer, rates = state.optimizer(), []
+    optimizer.register_step_pre_hook(lambda one, *_: rates.append(one.param_groups[0]["lr"]))
+    training.train(
+        state,
+        state.loss,
+        SETTINGS.epoch_updates,
+        SETTINGS.recipe(1),
+        optimizer=optimizer,
+        best=state.agent,
+        progress=False,
+    )
+    assert rates == pytest.approx([1e-3 * (1 - done / 6) for done in range(6)])
+
+
+def test_what_is_frozen_stays(bank: ImageBank):
+    before, after = small().state_dict(), run(bank)[0].state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert {"policy.weight", "value.weight", "policy.bias"} <= changed
     assert not any(
@@ -305,10 +380,10 @@ def test_features_are_hidden_in_training_only():
     nn.init.normal_(agent.value.weight)
     assert not torch.equal(agent.act(maps).value, agent.act(maps).value)
     agent.eval()
-    answer = agent.act(maps).value
-    assert torch.equal(answer, agent.act(maps).value)
+    value = agent.act(maps).value
+    assert torch.equal(value, agent.act(maps).value)
     agent.dropout = 0.0
-    assert torch.equal(answer, agent.act(maps).value)
+    assert torch.equal(value, agent.act(maps).value)
 
 
 def test_fusing_changes_no_answer():
@@ -324,33 +399,33 @@ def test_fusing_changes_no_answer():
 
 def test_an_ended_episode_is_forgotten():
     memory = (torch.ones(3, 2), torch.ones(3, 2))
-    assert forget(memory, torch.tensor([False, True, False]))[0][:, 0].tolist() == [1, 0, 1]
-    assert forget(None, torch.tensor([True])) is None
+    assert reset_memory(memory, torch.tensor([False, True, False]))[0][:, 0].tolist() == [1, 0, 1]
+    assert reset_memory(None, torch.tensor([True])) is None
 
 
-def test_the_number_of_environments_has_to_fit(album: Album):
+def test_the_number_of_environments_has_to_fit(bank: ImageBank):
     with pytest.raises(CropnbError, match="16 environments"):
-        learner.train(Agent(weights=None), Game(album, 3, size=32), Recipe(1), progress=False)
+        learner.train(Agent(weights=None), BatchedCropEnv(bank, 3, size=32), Settings(1))
 
 
 def test_means_an_episode():
-    history = learner.History(names=learner.COLUMNS)
+    history = checkpoints.History(names=("loss", "episodes", "iou"))
     for episodes, iou in ((2, 1.0), (0, 0.0), (1, 0.8), (1, 0.4)):
-        history.steps.append((0, 0, 0, 0, 0, episodes, 10 * episodes, iou))
+        history.steps.append((0, episodes, iou))
     assert learner.per_episode(history, "iou", 2).tolist() == pytest.approx([0.5, 0.6])
 
 
 def test_the_rollout_gives_the_losses_of_its_parts():
-    draw = torch.Generator().manual_seed(0)
-    logits, values = torch.randn(2, 3, 4, generator=draw), torch.randn(2, 3, generator=draw)
+    rng = torch.Generator().manual_seed(0)
+    logits, values = torch.randn(2, 3, 4, generator=rng), torch.randn(2, 3, generator=rng)
     parts = (
         torch.zeros(2, 3, dtype=torch.long),
         torch.ones(2, 3),
         torch.zeros(2, 3).bool(),
         torch.zeros(3),
     )
-    rollout = Rollout(logits, values, *parts, None, 0, 0.0, 0.0)
+    rollout = Rollout(logits, values, *parts, None, *torch.zeros(3))
     returns = torch.tensor([1.5, 1.0])[:, None].expand(2, 3)
     wanted = losses.total_loss(logits, values, parts[0], returns, 0.7, 0.2)
-    found = rollout.loss(Recipe(1, gamma=0.5, value_weight=0.7, entropy_weight=0.2))
-    assert found["loss"].item() == pytest.approx(wanted["loss"].item())
+    ours = rollout.loss(Settings(1, gamma=0.5, value_weight=0.7, entropy_weight=0.2))
+    assert ours["loss"].item() == pytest.approx(wanted["loss"].item())

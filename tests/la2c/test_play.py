@@ -1,5 +1,10 @@
 """Playing, the oracle, perfect play, the cropper, and the program from end to end."""
 
+import importlib
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,26 +14,18 @@ from cropnb import boxes as box_math
 from cropnb import checkpoints, datasets, ledger, paper, training
 from cropnb.croppers import Cropper
 from cropnb.errors import CheckpointError, CropnbError, ImageError, WeightsUnavailable
-from cropnb.la2c import (
-    Agent,
-    Game,
-    analysis,
-    load_cropper,
-    oracle,
-    planning,
-    play,
-    play_all,
-    rows,
-    rules,
-)
+from cropnb.la2c import Agent, BatchedCropEnv, load_cropper, oracle, play, play_all, rules
 from cropnb.la2c.cropper import StepCropper, window_around
-from cropnb.la2c.experiment import Experiment
-from cropnb.la2c.features import FeatureAlbum, calibrate, changed
-from cropnb.la2c.model import forget
-from cropnb.la2c.observe import Album
-from cropnb.la2c.program import main
-from cropnb.la2c.recipe import PROFILES, VARIANTS
-from cropnb.program import device_name
+from cropnb.la2c.envs import planning
+from cropnb.la2c.envs.banks import ImageBank
+from cropnb.la2c.envs.features import FeatureBank, bank_for, calibrate, changed, look_with
+from cropnb.la2c.model import PolicyOutput, reset_memory
+from cropnb.la2c.recipe import METHOD
+from cropnb.la2c.studies import perfect_play, rows
+from cropnb.reproduction import Context
+from cropnb.runs import Experiment, FeatureCache, plan
+from cropnb.runs.experiment import device_name
+from cropnb.runs.program import main
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +39,13 @@ def willed(*actions: int, stop: bool = True) -> Agent:
     """
 
     class Willed(Agent):
-        def forward(self, seen: torch.Tensor, memory: object = None) -> object:
-            done = torch.zeros(len(seen), 1) if memory is None else memory[0] + 1
+        def forward(self, observations: torch.Tensor, memory: object = None) -> PolicyOutput:
+            count = len(observations)
+            done = torch.zeros(count, 1) if memory is None else memory[0] + 1
             order = torch.tensor([*actions, 8] if stop else actions)
             step = done[:, 0].long().clamp(max=len(order) - 1)
             logits = 9.0 * torch.nn.functional.one_hot(order[step], 9)
-            return type(super().forward(seen))(logits, torch.ones(len(seen)), (done, done))
+            return PolicyOutput(logits, torch.ones(count), (done, done))
 
     return Willed(weights=None).eval()
 
@@ -97,15 +95,15 @@ def test_side_by_side_is_one_by_one(photos: list):
     torch.manual_seed(0)
     agent = Agent(weights=None, lstm=True).eval()
     torch.nn.init.normal_(agent.policy.weight)
-    game = Game(Album(photos), 3, size=32)
-    ends = play_all(agent, game, step_limits=[2, 9])
-    for limit, found in ends.items():
+    env = BatchedCropEnv(ImageBank(photos), 3, size=32)
+    ends = play_all(agent, env, step_limits=[2, 9])
+    for limit, end in ends.items():
         for index, sample in enumerate(photos):
             alone = play(agent, sample, size=32, step_limit=limit)
             torch.testing.assert_close(
-                found.boxes[index].float(), alone.box, msg=f"{limit}, photo {index}"
+                end.boxes[index].float(), alone.box, msg=f"{limit}, photo {index}"
             )
-            assert (int(found.steps[index]), bool(found.stopped[index])) == (
+            assert (int(end.steps[index]), bool(end.stopped[index])) == (
                 len(alone),
                 alone.stopped,
             )
@@ -115,53 +113,58 @@ def test_a_shared_backbone_plays_the_same_alone_and_together(photos: list):
     torch.manual_seed(0)
     agent = Agent(weights=None, shared=True, neck=8).eval()
     torch.nn.init.normal_(agent.policy.weight)
-    album = FeatureAlbum(photos, agent)
-    found = play_all(agent, Game(album, 4, size=agent.grid, step_limit=6))
+    bank = bank_for(agent, photos)
+    ends = play_all(agent, BatchedCropEnv(bank, 4, size=agent.grid, step_limit=6))
     for index, sample in enumerate(photos):
-        torch.testing.assert_close(
-            found.boxes[index].float(), play(agent, sample, step_limit=6).box
-        )
+        torch.testing.assert_close(ends.boxes[index].float(), play(agent, sample, step_limit=6).box)
     # The whole photo's features are the map itself, averaged.
-    game = Game(album, 4, size=4)
-    game.start(torch.arange(4), torch.arange(4))
-    seen = game.observe()
-    assert seen.shape == (4, 96, 4, 4)
-    whole = agent.for_inference().look(photos[0].image()[None])
-    torch.testing.assert_close(seen[0].mean(), whole.mean(), atol=0.02, rtol=0.05)
+    env = BatchedCropEnv(bank, 4, size=4)
+    env.start(torch.arange(4), torch.arange(4))
+    crops = env.observe()
+    assert crops.shape == (4, 96, 4, 4)
+    whole = agent.for_inference().feature_maps(photos[0].image()[None])
+    torch.testing.assert_close(crops[0].mean(), whole.mean(), atol=0.02, rtol=0.05)
 
 
-def test_maps_are_kept_between_runs(photos: list, tmp_path):
-    agent = Agent(weights=None, shared=True).eval()
-    made = FeatureAlbum(photos, agent, keep=tmp_path / "maps.safetensors")
-    kept = FeatureAlbum(photos, agent, keep=tmp_path / "maps.safetensors")
-    assert torch.equal(made.pixels, kept.pixels)
-    assert torch.equal(made.kept, kept.kept)
+def bank_of_views(photos: list, agent: Agent, views: int, folder: object = None) -> FeatureBank:
+    cache = FeatureCache(look_with(agent, photos), len(photos), views, folder, progress=False)
+    return FeatureBank(photos, lambda *place: cache.levels(*place)[0], views)
+
+
+def test_maps_are_the_same_from_the_cache(photos: list, tmp_path):
+    agent, every = Agent(weights=None, shared=True).eval(), torch.arange(len(photos))
+    computed = bank_for(agent, photos)
+    for _ in range(2):  # written, then read
+        cached = bank_of_views(photos, agent, 1, tmp_path)
+        assert torch.equal(computed.read(every), cached.read(every))
+        assert torch.equal(computed.image_sizes, cached.image_sizes)
+    assert computed.read(every).std() > 0
 
 
 def test_changed_views_keep_everything_in_its_place(photos: list):
     torch.manual_seed(0)
     agent = Agent(weights=None, shared=True).eval()
-    calibrate(agent.backbone, photos, together=2)
-    album, plain = FeatureAlbum(photos, agent, views=2), FeatureAlbum(photos, agent)
-    assert (len(album), len(plain)) == (12, 4)
-    assert torch.equal(album.truths, plain.truths.repeat(3, 1, 1))
-    assert torch.equal(album.sizes, plain.sizes.repeat(3, 1))
+    calibrate(agent.backbone, photos, batch_size=2)
+    bank, plain = bank_of_views(photos, agent, 3), bank_for(agent, photos)
+    assert (len(bank), len(plain)) == (12, 4)
+    assert torch.equal(bank.truths, plain.truths.repeat(3, 1, 1))
+    assert torch.equal(bank.sizes, plain.sizes.repeat(3, 1))
 
-    def look(album: FeatureAlbum, first: int) -> torch.Tensor:
-        game = Game(album, 4, size=6)
-        game.start(torch.arange(4), torch.arange(first, first + 4))
-        game.act(torch.full((4,), 4))  # the left edge in, so that left and right are not alike
-        seen = game.observe()  # (4, 96, 6, 6)
+    def crops_of(bank: FeatureBank, first: int) -> torch.Tensor:
+        env = BatchedCropEnv(bank, 4, size=6)
+        env.start(torch.arange(4), torch.arange(first, first + 4))
+        env.act(torch.full((4,), 4))  # the left edge in, so that left and right are not alike
+        crops = env.observe()  # (4, 96, 6, 6)
         # what a channel always says tells no place
-        return seen - seen.mean((0, 2, 3), keepdim=True)
+        return crops - crops.mean((0, 2, 3), keepdim=True)
 
     def alike(one: torch.Tensor, other: torch.Tensor) -> float:
         return float(torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1])
 
-    before = look(plain, 0)
-    torch.testing.assert_close(look(album, 0), before)  # the first view is the photo as it is
+    before = crops_of(plain, 0)
+    torch.testing.assert_close(crops_of(bank, 0), before)  # the first view is the photo as it is
     for first in (4, 8):
-        view = look(album, first)
+        view = crops_of(bank, first)
         assert not torch.equal(view, before)
         same, mirrored, other = (
             alike(view, before),
@@ -172,8 +175,8 @@ def test_changed_views_keep_everything_in_its_place(photos: list):
 
 
 def test_a_changed_view_is_a_photo_that_the_backbone_can_take():
-    draw = np.random.default_rng(0)
-    image = torch.from_numpy(draw.random((3, 90, 120), dtype=np.float32))
+    rng = np.random.default_rng(0)
+    image = torch.from_numpy(rng.random((3, 90, 120), dtype=np.float32))
     state = torch.get_rng_state()
     views = [changed(image, training.generator(seed, "view", 0)) for seed in range(20)]
     assert torch.equal(torch.get_rng_state(), state)  # nobody else's draws are touched
@@ -188,7 +191,7 @@ def test_a_changed_view_is_a_photo_that_the_backbone_can_take():
 
 
 def test_a_random_backbone_tells_photos_apart_once_it_is_calibrated(photos: list):
-    def look(backbone: torch.nn.Module) -> torch.Tensor:
+    def maps_of(backbone: torch.nn.Module) -> torch.Tensor:
         with torch.no_grad():
             return torch.stack(
                 [backbone(s.image()[None, :, :256, :256])[0].flatten() for s in photos]
@@ -196,9 +199,9 @@ def test_a_random_backbone_tells_photos_apart_once_it_is_calibrated(photos: list
 
     torch.manual_seed(0)
     backbone = Agent(weights=None, shared=True).eval().backbone
-    before = look(backbone)
-    calibrate(backbone, photos, together=2)
-    after = look(backbone)
+    before = maps_of(backbone)
+    calibrate(backbone, photos, batch_size=2)
+    after = maps_of(backbone)
     assert before.std() < 1e-3  # whatever the photo, next to nothing comes out
     assert after.std(0).mean() > 0.2
     # The first normalisation knows what its convolution gives on all the photos.
@@ -227,10 +230,10 @@ def test_the_mirror_image_is_cropped_as_the_photo_is(name: str, lstm: bool):
     there = torch.stack(
         [actions.divisions - here[:, 2], here[:, 1], actions.divisions - here[:, 0], here[:, 3]], 1
     )
-    moved, turned = (rules.move(cells, chosen, actions) for cells, chosen in ((here, torch.arange(len(actions))),
-                                                                             (there, mirror)))  # fmt: skip
-    assert torch.equal(turned[:, [0, 2]], actions.divisions - moved[:, [2, 0]])
-    assert torch.equal(turned[:, 1::2], moved[:, 1::2])
+    moved = rules.move(here, torch.arange(len(actions)), actions)
+    mirrored = rules.move(there, mirror, actions)
+    assert torch.equal(mirrored[:, [0, 2]], actions.divisions - moved[:, [2, 0]])
+    assert torch.equal(mirrored[:, 1::2], moved[:, 1::2])
 
     torch.manual_seed(0)
     shape = {"weights": None, "shared": True, "narrow": 4, "neck": 8, "lstm": lstm}
@@ -242,36 +245,36 @@ def test_the_mirror_image_is_cropped_as_the_photo_is(name: str, lstm: bool):
     memory = there = alone = None
     for _ in range(3):  # an LSTM has something to remember from the second crop on
         maps = torch.rand(3, 96, 6, 6)
-        answer, other, plain = (
+        output, other, plain = (
             agent.act(maps, memory),
             agent.act(maps.flip(-1), there),
             one_sided.act(maps, alone),
         )
-        torch.testing.assert_close(answer.logits, other.logits[:, mirror])
-        torch.testing.assert_close(answer.value, other.value)
-        assert not torch.allclose(answer.logits, plain.logits)
-        memory, there, alone = answer.memory, other.memory, plain.memory
+        torch.testing.assert_close(output.logits, other.logits[:, mirror])
+        torch.testing.assert_close(output.value, other.value)
+        assert not torch.allclose(output.logits, plain.logits)
+        memory, there, alone = output.memory, other.memory, plain.memory
     assert (memory is not None) == lstm
     if lstm:
-        assert not torch.allclose(agent.act(maps).logits, answer.logits)  # memory matters
+        assert not torch.allclose(agent.act(maps).logits, output.logits)  # memory matters
         ended = torch.tensor([True, False, False])
-        fresh, before = agent.act(maps, forget(memory, ended)), agent.act(maps, memory)
+        fresh, before = agent.act(maps, reset_memory(memory, ended)), agent.act(maps, memory)
         torch.testing.assert_close(fresh.logits[0], agent.act(maps[:1]).logits[0])
         torch.testing.assert_close(fresh.logits[1:], before.logits[1:])
 
 
 def test_the_oracle_climbs_to_the_nearest_box_of_the_lattice():
     truth = torch.tensor([[[50.0, 20, 290, 190]]])
-    found = oracle(truth, torch.tensor([[300, 200]]))
-    assert found.boxes.tolist() == [[50, 20, 290, 190 + 10 / 3]] or found.boxes.tolist() == [
+    end = oracle(truth, torch.tensor([[300, 200]]))
+    assert end.boxes.tolist() == [[50, 20, 290, 190 + 10 / 3]] or end.boxes.tolist() == [
         [50, 20, 290, 190 - 10 / 3]
     ]
-    assert int(found.steps) == 5 + 3 + 1 + (1 if found.boxes[0, 3] > 190 else 2) + 1
+    assert int(end.steps) == 5 + 3 + 1 + (1 if end.boxes[0, 3] > 190 else 2) + 1
     # With another action set the ceiling is another.
     coarse = oracle(truth, torch.tensor([[300, 200]]), actions="a2rl")
     value = [
-        rules.overlap(f.boxes, truth, torch.ones(1, 1).bool(), "best").item()
-        for f in (found, coarse)
+        rules.overlap(one.boxes, truth, torch.ones(1, 1).bool(), "best").item()
+        for one in (end, coarse)
     ]
     assert value[0] > value[1] > 0.85
 
@@ -281,22 +284,22 @@ COARSE = rules.ActionSet("coarse", 10, 2, rules.ACTIONS["la2c"].names, rules.ACT
 
 def test_equation_1_is_farmed_above_a_gamma_and_the_difference_never():
     truth, size = torch.tensor([62.0, 48, 270, 200]), (384, 256)
-    limit = analysis.stopping_gamma(truth, size, COARSE)
+    limit = planning.stopping_gamma(truth, size, COARSE)
     assert 0.5 < limit <= planning.farming_gamma(truth[None], size, actions=COARSE)
 
     def stops(gamma: float, **options: object) -> bool:
-        found = planning.plan(truth[None], size, gamma, actions=COARSE, horizon=150, **options)
-        return COARSE.stop in found.follow(150)[1]
+        perfect = planning.plan(truth[None], size, gamma, actions=COARSE, horizon=150, **options)
+        return perfect.stops(150)
 
     assert stops(limit - 0.01)
     assert not stops(limit + 0.02)
     assert stops(0.95, reward=rules.iou_difference)
     # Perfect play from the best box: out and back pays γ·high − low, by hand.
-    found = planning.plan(truth[None], size, 0.9, actions=COARSE, horizon=300)
-    best = int(found.iou.argmax())
-    around = found.iou[found.following[best]]
-    low, high = float(around[around < found.iou[best]].min()), float(found.iou[best])
-    assert float(found.values[best]) >= (0.9 * high - low) / (1 - 0.9**2) - 1e-3
+    perfect = planning.plan(truth[None], size, 0.9, actions=COARSE, horizon=300)
+    best = int(perfect.iou.argmax())
+    around = perfect.iou[perfect.following[best]]
+    low, high = float(around[around < perfect.iou[best]].min()), float(perfect.iou[best])
+    assert float(perfect.values[best]) >= (0.9 * high - low) / (1 - 0.9**2) - 1e-3
 
 
 def test_a_window_of_a_required_ratio():
@@ -355,29 +358,27 @@ def test_the_paper_as_data():
     saved = steps.value("A2-RL", "seconds") - steps.value("LA2C", "seconds")
     assert saved == pytest.approx(0.12)
     assert text.value("LA2C against A2-RL", "fewer seconds") == 0.046
-    import importlib
-
     for equation in printed.equations:
         module, _, name = equation["function"].rpartition(".")
-        assert callable(getattr(importlib.import_module(module), name))
+        function = getattr(importlib.import_module(module), name)
+        assert f"(Eq. {equation['number']})" in function.__doc__
     for claim in printed.claims:
-        assert {claim["better"], claim["worse"]} <= set(VARIANTS)
+        assert {claim["better"], claim["worse"]} <= set(METHOD.variants)
+        assert set(claim["columns"]) <= set(METHOD.columns)
 
 
 def test_average_steps_and_the_share_of_the_gap():
-    assert rows.average_steps([4, 8]) == 6
+    assert rules.average_steps([4, 8]) == 6
     share = rows.share_of_gap([[0.6, 0.8], [0.8, 1.0]], [0.4, 0.4], [0.9, 0.9])
     assert share.mean == pytest.approx(80)
     assert share.low <= 80 <= share.high
 
 
 def test_what_gamma_and_the_step_limit_were_chosen_by(tmp_path, monkeypatch, capsys):
-    from cropnb.la2c import study
-
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
-    monkeypatch.setattr(study, "GAMMAS", (0.3, 0.99))
-    monkeypatch.setattr(study, "HORIZON", 40)
-    assert study.main(["--photos", "1", "--climbed", "3", "--record"]) == 0
+    monkeypatch.setattr(perfect_play, "GAMMAS", (0.3, 0.99))
+    monkeypatch.setattr(perfect_play, "HORIZON", 40)
+    assert perfect_play.main(["--photos", "1", "--climbed", "3", "--record"]) == 0
     assert ledger.one("la2c", table="farming", row="γ = 0.3").ours == 100
     assert ledger.one("la2c", table="farming", row="γ = 0.99").ours == 0
     ends = [
@@ -387,68 +388,123 @@ def test_what_gamma_and_the_step_limit_were_chosen_by(tmp_path, monkeypatch, cap
 
 
 def test_savings_against_another_design():
-    from cropnb.reproduction import Context
-
-    def runs(steps: list[int]) -> list[dict]:
-        return [{"steps": steps, "seconds": [0.1, 0.1]}]
+    def runs(steps: list[int]) -> list[SimpleNamespace]:
+        return [SimpleNamespace(columns={"steps": steps}, details={"seconds": [0.1, 0.1]})]
 
     results = {"LA2C": runs([5, 7]), "A2-RL actions, aesthetic score": runs([10, 14])}
-    found = {row.column: row for row in rows.savings(Context("la2c", "scenes", []), results)}
-    assert found["fewer steps"].ours == 6
-    assert found["fewer steps, per cent"].ours == 50
-    assert found["fewer seconds"].ours == 0
+    written = {row.column: row for row in rows.savings(Context("la2c", "scenes", []), results)}
+    assert written["fewer steps"].ours == 6
+    assert written["fewer steps, per cent"].ours == 50
+    assert written["fewer seconds"].ours == 0
+
+
+SMOKE = METHOD.profiles["smoke"]
+TINY = replace(
+    SMOKE,
+    train_photos=3,
+    validation_photos=2,
+    test_photos=3,
+    learning=replace(SMOKE.learning, updates=4, validate_every=2),
+    # What only the longer profiles switch on goes the whole way too.
+    views=1,
+    narrow=4,
+    dropout=0.3,
+    symmetric=True,
+)
 
 
 def test_the_program_from_end_to_end(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CROPNB_PLAN", str(plan.plan_file()))
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
-    tiny = PROFILES["smoke"]
-    from dataclasses import replace
-
-    small = replace(
-        tiny,
-        train_photos=3,
-        validation_photos=2,
-        test_photos=3,
-        recipe=replace(tiny.recipe, updates=4),
-    )
-    # What only the longer profiles switch on goes the whole way too.
-    small = replace(small, views=1, narrow=4, dropout=0.3, symmetric=True)
-    monkeypatch.setitem(PROFILES, "smoke", small)
-    command = [
-        "--init",
-        "random",
-        "--device",
-        "cpu",
-        "--out",
-        str(tmp_path / "runs"),
-        "--seeds",
-        "0",
-        "--record",
-    ]
-    command += ["--variants", "LA2C", "LA2C-LSTM", "aesthetic score", "1 environment"]
-    assert main(command) == 0
-    found = ledger.read("la2c")
-    tables = {row.table for row in found}
-    assert tables == {"Table 1", "Table 2", "Table 3", "variants", "claim", "noise-free best box", "text"} | {
-        "step limits", "step limits, LSTM"
-    }  # fmt: skip
+    monkeypatch.setitem(METHOD.profiles, "smoke", TINY)
+    weights = tmp_path / "shipped.safetensors"
+    monkeypatch.setattr("cropnb.runs.program.shipped", lambda method: weights)
+    command = ["--init", "random", "--device", "cpu", "--out", str(tmp_path / "runs"), "--ship"]
+    command += ["--record", "--variants", "LA2C", "LA2C-LSTM", "aesthetic score", "1 environment"]
+    assert main(METHOD, command) == 0
+    tables = {row.table for row in ledger.read("la2c") if row.verdict != "pending"}
+    assert tables == {
+        *("Table 1", "Table 2", "Table 3", "variants", "claim", "noise-free best box"),
+        *("step limits", "step limits, LSTM"),
+    }
     measured = ledger.one("la2c", table="Table 2", row="LA2C", column="IoU", dataset="scenes")
     assert measured.images == 3
     assert measured.device == device_name("cpu")
     assert measured.paper_value is None  # the paper's is FCDB's, and waits
-    assert (
-        ledger.one("la2c", table="Table 2", row="LA2C", column="IoU", dataset="fcdb").verdict
-        == "pending"
-    )
+    assert "batch statistics of 64" in measured.note
+    waiting = ledger.one("la2c", table="Table 2", row="LA2C", column="IoU", dataset="fcdb")
+    assert waiting.verdict == "pending"
+    assert "--dataset fcdb --profile full" in waiting.note
+    for table in ("Table 3", "variants"):
+        name = "LA2C" if table == "Table 3" else "1 environment"
+        assert (
+            ledger.one("la2c", table=table, row=name, column="seconds", dataset="scenes").ours > 0
+        )
+    stopped = ledger.one("la2c", table="variants", row="aesthetic score", column="stopped")
+    assert 0 <= stopped.ours <= 100
     limits = [
         ledger.one("la2c", table="step limits", row=f"{n} steps", column="steps").ours
         for n in (5, 10, 40)
     ]
     assert limits == sorted(limits)
     assert limits[0] <= 5
+    claims = {row.row for row in ledger.find("la2c", table="claim")}
+    assert claims == {
+        *("IoU beats the aesthetic score", "no LSTM is better", "parallel learners are efficient"),
+    }
+    cropper = load_cropper(weights)  # shipped with all that a cropper has to know
+    assert cropper.card["agent"]["mirror"] == rules.ACTIONS["la2c"].mirror()
+    assert cropper.propose(torch.rand(3, 90, 120))[0].shape == (1, 4)
     capsys.readouterr()
-    assert main([*command, "--dataset", "fcdb"]) == 2  # the photos are not there
+    assert main(METHOD, [*command, "--dataset", "fcdb"]) == 2  # the photos are not there
     assert "error:" in capsys.readouterr().err
+
+
+def test_whatever_changes_a_result_changes_what_a_run_is_called(monkeypatch):
+    def hashes() -> list[str]:
+        experiment = Experiment(METHOD, profile=TINY, out=None)
+        return [experiment.run(name, 0).config_hash for name in METHOD.variants]
+
+    before = hashes()
+    assert len(set(before)) == len(before)
+    for name in METHOD.constants:
+        with monkeypatch.context() as patch:
+            patch.setitem(METHOD.constants, name, "changed")
+            assert not set(before) & set(hashes()), name
+    views = METHOD.constants["views"]
+    assert {"brightness", "hue"} <= set(views["colours"])
+    assert views["stretch"] > 0
+    # The start of a variant's backbone is part of it, whatever the program was told.
+    runs = [
+        Experiment(METHOD, profile=TINY, init=init, out=None).run("random start", 0)
+        for init in ("imagenet", "random")
+    ]
+    assert runs[0].identity == runs[1].identity
+    assert runs[0].identity["init"] == "random"
+
+
+def test_a_run_is_read_back(tmp_path):
+    """A finished run: trained nothing, the same result, the agent of the best score."""
+    profile = replace(TINY, views=0, symmetric=False)
+    settings = {"profile": profile, "init": "random", "out": tmp_path, "progress": False}
+    agent, histories, result = Experiment(METHOD, **settings).train("LA2C", 0)
+    assert len(histories["agent"].steps) == 4
+    again = Experiment(METHOD, **settings)
+    assert again.finished("LA2C", 0) == result
+    state = again.trained("LA2C", 0).state_dict()
+    assert all(torch.equal(state[name], value) for name, value in agent.state_dict().items())
+    best = again.run("LA2C", 0).folder / "agent" / checkpoints.BEST_FILE
+    best = checkpoints.load_weights(best)[0]
+    assert all(torch.equal(best[name], value) for name, value in state.items())
+    written = json.loads((again.run("LA2C", 0).folder / "result.json").read_text())
+    assert set(written["details"]) == {"curve", "agent", "rules", "limits", "seconds"}
+    assert written["columns"]["best box, oracle"] > written["columns"]["best box, whole photo"]
+
+
+def test_frozen_means_a_shared_backbone():
+    experiment = Experiment(METHOD, profile="full", frozen=True, out=None)
+    assert experiment.profile.shared
+    assert not Experiment(METHOD, profile="full", out=None).profile.shared
 
 
 def test_real_photos_go_the_same_way(tmp_path, photos: list):
@@ -463,16 +519,15 @@ def test_real_photos_go_the_same_way(tmp_path, photos: list):
         lines += [f"{y1:g} {y2:g} {x1:g} {x2:g}" for x1, y1, x2, y2 in sample.boxes.tolist()]
     (folder / "Cropping parameters.txt").write_text("\n".join(lines), "utf-8")
     (folder / "test.txt").write_text("0.png\n1.png", "utf-8")
-    from dataclasses import replace
-
-    profile = replace(
-        PROFILES["smoke"], validation_photos=2, recipe=replace(PROFILES["smoke"].recipe, updates=2)
-    )
+    learning = replace(SMOKE.learning, updates=2, validate_every=2)
+    profile = replace(SMOKE, validation_photos=2, learning=learning)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CROPNB_DATA", str(tmp_path))
-        result = Experiment("cuhk_icd", "smoke", profile, out=None, progress=False).run(
-            "LA2C", 0, "random"
-        )[2]
-    assert {"IoU 1", "IoU 2", "IoU 3", "BDE 3"} <= set(result["test"])
-    assert len(result["test"]["IoU"]) == 2
-    assert np.isfinite(result["seconds"]).all()
+        experiment = Experiment(
+            METHOD, "cuhk_icd", profile=profile, init="random", out=None, progress=False
+        )
+        result = experiment.train("LA2C", 0)[2]
+    assert {"IoU 1", "IoU 2", "IoU 3", "BDE 3"} <= set(result.columns)
+    assert "best box" not in result.columns
+    assert len(result.columns["IoU"]) == 2
+    assert np.isfinite(result.details["seconds"]).all()

@@ -1,4 +1,4 @@
-"""The game as Gymnasium environments: one episode, or many that are computed together.
+"""The environment for Gymnasium: one episode, or many that are computed together.
 
 Gymnasium is imported here and nowhere else, so that training and inference do without it.
 """
@@ -15,8 +15,8 @@ from gymnasium.vector.utils import batch_space
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import CropnbError
 from cropnb.la2c import rules
-from cropnb.la2c.game import Game
-from cropnb.la2c.observe import Album
+from cropnb.la2c.envs.banks import ImageBank
+from cropnb.la2c.envs.batched import BatchedCropEnv
 
 
 class ActionError(CropnbError, gymnasium.error.InvalidAction):
@@ -30,48 +30,48 @@ class EpisodeError(CropnbError, gymnasium.error.ResetNeeded):
 class _Rules:
     """Spaces and settings, the same for both environments."""
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 4}
 
     def _set_up(
-        self, dataset: CropDataset | Album, count: int, render_mode: str | None, options: dict
+        self, dataset: CropDataset | ImageBank, count: int, render_mode: str | None, options: dict
     ) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise CropnbError(f"render_mode is None or 'rgb_array', not {render_mode!r}")
         self.render_mode = render_mode
-        self.game = Game(dataset, count, **options)
-        shape = (3, self.game.size, self.game.size)
+        self.batch = BatchedCropEnv(dataset, count, **options)
+        shape = (3, self.batch.size, self.batch.size)
         self._observations = spaces.Box(0, 255, shape, np.uint8)
-        self._actions = spaces.Discrete(len(self.game.actions))
+        self._actions = spaces.Discrete(len(self.batch.actions))
         self.ended = np.ones(count, dtype=bool)  # until the first reset
 
     def _start(
         self, rows: np.ndarray, generators: list[np.random.Generator], options: dict | None
     ) -> None:
         """Begin episodes, each on a photo that its own generator draws, or on `options["photo"]`."""
-        photos, number = len(self.game.album), (options or {}).get("photo")
+        photos, number = len(self.batch.bank), (options or {}).get("photo")
         if number is not None and not 0 <= int(number) < photos:
             raise CropnbError(
                 f"photo {number} was asked for, and there are {photos}: 0…{photos - 1}"
             )
         chosen = [int(g.integers(photos)) if number is None else int(number) for g in generators]
-        device = self.game.photo.device
-        self.game.start(torch.as_tensor(rows, device=device), torch.tensor(chosen, device=device))
+        device = self.batch.photo.device
+        self.batch.start(torch.as_tensor(rows, device=device), torch.tensor(chosen, device=device))
         self.ended[rows] = False
 
     def _infos(self, moved: np.ndarray) -> dict[str, np.ndarray]:
-        game = self.game
+        batch = self.batch
         return {
-            "box": game.boxes().float().cpu().numpy(),
-            "iou": game.iou.cpu().numpy().copy(),
-            "photo": game.photo.cpu().numpy().copy(),
-            "step": game.taken.cpu().numpy().copy(),
+            "box": batch.boxes().float().cpu().numpy(),
+            "iou": batch.iou.cpu().numpy().copy(),
+            "photo": batch.photo.cpu().numpy().copy(),
+            "step": batch.taken.cpu().numpy().copy(),
             "moved": moved,
         }
 
     def _checked(self, actions: object, count: int) -> torch.Tensor:
         try:
-            return rules.check_actions(np.asarray(actions), count, self.game.actions).to(
-                self.game.photo.device
+            return rules.check_actions(np.asarray(actions), count, self.batch.actions).to(
+                self.batch.photo.device
             )
         except (CropnbError, TypeError) as error:
             raise ActionError(str(error)) from error
@@ -86,15 +86,18 @@ class CropEnv(_Rules, gymnasium.Env):
     photo, `iou`, `photo` (index), `step` (actions taken), `moved` (false where the action stopped,
     or was impossible: out of the photo, or a side below the smallest).
 
-    dataset and options as `cropnb.la2c.Game`: actions, reward, truths, step_limit, size,
-    resolution, device.
+    Args:
+        dataset: as of `cropnb.la2c.BatchedCropEnv`.
+        options: its actions, reward, truths, step_limit, size, resolution and device.
 
-    Raises as `Game`; `ActionError` for an action that there isn't, `EpisodeError` for a step in an
-    ended episode.
+    Raises:
+        ActionError: an action that there isn't.
+        EpisodeError: a step in an ended episode.
+        CropnbError: as `BatchedCropEnv`.
     """
 
     def __init__(
-        self, dataset: CropDataset | Album, *, render_mode: str | None = None, **options: Any
+        self, dataset: CropDataset | ImageBank, *, render_mode: str | None = None, **options: Any
     ) -> None:
         self._set_up(dataset, 1, render_mode, options)
         self.observation_space, self.action_space = self._observations, self._actions
@@ -105,20 +108,20 @@ class CropEnv(_Rules, gymnasium.Env):
         """Begin an episode: the observation and `info`."""
         super().reset(seed=seed)
         self._start(np.zeros(1, dtype=int), [self.np_random], options)
-        return self._seen(), self._info(False)
+        return self._observation(), self._info(False)
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One action: observation, reward, terminated, truncated and `info`."""
         if self.ended[0]:
             raise EpisodeError("the episode has ended; call reset() first")
-        turn = self.game.act(self._checked(np.asarray(action)[None], 1))
-        self.ended[0] = bool(turn.ended)
-        moved = bool(turn.moved)
+        result = self.batch.act(self._checked(np.asarray(action)[None], 1))
+        self.ended[0] = bool(result.ended)
+        moved = bool(result.moved)
         return (
-            self._seen(),
-            float(turn.reward),
-            bool(turn.terminated),
-            bool(turn.truncated),
+            self._observation(),
+            float(result.reward),
+            bool(result.terminated),
+            bool(result.truncated),
             self._info(moved),
         )
 
@@ -126,23 +129,21 @@ class CropEnv(_Rules, gymnasium.Env):
         """The whole photo (H, W, 3) with the crop's frame, in `rgb_array` mode."""
         if self.render_mode is None:
             return None
-        if self.ended[0] and not self.game.taken[0]:
+        if self.ended[0] and not self.batch.taken[0]:
             raise EpisodeError("nothing to show before the first reset()")
-        sample = self.game.album.samples[int(self.game.photo[0])]
+        sample = self.batch.bank.samples[int(self.batch.photo[0])]
         picture = np.array(sample.photo())
-        x1, y1, x2, y2 = (round(value) for value in self.game.boxes()[0].tolist())
+        x1, y1, x2, y2 = (round(value) for value in self.batch.boxes()[0].tolist())
         dimmed = picture // 3
         dimmed[y1:y2, x1:x2] = picture[y1:y2, x1:x2]
         return dimmed
 
-    def _seen(self) -> np.ndarray:
-        return self.game.observe()[0].cpu().numpy()
+    def _observation(self) -> np.ndarray:
+        return self.batch.observe()[0].cpu().numpy()
 
     def _info(self, moved: bool) -> dict[str, Any]:
-        found = self._infos(np.array([moved]))
-        return {
-            name: value[0] if value.ndim > 1 else value[0].item() for name, value in found.items()
-        }
+        infos = self._infos(np.array([moved])).items()
+        return {name: value[0] if value.ndim > 1 else value[0].item() for name, value in infos}
 
 
 class CropVectorEnv(_Rules, VectorEnv):
@@ -154,13 +155,13 @@ class CropVectorEnv(_Rules, VectorEnv):
     "SameStep", which puts the last observation and info of an ended episode into
     `infos["final_obs"]` and `infos["final_info"]`.
 
-    Raises as `CropEnv`; an action of an episode that is only begun anew is ignored, as Gymnasium
-    does.
+    An action of an episode that is only begun anew is ignored, as Gymnasium does. Raises as
+    `CropEnv`.
     """
 
     def __init__(
         self,
-        dataset: CropDataset | Album,
+        dataset: CropDataset | ImageBank,
         num_envs: int,
         *,
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
@@ -177,7 +178,7 @@ class CropVectorEnv(_Rules, VectorEnv):
         self.single_observation_space, self.single_action_space = self._observations, self._actions
         self.observation_space = batch_space(self._observations, num_envs)
         self.action_space = batch_space(self._actions, num_envs)
-        self._draws: list[np.random.Generator] = [np.random.default_rng() for _ in range(num_envs)]
+        self._rngs: list[np.random.Generator] = [np.random.default_rng() for _ in range(num_envs)]
         self._begun = False
 
     def reset(
@@ -195,11 +196,11 @@ class CropVectorEnv(_Rules, VectorEnv):
             )
         for index, value in enumerate(seeds):
             if value is not None:
-                self._draws[index] = gymnasium.utils.seeding.np_random(value)[0]
+                self._rngs[index] = gymnasium.utils.seeding.np_random(value)[0]
         every = np.arange(self.num_envs)
-        self._start(every, self._draws, options)
+        self._start(every, self._rngs, options)
         self._begun = True
-        return self._seen(), self._masked(self._infos(np.zeros(self.num_envs, dtype=bool)))
+        return self._observation(), self._masked(self._infos(np.zeros(self.num_envs, dtype=bool)))
 
     def step(
         self, actions: np.ndarray
@@ -211,10 +212,10 @@ class CropVectorEnv(_Rules, VectorEnv):
             raise EpisodeError("call reset() before the first step()")
         chosen = self._checked(actions, self.num_envs)
         waiting = self.ended.copy()  # ended with the last step, so this one only begins them anew
-        turn = self.game.act(chosen)
+        result = self.batch.act(chosen)
         reward, terminated, truncated, moved = (
             part.cpu().numpy()
-            for part in (turn.reward.double(), turn.terminated, turn.truncated, turn.moved)
+            for part in (result.reward.double(), result.terminated, result.truncated, result.moved)
         )
         reward, terminated = np.where(waiting, 0.0, reward), terminated & ~waiting
         truncated, moved = truncated & ~waiting, moved & ~waiting
@@ -228,9 +229,9 @@ class CropVectorEnv(_Rules, VectorEnv):
         )
         if again.any():
             rows = np.flatnonzero(again)
-            self._start(rows, [self._draws[row] for row in rows], None)
+            self._start(rows, [self._rngs[row] for row in rows], None)
         return (
-            self._seen(),
+            self._observation(),
             reward,
             terminated,
             truncated,
@@ -243,26 +244,23 @@ class CropVectorEnv(_Rules, VectorEnv):
     def close_extras(self, **kwargs: Any) -> None:
         """Nothing is open."""
 
-    def _seen(self) -> np.ndarray:
-        return self.game.observe().cpu().numpy()
+    def _observation(self) -> np.ndarray:
+        return self.batch.observe().cpu().numpy()
 
     def _final(self, ended: np.ndarray, moved: np.ndarray) -> dict[str, Any]:
         rows = np.flatnonzero(ended)
-        kept = np.full(self.num_envs, None, dtype=object)
-        seen = self.game.observe(torch.as_tensor(rows, device=self.game.photo.device)).cpu().numpy()
-        for row, crop in zip(rows, seen, strict=True):
-            kept[row] = crop
-        found = self._infos(moved)
-        found = {
-            name: np.where(ended.reshape(-1, *[1] * (v.ndim - 1)), v, 0)
-            for name, v in found.items()
+        observations = np.full(self.num_envs, None, dtype=object)
+        crops = self.batch.observe(torch.as_tensor(rows, device=self.batch.photo.device))
+        for row, crop in zip(rows, crops.cpu().numpy(), strict=True):
+            observations[row] = crop
+        infos = {
+            name: np.where(ended.reshape(-1, *[1] * (v.ndim - 1)), v, 0).astype(v.dtype)
+            for name, v in self._infos(moved).items()
         }
-        found["moved"] = found["moved"].astype(bool)
-        found["box"] = found["box"].astype(np.float32)
         return {
-            "final_obs": kept,
+            "final_obs": observations,
             "_final_obs": ended.copy(),
-            "final_info": self._masked(found, ended),
+            "final_info": self._masked(infos, ended),
             "_final_info": ended.copy(),
         }
 

@@ -1,4 +1,4 @@
-"""What the book says about the speed of the game."""
+"""What the book says about the speed of the environment."""
 
 import numpy as np
 import torch
@@ -8,10 +8,10 @@ from cropnb import datasets
 from cropnb.bench import Ratio, ratios
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.la2c import learner, rules
-from cropnb.la2c.features import FeatureAlbum
-from cropnb.la2c.game import Game
+from cropnb.la2c.envs.banks import ImageBank
+from cropnb.la2c.envs.batched import BatchedCropEnv
+from cropnb.la2c.envs.features import bank_for
 from cropnb.la2c.model import Agent
-from cropnb.la2c.observe import Album
 
 ENVIRONMENTS, SIZE = 16, 224
 
@@ -21,8 +21,8 @@ class PillowCrops:
     into one array.
     """
 
-    def __init__(self, game: Game) -> None:
-        self.photos = [game.album.samples[int(photo)].photo() for photo in game.photo]
+    def __init__(self, env: BatchedCropEnv) -> None:
+        self.photos = [env.bank.samples[int(photo)].photo() for photo in env.photo]
 
     def __call__(self, boxes: list[list[float]]) -> np.ndarray:
         crops = [
@@ -32,12 +32,12 @@ class PillowCrops:
         return np.stack(crops)
 
 
-def _game(dataset: CropDataset) -> Game:
-    game = Game(Album(dataset, resolution=10_000), ENVIRONMENTS, size=SIZE)
-    game.start(torch.arange(ENVIRONMENTS), torch.arange(ENVIRONMENTS) % len(dataset))
+def _env(dataset: CropDataset) -> BatchedCropEnv:
+    env = BatchedCropEnv(ImageBank(dataset, resolution=10_000), ENVIRONMENTS, size=SIZE)
+    env.start(torch.arange(ENVIRONMENTS), torch.arange(ENVIRONMENTS) % len(dataset))
     for action in (4, 5, 6, 7):
-        game.act(torch.full((ENVIRONMENTS,), action))
-    return game
+        env.act(torch.full((ENVIRONMENTS,), action))
+    return env
 
 
 def _scenes() -> CropDataset:
@@ -60,9 +60,9 @@ def _large() -> CropDataset:
 
 
 def _pillow_against_batched(dataset: CropDataset, rounds: int) -> list[float]:
-    game = _game(dataset)
-    pillow, boxes = PillowCrops(game), game.boxes().tolist()
-    return ratios(lambda: pillow(boxes), game.observe, rounds)
+    env = _env(dataset)
+    pillow, boxes = PillowCrops(env), env.boxes().tolist()
+    return ratios(lambda: pillow(boxes), env.observe, rounds)
 
 
 def batched_crops(rounds: int) -> list[float]:
@@ -79,7 +79,7 @@ def _vector_against_sync(dataset: CropDataset, rounds: int) -> list[float]:
     import gymnasium
     from gymnasium.vector import SyncVectorEnv
 
-    from cropnb.la2c.env import CropVectorEnv
+    from cropnb.la2c.envs.gym import CropVectorEnv
 
     class Plain(gymnasium.Env):
         """Boxes by the same rules, and the crop by Pillow."""
@@ -94,26 +94,26 @@ def _vector_against_sync(dataset: CropDataset, rounds: int) -> list[float]:
             self, *, seed: int | None = None, options: dict | None = None
         ) -> tuple[np.ndarray, dict]:
             self.cells = np.array([0, 0, 30, 30])
-            return self.seen(), {}
+            return self.observation(), {}
 
         def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
             moved = self.cells + rules.ACTIONS["la2c"].moves[action]
             if moved.min() >= 0 and moved.max() <= 30 and (moved[2:] - moved[:2]).min() >= 6:
                 self.cells = moved
-            return self.seen(), 0.0, False, False, {}
+            return self.observation(), 0.0, False, False, {}
 
-        def seen(self) -> np.ndarray:
+        def observation(self) -> np.ndarray:
             box = tuple(self.cells / 30 * (self.photo.size * 2))
             return np.asarray(self.photo.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box=box))
 
-    ours = CropVectorEnv(Album(dataset), ENVIRONMENTS, size=SIZE, step_limit=10**9)
+    ours = CropVectorEnv(ImageBank(dataset), ENVIRONMENTS, size=SIZE, step_limit=10**9)
     samples = [dataset.samples[number % len(dataset)] for number in range(ENVIRONMENTS)]
     theirs = SyncVectorEnv([lambda sample=sample: Plain(sample) for sample in samples])
     ours.reset(seed=0), theirs.reset(seed=0)
-    draw = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
 
     def play(env: object) -> None:
-        env.step(draw.integers(8, size=ENVIRONMENTS))
+        env.step(rng.integers(8, size=ENVIRONMENTS))
 
     return ratios(lambda: play(theirs), lambda: play(ours), rounds)
 
@@ -138,13 +138,13 @@ def step_against_network(rounds: int) -> list[float]:
     pixels.
     """
     agent = Agent(weights=None).for_inference()
-    game = Game(Album(_scenes()), 1, size=SIZE)
-    game.start(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long))
-    crop = game.observe()
+    env = BatchedCropEnv(ImageBank(_scenes()), 1, size=SIZE)
+    env.start(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long))
+    crop = env.observe()
 
     def step() -> None:
         with torch.inference_mode():
-            game.act(agent(game.observe()).logits.argmax(-1) * 0 + 4)
+            env.act(agent(env.observe()).logits.argmax(-1) * 0 + 4)
 
     def network() -> None:
         with torch.inference_mode():
@@ -158,13 +158,14 @@ def update_with_sixteen_against_one(rounds: int) -> list[float]:
     `trial` profile.
     """
     agents = [Agent(weights=None, shared=True, neck=256) for _ in range(2)]
-    album = FeatureAlbum(_scenes(), agents[0])
+    bank = bank_for(agents[0], _scenes())
     for agent in agents:
         agent.backbone.requires_grad_(False)
 
     def learn(agent: Agent, environments: int) -> None:
-        game = Game(album, environments, size=agent.grid)
-        learner.train(agent, game, learner.Recipe(10, environments), progress=False)
+        env = BatchedCropEnv(bank, environments, size=agent.grid)
+        settings = learner.Settings(updates=10, environments=environments)
+        learner.train(agent, env, settings, progress=False)
 
     return ratios(lambda: learn(agents[0], ENVIRONMENTS), lambda: learn(agents[1], 1), rounds)
 

@@ -1,0 +1,143 @@
+"""The ledger rows of LA2C that are no means of a column: seconds, step limits, the share of the
+oracle's gain, and what is saved against A2-RL.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from cropnb import ledger, metrics, reproduction
+from cropnb.la2c import rules
+from cropnb.reproduction import Context
+from cropnb.runs import Experiment, Result, record
+
+MAIN, RIVAL = "LA2C", "A2-RL actions, aesthetic score"
+STEP_LIMITS = {MAIN: "step limits", "LA2C-LSTM": "step limits, LSTM"}  # tables of the ledger
+NOISE_FREE = "noise-free best box"
+
+
+def further(
+    context: Context, experiment: Experiment, results: Mapping[str, list[Result]]
+) -> list[ledger.Row]:
+    """Every such row that these runs decide."""
+    rows = []
+    for name, runs in results.items():
+        rows += seconds(context, experiment, name, runs)
+        if name in STEP_LIMITS:
+            rows += step_limits(context, name, runs) + noise_free(context, name, runs)
+    return rows + savings(context, results)
+
+
+def seconds(
+    context: Context, experiment: Experiment, name: str, runs: Sequence[Result]
+) -> list[ledger.Row]:
+    """Seconds a photo, wherever a variant's steps stand too."""
+    values = [run.details["seconds"] for run in runs]
+    note = f"{len(values[0])} photos, one at a time on this device"
+    fields = record.row_fields(runs, note)
+    return [
+        reproduction.measured(context, place.table, place.row, "seconds", values, **fields)
+        for place in experiment.method.places(experiment, name)
+        if "steps" in place.columns
+    ]
+
+
+def step_limits(context: Context, name: str, runs: Sequence[Result]) -> list[ledger.Row]:
+    """Where the same agent is when it is cut off earlier."""
+    fields = record.row_fields(runs)
+    return [
+        reproduction.measured(
+            context,
+            STEP_LIMITS[name],
+            f"{limit} steps",
+            column,
+            [run.details["limits"][limit][column] for run in runs],
+            **fields,
+        )
+        for limit in runs[0].details["limits"]
+        for column in ("IoU", "steps")
+    ]
+
+
+def noise_free(context: Context, name: str, runs: Sequence[Result]) -> list[ledger.Row]:
+    """IoU with the noise-free best box, and the share of the oracle's gain: what only composed
+    scenes can tell.
+    """
+    first = runs[0].columns
+    if "best box" not in first:
+        return []
+    values = [run.columns["best box"] for run in runs]
+    whole, ceiling = (first[f"best box, {end}"] for end in ("whole photo", "oracle"))
+    fields = record.row_fields(runs, "from the whole photo to where greedy steps of 1/30 end")
+    share = ledger.Row(
+        **context.fields()
+        | {"verdict": "measured", "images": len(whole)}
+        | fields
+        | reproduction.rounded(share_of_gap(values, whole, ceiling)),
+        table=NOISE_FREE,
+        row=name,
+        column="per cent of the oracle's gain",
+    )
+    fields = record.row_fields(runs)
+    return [
+        reproduction.measured(context, NOISE_FREE, name, "IoU", values, **fields),
+        reproduction.measured(context, NOISE_FREE, "whole photo", "IoU", whole),
+        reproduction.measured(context, NOISE_FREE, "oracle", "IoU", ceiling),
+        share,
+    ]
+
+
+def share_of_gap(
+    reached: Sequence, start: Sequence, ceiling: Sequence, samples: int = 2000
+) -> metrics.Interval:
+    """The share, per cent, of the way from `start` to `ceiling` that `reached` has gone.
+
+    Args:
+        reached: (photos,) or (seeds, photos).
+        start: (photos,).
+        ceiling: (photos,).
+
+    Returns:
+        The ratio of the means, with a bootstrap interval over photos.
+    """
+    start = np.asarray(start, dtype=float)
+    gain = np.atleast_2d(np.asarray(reached, dtype=float)).mean(0) - start
+    gap = np.asarray(ceiling, dtype=float) - start
+    chances = np.full(len(gap), 1 / len(gap))
+    draws = np.random.default_rng(0).multinomial(len(gap), chances, size=samples)
+    shares = 100 * (draws @ gain) / (draws @ gap)
+    ends = (float(end) for end in np.quantile(shares, (0.025, 0.975)))
+    return metrics.Interval(float(100 * gain.sum() / gap.sum()), *ends)
+
+
+def savings(context: Context, results: Mapping[str, list[Result]]) -> list[ledger.Row]:
+    """What LA2C is said to save against A2-RL (Sec. 4.4), here against its actions and reward with
+    our network.
+    """
+    ours, theirs = (results.get(name, []) for name in (MAIN, RIVAL))
+    if not ours or len(ours) != len(theirs):
+        return []
+    note = f"{RIVAL}, less {MAIN}; negative where LA2C takes more"
+    fields = {"row": "LA2C against A2-RL", "note": note}
+    rows = []
+    for column, values in {
+        "steps": [[run.columns["steps"] for run in runs] for runs in (ours, theirs)],
+        "seconds": [[run.details["seconds"] for run in runs] for runs in (ours, theirs)],
+    }.items():
+        mine, other = (np.asarray(one, dtype=float) for one in values)  # (seeds, photos) each
+        means = [float(rules.average_steps(one.ravel())) for one in (mine, other)]
+        share, saved = round(100 * (1 - means[0] / means[1]), 2), (other - mine).tolist()
+        rows.append(
+            reproduction.measured(context, "text", column=f"fewer {column}", values=saved, **fields)
+        )
+        rows.append(
+            reproduction.number(
+                context,
+                "text",
+                column=f"fewer {column}, per cent",
+                ours=share,
+                images=mine.shape[1],
+                **fields,
+            )
+        )
+    return rows
