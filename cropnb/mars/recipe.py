@@ -307,9 +307,7 @@ def _step(model: Mars, photos: RatioPhotos, features: Features, number: int | No
     return step
 
 
-def optimizer(
-    model: Mars, profile: Profile, rate: float, backbone_rate: float
-) -> torch.optim.Adam:
+def optimizer(model: Mars, profile: Profile, rate: float, backbone_rate: float) -> torch.optim.Adam:
     """Adam with a weight decay for the base model and another for embeddings and meta-learners
     (Sec. 4.1).
     """
