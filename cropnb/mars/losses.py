@@ -3,19 +3,53 @@ threshold that makes crops of maps (Sec. 4.1).
 """
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cropnb.backbones import Trunk
 from cropnb.mars.cropper import THRESHOLD, crops_from_maps
 from cropnb.mars.model import Mars
-from cropnb.mars.photos import RatioPhotos, cells, valid
+from cropnb.mars.photos import RatioPhotos, cells, collate, trunk_features, valid
+
+if TYPE_CHECKING:
+    from cropnb.runs import FeatureCache
 
 # The grid of θ; the paper gives its result, 0.4, only.
 THRESHOLDS = tuple(step / 20 for step in range(1, 20))
 # (photos (B,), views (B,)) → feature maps (B, c, h, w), and sizes (B, 2) of the views in pixels
 Features = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def from_photos(model: Mars, photos: RatioPhotos, device: torch.device) -> Features:
+    """Features computed at each call, by a backbone that is trained."""
+
+    def features(indices: Tensor, views: Tensor) -> tuple[Tensor, Tensor]:
+        pairs = zip(indices.tolist(), views.tolist(), strict=True)
+        images, sizes = collate([photos.photo(index, view) for index, view in pairs])
+        images, sizes = images.to(device), sizes.to(device)
+        return model.features(images, sizes), sizes
+
+    return features
+
+
+def from_cache(
+    model: Mars, cache: "FeatureCache", trunk: Trunk | None, device: torch.device
+) -> Features:
+    """Maps that were computed before, with the sizes of their photos, and what the trunk makes of
+    them.
+    """
+
+    def features(indices: Tensor, views: Tensor) -> tuple[Tensor, Tensor]:
+        maps, sizes = cache(indices.tolist(), views.tolist(), device)
+        sizes = sizes.flatten(1).long()  # (B, 2)
+        if trunk is not None:
+            maps = trunk_features(trunk, maps, sizes)
+        return model.narrowed(maps), sizes  # (B, c, h, w)
+
+    return features
 
 
 def crop_masks(boxes: Tensor, stride: int, height: int, width: int) -> Tensor:

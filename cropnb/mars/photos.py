@@ -166,12 +166,18 @@ class RatioPhotos:
             "BDE": ((boxes - truths) / sizes).abs().mean(1),
         }
 
-    def per_photo(self, values: Tensor) -> Tensor:
-        """Values (A,) → (P,), whose mean over photos is the mean over annotations, as the paper
-        prints it: a photo with more annotations than others weighs more by as much.
+    def per_photo(self, values: Tensor, by_annotation: bool = True) -> Tensor:
+        """Values (A,) → (P,).
+
+        Args:
+            by_annotation: the mean over photos is the mean over annotations, as the paper prints
+                FAT's: a photo with more of them than others weighs more by as much. Otherwise all
+                photos weigh the same.
         """
         total = torch.zeros(len(self), dtype=torch.float64)
-        return total.index_add_(0, self.owner, values.double()) * len(self) / len(values)
+        total.index_add_(0, self.owner, values.double())
+        each = self.owner.bincount(minlength=len(self))
+        return total / (len(values) / len(self) if by_annotation else each)
 
 
 def asked_ratios(sample: Sample) -> Tensor:

@@ -8,14 +8,20 @@ from torch import Tensor
 
 from cropnb import backbones, ledger, reproduction
 from cropnb.mars.cropper import THRESHOLD
-from cropnb.mars.losses import Features, predict_crops, search_threshold, step_loss
+from cropnb.mars.losses import (
+    Features,
+    from_cache,
+    from_photos,
+    predict_crops,
+    search_threshold,
+    step_loss,
+)
 from cropnb.mars.model import VARIANTS, Mars, cut_features
-from cropnb.mars.photos import LONG_SIDE, RatioPhotos, collate, trunk_features
+from cropnb.mars.photos import LONG_SIDE, RatioPhotos
 from cropnb.reproduction import Context
 from cropnb.runs import (
     Column,
     Experiment,
-    FeatureCache,
     Measurement,
     Method,
     Place,
@@ -266,35 +272,6 @@ class MarsMethod(Method):
             )
             for name in MEASURED
         ]
-
-
-def from_photos(model: Mars, photos: RatioPhotos, device: torch.device) -> Features:
-    """Features computed at each call, by a backbone that is trained."""
-
-    def features(indices: Tensor, views: Tensor) -> tuple[Tensor, Tensor]:
-        pairs = zip(indices.tolist(), views.tolist(), strict=True)
-        images, sizes = collate([photos.photo(index, view) for index, view in pairs])
-        images, sizes = images.to(device), sizes.to(device)
-        return model.features(images, sizes), sizes
-
-    return features
-
-
-def from_cache(
-    model: Mars, cache: FeatureCache, trunk: backbones.Trunk | None, device: torch.device
-) -> Features:
-    """Maps that were computed before, with the sizes of their photos, and what the trunk makes of
-    them.
-    """
-
-    def features(indices: Tensor, views: Tensor) -> tuple[Tensor, Tensor]:
-        maps, sizes = cache(indices.tolist(), views.tolist(), device)
-        sizes = sizes.flatten(1).long()  # (B, 2)
-        if trunk is not None:
-            maps = trunk_features(trunk, maps, sizes)
-        return model.narrowed(maps), sizes  # (B, c, h, w)
-
-    return features
 
 
 def _step(model: Mars, photos: RatioPhotos, features: Features, number: int | None) -> Loss:

@@ -231,6 +231,8 @@ def test_a_perfect_map_measures_as_perfect(photos, features, monkeypatch):
     per_photo = photos.per_photo(columns["IoU"])
     assert per_photo.shape == (6,)
     assert per_photo.mean().item() == pytest.approx(columns["IoU"].mean().item())
+    alike = photos.per_photo(columns["IoU"], by_annotation=False)
+    assert alike[0].item() == pytest.approx(columns["IoU"][photos.owner == 0].mean().item())
 
 
 def test_a_map_below_the_threshold_is_counted_as_empty(photos, features, monkeypatch):

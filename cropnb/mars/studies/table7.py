@@ -15,12 +15,11 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from cropnb import boxes as box_math
 from cropnb import checkpoints, croppers, datasets, evaluation, ledger, metrics, reproduction
 from cropnb.croppers import Cropper, shipped
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import CropnbError
-from cropnb.mars.photos import asked_ratios
+from cropnb.mars.photos import RatioPhotos, asked_ratios
 from cropnb.mars.recipe import METHOD
 from cropnb.reproduction import Context
 from cropnb.runs import Experiment, plan, program
@@ -44,22 +43,17 @@ def measure(
     (Sec. 4.3). In FAT a mean over photos is the mean over annotations, as the paper prints it;
     elsewhere a photo's boxes share its weight.
     """
-    compared, owner = [], []
+    photos = RatioPhotos(dataset, progress=False)
     bar = tqdm(dataset, desc=cropper.name, unit="photo", disable=not progress)
-    for number, sample in enumerate(bar):
-        photo, truths = sample.photo(), sample.boxes.double()  # (N, 4)
-        crops = [cropper(photo, aspect=ratio)[0].box for ratio in asked_ratios(sample).tolist()]
-        boxes = torch.stack(crops).double()  # (N, 4)
-        shift = (boxes - truths).abs() / torch.tensor([*sample.size, *sample.size])
-        columns = [box_math.iou(boxes, truths), metrics.center_offset(boxes, truths), shift.mean(1)]
-        compared.append(torch.stack(columns, dim=1))  # (N, 3)
-        owner += [number] * len(truths)
-    values, owner = torch.cat(compared), torch.tensor(owner)
-    photos = len(compared)
-    total = torch.zeros(photos, 3, dtype=torch.float64).index_add_(0, owner, values)
-    boxes_each = owner.bincount(minlength=photos)[:, None]  # (photos, 1)
-    share = len(values) / photos if dataset.form == "fat" else boxes_each
-    return dict(zip(("IoU", "Offset", "BDE"), (total / share).T.tolist(), strict=True))
+    crops = [
+        cropper(photo, aspect=ratio)[0].box
+        for photo, ratios in ((sample.photo(), asked_ratios(sample).tolist()) for sample in bar)
+        for ratio in ratios
+    ]
+    return {
+        name: photos.per_photo(values, by_annotation=dataset.form == "fat").tolist()
+        for name, values in photos.compare(torch.stack(crops)).items()
+    }
 
 
 def rows(
