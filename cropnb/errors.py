@@ -67,6 +67,16 @@ class PatternError(CropnbError, ValueError):
     """A composition pattern whose partitions overlap, leave a gap, or are not there."""
 
 
+class SaveError(CropnbError, OSError):
+    """A crop that can't be written: a folder that isn't there, a full disk, a format that can't
+    hold it.
+    """
+
+
+class PhotoWarning(UserWarning):
+    """Something of a photo that its crop couldn't keep, named."""
+
+
 class PlanError(CropnbError, ValueError):
     """A plan that can't be read, or an entry of it that names what isn't there."""
 

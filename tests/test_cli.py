@@ -1,6 +1,11 @@
 """The command: what it writes, what it prints, and how it fails."""
 
+import errno
+import io
 import json
+import os
+import resource
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cropnb import cli
-from cropnb.errors import BoxError
+import cropnb
+from cropnb import cli, croppers, methods
 
 
 @pytest.fixture
@@ -35,14 +40,14 @@ def size(path: Path) -> tuple[int, int]:
         return image.size
 
 
-@pytest.mark.parametrize("aspect", ["16:9", "16/9", "1.7777777778", " 16 : 9 "])
+@pytest.mark.parametrize("aspect", ["16:9", "16/9", "1.7777777778", " 16 : 9 ", "1600x900"])
 def test_a_photo_is_cropped_to_a_ratio(folder, tmp_path, capsys, aspect):
     out = tmp_path / "new" / "out.jpg"
     assert (
         run("crop", folder / "a.jpg", "--method", "center_window", "--aspect", aspect, "--out", out)
         == 0
     )
-    assert size(out) == (120, 68)
+    assert size(out) == (112, 63)
     assert str(out) in capsys.readouterr().out
     assert not list(out.parent.glob(".*"))
 
@@ -65,19 +70,6 @@ def test_the_output_is_the_crop_itself(folder, tmp_path):
     assert np.array_equal(crop, whole[:, 15:105])
 
 
-def test_a_turned_photo_is_written_upright_without_its_tag(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    exif[0x010F] = "A camera"
-    Image.new("RGB", (90, 120), "red").save(tmp_path / "turned.jpg", exif=exif)
-    assert (
-        run("crop", tmp_path / "turned.jpg", "--method", "full", "--out", tmp_path / "out.jpg") == 0
-    )
-    with Image.open(tmp_path / "out.jpg") as image:
-        assert image.size == (120, 90)
-        assert not image.getexif()
-
-
 def test_several_crops_are_numbered_and_fewer_are_a_warning(folder, tmp_path, capsys):
     assert (
         run("crop", folder / "b.png", "--method", "center", "-k", 2, "--out", tmp_path / "out.png")
@@ -96,7 +88,7 @@ def test_boxes_are_printed_as_json_without_a_file(folder, tmp_path, capsys):
         "width": 120,
         "height": 90,
         "method": "center",
-        "crops": [{"box": [6.0, 4.5, 114.0, 85.5], "score": None}],
+        "crops": [{"box": [6.0, 4.5, 114.0, 85.5], "pixels": [6, 4, 114, 85], "score": None}],
     }
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos"]
 
@@ -124,12 +116,13 @@ def test_a_folder_is_cropped_around_its_bad_photos(folder, tmp_path, capsys):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "a.jpg",
         "b.png",
-        "c.gif.png",
+        "c.gif",
     ]
     assert size(tmp_path / "out" / "a.jpg") == (90, 90)
     printed = capsys.readouterr()
-    assert "broken.jpg skipped" in printed.err
-    assert "1 of 4 photos skipped" in printed.err
+    assert "broken.jpg is damaged" in printed.err
+    assert "1 file is no photo: notes.txt" in printed.err
+    assert "1 of 4 photos failed" in printed.err
     assert "4/4" in printed.err  # the progress bar
     assert "Traceback" not in printed.err
     assert printed.out == ""
@@ -243,58 +236,31 @@ def test_a_link_to_the_photo_is_not_written_through(folder, tmp_path, capsys):
 
 
 def test_an_interrupted_run_says_so(folder, tmp_path, capsys, monkeypatch):
-    def interrupt(*_):
+    def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_save", interrupt)
+    monkeypatch.setattr(croppers.Cropper, "stream", interrupt)
     assert run("crop", folder / "a.jpg", "--method", "full", "--out", tmp_path / "x.jpg") == 130
     assert capsys.readouterr().err == "cropnb: stopped\n"
 
 
-def test_a_failed_write_leaves_nothing_behind(folder, tmp_path, monkeypatch, capsys):
-    def fail(self, file, *_, **__):
-        Path(file).write_bytes(b"half")
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(Image.Image, "save", fail)
-    assert run("crop", folder / "a.jpg", "--method", "full", "--out", tmp_path / "x.jpg") == 2
-    assert "No space left" in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["photos"]
-
-
-def test_methods_are_listed(capsys):
+def test_methods_are_listed_with_their_rows_and_the_default(capsys):
     assert run("methods") == 0
-    assert {"full", "center", "center_window"} <= set(capsys.readouterr().out.split())
+    printed = capsys.readouterr().out
+    for name in methods.names():
+        chosen = " (default)" if name == methods.default() else ""
+        assert f"{name}{chosen}\n    {methods.purpose(name)}\n" in printed
+    row = methods.on_photographs("vrn")[0]
+    assert f"IoU {row.ours:.3f} [{row.low:.3f}, {row.high:.3f}], {row.table}" in printed
+    assert methods.difference(row) in printed
 
 
-@pytest.mark.parametrize(
-    ("text", "value"), [("16:9", 16 / 9), ("3/2", 1.5), ("1.5", 1.5), ("1", 1), ("2.35:1", 2.35)]
-)
-def test_ratios(text, value):
-    assert cli.parse_aspect(text) == pytest.approx(value)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "16:",
-        ":9",
-        "a:b",
-        "-16:9",
-        "-16:-9",
-        "0",
-        "16:0",
-        "nan",
-        "inf",
-        "1e999",
-        "16:9:4",
-        "16x9",
-    ],
-)
-def test_what_is_no_ratio(text):
-    with pytest.raises(BoxError, match=r"16:9, 16/9 or 1\.5"):
-        cli.parse_aspect(text)
+def test_methods_are_listed_without_the_ledger(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+    assert run("methods") == 0
+    printed = capsys.readouterr().out
+    assert f"{methods.FALLBACK} (default)" in printed
+    assert "isn't here" in printed
 
 
 def test_the_command_runs_as_a_program(folder, tmp_path):
@@ -303,7 +269,7 @@ def test_the_command_runs_as_a_program(folder, tmp_path):
         "-m",
         "cropnb.cli",
         "crop",
-        str(folder / "broken.jpg"),
+        str(folder / "notes.txt"),
         "--method",
         "full",
         "--json",
@@ -312,3 +278,306 @@ def test_the_command_runs_as_a_program(folder, tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("cropnb: ")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["crop", "--help"], ["methods"], ["--version"]])
+def test_what_needs_no_photo_needs_no_torch(arguments):
+    code = f"""
+import sys
+from cropnb import cli
+try:
+    cli.main({arguments!r})
+finally:
+    print({{"torch", "numpy", "PIL"}} & set(sys.modules), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout
+    assert done.stderr.strip() == "set()"
+
+
+def seconds(arguments) -> float:
+    """Processor seconds of the command: a busy machine makes it wait, and not compute more."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(
+        [sys.executable, "-m", "cropnb.cli", *arguments], capture_output=True, check=True
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["methods"], ["--version"]])
+def test_help_methods_and_version_take_less_than_a_third_of_a_second(arguments):
+    assert min(seconds(arguments) for _ in range(3)) < 0.3
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit):
+        run("--version")
+    assert capsys.readouterr().out == f"cropnb {cropnb.__version__}\n"
+
+
+def test_a_new_folder_is_made_for_one_photo(folder, tmp_path):
+    assert run("crop", folder / "a.jpg", "--method", "full", "--out", f"{tmp_path}/new/sub/") == 0
+    assert size(tmp_path / "new" / "sub" / "a.jpg") == (120, 90)
+
+
+def test_a_size_is_cut_and_reduced_and_not_enlarged(folder, tmp_path):
+    def crop(*more):
+        out = tmp_path / "out.png"
+        arguments = ("--method", "full", *more, "--force", "--out", out)
+        assert run("crop", folder / "b.png", *arguments) == 0
+        return size(out)
+
+    assert crop("--size", "40x50") == (40, 50)
+    assert crop("--size", "400x500") == (72, 90)
+    assert crop("--size", "400x500", "--enlarge") == (400, 500)
+    assert crop("--size", "40x50", "--aspect", "4:5") == (40, 50)
+
+
+def test_existing_files_are_kept_replaced_or_skipped(folder, tmp_path, capsys):
+    out = tmp_path / "out.jpg"
+    out.write_bytes(b"mine")
+    arguments = ("crop", folder / "a.jpg", "--method", "full", "--out", out)
+    assert run(*arguments) == 2
+    assert "--force" in capsys.readouterr().err
+    assert run(*arguments, "--skip-existing") == 0
+    assert out.read_bytes() == b"mine"
+    assert run(*arguments, "--force") == 0
+    assert size(out) == (120, 90)
+
+
+def test_a_second_run_does_only_what_is_missing(folder, tmp_path, capsys):
+    (folder / "broken.jpg").unlink()
+    arguments = ("crop", folder, "--method", "full", "--out", tmp_path / "out")
+    assert run(*arguments) == 0
+    (tmp_path / "out" / "a.jpg").unlink()
+    before = (tmp_path / "out" / "b.png").stat()
+    assert run(*arguments, "--skip-existing") == 0
+    assert "1 of 2 photos have their crop already" in capsys.readouterr().err
+    assert (tmp_path / "out" / "b.png").stat().st_ino == before.st_ino
+    assert run(*arguments) == 1
+    assert "2 of 2 photos failed" in capsys.readouterr().err
+    assert run(*arguments, "--force") == 0
+
+
+def test_several_photos_and_folders_at_once(folder, tmp_path, capsys):
+    other = tmp_path / "other"
+    other.mkdir()
+    Image.new("RGB", (30, 20)).save(other / "d.png")
+    Image.new("RGB", (30, 20)).save(other / "a.jpg")
+    out = tmp_path / "out"
+    names = (folder / "a.jpg", other, tmp_path / "none.jpg")
+    assert run("crop", *names, "--method", "full", "--out", out) == 1
+    assert sorted(path.name for path in out.iterdir()) == ["a.jpg", "d.png"]
+    printed = capsys.readouterr().err
+    assert f"{out}/a.jpg is the crop of {folder}/a.jpg" in printed
+    assert "none.jpg; check the path" in printed
+    assert "2 of 4 photos failed" in printed
+
+
+def test_the_tree_is_kept_and_hidden_files_and_crops_are_left_alone(tmp_path, capsys):
+    photos = tmp_path / "photos"
+    for name in ("a.jpg", "x/b.jpg", "x/y/c.JPG", "x/._b.jpg", ".hidden/d.jpg", "x/e.txt"):
+        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (30, 20)).save(photos / name, "JPEG")
+    out = photos / "crops"
+    arguments = ("crop", photos, "--method", "full", "--out", out, "--recursive")
+    assert run(*arguments) == 0
+    assert run(*arguments, "--force") == 0  # and not the crops of the crops
+    written = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+    assert written == ["a.jpg", "x/b.jpg", "x/y/c.JPG"]
+    assert "1 file is no photo: e.txt" in capsys.readouterr().err
+
+
+def test_one_photo_is_never_written_over_by_anothers_crop(tmp_path, capsys):
+    for name, colour in (("x", "red"), ("y", "blue")):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (30, 20), colour).save(tmp_path / name / "a.png")
+    before = (tmp_path / "y" / "a.png").read_bytes()
+    names = (tmp_path / "x" / "a.png", tmp_path / "y" / "a.png")
+    assert run("crop", *names, "--method", "center", "--force", "--out", tmp_path / "y") == 1
+    assert (tmp_path / "y" / "a.png").read_bytes() == before
+    assert capsys.readouterr().err.count("never overwritten") == 2
+
+
+def test_standard_input_and_output(folder, tmp_path):
+    command = [sys.executable, "-m", "cropnb.cli", "crop", "-", "--method", "center", "--out"]
+    photo = (folder / "a.jpg").read_bytes()
+    done = subprocess.run([*command, "-"], input=photo, capture_output=True, check=True)
+    with Image.open(io.BytesIO(done.stdout)) as image:
+        assert (image.format, image.size) == ("JPEG", (108, 81))
+    subprocess.run([*command, f"{tmp_path}/new/"], input=photo, capture_output=True, check=True)
+    assert size(tmp_path / "new" / "stdin.jpg") == (108, 81)
+    empty = subprocess.run([*command, "-"], input=b"", capture_output=True, check=False)
+    assert (empty.returncode, empty.stdout) == (2, b"")
+    assert empty.stderr == b"cropnb: standard input is empty; send a photo into it\n"
+
+
+@pytest.mark.parametrize("arguments", ["methods", "crop {folder}/a.jpg --method full --json"])
+def test_a_reader_that_has_gone_is_no_error(folder, arguments):
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "cropnb.cli", *arguments.format(folder=folder).split()]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+REFUSED_OPTIONS = {
+    "a size of nothing": (["--size", "0x10"], "1080x1350"),
+    "a size of another ratio": (["--size", "10x10", "--aspect", "4:5"], "isn't of the ratio"),
+    "enlarging to nothing": (["--enlarge"], "give one"),
+    "quality": (["--quality", "101"], "1 to 100"),
+    "jobs": (["--jobs", "0"], "1 to 1000"),
+    "limit": (["--max-pixels", "0"], "from 1"),
+    "a photo beyond the limit": (["--max-pixels", "100"], "--max-pixels"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_OPTIONS)
+def test_options_that_make_no_sense(folder, tmp_path, capsys, name):
+    arguments, message = REFUSED_OPTIONS[name]
+    out = tmp_path / "x.jpg"
+    assert run("crop", folder / "a.jpg", "--method", "full", *arguments, "--out", out) == 2
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert printed.count("\n") == 1
+    assert not out.exists()
+
+
+def test_a_thousand_files_with_ten_broken_ones_of_ten_kinds(tmp_path, capsys):
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    out.mkdir()
+    content = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+    Image.fromarray(noise).save(content, "JPEG")
+    good = content.getvalue()
+    for number in range(989):
+        (photos / f"{number:04}.jpg").write_bytes(good)
+    longest = "n" * 251 + ".jpg"  # 255 bytes: no room for the name of a temporary file
+    (photos / longest).write_bytes(good)
+    os.mkfifo(photos / "pipe.jpg")  # no file, so no photo: it must not be waited for
+    broken = {
+        "cut.jpg": good[:300],
+        "empty.jpg": b"",
+        "text.jpg": b"no photo",
+        "page.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+        "header.png": b"\x89PNG\r\n\x1a\n" + b"\0" * 40,
+        "zeros.webp": b"RIFF\x20\0\0\0WEBPVP8 " + b"\0" * 30,
+        "bomb.bmp": struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 0, 0, 0, 54, 40, 60000, 60000, 1, 24,
+                                0, 0, 0, 0, 0, 0),
+        "blocked.jpg": good,
+        "link.jpg": None,
+        "lost.tif": b"II*\0\xff\xff\xff\x7f",
+    }  # fmt: skip
+    for name, data in broken.items():
+        if data is None:
+            (photos / name).symlink_to(photos / "nowhere.jpg")
+        else:
+            (photos / name).write_bytes(data)
+    (out / "blocked.jpg").mkdir()
+    arguments = ("crop", photos, "--method", "center", "--out", out, "--jobs", 3)
+    assert run(*arguments) == 1
+    printed = capsys.readouterr().err
+    for name in broken.keys() - {"link.jpg"}:
+        assert any(name in line and "no photo:" not in line for line in printed.splitlines()), name
+    assert "2 files are no photos: link.jpg, pipe.jpg" in printed
+    assert "9 of 999 photos failed" in printed
+    assert "Traceback" not in printed
+    assert ".part" not in printed
+    written = {path.name for path in out.iterdir() if path.is_file()}
+    assert written == {*(f"{number:04}.jpg" for number in range(989)), longest}
+    assert size(out / longest) == (29, 22)
+
+
+def test_a_full_disk_is_told_by_the_readers_files(folder, tmp_path, capsys, monkeypatch):
+    (folder / "broken.jpg").unlink()
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/.secret.part")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    assert run("crop", folder, "--method", "full", "--out", tmp_path / "out") == 1
+    printed = capsys.readouterr().err
+    assert printed.count("No space left on device") == 2
+    assert f"{tmp_path}/out/a.jpg" in printed
+    assert "secret" not in printed
+    assert not any((tmp_path / "out").iterdir())
+
+
+def test_an_image_larger_than_its_format_holds_is_named(tmp_path, capsys):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("L", (10, 70000)).save(photos / "long.png")
+    Image.new("L", (10, 10)).save(photos / "short.png")
+    out = tmp_path / "out.webp"
+    assert run("crop", photos / "long.png", "--method", "full", "--out", out) == 2
+    assert "16383" in capsys.readouterr().err
+    assert not out.exists()
+    assert run("crop", photos, "--method", "full", "--out", tmp_path / "out") == 0
+
+
+def test_an_unforeseen_failure_of_one_photo_ends_no_batch(folder, tmp_path, capsys, monkeypatch):
+    whole = croppers.Crop.save
+
+    def fail(self, file, **options):
+        if file.name == "a.jpg":
+            raise RuntimeError("a bug\nof two lines")
+        whole(self, file, **options)
+
+    monkeypatch.setattr(croppers.Crop, "save", fail)
+    assert run("crop", folder, "--method", "full", "--out", tmp_path / "out") == 1
+    assert f"{folder}/a.jpg: RuntimeError: a bug of two lines\n" in capsys.readouterr().err
+    assert size(tmp_path / "out" / "b.png") == (120, 90)
+
+
+def test_several_crops_of_several_photos_are_skipped_when_all_are_there(folder, tmp_path, capsys):
+    (folder / "broken.jpg").unlink()
+    arguments = ("crop", folder, "--method", "gaic", "-k", 2, "--out", tmp_path / "out")
+    assert run(*arguments) == 0
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["a-1.jpg", "a-2.jpg", "b-1.png", "b-2.png"]
+    assert run(*arguments, "--skip-existing") == 0
+    assert "2 of 2 photos have their crop already" in capsys.readouterr().err
+
+
+def test_names_that_are_no_text_are_cropped_and_printed(tmp_path, capfd):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in (b"\xff.png", b"a\x1b[31m.png"):
+        Image.new("RGB", (30, 20)).save(os.path.join(os.fsencode(photos), name), "PNG")
+        (photos / os.fsdecode(name + b".txt")).write_text("")
+    assert run("crop", photos, "--method", "full", "--out", tmp_path / "out") == 0
+    assert len(list((tmp_path / "out").iterdir())) == 2
+    printed = capfd.readouterr().err
+    assert "2 files are no photos" in printed
+    assert "\x1b[31m" not in printed
+
+
+def test_the_playground_lists_every_method():
+    page = (Path(cropnb.__file__).parents[1] / "book/compare/playground.md").read_text("utf-8")
+    assert [name for name in methods.names() if f"| `{name}` |" not in page] == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory as Linux tells it")
+@pytest.mark.parametrize("method", ["center", "gaic"])
+def test_a_hundred_megapixels_take_less_than_a_gigabyte_and_a_fifth(tmp_path, method):
+    photo = tmp_path / "photo.jpg"
+    Image.linear_gradient("L").resize((11600, 8700)).convert("RGB").save(photo, quality=60)
+    out = tmp_path / "out.jpg"
+    code = f"""
+import resource, sys
+from cropnb import cli
+status = cli.main(["crop", {str(photo)!r}, "--method", {method!r}, "--out", {str(out)!r}])
+# The peak of this process (not the one that it inherits from its parent) and of the child that
+# decodes large photos, each.
+own = [int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")]
+print(own[0], resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
+sys.exit(status)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert max(map(int, done.stderr.split()[-2:])) * 1024 < 1.2e9
+    with Image.open(out) as image:
+        assert image.size[0] * image.size[1] > 20_000_000

@@ -10,6 +10,9 @@ from cropnb.asm_net.patterns import PATTERNS, Pattern
 from cropnb.asm_net.pooling import composition_pool, composition_pool_pixels, partition_scores
 from cropnb.asm_net.search import neighbourhood, search
 
+# what `cropnb methods` says
+PURPOSE = "maps how good each place is for each role in a composition, and searches windows on it"
+
 __all__ = [
     "PATTERNS",
     "AsmCropper",

@@ -1,6 +1,7 @@
 """Asking a trained ASM-Net for crops, and for its score map."""
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ class AsmCropper:
     """
 
     name = "asm_net"
+    shared = True  # threads may ask it at a time
 
     def __init__(self, model: AsmNet, card: dict, device: str | torch.device = "cpu") -> None:
         self.card, self.device, self.pattern = card, torch.device(device), model.pattern
@@ -35,8 +37,33 @@ class AsmCropper:
         The map covers the whole photo, in fewer pixels: give the photo's size wherever it is
         pooled.
         """
-        photo = prepare(image.to(self.device))[None].contiguous(memory_format=torch.channels_last)
+        photo = self.see(image)[None].contiguous(memory_format=torch.channels_last)
         return self.model(photo)[0].contiguous().float()
+
+    def see(self, image: Tensor) -> Tensor:
+        """A photo (3, H, W) in 0…1 as the network reads it."""
+        return prepare(image.to(self.device))
+
+    @torch.inference_mode()
+    def propose_all(
+        self,
+        seen: Sequence[Tensor],
+        sizes: Sequence[tuple[int, int]],
+        aspects: Sequence[float | None],
+    ) -> list[tuple[Tensor, Tensor]]:
+        """`propose` for photos of these sizes (width, height), of which `see` made `seen`; those of
+        one shape go through the network together.
+        """
+        answers: list[tuple[Tensor, Tensor]] = [(torch.empty(0, 4), torch.empty(0))] * len(seen)
+        for places in croppers.by_shape(seen):
+            photos = torch.stack([seen[place] for place in places])  # (B, 3, h, w)
+            maps = self.model(photos.contiguous(memory_format=torch.channels_last)).float()
+            for place, score_map in zip(places, maps, strict=True):
+                boxes, scores = search.search(
+                    score_map.contiguous(), *sizes[place], self.pattern, aspects[place]
+                )
+                answers[place] = boxes.cpu(), scores.cpu()
+        return answers
 
     def propose(self, image: Tensor, aspect: float | None = None) -> tuple[Tensor, Tensor]:
         """Every crop of the two-stage search, best first: boxes (N, 4) in the photo's pixels,

@@ -6,6 +6,9 @@ from cropnb.gaic import cropper
 from cropnb.gaic.losses import gaic_loss
 from cropnb.gaic.model import Gaic, MultiScaleFeatures, ViewScorer
 
+# what `cropnb methods` says
+PURPOSE = "scores some 90 views by what each keeps and leaves out; VRN was measured against it"
+
 __all__ = ["Gaic", "MultiScaleFeatures", "ViewScorer", "gaic_loss", "load_cropper"]
 
 

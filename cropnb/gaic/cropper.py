@@ -3,13 +3,15 @@ anchors.
 """
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from cropnb import backbones, candidates, croppers
-from cropnb.gaic.views import prepare
+from cropnb.gaic.views import MULTIPLE, SHORT_SIDE
+from cropnb.images import resize_short_side
 
 # Grid anchors keep half of the photo or more. Of a required ratio the windows keep half of the
 # largest one or more: smaller views are nothing that these networks have learned to judge.
@@ -23,6 +25,8 @@ class AnchorCropper:
     `score_boxes` takes a photo (3, H, W) in 0…1 of any size and boxes (N, 4) in its pixels and
     returns (N,); `candidates` are the grid anchors, or the windows of a required aspect ratio.
     """
+
+    shared = True  # threads may ask it at a time
 
     def __init__(
         self, name: str, model: nn.Module, card: dict, device: str | torch.device = "cpu"
@@ -44,9 +48,32 @@ class AnchorCropper:
     @torch.inference_mode()
     def score_boxes(self, image: Tensor, boxes: Tensor) -> Tensor:
         """The score of each box, (N,), on the CPU; only scores of the same photo can be compared."""
-        photo, views = prepare(image.to(self.device), boxes.to(self.device))
-        features = self.model.features(photo[None].contiguous(memory_format=torch.channels_last))
-        return self.model.view_scores(features, [views]).float().cpu()
+        size = (image.shape[-1], image.shape[-2])
+        return self.score_all([self.see(image)], [size], [boxes])[0]
+
+    def see(self, image: Tensor) -> Tensor:
+        """A photo (3, H, W) in 0…1 at short side 256, both sides rounded to 32 pixels."""
+        return resize_short_side(image.to(self.device), SHORT_SIDE, MULTIPLE).clamp(0, 1)
+
+    @torch.inference_mode()
+    def score_all(
+        self, seen: Sequence[Tensor], sizes: Sequence[tuple[int, int]], boxes: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """The scores (N,) of the boxes (N, 4) of each photo, in pixels of photos of these sizes
+        (width, height), of which `see` made `seen`; those of one shape go through the backbone
+        together.
+        """
+        scores: list[Tensor] = [torch.empty(0)] * len(seen)
+        for places in croppers.by_shape(seen):
+            photos = torch.stack([seen[place] for place in places])  # (B, 3, h, w)
+            features = self.model.features(photos.contiguous(memory_format=torch.channels_last))
+            for place, feature in zip(places, features, strict=True):
+                width, height = sizes[place]
+                scale = [photos.shape[-1] / width, photos.shape[-2] / height] * 2
+                views = boxes[place].to(self.device)
+                views = views * views.new_tensor(scale)
+                scores[place] = self.model.view_scores(feature[None], [views]).float().cpu()
+        return scores
 
 
 def load(name: str, model: nn.Module, weights: str | Path | None, device: str) -> AnchorCropper:

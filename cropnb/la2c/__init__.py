@@ -23,6 +23,9 @@ from cropnb.la2c.model import Agent
 if TYPE_CHECKING:
     from cropnb.la2c.envs.gym import CropEnv, CropVectorEnv
 
+# what `cropnb methods` says
+PURPOSE = "moves the edges of the crop step by step until it decides to stop; one crop a photo"
+
 __all__ = [
     "Agent",
     "BatchedCropEnv",

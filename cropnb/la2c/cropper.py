@@ -184,6 +184,7 @@ class StepCropper:
     """A proposing method. It has one crop a photo; of a required ratio, the largest window there."""
 
     name = "la2c"
+    shared = True  # threads may ask it at a time
 
     def __init__(self, agent: Agent) -> None:
         self.agent, self.card = agent, agent.card

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from cropnb.mars import cropper
 from cropnb.mars.cropper import (
-    FixedShape,
     MapCrop,
     MarsCropper,
     Prediction,
@@ -17,8 +16,12 @@ from cropnb.mars.losses import crop_masks, pixel_loss
 from cropnb.mars.model import Mars, MarsForRatio
 from cropnb.mars.ratio import MetaLearner, RatioEmbedding, RatioWeights, chosen_ratios
 
+# what `cropnb methods` says
+PURPOSE = (
+    "predicts a network for your aspect ratio and cuts what it marks; without one, the photo's"
+)
+
 __all__ = [
-    "FixedShape",
     "MapCrop",
     "Mars",
     "MarsCropper",

@@ -3,8 +3,9 @@ weights for a ratio are predicted once.
 """
 
 import copy
+import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from cropnb import backbones, checkpoints, guards
-from cropnb.croppers import shipped
+from cropnb.croppers import by_shape, shipped
 from cropnb.errors import BoxError, CropnbError, ImageError, WeightsUnavailable
 from cropnb.images import Photo, read_photo, to_tensor
 from cropnb.mars.model import Mars, MarsForRatio
@@ -21,6 +22,7 @@ from cropnb.mars.ratio import check_ratios
 
 THRESHOLD = 0.4  # θ in the paper, from a grid search on its training photos (Sec. 4.1)
 REMEMBERED = 64  # ratios whose weights a cropper keeps
+_CHANGING = threading.Lock()  # held while a cropper's memory of ratios changes
 
 
 class MapCrop(NamedTuple):
@@ -146,7 +148,8 @@ def predict(
     shown = prepare(image.to(device))
     features = model.features(shown[None].contiguous(memory_format=torch.channels_last))
     logits = model.head(features.expand(len(aspects), -1, -1, -1), model.ratio_weights(aspects))
-    maps, crops = _finish(model, logits, aspects.to(device), shown, image, threshold)
+    size = (image.shape[-1], image.shape[-2])
+    maps, crops = _finish(model, logits, aspects.to(device), shown, size, threshold)
     return Prediction(maps.cpu(), *(part.cpu() for part in crops))
 
 
@@ -163,7 +166,12 @@ def _tensor(photo: Photo) -> Tensor:
 
 
 def _finish(
-    model: Mars, logits: Tensor, aspects: Tensor, shown: Tensor, image: Tensor, threshold: float
+    model: Mars,
+    logits: Tensor,
+    aspects: Tensor,
+    shown: Tensor,
+    size: tuple[int, int],
+    threshold: float,
 ) -> tuple[Tensor, MapCrop]:
     """Maps in 0…1 without padding, and their crops in pixels of the photo."""
     height, width = shown.shape[-2:]
@@ -172,9 +180,7 @@ def _finish(
         .float()
         .sigmoid()
     )
-    photo = torch.tensor(
-        [image.shape[-1], image.shape[-2]], dtype=torch.float32, device=maps.device
-    )
+    photo = torch.tensor(size, dtype=torch.float32, device=maps.device)
     cell = model.out_stride * photo / torch.tensor([width, height], device=maps.device)
     return maps, crops_from_maps(maps, aspects, cell, photo, threshold)
 
@@ -188,6 +194,7 @@ class MarsCropper:
     """
 
     name = "mars"
+    shared = True  # threads may ask it at a time
 
     def __init__(
         self, model: Mars, card: dict | None = None, device: str | torch.device = "cpu"
@@ -202,88 +209,55 @@ class MarsCropper:
 
     def for_ratio(self, aspect: float) -> MarsForRatio:
         """The network for one ratio; the last 64 are kept."""
-        if aspect not in self._models:
-            self._models[aspect] = self.model.for_ratio(aspect)
-        self._models.move_to_end(aspect)
-        if len(self._models) > REMEMBERED:
-            self._models.popitem(last=False)
-        return self._models[aspect]
+        with _CHANGING:
+            if aspect in self._models:
+                self._models.move_to_end(aspect)
+                return self._models[aspect]
+        network = self.model.for_ratio(aspect)
+        with _CHANGING:
+            self._models[aspect] = network
+            if len(self._models) > REMEMBERED:
+                self._models.popitem(last=False)
+        return network
 
     @torch.inference_mode()
     def propose(self, image: Tensor, aspect: float | None = None) -> tuple[Tensor, None]:
         """A photo (3, H, W) in 0…1 → the crop (1, 4) of the ratio; without one, of the photo's."""
-        aspect = image.shape[-1] / image.shape[-2] if aspect is None else float(aspect)
-        shown = prepare(image.to(self.device))
-        logits = self.for_ratio(aspect)(shown[None].contiguous(memory_format=torch.channels_last))
-        ratio = torch.tensor([aspect], dtype=torch.float32, device=self.device)
-        return _finish(self.model, logits, ratio, shown, image, self.threshold)[1].boxes.cpu(), None
+        size = (image.shape[-1], image.shape[-2])
+        return self.propose_all([self.see(image)], [size], [aspect])[0]
+
+    def see(self, image: Tensor) -> Tensor:
+        """A photo (3, H, W) in 0…1 as the network reads it."""
+        return prepare(image.to(self.device))
+
+    @torch.inference_mode()
+    def propose_all(
+        self,
+        seen: Sequence[Tensor],
+        sizes: Sequence[tuple[int, int]],
+        aspects: Sequence[float | None],
+    ) -> list[tuple[Tensor, None]]:
+        """`propose` for photos of these sizes (width, height), of which `see` made `seen`; those of
+        one shape go through the backbone together, and each ratio has its own head.
+        """
+        answers: list[tuple[Tensor, None]] = [(torch.empty(0, 4), None)] * len(seen)
+        for places in by_shape(seen):
+            photos = torch.stack([seen[place] for place in places])  # (B, 3, h, w)
+            features = self.model.features(photos.contiguous(memory_format=torch.channels_last))
+            for place, feature in zip(places, features, strict=True):
+                width, height = sizes[place]
+                aspect = width / height if aspects[place] is None else float(aspects[place])
+                logits = self.for_ratio(aspect).head(feature[None])
+                ratio = torch.tensor([aspect], dtype=torch.float32, device=self.device)
+                crop = _finish(
+                    self.model, logits, ratio, seen[place], (width, height), self.threshold
+                )[1]
+                answers[place] = crop.boxes.cpu(), None
+        return answers
 
     def predict(self, photo: Photo, aspects: float | Sequence[float] | Tensor) -> Prediction:
         """`predict` with this model and its own threshold."""
         return predict(self.model, photo, aspects, self.threshold)
-
-
-class FixedShape:
-    """Mars for one ratio and one size of photos, from pixels to the crop in one call: for many
-    photos a second.
-
-    On a GPU everything, post-processing included, is recorded once as a CUDA graph and replayed, in
-    half precision if asked for; elsewhere the same function runs as it is. `call(image)` takes a
-    photo (3, height, width) in 0…1 that has its longest side at 256 already and returns the crop
-    (4,) in its pixels, on the device. The tensor is overwritten by the next call.
-
-    compiled: let `torch.compile` fuse what lies between the convolutions first.
-    """
-
-    def __init__(
-        self,
-        cropper: MarsCropper,
-        aspect: float,
-        height: int,
-        width: int,
-        half: bool = False,
-        compiled: bool = False,
-    ) -> None:
-        device = cropper.device
-        kind = torch.float16 if half and device.type == "cuda" else torch.float32
-        self._model = copy.deepcopy(cropper.for_ratio(aspect)).to(kind)
-        self._input = torch.zeros(1, 3, height, width, dtype=kind, device=device).to(
-            memory_format=torch.channels_last
-        )
-        stride = self._model.mars.out_stride
-        ratio = torch.tensor([aspect], dtype=torch.float32, device=device)
-        photo = torch.tensor([width, height], dtype=torch.float32, device=device)
-        cell = torch.tensor([stride, stride], dtype=torch.float32, device=device)
-        rows, columns = -(-height // stride), -(-width // stride)
-
-        def run(images: Tensor) -> Tensor:
-            maps = self._model(images)[:, :rows, :columns].float().sigmoid()
-            return crops_from_maps(maps, ratio, cell, photo, cropper.threshold).boxes[0]
-
-        self._run: Callable[[Tensor], Tensor] = torch.compile(run) if compiled else run
-        self._graph = None
-        if device.type == "cuda":
-            self._record(device)
-
-    def _record(self, device: torch.device) -> None:
-        """Record the CUDA graph."""
-        stream = torch.cuda.Stream(device)
-        stream.wait_stream(torch.cuda.current_stream(device))
-        with torch.inference_mode(), torch.cuda.stream(stream):
-            for _ in range(3):  # libraries choose their kernels before the recording
-                self._run(self._input)
-        torch.cuda.current_stream(device).wait_stream(stream)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.inference_mode(), torch.cuda.graph(self._graph):
-            self._output = self._run(self._input)
-
-    @torch.inference_mode()
-    def __call__(self, image: Tensor) -> Tensor:
-        self._input.copy_(image[None], non_blocking=True)
-        if self._graph is None:
-            return self._run(self._input)
-        self._graph.replay()
-        return self._output
 
 
 def load_cropper(weights: str | Path | None = None, device: str = "cpu") -> MarsCropper:

@@ -26,6 +26,9 @@ from cropnb.set_prediction.losses import (
 )
 from cropnb.set_prediction.model import Predictions, SetPredictionCropper, to_cxcywh, to_xyxy
 
+# what `cropnb methods` says
+PURPOSE = "proposes a set of 90 crops, each with the probability that it is good"
+
 __all__ = [
     "CropPhotos",
     "CropPredictions",

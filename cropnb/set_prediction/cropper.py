@@ -82,6 +82,7 @@ class SetCropper:
     """
 
     name = "set_prediction"
+    shared = True  # threads may ask it at a time
 
     def __init__(
         self,
@@ -111,12 +112,32 @@ class SetCropper:
         Returns:
             Boxes (Q, 4) in the photo's pixels and their validities (Q,).
         """
-        height, width = image.shape[-2:]
-        photo = resize_to(image.to(self.device), self.short_side)[None]  # (1, 3, H', W')
-        photo = photo.contiguous(memory_format=torch.channels_last)
-        (predictions,) = ranked(self.model(photo))
-        boxes = _in_pixels(predictions.xyxy, width, height)  # (Q, 4)
-        return (boxes if aspect is None else windows_within(boxes, aspect)), predictions.validity
+        size = (image.shape[-1], image.shape[-2])
+        return self.propose_all([self.see(image)], [size], [aspect])[0]
+
+    def see(self, image: Tensor) -> Tensor:
+        """A photo (3, H, W) in 0…1 at the short side that the network was trained with."""
+        return resize_to(image.to(self.device), self.short_side)
+
+    @torch.inference_mode()
+    def propose_all(
+        self,
+        seen: Sequence[Tensor],
+        sizes: Sequence[tuple[int, int]],
+        aspects: Sequence[float | None],
+    ) -> list[tuple[Tensor, Tensor]]:
+        """`propose` for photos of these sizes (width, height), of which `see` made `seen`; those of
+        one shape go through the network together.
+        """
+        answers: list[tuple[Tensor, Tensor]] = [(torch.empty(0, 4), torch.empty(0))] * len(seen)
+        for places in croppers.by_shape(seen):
+            photos = torch.stack([seen[place] for place in places])  # (B, 3, h, w)
+            predictions = self.model(photos.contiguous(memory_format=torch.channels_last))
+            for place, crops in zip(places, ranked(predictions), strict=True):
+                boxes, aspect = _in_pixels(crops.xyxy, *sizes[place]), aspects[place]
+                boxes = boxes if aspect is None else windows_within(boxes, aspect)
+                answers[place] = boxes, crops.validity
+        return answers
 
 
 def windows_within(boxes: Tensor, aspect: float) -> Tensor:

@@ -6,6 +6,9 @@ from cropnb.gaic import cropper
 from cropnb.vrn.losses import ranking_gain, ranking_gain_loss, similarity, vrn_loss
 from cropnb.vrn.model import FeatureSplitter, Vrn
 
+# what `cropnb methods` says
+PURPOSE = "scores some 90 views of the photo by what differs between them, and takes the best"
+
 __all__ = [
     "FeatureSplitter",
     "Vrn",

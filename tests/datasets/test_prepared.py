@@ -53,7 +53,7 @@ def test_prepared_photos_are_those_that_are_scaled_on_the_spot(root, monkeypatch
     }
     on_the_spot = pixels(before)
     monkeypatch.setattr(
-        "cropnb.images._from_path", lambda path: pytest.fail("the original was decoded")
+        "cropnb.photos.OpenedPhoto.rgb", lambda photo: pytest.fail("the original was decoded")
     )
     cached = datasets.load("gaicd", "test", root=root, short_side=256)
     for name, image in pixels(pickle.loads(pickle.dumps(cached.with_photos()))).items():

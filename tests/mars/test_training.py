@@ -9,12 +9,13 @@ import torch
 
 from cropnb import checkpoints, croppers, datasets, ledger
 from cropnb.errors import BoxError, CheckpointError, ImageError, WeightsUnavailable
-from cropnb.mars import FixedShape, Mars, MarsCropper, load_cropper, predict
+from cropnb.mars import Mars, MarsCropper, load_cropper, predict
 from cropnb.mars import losses as mars_losses
 from cropnb.mars.losses import predict_crops, predicted_maps, search_threshold, step_loss
 from cropnb.mars.model import Variant
 from cropnb.mars.photos import Augmentations, RatioPhotos, long_side_size, prepare
 from cropnb.mars.recipe import METHOD, MarsMethod, Profile, optimizer
+from cropnb.mars.studies.fixed_shape import FixedShape
 from cropnb.reproduction import Context
 from cropnb.runs import Experiment, Result, plan, program, record
 from cropnb.runs.experiment import WEIGHTS_FILE

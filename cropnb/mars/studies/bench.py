@@ -11,10 +11,11 @@ import torch
 
 from cropnb import datasets, paper
 from cropnb.bench import Ratio, classification, keep_signals, ratios, training_speed
-from cropnb.mars.cropper import FixedShape, MarsCropper
+from cropnb.mars.cropper import MarsCropper
 from cropnb.mars.model import VARIANTS, Mars
 from cropnb.mars.photos import prepare
 from cropnb.mars.recipe import METHOD, Profile
+from cropnb.mars.studies.fixed_shape import FixedShape
 from cropnb.runs import Experiment
 
 ASPECTS = (1.0, 16 / 9, 3 / 4)  # asked for in turn

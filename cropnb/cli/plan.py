@@ -1,0 +1,195 @@
+"""Which photos are cropped, and where each crop goes; decided before any photo is opened."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cropnb.cli.output import one_line
+from cropnb.errors import CropnbError, ImageError
+from cropnb.photos.guard import READABLE
+from cropnb.photos.writers import SUFFIXES as WRITABLE
+
+STANDARD = "-"  # standard input or output
+AS_JPEG = {".mpo", ".heic", ".heif"}  # photos that were never lossless; what else can't be is PNG
+NAMED = 10  # files that are no photo: so many are named, the others counted
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photo, None for standard input, and the file of its crop, None where none is written."""
+
+    photo: Path | None
+    out: Path | None
+
+    @property
+    def name(self) -> str:
+        return "standard input" if self.photo is None else str(self.photo)
+
+    def files(self, count: int, k: int) -> list[Path]:
+        """out.jpg for one crop; out-1.jpg, out-2.jpg … when several were asked for."""
+        if self.out is None:
+            return []
+        if k == 1:
+            return [self.out]
+        stem, suffix = self.out.stem, self.out.suffix
+        return [self.out.with_name(f"{stem}-{number}{suffix}") for number in range(1, count + 1)]
+
+
+@dataclass
+class Plan:
+    """`several`: photos whose failure doesn't end the others. `to_stdout`: where the crop goes."""
+
+    jobs: list[Job] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)  # names and reasons
+    no_photos: list[Path] = field(default_factory=list)
+    there: int = 0  # photos whose crop exists and was to be left alone
+    several: bool = False
+    to_stdout: bool = False
+
+
+def make(names: Sequence[str], out: str | None, *, recursive: bool = False) -> Plan:
+    """The plan for what the reader named.
+
+    Raises:
+        ImageError: for a photo or folder that isn't there, or a folder without photos, where
+            nothing else was asked for.
+        CropnbError: for an --out that can't take it.
+    """
+    paths = [None if name == STANDARD else Path(name) for name in names]
+    if None in paths and len(paths) > 1:
+        raise CropnbError("- is standard input, and stands alone")
+    several = len(paths) > 1 or (paths[0] is not None and paths[0].is_dir())
+    plan = Plan(several=several, to_stdout=out == STANDARD)
+    if not several:
+        plan.jobs.append(Job(paths[0], _single_out(paths[0], names[0], out)))
+        return plan
+    if plan.to_stdout:
+        raise CropnbError("standard output takes the crop of one photo; give --out a folder")
+    folder = None if out is None else Path(out)
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise CropnbError(f"--out {folder} is a file, but there are several photos; give a folder")
+    for name, path in zip(names, paths, strict=True):
+        if path.is_dir():
+            _add_folder(plan, path, folder, recursive)
+        elif name and path.exists():
+            _add(plan, path, folder, Path(path.name))
+        else:
+            plan.failed.append((name, f"there is no photo or folder {name}; check the path"))
+    if not plan.jobs and not plan.failed:
+        shown = ", ".join(names)
+        raise ImageError(
+            f"{shown} holds no photo ({', '.join(READABLE)})"
+            + ("" if recursive else "; --recursive looks into its folders")
+        )
+    return plan
+
+
+def settle(plan: Plan, k: int, *, force: bool, skip_existing: bool) -> None:
+    """Take out of the plan what has a crop already, and what would be written over a photo or over
+    another photo's crop.
+    """
+    photos = {identity for job in plan.jobs if (identity := _identity(job.photo))}
+    taken: dict[Path, str] = {}
+    jobs = []
+    for job in plan.jobs:
+        problem = None
+        if job.out is not None:
+            first = job.files(1, k)[0]
+            identity = _identity(first)
+            if identity in photos:
+                problem = (
+                    f"{first} is a photo itself, which is never overwritten; give another --out"
+                )
+            elif identity and skip_existing:
+                plan.there += 1
+                continue
+            elif identity and not force:
+                problem = f"{first} exists; --force replaces it, --skip-existing leaves it"
+            elif first in taken:
+                problem = f"{first} is the crop of {taken[first]}; crop them into two folders"
+            else:
+                taken[first] = job.name
+        if problem:
+            plan.failed.append((job.name, problem))
+        else:
+            jobs.append(job)
+    plan.jobs = jobs
+
+
+def no_photo_line(paths: Sequence[Path]) -> str:
+    """Files that are no photo, counted and named."""
+    shown = ", ".join(one_line(path.name) for path in paths[:NAMED])
+    rest = len(paths) - NAMED
+    number = "1 file is no photo" if len(paths) == 1 else f"{len(paths)} files are no photos"
+    return f"{number}: {shown}" + (f" and {rest} others" if rest > 0 else "")
+
+
+def crop_name(photo: Path) -> Path:
+    """The file name of a photo's crop: its own, where that format can be written."""
+    suffix = photo.suffix.lower()
+    if suffix in WRITABLE:
+        return photo
+    return photo.with_name(photo.name + (".jpg" if suffix in AS_JPEG else ".png"))
+
+
+def _single_out(photo: Path | None, name: str, out: str | None) -> Path | None:
+    if photo is not None and (not name or not photo.exists()):
+        raise ImageError(f"there is no photo or folder {name}; check the path")
+    if out is None or out == STANDARD:
+        return None
+    path = Path(out)
+    if path.is_dir() or out.endswith(("/", os.sep)):
+        # of standard input the format isn't known yet
+        return path / ("stdin" if photo is None else crop_name(photo).name)
+    if path.suffix.lower() not in WRITABLE:
+        raise ImageError(
+            f"the crop can't be written as {path.name}; use one of {', '.join(WRITABLE)}, "
+            "or end the name of a folder with /"
+        )
+    return path
+
+
+def _add_folder(plan: Plan, folder: Path, out: Path | None, recursive: bool) -> None:
+    if out is not None and out.resolve() == folder.resolve():
+        raise CropnbError(
+            "--out is the folder of the photos themselves, which are never overwritten; give "
+            "another"
+        )
+    for path in _files(plan, folder, out, recursive):
+        if path.suffix.lower() in READABLE and path.is_file():
+            _add(plan, path, out, path.relative_to(folder))
+        else:
+            plan.no_photos.append(path)
+
+
+def _files(plan: Plan, folder: Path, out: Path | None, recursive: bool) -> Iterator[Path]:
+    """The files of a folder in the order of their names, without hidden ones (`._` sidecars of
+    macOS among them) and without the folder of the crops.
+    """
+
+    def unreadable(error: OSError) -> None:
+        plan.failed.append((str(error.filename), error.strerror or "the folder can't be read"))
+
+    crops = None if out is None else out.resolve()
+    for place, folders, files in os.walk(folder, onerror=unreadable):
+        inside = Path(place)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if recursive and not name.startswith(".") and (inside / name).resolve() != crops
+        )
+        yield from (inside / name for name in sorted(files) if not name.startswith("."))
+
+
+def _add(plan: Plan, photo: Path, out: Path | None, place: Path) -> None:
+    plan.jobs.append(Job(photo, None if out is None else out / crop_name(place)))
+
+
+def _identity(path: Path | None) -> tuple[int, int] | None:
+    """What tells one file from another, whatever it is called; None where there is none."""
+    try:
+        found = None if path is None else path.stat()
+    except OSError:
+        return None
+    return None if found is None else (found.st_dev, found.st_ino)

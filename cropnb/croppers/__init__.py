@@ -1,0 +1,114 @@
+"""One way to ask any method for crops of any photo:
+`cropnb.load("vrn")("photo.jpg", k=5, aspect=16 / 9)`.
+
+A method is a subpackage of `cropnb` whose `__init__.py` has a function
+`load_cropper(weights, device)`. What that returns is either a scoring method, which rates the
+candidates that it is given, or a proposing one, which finds boxes itself. Nothing here knows one by
+name.
+"""
+
+import importlib
+import os
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import cropnb
+from cropnb import checkpoints
+from cropnb.croppers.batches import by_shape
+from cropnb.croppers.cropper import MIN_SIDE, Cropper
+from cropnb.croppers.crops import Crop
+from cropnb.croppers.protocols import ProposingMethod, ScoringMethod
+from cropnb.croppers.request import Request
+from cropnb.croppers.windows import CentredWindow, check_aspect, largest_window
+from cropnb.errors import CropnbError, WeightsUnavailable
+from cropnb.methods import BASELINES, METHODS, default, names
+
+__all__ = [
+    "BASELINES",
+    "METHODS",
+    "MIN_SIDE",
+    "CentredWindow",
+    "Crop",
+    "Cropper",
+    "ProposingMethod",
+    "Request",
+    "ScoringMethod",
+    "by_shape",
+    "check_aspect",
+    "largest_window",
+    "load",
+    "load_trained",
+    "names",
+    "shipped",
+]
+
+
+def load(
+    name: str | None = None,
+    weights: str | os.PathLike | None = None,
+    device: str | torch.device = "cpu",
+) -> Cropper:
+    """A cropper by the name of its method, or of a baseline.
+
+    Args:
+        name: a method such as "vrn", or "full" (the whole photo), "center" (90 % of each side) or
+            "center_window" (the largest centred window of the required ratio). By default the best
+            method on photographs by the ledger, `cropnb.methods.default()`.
+        weights: a checkpoint of the method; by default the one that it comes with.
+        device: where it computes.
+
+    Raises:
+        CropnbError: for a name that no method has, or a device that isn't there.
+        WeightsUnavailable: when there are no weights, saying how to get them.
+        CheckpointError: when the weights are damaged, or belong to another method.
+    """
+    name = default() if name is None else name
+    if name not in METHODS and name not in BASELINES:
+        raise CropnbError(f"there is no method {name!r}; there are {', '.join(names())}")
+    if weights is not None and name in BASELINES:
+        raise CropnbError(f"{name} is a baseline and has no weights; leave them out")
+    if weights is not None and not Path(weights).is_file():
+        raise WeightsUnavailable(
+            f"there is no file {weights}; leave weights out to use those that come with {name}"
+        )
+    if name in BASELINES:
+        return Cropper(CentredWindow(name, BASELINES[name]))
+    device = _checked_device(device)
+    return Cropper(importlib.import_module(METHODS[name]).load_cropper(weights, device))
+
+
+def shipped(method: str) -> Path:
+    """Where the weights that come with a method lie, if it has any."""
+    return Path(cropnb.__file__).parent / method / "weights.safetensors"
+
+
+def load_trained(
+    method: str, model: nn.Module, weights: str | os.PathLike | None = None
+) -> dict[str, object]:
+    """Put trained weights into `model`, those of `weights` or those that come with the method;
+    returns their card.
+
+    Raises:
+        WeightsUnavailable: when there are none, with the command that trains them.
+        CheckpointError: when they are damaged, another method's or another model's.
+    """
+    path = Path(weights) if weights is not None else shipped(method)
+    if not path.exists():
+        train = f"python -m cropnb.{method} --profile cpu"
+        raise WeightsUnavailable(f"no weights of {method} at {path}; train them: {train}")
+    state, card = checkpoints.load_weights(path, method)
+    checkpoints.load_into(model, state, path)
+    return card
+
+
+def _checked_device(device: str | torch.device) -> str:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise CropnbError(
+            f"the device {str(device)!r} can't be used here ({reason}); use cpu"
+        ) from error
+    return str(device)

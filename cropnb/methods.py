@@ -1,0 +1,122 @@
+"""Which methods there are, what each is for, how it does on photographs, and which is the default.
+
+`cropnb methods` and the default of `cropnb.load` read this; nothing here imports PyTorch or a
+method.
+"""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+from cropnb import ledger
+from cropnb.errors import CropnbError
+
+# Without a required ratio "center_window" is the whole photo, the largest window of the photo's own
+# ratio; with one "full" is that window too.
+BASELINES = {"full": 1.0, "center": 0.9, "center_window": 1.0}
+_BASELINES_ARE_FOR = {
+    "full": "the photo as it is; of a ratio, the same as center_window",
+    "center": "the middle 90 % of each side; of a ratio, those of its largest window",
+    "center_window": "the largest centred window of the ratio",
+}
+
+PHOTOGRAPHS = "photographs"  # the ledger's file, written by `python -m cropnb.evaluation`
+MEASURE = "IoU"
+QUESTIONS = 2  # asked of each method: without a ratio, and with that of the true crop
+# What `load` takes where the ledger isn't at hand, as in an installed package; a test holds it to
+# what the book's ledger says.
+FALLBACK = "mars"
+
+
+def _find_methods() -> dict[str, str]:
+    """Name -> module of each subpackage that has `load_cropper`, without importing any."""
+    starts = sorted(Path(__file__).parent.glob("*/__init__.py"))
+    return {
+        path.parent.name: f"cropnb.{path.parent.name}"
+        for path in starts
+        if "load_cropper" in _defined(path)
+    }
+
+
+@cache
+def _defined(path: Path) -> dict[str, str | None]:
+    """The names at the top of a module; where one is a text, that text."""
+    text = path.read_text("utf-8")
+    if "load_cropper" not in text:
+        return {}
+    tree = ast.parse(text)
+    names: dict[str, str | None] = {"__doc__": ast.get_docstring(tree)}
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            names[node.name] = None
+        elif isinstance(node, ast.ImportFrom):
+            names |= {alias.asname or alias.name: None for alias in node.names}
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            value = node.value.value if isinstance(node.value, ast.Constant) else None
+            names[node.targets[0].id] = value if isinstance(value, str) else None
+    return names
+
+
+METHODS = _find_methods()
+
+
+def names() -> list[str]:
+    """What `cropnb.load` takes: the methods, then the baselines."""
+    return [*METHODS, *BASELINES]
+
+
+def purpose(name: str) -> str:
+    """What a method is for, in a line: `PURPOSE` of its module, or the first line of what it says
+    about itself.
+    """
+    if name in BASELINES:
+        return _BASELINES_ARE_FOR[name]
+    defined = _defined(Path(__file__).parent / name / "__init__.py")
+    return defined.get("PURPOSE") or (defined.get("__doc__") or "").partition("\n")[0]
+
+
+def on_photographs(name: str | None = None) -> list[ledger.Row]:
+    """The ledger's rows of IoU on photographs, of one method or of all; none without the ledger.
+
+    Raises `LedgerError` for a damaged ledger.
+    """
+    return [
+        row
+        for row in ledger.read(PHOTOGRAPHS)
+        if row.column == MEASURE and row.ours is not None and name in (None, row.row)
+    ]
+
+
+def default() -> str:
+    """The method that is taken when none is named: the best on photographs by the ledger.
+
+    The best is the highest mean IoU over what all methods were asked (without a ratio, and with
+    that of the true crop). Baselines don't count, for they don't look at the photo, and nor does a
+    method that was asked only one of the two. `FALLBACK` where there is no ledger to read.
+    """
+    try:
+        rows = on_photographs()
+    except CropnbError:
+        return FALLBACK
+    values: dict[str, dict[tuple[str, str, str], float]] = {}
+    for row in rows:
+        if row.row in METHODS:
+            values.setdefault(row.row, {})[row.table, row.dataset, row.split] = row.ours
+    asked = {
+        name: cells
+        for name, cells in values.items()
+        if len({table for table, _, _ in cells}) >= QUESTIONS
+    }
+    if not asked:
+        return FALLBACK
+    shared = set.intersection(*(set(cells) for cells in asked.values()))
+    if not shared:
+        return FALLBACK
+    return max(
+        sorted(asked), key=lambda name: sum(asked[name][cell] for cell in shared) / len(shared)
+    )
+
+
+def difference(row: ledger.Row) -> str:
+    """By how much a row beats the centred window, as its note says it: "less center: +0.031 …"."""
+    return row.note.partition(";")[0] if row.note.startswith("less ") else ""

@@ -1,0 +1,242 @@
+"""Colours of more than 8 bits, which Pillow would open as 8-bit: read, resized and written whole,
+through libvips (the extra `photos`).
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from cropnb.errors import ImageError
+from cropnb.photos.guard import check_size
+from cropnb.photos.pixels import levels, to_rgb
+
+_TOPS = {"u": lambda kind: float(np.iinfo(kind).max), "f": lambda kind: 1.0}
+_LOADERS = {
+    "PNG": "pngload",
+    "TIFF": "tiffload",
+    "JPEG2000": "jp2kload",
+    "AVIF": "heifload",
+    "PPM": "ppmload",
+}
+_PPM_HEADER = re.compile(rb"P6\s+(?:#[^\n]*\n\s*)*\d+\s+(?:#[^\n]*\n\s*)*\d+\s+(\d+)\s")
+_FORMATS = {"uint16": "ushort", "uint32": "uint", "float32": "float"}
+
+
+def bits(image: Image.Image, start: bytes) -> int:
+    """How many bits a channel has that Pillow would open as 8; 8 where it loses nothing.
+
+    Args:
+        image: as opened, not decoded yet.
+        start: the first bytes of the file.
+    """
+    if image.mode.startswith("I") or image.mode == "F":
+        return 8
+    if image.format == "TIFF":
+        return max(image.tag_v2.get(258, (8,)))
+    if image.format == "PNG":
+        return start[24] if len(start) > 24 and start[12:16] == b"IHDR" else 8
+    if image.format == "JPEG2000":
+        place = start.find(b"\xff\x51")
+        return (start[place + 40] & 0x7F) + 1 if 0 <= place < len(start) - 40 else 8
+    if image.format == "AVIF":
+        place = start.find(b"av1C")
+        flags = start[place + 6] if 0 <= place < len(start) - 6 else 0
+        return 12 if flags & 0x20 else 10 if flags & 0x40 else 8
+    if image.format == "HEIF":
+        place = start.find(b"hvcC")
+        return 8 + (start[place + 21] & 7) if 0 <= place < len(start) - 21 else 8
+    if image.format == "PPM" and (header := _PPM_HEADER.match(start)):
+        return 16 if int(header[1]) > 255 else 8
+    return 8
+
+
+def available() -> bool:
+    """Whether libvips is installed."""
+    try:
+        import pyvips  # noqa: F401
+    except (ImportError, OSError):
+        return False
+    return True
+
+
+def _knows(form: str | None) -> bool:
+    """Whether the libvips that is installed was built with a reader for the format."""
+    import pyvips
+
+    return bool(pyvips.type_find("VipsOperation", _LOADERS.get(form, "")))
+
+
+class DeepPixels:
+    """A photo of more than 8 bits a channel: an array, or a file that is read when it is needed.
+
+    Attributes:
+        size: width and height as stored, before it is turned.
+        cmyk: whether the channels are inks.
+    """
+
+    def __init__(self, source: np.ndarray | str | bytes, form: str | None, name: str, depth: int):
+        self.source, self.form, self.name, self.depth = source, form, name, depth
+        self.cmyk = False
+
+    @property
+    def readable(self) -> bool:
+        """Whether they can be read here."""
+        return isinstance(self.source, np.ndarray) or (available() and _knows(self.form))
+
+    def array(self, box: tuple[int, int, int, int] | None = None) -> np.ndarray:
+        """The pixels (H, W, C) of a box as it is stored, at full depth.
+
+        Raises:
+            ImageError: without libvips, or for a damaged file.
+        """
+        if isinstance(self.source, np.ndarray):
+            x1, y1, x2, y2 = box or (0, 0, self.source.shape[1], self.source.shape[0])
+            return self.source[y1:y2, x1:x2]
+        image = self._vips()
+        if box is not None:
+            x1, y1, x2, y2 = box
+            image = image.crop(x1, y1, x2 - x1, y2 - y1)
+        return self._numpy(image)
+
+    def seen(self, size: tuple[int, int] | None) -> np.ndarray:
+        """The pixels scaled down to `size` (width and height as stored), antialiased."""
+        if isinstance(self.source, np.ndarray):
+            return self.source if size is None else resized(self.source, size)
+        image = self._vips()
+        if size is not None:
+            image = image.resize(size[0] / image.width, vscale=size[1] / image.height)
+        return self._numpy(image)
+
+    def _vips(self) -> Any:
+        if not available():
+            raise ImageError(
+                f"{self.name} has {self.depth} bits a channel, which need libvips to be kept: pip "
+                "install 'cropnb[photos]', or save it as 8-bit"
+            )
+        import pyvips
+
+        if not _knows(self.form):
+            raise ImageError(
+                f"{self.name} has {self.depth} bits a channel, and this libvips reads no "
+                f"{self.form}; save it as a 16-bit TIFF or PNG"
+            )
+        loader = _LOADERS[self.form]
+        try:
+            if isinstance(self.source, bytes):
+                load = getattr(pyvips.Image, f"{loader}_buffer")
+                image = load(self.source, access="sequential", fail_on="truncated")
+            else:
+                load = getattr(pyvips.Image, loader)
+                # a file of this name may have been replaced since libvips saw it last
+                image = load(self.source, access="sequential", fail_on="truncated", revalidate=True)
+        except pyvips.Error as error:
+            raise self._damaged(error) from error
+        self.cmyk = image.interpretation == "cmyk"
+        return image
+
+    def _numpy(self, image: Any) -> np.ndarray:
+        import pyvips
+
+        try:
+            array = image.numpy()
+        except pyvips.Error as error:
+            raise self._damaged(error) from error
+        array = array[..., None] if array.ndim == 2 else array
+        if array.dtype.name not in _FORMATS:
+            raise ImageError(
+                f"{self.name} holds {array.dtype.name} values, which aren't read; save it as "
+                "16-bit or float32"
+            )
+        return array
+
+    def _damaged(self, error: Exception) -> ImageError:
+        reason = " ".join(str(error).split())
+        return ImageError(f"{self.name} is damaged: {reason}. Copy or download the photo again")
+
+
+def vips_size(source: str | bytes, name: str, limit: int) -> tuple[DeepPixels, tuple[int, int]]:
+    """A TIFF that Pillow doesn't know, such as one of float colours, with its width and height.
+
+    Raises:
+        ImageError: when libvips is missing or can't read it either.
+    """
+    pixels = DeepPixels(source, "TIFF", name, 32)
+    image = pixels._vips()
+    check_size(image.width, image.height, name, limit)
+    return pixels, (image.width, image.height)
+
+
+def resized(array: np.ndarray, size: tuple[int, int], cmyk: bool = False) -> np.ndarray:
+    """An array (H, W, C) in another size (width, height), antialiased, at its own depth."""
+    top = _TOPS[array.dtype.kind](array.dtype)
+    alpha = None if cmyk or array.shape[-1] not in (2, 4) else array[..., -1].astype(np.float32)
+    channels = []
+    for index in range(array.shape[-1]):
+        channel = array[..., index].astype(np.float32)
+        if alpha is not None and index < array.shape[-1] - 1:
+            channel = channel * (alpha / top)  # clear pixels have colours that nobody sees
+        channels.append(_scaled(channel, size))
+    if alpha is not None:
+        weight = np.maximum(channels[-1] / top, 1e-9)
+        channels = [*(channel / weight for channel in channels[:-1]), channels[-1]]
+    stack = np.stack(channels, axis=-1)
+    if array.dtype.kind == "f":
+        return stack
+    return stack.clip(0, top).round().astype(array.dtype)
+
+
+def to_8_bit(array: np.ndarray, cmyk: bool = False) -> Image.Image:
+    """An array (H, W, C) as an 8-bit image, its colours scaled from their own range; RGB, or RGBA
+    where it has an alpha channel.
+    """
+    count = array.shape[-1]
+    top = _TOPS[array.dtype.kind](array.dtype)
+    if cmyk:
+        inks = (array[..., :4].astype(np.float32) * (255 / top)).clip(0, 255).round()
+        return to_rgb(Image.fromarray(inks.astype(np.uint8), "CMYK"))
+    if count in (2, 4):
+        alpha = (array[..., -1].astype(np.float32) * (255 / top)).clip(0, 255).round()
+        image = to_8_bit(array[..., : count - 1])
+        image.putalpha(Image.fromarray(alpha.astype(np.uint8)))
+        return image
+    colours = levels(array[..., :3] if count >= 3 else array[..., 0])
+    return Image.fromarray(colours).convert("RGB")
+
+
+def write(array: np.ndarray, path: Path, form: str, cmyk: bool, name: str) -> None:
+    """Write an array (H, W, C) of uint16, uint32 or float32 as a PNG or TIFF without metadata.
+
+    Raises:
+        ImageError: without libvips.
+    """
+    if not available():
+        raise ImageError(
+            f"{name} has more than 8 bits a channel, which need libvips to be written: pip install "
+            "'cropnb[photos]', or give 8-bit pixels"
+        )
+    import pyvips
+
+    height, width, count = array.shape
+    data = np.ascontiguousarray(array)
+    image = pyvips.Image.new_from_memory(
+        data.data, width, height, count, _FORMATS[array.dtype.name]
+    )
+    kind = "cmyk" if cmyk else "grey16" if count < 3 else "rgb16"
+    if array.dtype.kind == "f":
+        kind = "b-w" if count < 3 else "scrgb"
+    image = image.copy(interpretation=kind)
+    try:
+        if form == "PNG":
+            image.pngsave(str(path), keep="none", bitdepth=16)
+        else:
+            image.tiffsave(str(path), keep="none", compression="deflate", predictor="horizontal")
+    except pyvips.Error as error:
+        raise OSError(" ".join(str(error).split())) from error
+
+
+def _scaled(channel: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    image = Image.fromarray(channel).resize(size, Image.Resampling.LANCZOS)
+    return np.asarray(image)
