@@ -64,6 +64,20 @@ COMMANDS = {
     "'aesthetic score' LA2C-LSTM 'A2-RL actions, aesthetic score' 'IoU difference' 'A2-RL actions' "
     "'random start' '1 environment' --record": "la2c/variants",
     "python -m cropnb.la2c.study --record": "la2c/perfect-play",
+    "python -m cropnb.mars --profile cpu --seeds 0 1 2 --threads 1 --variants Mars 'no ARS-FTM, no "
+    "ARS-PWP' 'no ARS-FTM' 'no ARS-PWP' 'scalar ratio' 'nearest embedding' '11 embeddings' "
+    "'resolution 1/16' --record": "mars/tables-3-4",
+    "python -m cropnb.mars --profile cpu --seeds 0 1 2 --variants Mars 'FC x 0' 'dimension 128' "
+    "--record": "mars/tables-2-5",
+    "python -m cropnb.mars --profile cpu --seeds 0 1 2 --variants Mars '201 embeddings' 'FC x 2' "
+    "'dimension 256' --record": "mars/tables-2-5",
+    "python -m cropnb.mars.parameters --record": "mars/parameters",
+    "python -m cropnb.mars.table7 --methods mars center_window --record": "mars/table-7",
+    "python -m cropnb.mars.table7 --methods 'gaic, 1140 windows' --forms fcdb --record": (
+        "mars/table-7-gaic-fcdb"
+    ),
+    "python -m cropnb.mars.table7 --methods 'gaic, 1140 windows' --forms fat --photos 150 "
+    "--record": "mars/table-7-gaic-fat",
 }
 
 

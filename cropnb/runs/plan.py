@@ -257,6 +257,7 @@ def pending(method: str) -> list[ledger.Row]:
         if (entry.method or entry.module.split(".")[0]) == method
         for table in entry.tables
     }
+    notes = method_named(method).pending_notes if waiting else {}
     # Whatever profile measured it: a number that was measured is not pending.
     measured = {_cell(row) for row in ledger.read(method) if row.verdict != "pending"}
     rows = [
@@ -270,7 +271,7 @@ def pending(method: str) -> list[ledger.Row]:
             verdict="pending",
             paper_value=table.value(row, column),
             images=table.photos,
-            note=_missing(waiting[table.name]),
+            note=notes.get(column) or _missing(waiting[table.name]),
         )
         for table in paper.read(method).tables.values()
         if table.name in waiting
