@@ -5,17 +5,16 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+from torch.nn import functional as F
 
 from cropnb import backbones, candidates, datasets
 from cropnb.asm_net.cropper import AsmCropper
 from cropnb.asm_net.losses import DELTA, asm_loss
-from cropnb.asm_net.model import AsmNet
+from cropnb.asm_net.model import AsmNet, prepare
 from cropnb.asm_net.patterns import PATTERNS, Pattern
-from cropnb.asm_net.photos import prepare
 from cropnb.asm_net.pooling import composition_pool, composition_pool_pixels
 from cropnb.bench import Ratio, classification, keep_signals, ratios, training_speed
-from cropnb.runs.features import FeatureCache
+from cropnb.runs import FeatureCache
 
 CROPS = 2000
 WIDTH, HEIGHT = 384, 256
@@ -23,24 +22,24 @@ TRAINING_PHOTOS = 4  # a batch of the CPU profile
 
 
 def crop_by_crop(score_map: Tensor, boxes: Tensor, pattern: Pattern) -> Tensor:
-    """Equation 2 as the paper computes it: cut out each crop's map, average every channel in every
+    """Φ as the paper computes it (Eq. 2): cut out each crop's map, average every channel in every
     cell, read off.
     """
     cells = pattern.cells[None]
     scores = []
     for x1, y1, x2, y2 in boxes.long().tolist():
         # (L, rows, columns)
-        pooled = functional.adaptive_avg_pool2d(score_map[:, y1:y2, x1:x2], pattern.cells.shape)
+        pooled = F.adaptive_avg_pool2d(score_map[:, y1:y2, x1:x2], pattern.cells.shape)
         scores.append(pooled.gather(0, cells).mean())
     return torch.stack(scores)
 
 
 def many_crops() -> tuple[Tensor, Tensor, Pattern]:
     """A score map of a photo's resolution, 2 000 windows of it in whole pixels, and the pattern."""
-    pattern, draw = PATTERNS["cross_rectangle"], torch.Generator().manual_seed(0)
+    pattern, rng = PATTERNS["cross_rectangle"], torch.Generator().manual_seed(0)
     windows = candidates.sliding_windows(WIDTH, HEIGHT, steps=20).round()
-    chosen = torch.randperm(len(windows), generator=draw)[:CROPS]
-    return torch.randn(pattern.partitions, HEIGHT, WIDTH, generator=draw), windows[chosen], pattern
+    chosen = torch.randperm(len(windows), generator=rng)[:CROPS]
+    return torch.randn(pattern.partitions, HEIGHT, WIDTH, generator=rng), windows[chosen], pattern
 
 
 def pooling_against_crop_by_crop(rounds: int) -> list[float]:
@@ -56,7 +55,7 @@ def pooling_against_crop_by_crop(rounds: int) -> list[float]:
 
 
 def pooling_against_equation_1(rounds: int) -> list[float]:
-    """The same over equation 1 crop by crop, which reads one channel a pixel and so a twelfth of
+    """The same over (Eq. 1) crop by crop, which reads one channel a pixel and so a twelfth of
     the numbers.
     """
     score_map, boxes, pattern = many_crops()
