@@ -4,16 +4,16 @@ The search has two stages (Sec. 3.3): some 895 windows first, then what lies aro
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from cropnb import backbones, candidates, checkpoints, croppers, guards
+from cropnb import backbones, candidates, checkpoints, croppers, guards, metrics
 from cropnb.asm_net import patterns
-from cropnb.asm_net.model import AsmNet, prepare
+from cropnb.asm_net.model import AsmNet, Levels, ScoredPhotos, prepare
 from cropnb.asm_net.patterns import Pattern
 from cropnb.asm_net.pooling import composition_pool
 from cropnb.asm_net.studies.circles import circle_pool, inscribed
@@ -170,6 +170,34 @@ def _score(
     if shape == "circle":
         return circle_pool(score_map, inscribed(boxes), pattern, (width, height))
     return composition_pool(score_map, boxes, pattern, (width, height), rule="area")
+
+
+@torch.no_grad()
+def crop_scores(model: AsmNet, photos: ScoredPhotos, levels: Levels) -> list[Tensor]:
+    """The crop-level scores (N,) of each photo."""
+    model.eval()
+    scores: dict[int, Tensor] = {}
+    for batch in photos.batches(range(len(photos)), levels, at_once=32):
+        score_map = batch.score_map(model)  # (B, L, h, w)
+        pooled = composition_pool(score_map, batch.boxes, model.pattern, batch.size)  # (B, N)
+        scores |= zip(batch.indices, pooled.cpu(), strict=True)
+    return [scores[index] for index in range(len(photos))]
+
+
+def pair_counts(
+    scores: Sequence[Tensor], photos: ScoredPhotos, delta: float
+) -> tuple[Tensor, Tensor]:
+    """Pairs ranked rightly, and all pairs, of each photo: two tensors (photos,)."""
+    pairs = zip(scores, photos.mos, strict=True)
+    counts = [metrics.ranking.pair_counts(one, mos, delta) for one, mos in pairs]
+    right, count = zip(*counts, strict=True)
+    return torch.stack(right), torch.stack(count)
+
+
+def pair_accuracy(model: AsmNet, photos: ScoredPhotos, delta: float, levels: Levels) -> float:
+    """The share of all pairs of a dataset that is ranked rightly (Sec. 4.3)."""
+    right, pairs = pair_counts(crop_scores(model, photos, levels), photos, delta)
+    return float(right.sum() / pairs.sum())
 
 
 def load_cropper(weights: str | Path | None = None, device: str = "cpu") -> AsmCropper:

@@ -2,7 +2,7 @@
 (Sec. 3.1), and photos as it reads them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -129,7 +129,11 @@ def photo_and_saliency(image: Tensor) -> list[Tensor]:
     return [(values * 255).round().to(torch.uint8) for values in (photo, saliency[0, 0])]
 
 
-@dataclass
+# (numbers of photos of one size, mirrored) → their feature maps, (B, C, h, w) a depth
+Levels = Callable[[Sequence[int], bool], list[Tensor]]
+
+
+@dataclass(frozen=True)
 class Batch:
     """Photos of one size.
 
@@ -139,8 +143,7 @@ class Batch:
         boxes: (B, N, 4) in pixels of the photos.
         mos: (B, N).
         saliency: (B, h, w) in 0…1.
-        images: (B, 3, H, W) in 0…1; None where maps are there.
-        maps: what was kept of the photos, (B, C, h, w) a level: features of a frozen backbone.
+        levels: feature maps, (B, C, h, w) a depth.
     """
 
     indices: list[int]
@@ -148,17 +151,12 @@ class Batch:
     boxes: Tensor
     mos: Tensor
     saliency: Tensor
-    images: Tensor | None = None
-    maps: list[Tensor] | None = None
+    levels: list[Tensor]
 
     def score_map(self, model: AsmNet) -> Tensor:
-        """(B, L, height, width) of the network; only its head is asked where the maps are there
-        already.
-        """
-        levels = self.maps
-        if levels is None:
-            levels = model.levels(self.images.contiguous(memory_format=torch.channels_last))
-        return model.head(levels, (self.size[1] // model.stride, self.size[0] // model.stride))
+        """(B, L, height, width) by the network's head."""
+        width, height = self.size
+        return model.head(self.levels, (height // model.stride, width // model.stride))
 
     def saliency_at(self, size: tuple[int, int]) -> Tensor:
         """The saliency of each pixel of a score map (B, h, w), the mean of what it covers."""
@@ -223,72 +221,47 @@ class ScoredPhotos:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def image(self, number: int) -> Tensor:
-        """A photo of the dataset, (1, 3, H, W) in 0…1."""
-        return self._bytes([number], 0)
+    def images(self, numbers: Sequence[int], mirrored: bool = False) -> Tensor:
+        """Photos of one size by their numbers in the dataset, (B, 3, H, W) in 0…1."""
+        return self._bytes(numbers, 0, mirrored)
 
     def batches(
         self,
         indices: Sequence[int],
+        levels: Levels,
         mirrored: bool = False,
-        maps: "FeatureCache | None" = None,
         at_once: int | None = None,
     ) -> Iterator[Batch]:
         """The photos of these indices, a batch for each size among them.
 
         Args:
+            levels: where their feature maps come from.
             mirrored: turn photos left to right.
-            maps: of the dataset's photos, in place of the images; its second view is the mirrored
-                photo.
             at_once: the most photos of a batch.
-
-        Raises:
-            CropnbError: mirrored photos are asked for, and the maps have no second view.
         """
-        if mirrored and maps is not None and maps.views < 2:
-            raise CropnbError(
-                "features of a frozen backbone are kept for photos as they are, not mirrored"
-            )
         groups: dict[tuple[int, int, int], list[int]] = {}
         for index in indices:
             groups.setdefault(self._groups[index], []).append(index)
-        for group in sorted(groups):
-            own = groups[group]
-            step = at_once or len(own)
-            for start in range(0, len(own), step):
-                yield self._batch(group, own[start : start + step], mirrored, maps)
+        for (height, width, _), members in sorted(groups.items()):
+            step = at_once or len(members)
+            for start in range(0, len(members), step):
+                own = members[start : start + step]
+                numbers = [self.numbers[index] for index in own]
+                boxes = torch.stack([self.boxes[index] for index in own])  # (B, N, 4)
+                if mirrored:
+                    x1, y1, x2, y2 = boxes.unbind(-1)
+                    boxes = torch.stack([width - x2, y1, width - x1, y2], dim=-1)
+                yield Batch(
+                    indices=own,
+                    size=(width, height),
+                    boxes=boxes.to(self.device),
+                    mos=torch.stack([self.mos[index] for index in own]).to(self.device),
+                    saliency=self._bytes(numbers, 1, mirrored),
+                    levels=levels(numbers, mirrored),
+                )
 
-    def _batch(
-        self,
-        group: tuple[int, int, int],
-        indices: list[int],
-        mirrored: bool,
-        maps: "FeatureCache | None",
-    ) -> Batch:
-        """Photos of one size and their crops."""
-        height, width, _ = group
-        numbers = [self.numbers[index] for index in indices]
-        boxes = torch.stack([self.boxes[index] for index in indices])  # (B, N, 4)
-        images = self._bytes(numbers, 0) if maps is None else None  # (B, 3, H, W)
-        saliency = self._bytes(numbers, 1)  # (B, h, w)
-        if mirrored:
-            x1, y1, x2, y2 = boxes.unbind(-1)
-            boxes = torch.stack([width - x2, y1, width - x1, y2], dim=-1)
-            images = images if images is None else images.flip(-1)
-            saliency = saliency.flip(-1)
-        return Batch(
-            indices=indices,
-            size=(width, height),
-            boxes=boxes.to(self.device),
-            mos=torch.stack([self.mos[index] for index in indices]).to(self.device),
-            saliency=saliency,
-            images=images,
-            maps=maps
-            if maps is None
-            else maps(numbers, [int(mirrored)] * len(numbers), self.device),
-        )
-
-    def _bytes(self, numbers: Sequence[int], level: int) -> Tensor:
-        """What is kept in bytes of some photos, in 0…1."""
+    def _bytes(self, numbers: Sequence[int], level: int, mirrored: bool) -> Tensor:
+        """Photos or saliency maps in 0…1."""
         values = torch.stack([self.pixels.levels(number)[level] for number in numbers])
-        return values.to(self.device).float() / 255
+        values = values.to(self.device).float() / 255
+        return values.flip(-1) if mirrored else values

@@ -8,19 +8,21 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor, nn
 
-from cropnb import datasets, metrics
+from cropnb import backbones, metrics
+from cropnb.asm_net.cropper import crop_scores, pair_accuracy, pair_counts
 from cropnb.asm_net.losses import DELTA, LAMBDA, asm_loss
 from cropnb.asm_net.model import (
     CUTS,
     MULTIPLE,
     SHORT_SIDE,
     AsmNet,
+    Levels,
     ScoredPhotos,
     photo_and_saliency,
 )
 from cropnb.asm_net.pooling import composition_pool
 from cropnb.asm_net.studies import tables
-from cropnb.datasets.base import CropDataset, held_out
+from cropnb.backbones import Trunk
 from cropnb.datasets.scenes import SIZES
 from cropnb.errors import CropnbError
 from cropnb.ledger import SCENES, Row
@@ -68,15 +70,26 @@ class Profile(Base):
     backbone: str = "mobilenet_v2"
     stride: int = 8
     mixed_precision: bool = False
-    # first units of the backbone that stay as they are, where the whole network is trained
+    # Where the whole network is trained, first units of the backbone that stay as they are; or the
+    # cut up to which they do, with their maps computed once, and the rest perhaps in bfloat16.
     stem: int = 0
+    trunk_from: str = ""
+    bfloat16: bool = False
 
 
 def head_only(profile: Profile) -> Profile:
     """The profile with the backbone as it is. What only the whole network needs stands at its
     default, so that it doesn't tell runs apart.
     """
-    unused = ("epochs", "learning_rate", "batch", "mixed_precision", "stem")
+    unused = (
+        "epochs",
+        "learning_rate",
+        "batch",
+        "mixed_precision",
+        "stem",
+        "trunk_from",
+        "bfloat16",
+    )
     defaults = {field.name: field.default for field in fields(profile) if field.name in unused}
     return replace(profile, head_epochs=profile.head_epochs or profile.epochs, **defaults)
 
@@ -137,11 +150,6 @@ class AsmNetMethod(Method):
         most = {name: min(getattr(profile, name) or size, size) for name, size in sizes}
         return replace(profile, **most)
 
-    def parts(self, experiment: Experiment) -> Mapping[str, CropDataset]:
-        if experiment.dataset != "cpc":
-            return super().parts(experiment)
-        return cpc_parts(experiment.profile)
-
     def prepare(self, experiment: Experiment, part: str) -> ScoredPhotos:
         data = experiment.parts[part]
         pixels = experiment.features(
@@ -157,11 +165,18 @@ class AsmNetMethod(Method):
 
     def frozen_features(self, experiment: Experiment, part: str, model: AsmNet) -> FeatureCache:
         """What the backbone as it is makes of the photos of a part, a map for each depth."""
-        photos, model = experiment.photos(part), model.eval()
+        return self._features(experiment, part, model.backbone.eval(), views=1)
+
+    def _features(
+        self, experiment: Experiment, part: str, network: nn.Module, views: int
+    ) -> FeatureCache:
+        """What a network that doesn't move makes of the photos of a part, and of them mirrored."""
+        photos = experiment.photos(part)
         return experiment.features(
             part,
-            model.backbone,
-            lambda number, view: [level[0] for level in model.levels(photos.image(number))],
+            network,
+            lambda number, view: [maps[0] for maps in network(photos.images([number], view == 1))],
+            views=views,
             size=[SHORT_SIDE, MULTIPLE],
         )
 
@@ -179,13 +194,14 @@ class AsmNetMethod(Method):
         delta = self.delta(experiment)
         shared = {"schedule": "cosine", "clip": profile.clip, "seed": run.seed}
         if profile.head_epochs:
-            maps = {
-                part: self.frozen_features(experiment, part, model) for part in ("train", "val")
-            }
+            train, val = (
+                from_cache(self.frozen_features(experiment, part, model), experiment.device)
+                for part in ("train", "val")
+            )
             yield Stage(
                 name="head",
                 trained=model.head,
-                loss=step(model, photos, variant, delta, maps["train"]),
+                loss=step(model, photos, variant, delta, train, mirror=False),
                 size=len(photos),
                 recipe=Recipe(
                     epochs=profile.head_epochs,
@@ -193,16 +209,14 @@ class AsmNetMethod(Method):
                     batch_size=profile.head_batch,
                     **shared,
                 ),
-                validate=lambda: pair_accuracy(model, validation, delta, maps["val"]),
+                validate=lambda: pair_accuracy(model, validation, delta, val),
             )
         if profile.epochs:
-            model.to(memory_format=torch.channels_last)  # a fifth faster on a CPU
-            for unit in model.backbone.units[: profile.stem]:
-                unit.requires_grad_(False)
+            train, val = self._whole_levels(experiment, model)
             yield Stage(
                 name="whole",
                 trained=model,
-                loss=step(model, photos, variant, delta),
+                loss=step(model, photos, variant, delta, train, mirror=True),
                 size=len(photos),
                 recipe=Recipe(
                     epochs=profile.epochs,
@@ -211,13 +225,29 @@ class AsmNetMethod(Method):
                     mixed_precision=profile.mixed_precision,
                     **shared,
                 ),
-                validate=lambda: pair_accuracy(model, validation, delta),
+                validate=lambda: pair_accuracy(model, validation, delta, val),
             )
 
+    def _whole_levels(self, experiment: Experiment, model: AsmNet) -> list[Levels]:
+        """Feature maps of training and validation photos, where the backbone is trained."""
+        profile, parts = experiment.profile, {"train": 2, "val": 1}  # views
+        model.to(memory_format=torch.channels_last)  # a fifth faster on a CPU
+        if not profile.trunk_from:
+            model.backbone.units[: profile.stem].requires_grad_(False)
+            return [from_photos(model, experiment.photos(part)) for part in parts]
+        stem, trunk = backbones.split(model.backbone, profile.trunk_from, profile.bfloat16)
+        return [
+            from_cache(self._features(experiment, part, stem, views), experiment.device, trunk)
+            for part, views in parts.items()
+        ]
+
     def measure(self, experiment: Experiment, run: Run, model: AsmNet) -> Measurement:
-        photos, whole = experiment.photos("test"), bool(experiment.profile.epochs)
-        maps = None if whole else self.frozen_features(experiment, "test", model)
-        scores = crop_scores(model, photos, maps)
+        photos = experiment.photos("test")
+        if experiment.profile.epochs:
+            levels = from_photos(model, photos)
+        else:
+            levels = from_cache(self.frozen_features(experiment, "test", model), experiment.device)
+        scores = crop_scores(model, photos, levels)
         right, pairs = pair_counts(scores, photos, self.delta(experiment))
         table = metrics.ranking_table(scores, photos.mos)
         ranking = {name: table[name] for name in self.columns if name in table}
@@ -245,23 +275,47 @@ class AsmNetMethod(Method):
         return tables.differences(context, experiment, results)
 
 
+def from_photos(model: AsmNet, photos: ScoredPhotos) -> Levels:
+    """Feature maps computed at each call, by a backbone that is trained."""
+    return lambda numbers, mirrored: model.levels(
+        photos.images(numbers, mirrored).contiguous(memory_format=torch.channels_last)
+    )
+
+
+def from_cache(cache: FeatureCache, device: torch.device, trunk: Trunk | None = None) -> Levels:
+    """Feature maps that were computed before, or what a trunk makes of those of a stem.
+
+    The maps that it returns raise `CropnbError` for mirrored photos that weren't kept.
+    """
+
+    def levels(numbers: Sequence[int], mirrored: bool) -> list[Tensor]:
+        if mirrored and cache.views < 2:
+            raise CropnbError("features of these photos are kept as they are, not mirrored")
+        maps = cache(numbers, [int(mirrored)] * len(numbers), device)
+        return maps if trunk is None else trunk(maps[0])
+
+    return levels
+
+
 def step(
     model: AsmNet,
     photos: ScoredPhotos,
     variant: Variant,
     delta: float,
-    maps: FeatureCache | None = None,
+    levels: Levels,
+    mirror: bool,
 ) -> Loss:
     """One step of training: the loss (Eq. 8), the mean over the photos of a batch.
 
     Args:
-        maps: of a frozen backbone; with them photos are never mirrored.
+        levels: where the feature maps come from.
+        mirror: turn half of the batches left to right.
     """
 
     def compute(indices: Sequence[int], rng: torch.Generator) -> Mapping[str, Tensor]:
-        mirrored = maps is None and bool(torch.randint(2, (1,), generator=rng))
+        mirrored = mirror and bool(torch.randint(2, (1,), generator=rng))
         sums: dict[str, Tensor] = {}
-        for batch in photos.batches(indices, mirrored, maps):
+        for batch in photos.batches(indices, levels, mirrored):
             score_map = batch.score_map(model)  # (B, L, h, w)
             parts = asm_loss(
                 score_map,
@@ -277,57 +331,6 @@ def step(
         return sums
 
     return compute
-
-
-@torch.no_grad()
-def crop_scores(
-    model: AsmNet, photos: ScoredPhotos, maps: FeatureCache | None = None
-) -> list[Tensor]:
-    """The crop-level scores (N,) of each photo."""
-    model.eval()
-    scores: dict[int, Tensor] = {}
-    for batch in photos.batches(range(len(photos)), maps=maps, at_once=32):
-        score_map = batch.score_map(model)  # (B, L, h, w)
-        pooled = composition_pool(score_map, batch.boxes, model.pattern, batch.size)  # (B, N)
-        scores |= zip(batch.indices, pooled.cpu(), strict=True)
-    return [scores[index] for index in range(len(photos))]
-
-
-def pair_counts(
-    scores: Sequence[Tensor], photos: ScoredPhotos, delta: float
-) -> tuple[Tensor, Tensor]:
-    """Pairs ranked rightly, and all pairs, of each photo: two tensors (photos,)."""
-    pairs = zip(scores, photos.mos, strict=True)
-    counts = [metrics.ranking.pair_counts(one, mos, delta) for one, mos in pairs]
-    right, count = zip(*counts, strict=True)
-    return torch.stack(right), torch.stack(count)
-
-
-def pair_accuracy(
-    model: AsmNet, photos: ScoredPhotos, delta: float, maps: FeatureCache | None = None
-) -> float:
-    """The share of all pairs of a dataset that is ranked rightly (Sec. 4.3)."""
-    right, pairs = pair_counts(crop_scores(model, photos, maps), photos, delta)
-    return float(right.sum() / pairs.sum())
-
-
-def cpc_parts(profile: Profile) -> dict[str, CropDataset]:
-    """CPC has no test photos: Sec. 4.3 measures on the 2 000 of its validation part. These are the
-    test part, and what a run looks at meanwhile is held out from the training photos.
-    """
-    whole = datasets.load("cpc", "train").with_photos()
-    test = datasets.load("cpc", "val").with_photos()
-    aside = held_out([sample.name for sample in whole.samples], profile.validation_photos)
-    ours = [sample for sample in whole.samples if sample.name not in aside]
-    checked = [sample for sample in whole.samples if sample.name in aside]
-    return {
-        part: CropDataset("cpc", split, whole.form, whole.root, samples)
-        for part, split, samples in (
-            ("train", "train", ours[: profile.train_photos]),
-            ("val", "train, held out", checked),
-            ("test", "val", test.samples[: profile.test_photos]),
-        )
-    }
 
 
 METHOD = AsmNetMethod()

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,8 +11,16 @@ import cropnb
 from cropnb import checkpoints, datasets, files, ledger, metrics, paper, training
 from cropnb.asm_net import AsmNet
 from cropnb.asm_net import model as reading
+from cropnb.asm_net.cropper import crop_scores, pair_accuracy
 from cropnb.asm_net.model import ScoredPhotos, photo_and_saliency
-from cropnb.asm_net.recipe import METHOD, Profile, Variant, crop_scores, pair_accuracy, step
+from cropnb.asm_net.recipe import (
+    METHOD,
+    Profile,
+    Variant,
+    from_cache,
+    from_photos,
+    step,
+)
 from cropnb.asm_net.studies import best_crops, tables
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import BoxError, CropnbError
@@ -57,11 +66,17 @@ def read(dataset, delta=None):
 
 def features(photos, network, count):
     """What a network makes of the first photos of a dataset."""
-    return FeatureCache(
-        lambda number, view: [level[0] for level in network.levels(photos.image(number))],
-        count,
-        progress=False,
-    )
+    with torch.no_grad():
+        return FeatureCache(
+            lambda number, view: [level[0] for level in network.levels(photos.images([number]))],
+            count,
+            progress=False,
+        )
+
+
+def nothing(numbers, mirrored):
+    """For batches whose features nobody asks for."""
+    return []
 
 
 def experiment(profile=TINY, **options):
@@ -74,16 +89,17 @@ def test_batches_hold_the_photos_of_the_dataset(scenes):
     photos = read(scenes)
     assert len(photos) == 8
     for index in range(8):
-        (batch,) = photos.batches([index])
+        (batch,) = photos.batches([index], nothing)
+        images = photos.images([index])
         sample = scenes[index]
         width, height = batch.size
         assert min(width, height) == 64
         assert width % 32 == height % 32 == 0
-        assert batch.images.shape == (1, 3, height, width)
+        assert images.shape == (1, 3, height, width)
         torch.testing.assert_close(batch.mos[0], sample.scores)
         share = sample.boxes / torch.tensor([sample.width, sample.height] * 2)
         torch.testing.assert_close(batch.boxes[0] / torch.tensor([width, height] * 2), share)
-        salient = spectral_residual(batch.images[0])
+        salient = spectral_residual(images[0])
         cells = salient.unfold(0, height // 8, height // 8).unfold(1, width // 8, width // 8)
         expected = cells.mean((-1, -2))
         torch.testing.assert_close(batch.saliency_at((8, 8))[0], expected, rtol=0, atol=0.01)
@@ -91,10 +107,10 @@ def test_batches_hold_the_photos_of_the_dataset(scenes):
 
 def test_photos_of_one_size_come_together(scenes):
     photos = read(scenes)
-    together = list(photos.batches(range(8)))
+    together = list(photos.batches(range(8), nothing))
     assert len({batch.size for batch in together}) == len(together) < 8
     assert sorted(index for batch in together for index in batch.indices) == list(range(8))
-    in_parts = list(photos.batches(range(8), at_once=2))
+    in_parts = list(photos.batches(range(8), nothing, at_once=2))
     assert max(len(batch.mos) for batch in in_parts) == 2
     for batch in in_parts:
         for index, mos in zip(batch.indices, batch.mos, strict=True):
@@ -103,14 +119,14 @@ def test_photos_of_one_size_come_together(scenes):
 
 def test_mirroring_flips_photo_boxes_and_saliency(scenes):
     photos = read(scenes)
-    (plain,), (flipped,) = photos.batches([0]), photos.batches([0], mirrored=True)
-    torch.testing.assert_close(flipped.images.flip(-1), plain.images)
+    (plain,) = photos.batches([0], nothing)
+    (flipped,) = photos.batches([0], nothing, mirrored=True)
+    image, mirrored = photos.images([0]), photos.images([0], mirrored=True)
+    torch.testing.assert_close(mirrored.flip(-1), image)
     torch.testing.assert_close(flipped.saliency.flip(-1), plain.saliency)
     x1, y1, x2, y2 = plain.boxes[0, 5].round().int().tolist()
     a1, b1, a2, b2 = flipped.boxes[0, 5].round().int().tolist()
-    torch.testing.assert_close(
-        flipped.images[..., b1:b2, a1:a2].flip(-1), plain.images[..., y1:y2, x1:x2]
-    )
+    torch.testing.assert_close(mirrored[..., b1:b2, a1:a2].flip(-1), image[..., y1:y2, x1:x2])
     torch.testing.assert_close(flipped.mos, plain.mos)
 
 
@@ -119,29 +135,33 @@ def test_frozen_features_are_the_networks(tmp_path):
     trial = experiment(out=tmp_path)
     network = trial.model(trial.run(METHOD.main, 0))
     photos = trial.photos("train")
-    first = METHOD.frozen_features(trial, "train", network)
-    again = METHOD.frozen_features(experiment(out=tmp_path), "train", network)
+    first, again = (
+        from_cache(METHOD.frozen_features(one, "train", network), "cpu")
+        for one in (trial, experiment(out=tmp_path))
+    )
     for index in range(len(photos)):
         score_maps = [
-            next(photos.batches([index], maps=maps)).score_map(network)
-            for maps in (None, first, again)
+            next(photos.batches([index], levels)).score_map(network)
+            for levels in (from_photos(network, photos), first, again)
         ]
         torch.testing.assert_close(score_maps[1], score_maps[0], rtol=0, atol=5e-3)
         assert torch.equal(score_maps[1], score_maps[2])
     with pytest.raises(CropnbError, match="not mirrored"):
-        next(photos.batches([0], mirrored=True, maps=first))
+        next(photos.batches([0], first, mirrored=True))
 
 
 def test_photos_are_decoded_once_for_every_run(tmp_path, monkeypatch):
     trial = experiment(out=tmp_path)
-    batch = next(trial.photos("val").batches([0]))
+    (batch,) = trial.photos("val").batches([0], nothing)
+    image = trial.photos("val").images([0])
 
     def refuse(*arguments):
         raise AssertionError("decoded although it was kept")
 
     monkeypatch.setattr(Sample, "image", refuse)
-    again = next(experiment(out=tmp_path).photos("val").batches([0]))
-    assert torch.equal(again.images, batch.images)
+    photos = experiment(out=tmp_path).photos("val")
+    (again,) = photos.batches([0], nothing)
+    assert torch.equal(photos.images([0]), image)
     assert torch.equal(again.saliency, batch.saliency)
 
 
@@ -156,7 +176,7 @@ def test_photos_without_a_pair_are_left_out_of_training():
     )
     photos = read(both, 0.3)
     assert (len(photos), photos.left_out) == (1, 1)
-    assert next(photos.batches([0])).mos.tolist() == [[1.0, 2.0]]
+    assert next(photos.batches([0], nothing)).mos.tolist() == [[1.0, 2.0]]
     assert len(read(both)) == 2
     with pytest.raises(
         CropnbError, match=r"no photo of cpc \(train\) has a pair at delta = 1\.5; lower it"
@@ -173,9 +193,8 @@ def test_true_boxes_teach_nothing():
 
 def test_a_step_is_the_mean_over_photos_whatever_their_sizes(scenes, model):
     photos = read(scenes, 0.3)
-    with torch.no_grad():
-        maps = features(photos, model, len(scenes))
-    compute = step(model, photos, Variant(weight=2.0), 0.3, maps)
+    levels = from_cache(features(photos, model, len(scenes)), "cpu")
+    compute = step(model, photos, Variant(weight=2.0), 0.3, levels, mirror=False)
     rng = torch.Generator()
     together = compute(list(range(8)), rng)
     apart = [compute([index], rng) for index in range(8)]
@@ -184,7 +203,8 @@ def test_a_step_is_the_mean_over_photos_whatever_their_sizes(scenes, model):
             together[name], torch.stack([part[name] for part in apart]).mean()
         )
     torch.testing.assert_close(together["loss"], together["ranking"] + 2 * together["saliency"])
-    per_pair = step(model, photos, Variant(per_pair=True), 0.3, maps)(list(range(8)), rng)
+    mean = step(model, photos, Variant(per_pair=True), 0.3, levels, mirror=False)
+    per_pair = mean(list(range(8)), rng)
     assert per_pair["ranking"] < together["ranking"] / 50
 
 
@@ -195,22 +215,23 @@ def test_training_finds_the_map_that_made_the_scores(scenes, model):
     torch.manual_seed(1)
     photos, hidden = read(scenes), AsmNet(weights=None)
     shapes = [[level.shape for level in features(photos, model, 8).levels(i)] for i in range(8)]
-    maps = FeatureCache(
+    cache = FeatureCache(
         lambda number, view: [torch.randn(shape) for shape in shapes[number]], 8, progress=False
     )
+    levels = from_cache(cache, "cpu")
     for index in range(8):
-        size = torch.tensor(next(photos.batches([index])).size)
+        size = torch.tensor(next(photos.batches([index], nothing)).size)
         corner = torch.rand(len(photos.mos[index]), 2) * size / 2
         photos.boxes[index] = torch.cat([corner, corner + size / 2], dim=-1)
-    for index, scores in enumerate(crop_scores(hidden, photos, maps)):
+    for index, scores in enumerate(crop_scores(hidden, photos, levels)):
         photos.mos[index] = 2 * (scores - scores.mean()) / scores.std()
     network = AsmNet(weights=None)
     network.head.convolution.weight.data.zero_()
-    compute = step(network, photos, Variant(), 0.3, maps)
+    compute = step(network, photos, Variant(), 0.3, levels, mirror=False)
     history = training.train(network.head, compute, 8, training.Recipe(15, 1e-2, 8), progress=False)
     losses = history.column("loss")
     assert losses[-1] < 0.3 * losses[0]
-    assert pair_accuracy(network, photos, 0.3, maps) > 0.9
+    assert pair_accuracy(network, photos, 0.3, levels) > 0.9
 
 
 def test_every_variant_of_the_paper_is_there():
@@ -334,11 +355,13 @@ def test_a_finished_run_is_not_trained_again(tiny_run, monkeypatch):
     assert trial.train(METHOD.main, 0)[2] == result
 
 
-def test_a_run_that_was_cut_short_ends_with_the_same_bits(tiny_run, tmp_path):
-    _, (network, _, result) = tiny_run
-    cut = experiment(out=tmp_path)
-    cut.train(METHOD.main, 0, max_steps=2)
-    again, _, continued = cut.train(METHOD.main, 0)
+@pytest.mark.parametrize("stage", ["head", "whole"])
+def test_a_killed_run_ends_with_the_same_bits(stage, tmp_path):
+    profile = replace(TINY, epochs=0) if stage == "head" else replace(TINY, head_epochs=0)
+    network, _, result = experiment(profile, out=None).train(METHOD.main, 0)
+    experiment(profile, out=tmp_path).train(METHOD.main, 0, max_steps=2)
+    again, histories, continued = experiment(profile, out=tmp_path).train(METHOD.main, 0)
+    assert list(histories) == [stage]
     assert continued.columns == result.columns
     for name, value in network.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
@@ -355,6 +378,29 @@ def test_the_stem_stays_as_it_is():
         name.startswith(tuple(f"backbone.units.{i}." for i in range(4))) for name in changed
     )
     assert any(name.startswith("backbone.units.4.") for name in changed)
+
+
+def test_a_stem_computed_once_trains_like_one_computed_each_time(tmp_path):
+    """Up to half precision: the same draws, the same units trained, and a kill costs nothing."""
+    plain = Profile(6, 2, 3, epochs=2, batch=4, stem=4)
+    fast = replace(plain, stem=0, trunk_from="c2_2")
+    network, histories, _ = experiment(fast, out=None).train(METHOD.main, 0)
+    expected, plain_histories, _ = experiment(plain, out=None).train(METHOD.main, 0)
+    torch.testing.assert_close(
+        histories["whole"].column("loss"),
+        plain_histories["whole"].column("loss"),
+        rtol=0.02,
+        atol=0,
+    )
+    before = experiment(plain, out=None)
+    start = before.model(before.run(METHOD.main, 0)).state_dict()
+    state, other = network.state_dict(), expected.state_dict()
+    for name, value in start.items():
+        assert torch.equal(state[name], value) == torch.equal(other[name], value), name
+    experiment(fast, out=tmp_path).train(METHOD.main, 0, max_steps=1)
+    again = experiment(fast, out=tmp_path).train(METHOD.main, 0)[0].state_dict()
+    assert all(torch.equal(again[name], value) for name, value in state.items())
+    assert experiment(fast).run(METHOD.main, 0) != experiment(plain).run(METHOD.main, 0)
 
 
 def runs_of(variant, share, seeds=3, photos=60):
@@ -426,7 +472,9 @@ def test_rows_and_claims(tmp_path, monkeypatch):
     (ten,) = [row for row in claims if "ten points" in row.row]
     assert ten.verdict == "contradicted"  # eight points are not ten
     half_a_point = {"cross_rectangle": 0.605, "grid_5x5": 0.6}
-    half_a_point = {name: list(runs_of(name, share)) for name, share in half_a_point.items()}
+    half_a_point = {
+        name: list(runs_of(name, share, photos=2000)) for name, share in half_a_point.items()
+    }
     (claim,) = record.claims(context, experiment(out=None), half_a_point)
     assert claim.verdict == "trivial"  # less than the point that is worth having
     assert not any(row.paper_value for row in ledger.read("asm_net"))

@@ -1,8 +1,8 @@
 """Do the best crops reach further into the corners? What Figure 7 says, measured on annotations
 alone.
 
-`python -m cropnb.asm_net.studies.corners --record` measures scenes and, where its annotations are on
-this disk, GAICD: half a minute on one core. No photo is needed.
+`python -m cropnb.asm_net.studies.corners --record` measures scenes and, where its annotations are
+on this disk, GAICD: half a minute on one core. No photo is needed.
 """
 
 import argparse
