@@ -151,6 +151,11 @@ class Checkpointer:
         if len(history.steps) != step:
             raise ValueError(f"its history has {len(history.steps)} of {step} steps")
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": states})
+        # The fused Adam walks through memory: its state has to lie there as the parameter does.
+        for parameter, state in self.optimizer.state.items():
+            for name, value in state.items():
+                if value.shape == parameter.shape:
+                    state[name] = torch.empty_like(parameter).copy_(value)
         self.scheduler.last_epoch = step
         for group, rate in zip(self.optimizer.param_groups, metadata["rates"], strict=True):
             group["lr"] = float(rate)

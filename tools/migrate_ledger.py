@@ -48,6 +48,14 @@ def four_verdicts(row: Row) -> Row:
     return row
 
 
+ASM_NET_MAIN = (
+    "python -m cropnb.asm_net --profile cpu --variants cross_rectangle grid_1x1 --seeds 0 --boxes "
+    "fcdb flms --threads 1 --record"
+)
+ASM_NET_FROZEN = (
+    "python -m cropnb.asm_net --profile cpu --frozen --variants cross_rectangle --seeds 0 1 2 "
+    "--boxes fcdb flms --threads 1 --out runs --record"
+)
 # What was recorded → the entry of the plan that repeats it today.
 COMMANDS = {
     "python -m cropnb.gaic --profile cpu --seeds 0 --threads 1 --out runs --ship --record": (
@@ -78,23 +86,63 @@ COMMANDS = {
     ),
     "python -m cropnb.mars.table7 --methods 'gaic, 1140 windows' --forms fat --photos 150 "
     "--record": "mars/table-7-gaic-fat",
+    ASM_NET_MAIN: "asm_net/main",
+    ASM_NET_FROZEN: "asm_net/table-1",
+    "python -m cropnb.asm_net --profile cpu --frozen --variants table figure --seeds 0 1 2 "
+    "--threads 1 --out runs --record": "asm_net/table-1",
+    "python -m cropnb.asm_net --profile cpu --form gaicd --variants cross_rectangle --seeds 0 1 2 "
+    "--threads 1 --record": "asm_net/table-4",
+    "python -m cropnb.asm_net --profile cpu --frozen --form gaicd --variants grid_1x1 grid_5x5 "
+    "multi_rectangle multi_direction cross_rectangle --seeds 0 1 2 --threads 1 --record": (
+        "asm_net/table-4-frozen"
+    ),
+    "python -m cropnb.asm_net.study --record": "asm_net/corners",
+    "python -m cropnb.asm_net.rules --record": "asm_net/equation-2",
+}
+
+
+# Rows of these tables have become a program of their own.
+COMMANDS_OF_TABLES = {
+    (command, table): entry
+    for command, entry in (
+        (ASM_NET_MAIN, "asm_net/best-crops"),
+        (ASM_NET_FROZEN, "asm_net/best-crops-frozen"),
+    )
+    for table in ("Table 2", "Table 3")
 }
 
 
 @cache
-def _commands() -> dict[str, str]:
-    """Recorded command → today's."""
-    today = {entry.name: entry.command for entry in plan.read()}
-    return {recorded: today[name] for recorded, name in COMMANDS.items()}
+def _entries() -> dict[str, plan.Entry]:
+    """The plan's entries by name."""
+    return {entry.name: entry for entry in plan.read()}
 
 
 def commands(row: Row) -> Row:
     """A row's command is that of the plan's entry which repeats it."""
     recorded = row.get("command")
-    return {**row, "command": _commands()[recorded]} if recorded in COMMANDS else row
+    name = COMMANDS_OF_TABLES.get((recorded, row["table"])) or COMMANDS.get(recorded)
+    return {**row, "command": _entries()[name].command} if name else row
 
 
-MIGRATIONS: dict[str, Migration] = {"four verdicts": four_verdicts, "commands": commands}
+def waiting(row: Row) -> Row:
+    """A row that waits names the entry that would measure it."""
+    if row["verdict"] != "pending":
+        return row
+    notes = {
+        table: plan.missing(entry)
+        for entry in _entries().values()
+        for table in entry.tables
+        if entry.paper == row["paper"]
+    }
+    return {**row, "note": notes[row["table"]]} if row["table"] in notes else row
+
+
+MIGRATIONS: dict[str, Migration] = {
+    "four verdicts": four_verdicts,
+    "commands": commands,
+    "waiting": waiting,
+}
 
 
 def migrate(path: Path, dry_run: bool = False) -> int:
