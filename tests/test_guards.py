@@ -219,3 +219,15 @@ def test_a_folder_that_cannot_be_is_named_before_anything_is_trained(tmp_path):
     with pytest.raises(WriteError):
         checkpoints.save_weights(tmp_path / "file" / "w", {}, {})
     shutil.rmtree(tmp_path)
+
+
+def test_a_run_whose_trained_weights_are_no_numbers_is_not_continued(tmp_path):
+    _train(tmp_path)
+    path = tmp_path / training.RUN_FILE
+    with safe_open(path, "pt") as stream:
+        tensors = {name: stream.get_tensor(name) for name in sorted(stream.keys())}
+        metadata = stream.metadata()
+    tensors["model.2.weight"][0, 0] = float("nan")
+    save_file(tensors, path, metadata)
+    with pytest.raises(CheckpointError, match=r"2\.weight"):
+        _train(tmp_path)

@@ -288,7 +288,7 @@ def test_a_checkpoint_says_what_it_holds(checkpoint, tmp_path):
     with pytest.raises(WeightsUnavailable, match="train them"):
         load_cropper(tmp_path / "none.safetensors")
     checkpoints.save_weights(tmp_path / "odd.safetensors", model.state_dict(), {"method": "mars"})
-    with pytest.raises(CheckpointError, match="which Mars"):
+    with pytest.raises(CheckpointError, match="no 'arguments'"):
         load_cropper(tmp_path / "odd.safetensors")
     checkpoints.save_weights(tmp_path / "vrn.safetensors", model.state_dict(), {"method": "vrn"})
     with pytest.raises(CheckpointError, match="vrn"):
