@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import json
 import re
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ import reproduce
 from build_book import ROOT, BookError, check_parameters, execute, execute_all
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from notebooks import WIDGET_STATE, strip_volatile
-from sphinx_cropnb import modules_of, public_names
+from sphinx_cropnb import modules_of, public_names, script_content
 
 API_PAGE = (ROOT / "book/reference/api.md").read_text()
 
@@ -185,6 +186,16 @@ def test_the_api_page_names_the_public_surface(rendered: Path) -> None:
         ("errors", "imageerror"),
     ]:
         assert f'id="api-cropnb-{module}-{name}"' in page
+
+
+@pytest.mark.parametrize("end", ["</script>", "</SCRIPT >", "<!--<script>"])
+def test_no_text_can_end_the_script_it_stands_in(end: str) -> None:
+    state = {"text": f"a {end} b < c"}
+    content = script_content(json.dumps(state))
+    assert "<" not in content
+    assert json.loads(content) == state
+    assert "</script" not in script_content(f"if (a < b) f('{end}')").lower()
+    assert "a < b" in script_content(f"if (a < b) f('{end}')")
 
 
 def test_readme_table_is_the_ledger() -> None:
