@@ -3,10 +3,12 @@
 import ast
 import importlib
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import build_book
@@ -18,6 +20,8 @@ from build_book import ROOT, BookError, check_parameters, execute, execute_all
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from notebooks import WIDGET_STATE, strip_volatile
 from sphinx_cropnb import modules_of, public_names, script_content
+
+from cropnb.files import locked
 
 API_PAGE = (ROOT / "book/reference/api.md").read_text()
 
@@ -83,6 +87,111 @@ def test_a_crash_names_the_chapter_and_the_error(chapter: Path, tmp_path: Path) 
     with pytest.raises(BookError, match=r"papers/small, cell \d+: ZeroDivisionError"):
         execute(chapter, tmp_path / "out.ipynb", {})
     assert not list(tmp_path.glob("*.ipynb"))
+
+
+def _with_cell(chapter: Path, source: str) -> None:
+    notebook = nbformat.read(chapter, as_version=4)
+    notebook.cells.append(new_code_cell(source, id="z"))
+    nbformat.write(notebook, chapter)
+
+
+def test_a_cell_that_takes_too_long_is_told_with_its_chapter(chapter: Path, tmp_path: Path) -> None:
+    _with_cell(chapter, "import time\ntime.sleep(60)")
+    with pytest.raises(
+        BookError, match=r"papers/small: a cell took longer than 2 seconds[^$]*sleep"
+    ):
+        execute(chapter, tmp_path / "out.ipynb", {}, cell_seconds=2)
+    assert not list(tmp_path.glob("*.ipynb"))
+
+
+def test_a_kernel_that_dies_is_told_with_its_chapter(chapter: Path, tmp_path: Path) -> None:
+    _with_cell(chapter, "import os\nos._exit(1)")
+    with pytest.raises(BookError, match=r"papers/small: its kernel died[^$]*os._exit"):
+        execute(chapter, tmp_path / "out.ipynb", {})
+    assert not list(tmp_path.glob("*.ipynb"))
+
+
+def _tools(code: str) -> list[str]:
+    """A program that has the book's tools."""
+    return [
+        sys.executable,
+        "-c",
+        f"import sys; sys.path.insert(0, {str(ROOT / 'tools')!r}); {code}",
+    ]
+
+
+def _until(condition, seconds: float = 60.0) -> bool:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.1)
+    return condition()
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    # one that has ended and that nobody has asked for yet
+    return ") Z " not in Path(f"/proc/{process}/stat").read_text()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
+def test_sigterm_leaves_neither_kernel_nor_half_a_chapter(chapter: Path, tmp_path: Path) -> None:
+    noted = tmp_path / "kernel"
+    _with_cell(
+        chapter,
+        f"import os, time, pathlib\npathlib.Path({str(noted)!r}).write_text(str(os.getpid()))\n"
+        "time.sleep(120)",
+    )
+    before = chapter.read_bytes()
+    code = (
+        "import build_book; from pathlib import Path; build_book._Stop.install(); "
+        f"build_book.execute_all([(Path({str(chapter)!r}),) * 2], dict(PROFILE='smoke'))"
+    )
+    with subprocess.Popen(_tools(code), stdout=subprocess.DEVNULL) as build:
+        assert _until(lambda: noted.exists() and noted.read_text())
+        kernel = int(noted.read_text())
+        assert _alive(kernel)
+        build.terminate()
+        assert build.wait(60) == 143
+    assert _until(lambda: not _alive(kernel), 10)
+    assert [path.name for path in chapter.parent.iterdir()] == ["small.ipynb"]
+    assert chapter.read_bytes() == before
+
+
+def test_what_a_killed_build_left_is_cleared_by_the_next(chapter: Path) -> None:
+    left = chapter.with_suffix(build_book.RUNNING)
+    left.write_text("half a")
+    with pytest.raises(BookError, match="no parameter"):
+        execute_all([(chapter, chapter)], {"DEVICE": "cpu"})
+    assert not left.exists()
+
+
+def test_two_builds_wait_for_each_other(tmp_path: Path) -> None:
+    output = tmp_path / "_build"
+    output.mkdir()
+    code = f"import build_book; sys.exit(build_book.main(['html', '--output', {str(tmp_path)!r}]))"
+    with (
+        locked(output),
+        subprocess.Popen(_tools(code), stderr=subprocess.PIPE, text=True) as second,
+    ):
+        assert "Another build is at work" in second.stderr.readline()
+        assert second.poll() is None
+        second.terminate()
+        assert second.wait(30) == 143
+
+
+@pytest.mark.parametrize("command", ["html", "book", "refresh"])
+def test_where_nothing_can_be_written_is_told_in_one_line(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "_build").write_text("")
+    monkeypatch.setattr(build_book, "BUILD", tmp_path / "_build")
+    assert build_book.main([command]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert str(tmp_path / "_build") in said
 
 
 def test_refresh_in_place_gives_the_same_bytes_twice(chapter: Path) -> None:
