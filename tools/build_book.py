@@ -126,15 +126,15 @@ def execute(
 
 
 def _running_cell(raw: Path) -> str:
-    """The beginning of the first cell that was not executed to its end."""
+    """The beginning of the last cell that papermill has begun."""
     import nbformat
 
     try:
         cells = nbformat.read(raw, as_version=4).cells
     except (OSError, ValueError):
         return "unknown"
-    code = [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
-    return next((cell.source[:300] for cell in code if cell.execution_count is None), "unknown")
+    begun = [cell for cell in cells if cell.metadata.get("papermill", {}).get("start_time")]
+    return begun[-1].source[:300] if begun else "unknown"
 
 
 class _Stop:
