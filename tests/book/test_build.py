@@ -16,6 +16,7 @@ import nbformat
 import pytest
 import readme_table
 import reproduce
+import skips
 from build_book import ROOT, BookError, check_parameters, execute, execute_all
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from notebooks import WIDGET_STATE, strip_volatile
@@ -368,6 +369,79 @@ def test_help_lists_the_commands() -> None:
     ).stdout
     for name in ("book", "test", "html", "lab", "refresh", "reproduce", "bench", "lock", "lint"):
         assert re.search(rf"^  make {name} ", listed, re.MULTILINE), name
+
+
+def _skipping(folder: Path, body: str) -> subprocess.CompletedProcess:
+    """A run of one file of tests with the counting plugin, whose counts go to the folder."""
+    (folder / "test_it.py").write_text(f"import pytest\n{body}\ndef test_passes(): pass\n")
+    plugin = (
+        f"from pathlib import Path\nfrom tools import skips\nfrom tools.skips import *\n"
+        f"skips.COUNTS = Path({str(folder / 'skips.json')!r})\n"
+    )
+    (folder / "counting.py").write_text(plugin)
+    command = [sys.executable, "-m", "pytest", "-p", "counting", "-p", "no:cacheprovider", "-q"]
+    command += ["-n", "2", "--rootdir", str(folder), str(folder / "test_it.py")]
+    paths = os.pathsep.join([str(folder), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": paths}
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, env=environment
+    )
+
+
+def test_what_was_skipped_is_told_in_one_line_with_what_enables_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    browser = "@pytest.mark.skipif(True, reason='no Chromium on this machine')"
+    data = "pytest.skip('CROPNB_DATA names no folder')"
+    body = (
+        f"{browser}\ndef test_a(): pass\n{browser}\ndef test_b(): pass\n"
+        f"def test_c(): {data}\ndef test_d(): pytest.skip('the moon is full')"
+    )
+    assert _skipping(tmp_path, body).returncode == 0
+    monkeypatch.setattr(skips, "COUNTS", tmp_path / "skips.json")
+    assert skips.main([]) == 0
+    told = capsys.readouterr().out
+    assert told.count("\n") == 1
+    assert "2 for want of a browser (apt-get install chromium)" in told
+    assert "1 for want of the real datasets" in told
+    assert "1 for other reasons" in told
+    assert skips.main(["--need", "browser"]) == 1
+    assert skips.main(["--need", "gpu"]) == 0
+    # a second run of the same tests adds to the first, as the chapters do to the package's
+    _skipping(tmp_path, f"{browser}\ndef test_a(): pass")
+    assert skips.by_kind(skips._read())["browser"] == 3
+    (tmp_path / "skips.json").unlink()
+    assert skips.main(["--need", "browser"]) == 0
+    assert capsys.readouterr().out.endswith("Skipped: nothing.\n")
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make on this machine")
+def test_make_works_in_a_folder_with_spaces_and_other_letters(tmp_path: Path) -> None:
+    folder = tmp_path / "käse und brot"
+    (folder / ".venv/bin").mkdir(parents=True)
+    (folder / "tools").mkdir()
+    shutil.copy(ROOT / "Makefile", folder)
+    for name in ("requirements.lock", "pyproject.toml", "tools/requirements-html.lock"):
+        (folder / name).write_text("")
+    version = re.search(r"^UV_VERSION := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
+    noted = folder / "noted"
+    python = folder / ".venv/bin/python"
+    python.write_text('#!/bin/sh\necho "$PWD|$VIRTUAL_ENV|$PATH|$*" >> noted\n')
+    python.chmod(0o755)
+    for name in (f".uv-{version}", ".installed", ".rendering"):
+        (folder / ".venv" / name).write_text("")
+    for target in ("html", "book", "test", "refresh", "bench", "lab"):
+        noted.unlink(missing_ok=True)
+        done = subprocess.run(
+            ["make", target], cwd=folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        for told in noted.read_text().splitlines():
+            place, environment, path, command = told.split("|")
+            assert place == str(folder)
+            assert environment == str(folder / ".venv")
+            assert path.startswith(f"{folder}/.venv/bin:")
+            assert command
 
 
 def test_nbval_count_fails_a_notebook_that_compares_too_little(chapter: Path) -> None:
