@@ -18,7 +18,7 @@ LARGEST_SIDE = 1_000_000  # pixels; no photo is wider, and single precision stil
 LONGEST_NAME = 255  # bytes, which is what file systems take
 LARGEST_FILE = 256 << 20  # bytes of an annotation file
 MOST_ENTRIES = 1_000_000
-MATLAB_SECONDS = 60
+MATLAB_SECONDS = 30
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 

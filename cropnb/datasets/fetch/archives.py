@@ -10,6 +10,7 @@ own and removes it.
 """
 
 import bz2
+import errno
 import gzip
 import lzma
 import os
@@ -43,6 +44,9 @@ BROKEN = (
     lzma.LZMAError,
     NotImplementedError,
     RuntimeError,
+    ValueError,
+    OverflowError,
+    struct.error,
 )
 
 
@@ -82,7 +86,10 @@ def unpack(archive: Path, folder: Path, progress: bool = True) -> int:
                 read = _zip_entries if stream.read(2) == ZIP else _tar_entries
             with storage.bytes_bar(None, f"unpacking {archive.name}", progress) as bar:
                 return _write(read(archive, folder, limit), archive, folder, limit, bar.update)
-    except BROKEN as error:
+    except (*BROKEN, OSError) as error:
+        # A place before the beginning of the file is what a wrong directory of a zip points to.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
         raise ArchiveError(
             f"{archive} is cut short or damaged ({error}); remove it and fetch it again"
         ) from error
