@@ -67,11 +67,11 @@ class VipsCrop:
         picture = to_image(image)
         across, down = croppers.largest_window(picture.width, picture.height, aspect)
         width, height = max(int(across), 1), max(int(down), 1)
-        found = pyvips.Image.new_from_array(np.asarray(picture)).smartcrop(
+        cropped = pyvips.Image.new_from_array(np.asarray(picture)).smartcrop(
             width, height, interesting="attention"
         )
         # libvips tells where the photo's corner lies from the crop
-        x, y = -found.xoffset, -found.yoffset
+        x, y = -cropped.xoffset, -cropped.yoffset
         return torch.tensor([[x, y, x + width, y + height]], dtype=torch.float32), None
 
 
@@ -116,14 +116,14 @@ def measure(
 
     required: ask for the aspect ratio of the (first) true box, as Mars is compared on FCDB.
     """
-    found = []
+    overlaps = []
     for sample in tqdm(dataset, desc=cropper.name, unit="photo", disable=not progress):
         x1, y1, x2, y2 = sample.boxes[0].tolist()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             (crop,) = cropper(sample.photo(), aspect=(x2 - x1) / (y2 - y1) if required else None)
-        found.append(torch.stack(metrics.iou_and_bde(crop.box, sample.boxes, *sample.size)))
-    iou, bde = torch.stack(found).double().unbind(dim=1)
+        overlaps.append(torch.stack(metrics.iou_and_bde(crop.box, sample.boxes, *sample.size)))
+    iou, bde = torch.stack(overlaps).double().unbind(dim=1)
     return {"IoU": iou, "BDE": bde}
 
 

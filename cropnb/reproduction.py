@@ -125,10 +125,10 @@ def number(
     *,
     paper_value: float | None = None,
     verdict: str = "measured",
-    **more: object,
+    **fields: object,
 ) -> ledger.Row:
     """The row of a number that has no interval, such as a count or a ratio of times."""
-    content = {**context.fields(), "images": images, "paper_value": paper_value, **more}
+    content = {**context.fields(), "images": images, "paper_value": paper_value, **fields}
     return ledger.Row(table=table, row=row, column=column, verdict=verdict, ours=ours, **content)
 
 
@@ -246,7 +246,7 @@ def card(result: Mapping[str, object], scores: Mapping[str, float]) -> dict[str,
     result: method, variant, dataset, profile, init, seed, commit, config_hash, minutes, device and
         photos of its run.
     """
-    kept = (
+    fields = (
         "method",
         "variant",
         "dataset",
@@ -258,7 +258,7 @@ def card(result: Mapping[str, object], scores: Mapping[str, float]) -> dict[str,
         "minutes",
         "device",
     )
-    return {name: result[name] for name in (*kept, "photos")} | {
+    return {name: result[name] for name in (*fields, "photos")} | {
         "scores": {name: round(value, 4) for name, value in scores.items()}
     }
 
@@ -276,12 +276,14 @@ def _four_digits(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def rounded(found: metrics.Interval | metrics.Difference | metrics.Comparison) -> dict[str, float]:
+def rounded(
+    interval: metrics.Interval | metrics.Difference | metrics.Comparison,
+) -> dict[str, float]:
     """Four decimals are finer than any interval here, and keep the file readable."""
     # Adding zero turns a rounded −0.0 into 0.0.
     return {
         name: round(value, 4) + 0.0
-        for name, value in zip(("ours", "low", "high"), found, strict=False)
+        for name, value in zip(("ours", "low", "high"), interval, strict=False)
     }
 
 

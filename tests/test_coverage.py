@@ -10,28 +10,28 @@ from cropnb.errors import BoxError
 
 
 def test_random_boxes_belong_to_their_class():
-    found = coverage.random_boxes(
+    crops = coverage.random_boxes(
         500, 600, 400, min_area=0.3, max_area=0.6, min_aspect=0.8, max_aspect=1.2, seed=3
     )
-    share = boxes.area(boxes.check(found, width=600, height=400)) / (600 * 400)
-    assert found.shape == (500, 4)
+    share = boxes.area(boxes.check(crops, width=600, height=400)) / (600 * 400)
+    assert crops.shape == (500, 4)
     assert share.min() >= 0.3
     assert share.max() <= 0.6
-    assert boxes.aspect(found).min() >= 0.8
-    assert boxes.aspect(found).max() <= 1.2
+    assert boxes.aspect(crops).min() >= 0.8
+    assert boxes.aspect(crops).max() <= 1.2
     again = coverage.random_boxes(
         500, 600, 400, min_area=0.3, max_area=0.6, min_aspect=0.8, max_aspect=1.2, seed=3
     )
-    assert torch.equal(found, again)
+    assert torch.equal(crops, again)
 
 
 def test_random_boxes_are_even_within_the_class():
-    found = boxes.normalize(
+    crops = boxes.normalize(
         coverage.random_boxes(4000, 100, 100, min_area=0.01, min_aspect=0.01, max_aspect=100), 1, 1
     )
     # Mirrored boxes are as likely: the mean centre is the photo's.
     torch.testing.assert_close(
-        boxes.centers(found).mean(0), torch.tensor([50.0, 50.0]).double(), rtol=0, atol=1.0
+        boxes.centers(crops).mean(0), torch.tensor([50.0, 50.0]).double(), rtol=0, atol=1.0
     )
 
 
@@ -42,8 +42,8 @@ def test_a_class_that_is_empty_is_refused():
 
 def test_nearest_iou_by_hand():
     choice = torch.tensor([[0.0, 0, 10, 10], [0, 0, 20, 10]])
-    found = coverage.nearest_iou(torch.tensor([[0.0, 0, 10, 10], [0, 0, 16, 10]]), choice)
-    assert found.tolist() == pytest.approx([1.0, 0.8])
+    overlaps = coverage.nearest_iou(torch.tensor([[0.0, 0, 10, 10], [0, 0, 16, 10]]), choice)
+    assert overlaps.tolist() == pytest.approx([1.0, 0.8])
 
 
 def test_few_anchors_cover_large_crops_and_not_small_ones():

@@ -29,11 +29,11 @@ def dataset(*truths):
 
 
 def test_the_full_frame_by_hand():
-    found = evaluation.measure(
+    values = evaluation.measure(
         croppers.load("full"), dataset([[0, 0, 120, 160]], [[0, 0, 240, 160]]), False, False
     )
-    assert found["IoU"].tolist() == [0.5, 1.0]
-    assert found["BDE"].tolist() == pytest.approx([0.125, 0.0])
+    assert values["IoU"].tolist() == [0.5, 1.0]
+    assert values["BDE"].tolist() == pytest.approx([0.125, 0.0])
 
 
 def test_a_required_ratio_is_that_of_the_true_crop():
@@ -47,11 +47,11 @@ def test_a_required_ratio_is_that_of_the_true_crop():
 
 
 def test_both_numbers_come_from_the_best_matching_box():
-    found = evaluation.measure(
+    values = evaluation.measure(
         croppers.load("full"), dataset([[0, 0, 60, 80], [0, 0, 200, 160]]), False, False
     )
-    assert found["IoU"].item() == pytest.approx(200 / 240)
-    assert found["BDE"].item() == pytest.approx(40 / 240 / 4)
+    assert values["IoU"].item() == pytest.approx(200 / 240)
+    assert values["BDE"].item() == pytest.approx(40 / 240 / 4)
 
 
 def test_smartcrop_answers_in_the_pixels_of_the_photo():
@@ -80,12 +80,12 @@ def test_libvips_tells_which_pixels_it_took(aspect):
     x1, y1, x2, y2 = (int(value) for value in box.tolist())
     assert (x2 - x1) / (y2 - y1) == pytest.approx(aspect, rel=0.02)
     array = np.asarray(to_image(photo))
-    found = (
+    pixels = (
         pyvips.Image.new_from_array(array)
         .smartcrop(x2 - x1, y2 - y1, interesting="attention")
         .numpy()
     )
-    assert (array[y1:y2, x1:x2] == found).all()
+    assert (array[y1:y2, x1:x2] == pixels).all()
 
 
 def test_libvips_without_a_ratio_takes_the_whole_photo():
@@ -172,6 +172,8 @@ def test_the_recorded_croppers_come_out_again(real_data):
         written = ledger.one(
             evaluation.NAME, table=evaluation.FREE, row=name, column="IoU", dataset="fcdb"
         )
-        found = evaluation.measure(evaluation.load(name), photos, False, False)["IoU"].mean().item()
+        overlap = (
+            evaluation.measure(evaluation.load(name), photos, False, False)["IoU"].mean().item()
+        )
         # a near tie of two anchors may fall otherwise elsewhere
-        assert found == pytest.approx(written.ours, abs=0.01)
+        assert overlap == pytest.approx(written.ours, abs=0.01)

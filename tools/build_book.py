@@ -35,8 +35,8 @@ def chapters(book: Path = BOOK) -> list[Path]:
     pages = [contents["root"]] + [
         chapter["file"] for part in contents["parts"] for chapter in part["chapters"]
     ]
-    found = [book / f"{page}.ipynb" for page in pages]
-    return [path for path in found if path.is_file()]
+    paths = [book / f"{page}.ipynb" for page in pages]
+    return [path for path in paths if path.is_file()]
 
 
 # A reader's own IPython configuration must not reach the chapters. The level hides chatter on

@@ -88,7 +88,7 @@ def _renamed_models(notebook: NotebookNode, name: str) -> NotebookNode:
             continue
         order.append(model)
         text = json.dumps(state[model], sort_keys=True)
-        queue.extend(found for found in _MODEL_ID.findall(text) if found in state)
+        queue.extend(child for child in _MODEL_ID.findall(text) if child in state)
     names = {
         model: hashlib.md5(f"{name}/{i}".encode()).hexdigest() for i, model in enumerate(order)
     }

@@ -41,10 +41,10 @@ def labels(sample) -> bytes:
     ],
 )
 def test_labels_have_the_recorded_bytes(form, expected):
-    found = hashlib.sha256(
+    digest = hashlib.sha256(
         b"".join(labels(sample) for sample in scenes.load("train", form, size=6))
     )
-    assert found.hexdigest()[:16] == expected
+    assert digest.hexdigest()[:16] == expected
 
 
 @pytest.mark.parametrize("form", scenes.SIZES)
@@ -277,11 +277,11 @@ def test_ledger_rows_say_when_the_claim_is_contradicted():
         name: {"IoU": torch.tensor([value] * 3)}
         for name, value in ((CENTRE, 0.4), (PRIOR, 0.8), (CEILING, 0.9))
     }
-    found = {row.row: row for row in reference.ledger_rows("fcdb", rows, "python -m x")}
-    assert found["gap closed by the prior"].verdict == "contradicted"
-    assert found["gap closed by the prior"].ours == pytest.approx(80)
-    assert found[PRIOR].ours == pytest.approx(0.8)
-    for row in found.values():
+    recorded = {row.row: row for row in reference.ledger_rows("fcdb", rows, "python -m x")}
+    assert recorded["gap closed by the prior"].verdict == "contradicted"
+    assert recorded["gap closed by the prior"].ours == pytest.approx(80)
+    assert recorded[PRIOR].ours == pytest.approx(0.8)
+    for row in recorded.values():
         row.check()
 
 

@@ -189,16 +189,16 @@ class _PolynomialPrior:
 
 
 def _box_rows(training: CropDataset, testing: CropDataset) -> Rows:
-    found: dict[str, dict[str, Tensor]] = {name: {} for name in (CEILING, MEMBER, PRIOR, CENTRE)}
+    tables: dict[str, dict[str, Tensor]] = {name: {} for name in (CEILING, MEMBER, PRIOR, CENTRE)}
     for person in (None, 0, 1, 2) if testing.form == "cuhk_icd" else (None,):
         prior = _ratio_prior(training) if training.form == "fat" else _box_prior(training, person)
         for sample in testing:
             for name, boxes in _guesses(sample, prior, person).items():
                 for column, value in _measure(boxes, sample, person).items():
-                    found[name].setdefault(column, []).append(value)
+                    tables[name].setdefault(column, []).append(value)
     return {
         name: {column: torch.tensor(values) for column, values in table.items()}
-        for name, table in found.items()
+        for name, table in tables.items()
     }
 
 
@@ -210,7 +210,7 @@ def _guesses(sample: Sample, prior: dict, person: int | None) -> dict[str, Tenso
     scene = scene_of(sample)
     dice = Dice(scene.seed, SPLITS[scene.split], scene.index, 99)
     member = [dice.pick(PANEL)]  # somebody of the panel, asked anew
-    found = defaultdict(list)
+    guesses = defaultdict(list)
     for aspect in forms.required(sample):
         windows = forms.windows_for(*sample.size, aspect)
         score = (
@@ -218,17 +218,17 @@ def _guesses(sample: Sample, prior: dict, person: int | None) -> dict[str, Tenso
             if person is None
             else _taste(scene, windows, PHOTOGRAPHERS[person])
         )
-        found[CEILING].append(windows[score.argmax()])
-        found[MEMBER].append(
+        guesses[CEILING].append(windows[score.argmax()])
+        guesses[MEMBER].append(
             forms.chosen(scene, windows, member, dice, keep_ratio=aspect is not None)[0]
         )
         if aspect is None:
-            found[PRIOR].append(box_math.denormalize(prior[None], *sample.size))
-            found[CENTRE].append(centred(*sample.size))
+            guesses[PRIOR].append(box_math.denormalize(prior[None], *sample.size))
+            guesses[CENTRE].append(centred(*sample.size))
         else:
-            found[PRIOR].append(_lattice(*sample.size, aspect)[prior[aspect]])
-            found[CENTRE].append(_lattice(*sample.size, aspect, scales=(100,), places=(0.5,))[0])
-    return {name: torch.stack(boxes) for name, boxes in found.items()}
+            guesses[PRIOR].append(_lattice(*sample.size, aspect)[prior[aspect]])
+            guesses[CENTRE].append(_lattice(*sample.size, aspect, scales=(100,), places=(0.5,))[0])
+    return {name: torch.stack(boxes) for name, boxes in guesses.items()}
 
 
 def _taste(scene: Scene, windows: Tensor, person: Annotator) -> Tensor:
