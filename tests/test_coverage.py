@@ -7,6 +7,9 @@ import torch
 
 from cropnb import boxes, candidates, coverage, datasets, ledger
 from cropnb.errors import BoxError
+from cropnb.reproduction import Context
+
+CONTEXT = Context(coverage.NAME, "gaicd", ["--record"], module="cropnb.coverage", device="CPU")
 
 
 def test_random_boxes_belong_to_their_class():
@@ -64,7 +67,7 @@ def test_few_anchors_cover_large_crops_and_not_small_ones():
 
 def test_rows_of_the_real_annotations(real_data):
     test = datasets.load("gaicd", split="test", root=real_data / "gaicd")
-    ours, published, unlimited = coverage.rule_rows([test])
+    ours, published, unlimited = coverage.rule_rows(CONTEXT, [test])
     assert ours.ours == ours.images == 200
     assert published.ours < 60
     assert unlimited.ours < 100
@@ -79,7 +82,7 @@ def test_what_is_committed_is_what_is_measured(real_data):
     dataset = datasets.load("fcdb", split="test", root=real_data / "fcdb").with_photos()
     if len(dataset) != rows[0].images:
         pytest.skip("other FCDB photos are on this disk than those of the recorded rows")
-    for ours, committed in zip(coverage.coverage_rows(dataset), rows, strict=True):
+    for ours, committed in zip(coverage.coverage_rows(CONTEXT, dataset), rows, strict=True):
         assert (ours.ours, ours.low, ours.high) == pytest.approx(
             (committed.ours, committed.low, committed.high), abs=2e-4
         )

@@ -2,12 +2,15 @@
 they are.
 """
 
+import re
+
 import pytest
 import torch
 
 from cropnb import croppers, evaluation, ledger
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.images import to_image
+from cropnb.reproduction import Context
 
 WIDTH, HEIGHT = 240, 160
 
@@ -121,17 +124,21 @@ def test_a_scoring_method_may_choose_among_many_windows_of_the_ratio():
 
 def test_rows_compare_with_the_centred_window_photo_by_photo(tmp_path, monkeypatch):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
-    found = evaluation.rows(
-        ["full"], dataset([[20, 10, 220, 150]], [[0, 0, 240, 160]]), "python -m trial"
-    )
-    ledger.record(evaluation.NAME, found)
-    assert {(row.table, row.row) for row in found} == {
+    photos = dataset([[20, 10, 220, 150]], [[0, 0, 240, 160]])
+    context = Context(evaluation.NAME, photos.name, ["--methods", "full"], module="trial")
+    rows = [
+        row
+        for table in (evaluation.FREE, evaluation.REQUIRED)
+        for row in evaluation.rows(table, ["full"], photos, context)
+    ]
+    ledger.record(evaluation.NAME, rows)
+    assert {(row.table, row.row) for row in rows} == {
         (evaluation.FREE, "center"),
         (evaluation.FREE, "full"),
         (evaluation.REQUIRED, "center_window"),
         (evaluation.REQUIRED, "full"),
     }
-    for row in found:
+    for row in rows:
         assert row.images == 2
         assert row.low <= row.ours <= row.high
         assert ("paired by photo" in row.note) == row.row.startswith("full")
@@ -155,12 +162,12 @@ def test_the_recorded_baselines_come_out_again(real_data, capsys):
     ):
         written = ledger.one(evaluation.NAME, table=table, row=name, column="IoU", dataset="fcdb")
         assert written.images == 48
-        line = next(
-            line
-            for line in printed.splitlines()
-            if line.startswith(table) and f"{name:16}IoU" in line
+        start = f"fcdb · {table} · {name} · IoU: "
+        (line,) = (line for line in printed.splitlines() if line.startswith(start))
+        ours, low, high = map(float, re.findall(r"\d+\.\d+", line.removeprefix(start))[:3])
+        assert (ours, low, high) == pytest.approx(
+            (written.ours, written.low, written.high), abs=1e-3
         )
-        assert f"{written.ours:.3f} [{written.low:.3f}, {written.high:.3f}]" in line
 
 
 @pytest.mark.slow
