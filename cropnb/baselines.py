@@ -1,12 +1,13 @@
 """Content-blind baselines: scores and sets of candidates that never look at the photo.
 
-Run `python -m cropnb.baselines` to measure them on GAICD's annotations (no photo is needed) and to
-write the rows of `book/results/gaicd_baselines.json`. A method that doesn't beat them has learned
+`python -m cropnb.baselines --record` measures them on GAICD's annotations (no photo is needed) and
+writes the rows of `book/results/gaicd_baselines.json`. A method that doesn't beat them has learned
 nothing from the pictures. Taught in `book/foundations/metrics.ipynb`.
 """
 
 import argparse
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -15,6 +16,8 @@ from cropnb import boxes as box_math
 from cropnb import candidates, datasets, ledger, metrics
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import MetricError
+from cropnb.reproduction import Context, measured
+from cropnb.runs import program
 
 NAME = "gaicd_baselines"
 # The GAICD paper's own baseline row, for GAICD v1: always take the largest candidate.
@@ -99,80 +102,50 @@ def evaluate(dataset: CropDataset, score: Callable[[Sample], Tensor]) -> dict[st
     )
 
 
-def rows(training: CropDataset, test: CropDataset, command: str, seed: int = 0) -> list[ledger.Row]:
+def rows(context: Context, training: CropDataset, test: CropDataset) -> list[ledger.Row]:
     """The ledger rows of all baselines: per cent (SRCC: -1…1), with the bootstrap interval over
     photos.
     """
-    found = []
+    cells = []
     for name, score in (
         ("largest crop", largest_crop),
         ("mean MOS of the position", PositionPrior(training)),
     ):
         for column, values in evaluate(test, score).items():
             unit = 1 if column == "SRCC" else 100
-            found.append(_row(test, BLIND, name, column, unit * values, command, seed))
+            cells.append((BLIND, name, column, unit * values))
     for eps in (0.85, 0.9):
         chosen = covering_anchors(training, 10, eps)
         for count in (5, 10):
             values = 100 * (best_overlaps(test, chosen[:count]) >= eps).any(1).double()
             column = f"ACC 1/{count}, within IoU {eps:.2f}"
-            found.append(_row(test, BLIND_SET, "ten fixed anchors", column, values, command, seed))
-    return found
+            cells.append((BLIND_SET, "ten fixed anchors", column, values))
+    return [_row(context.on(test), *cell) for cell in cells]
 
 
-def _row(
-    test: CropDataset, table: str, name: str, column: str, values: Tensor, command: str, seed: int
-) -> ledger.Row:
-    interval = metrics.bootstrap_interval(values, seed=seed)
-    printed = PRINTED.get((name, column)) if test.name == "gaicd" else None
-    mean, low, high = (round(value, 4) for value in interval)
-    return ledger.Row(
-        paper=NAME,
-        table=table if printed is None else PRINTED_IN,
-        row=name,
-        column=column,
-        dataset=test.name,
-        split=test.split,
-        paper_value=printed,
-        ours=mean,
-        low=low,
-        high=high,
-        images=len(test),
-        device="CPU",
-        command=command,
-        commit=ledger.current_commit(),
-        verdict="measured" if printed is None else ledger.verdict(printed, *interval),
-        note="annotations only; no photo is looked at",
-    )
+def _row(context: Context, table: str, name: str, column: str, values: Tensor) -> ledger.Row:
+    """Beside the printed number where GAICD's paper has one."""
+    printed = PRINTED.get((name, column)) if context.dataset == "gaicd" else None
+    table = table if printed is None else PRINTED_IN
+    note = "annotations only; no photo is looked at"
+    return measured(context, table, name, column, values, paper_value=printed, note=note)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Measure all baselines, write their rows and print them."""
-    parser = argparse.ArgumentParser(
-        prog="python -m cropnb.baselines", description=__doc__.splitlines()[0]
+def _measure(chosen: argparse.Namespace, context: Context) -> Iterator[list[ledger.Row]]:
+    splits = (datasets.load(chosen.dataset, part, chosen.root) for part in ("train", "test"))
+    yield rows(context, *splits)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, and with `--record` write the rows. Returns the exit status."""
+    options = program.parser("baselines", __doc__)
+    options.add_argument(
+        "--dataset", default="gaicd", help="gaicd, gaicd_v2 or scenes (default: %(default)s)"
     )
-    parser.add_argument(
-        "--dataset", default="gaicd", help="gaicd, gaicd_v2 or scenes (default: gaicd)"
-    )
-    parser.add_argument(
-        "--root", default=None, help="the dataset's folder (default: below $CROPNB_DATA)"
-    )
-    options = parser.parse_args(arguments)
-    splits = [
-        datasets.load(options.dataset, split=split, root=options.root)
-        for split in ("train", "test")
-    ]
-    command = "python -m cropnb.baselines" + (
-        f" --dataset {options.dataset}" if options.dataset != "gaicd" else ""
-    )
-    measured = rows(*splits, command)
-    ledger.record(NAME, measured)
-    for row in measured:
-        printed = "" if row.paper_value is None else f"   printed {row.paper_value}: {row.verdict}"
-        print(
-            f"{row.row:26}{row.column:24}{row.ours:9.3f}  [{row.low:.3f}, {row.high:.3f}]{printed}"
-        )
+    options.add_argument("--root", help="the dataset's folder (default: below $CROPNB_DATA)")
+    context = Context(NAME, "gaicd", arguments=(), module="cropnb.baselines", device="CPU")
+    return program.study(_measure, options, context, arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -11,15 +11,18 @@ import importlib
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import nn
 from torchvision import models
 
-from cropnb import ledger, program, reproduction
+from cropnb import ledger
+from cropnb.reproduction import Context, number
+from cropnb.runs import program
+from cropnb.runs.experiment import device_name
 
 NAME, TABLE = "speed", "seconds, as a ratio"
 TRAINING_ROUNDS = 10  # a training step takes seconds
@@ -137,57 +140,46 @@ def measured() -> dict[str, Ratio]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; the exit status is 1 when a ratio misses what is wanted."""
-    all_of_them = measured()
-    parser = argparse.ArgumentParser(prog="python -m cropnb.bench", description=__doc__)
-    parser.add_argument(
-        "--only", nargs="+", choices=all_of_them, default=list(all_of_them), metavar="NAME"
+    choices, missed = measured(), []
+    options = program.parser("bench", __doc__)
+    options.add_argument(
+        "--only", nargs="+", choices=choices, default=list(choices), metavar="NAME"
     )
-    parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--record", action="store_true", help="write the rows into the ledger")
+    options.add_argument("--rounds", type=int, default=40)
 
-    def measure(chosen: argparse.Namespace, arguments: list[str]) -> int:
-        status = 0
+    def measure(chosen: argparse.Namespace, context: Context) -> Iterator[list[ledger.Row]]:
         for name in chosen.only:
-            ratio = all_of_them[name]
+            ratio = choices[name]
             if ratio.needs_cuda and not torch.cuda.is_available():
                 print(f"{name}: left out, it needs a CUDA GPU{ratio.wanted}")
-                if chosen.record:
-                    ledger.record(NAME, _waiting(name, ratio))
+                yield _waiting(name, ratio)
                 continue
-            device = program.device_name("cuda" if ratio.needs_cuda else "cpu")
-            values = sorted(ratio.measure(chosen.rounds))
-            middle = statistics.median(values)
-            # the ledger's 95 %
-            low, high = values[len(values) // 40], values[-1 - len(values) // 40]
-            missed = ratio.missed(middle)
-            status = 1 if missed else status
-            span = f"{low:.2f} … {high:.2f} in 95 % of the rounds"
-            print(
-                f"{name}: {middle:.2f} {ratio.column} "
-                f"({span}{ratio.wanted}{': MISSED' if missed else ''})"
-            )
-            context = reproduction.Context(
-                NAME, ratio.dataset, arguments, module="cropnb.bench", device=device
-            )
-            row = reproduction.number(
-                context,
-                TABLE,
-                name,
-                ratio.column,
-                round(middle, 3),
-                ratio.images,
-                low=round(low, 3),
-                high=round(high, 3),
-                note=(
-                    f"median of {len(values)} rounds; the interval holds 95 % of them{ratio.wanted}"
-                ),
-            )
-            if chosen.record:
-                ledger.record(NAME, row)
-        return status
+            row = _row(context, name, ratio, chosen.rounds)
+            yield [row]
+            if ratio.missed(row.ours):
+                missed.append(name)
+                print(f"{name}: MISSED{ratio.wanted}")
 
-    return program.run(measure, parser, arguments)
+    context = Context(NAME, ledger.SCENES, arguments=(), module="cropnb.bench")
+    return program.study(measure, options, context, arguments) or int(bool(missed))
+
+
+def _row(context: Context, name: str, ratio: Ratio, rounds: int) -> ledger.Row:
+    """Measure: the median of the rounds, and the interval that holds 95 % of them."""
+    values = sorted(ratio.measure(rounds))
+    tail = len(values) // 40
+    device = device_name("cuda" if ratio.needs_cuda else "cpu")
+    return number(
+        replace(context, dataset=ratio.dataset, device=device),
+        TABLE,
+        name,
+        ratio.column,
+        round(statistics.median(values), 3),
+        ratio.images,
+        low=round(values[tail], 3),
+        high=round(values[-1 - tail], 3),
+        note=f"median of {len(values)} rounds; the interval holds 95 % of them{ratio.wanted}",
+    )
 
 
 def _waiting(name: str, ratio: Ratio) -> list[ledger.Row]:

@@ -7,11 +7,11 @@ ratio of the true crop, and compared by IoU and boundary displacement. Rows go t
 """
 
 import argparse
-import shlex
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -22,13 +22,15 @@ from tqdm.auto import tqdm
 from cropnb import candidates, croppers, datasets, ledger, metrics
 from cropnb.croppers import Cropper
 from cropnb.datasets.base import CropDataset
-from cropnb.errors import CropnbError
 from cropnb.images import to_image
+from cropnb.reproduction import Context, measured
+from cropnb.runs import program
+from cropnb.runs.experiment import device_name
 
 NAME = "photographs"
 FREE, REQUIRED = "no required aspect ratio", "aspect ratio of the true crop"
-REFERENCE = "center"  # what every row is compared with, photo by photo, where no ratio is required
-REFERENCE_REQUIRED = "center_window"
+# what every row of a table is compared with, photo by photo
+REFERENCES = {FREE: "center", REQUIRED: "center_window"}
 
 
 class SmartCrop:
@@ -65,18 +67,18 @@ class VipsCrop:
         import pyvips
 
         picture = to_image(image)
-        across, down = croppers.largest_window(picture.width, picture.height, aspect)
-        width, height = max(int(across), 1), max(int(down), 1)
-        found = pyvips.Image.new_from_array(np.asarray(picture)).smartcrop(
+        sides = croppers.largest_window(picture.width, picture.height, aspect)
+        width, height = (max(int(side), 1) for side in sides)
+        cropped = pyvips.Image.new_from_array(np.asarray(picture)).smartcrop(
             width, height, interesting="attention"
         )
         # libvips tells where the photo's corner lies from the crop
-        x, y = -found.xoffset, -found.yoffset
+        x, y = -cropped.xoffset, -cropped.yoffset
         return torch.tensor([[x, y, x + width, y + height]], dtype=torch.float32), None
 
 
 class ManyWindows:
-    """A method that rates candidates, asked as Mars' section 4.3 asks it: among 1140 windows of the
+    """A method that rates candidates, asked as Mars asks it (Sec. 4.3): among 1140 windows of the
     required ratio.
     """
 
@@ -87,7 +89,7 @@ class ManyWindows:
         self._method = method
 
     def candidates(self, width: int, height: int, aspect: float | None = None) -> Tensor:
-        """1140 windows of the ratio or a few less, (N, 4); without one the method's own candidates."""
+        """1140 windows of the ratio or a few less, (N, 4); without one the method's own."""
         if aspect is None:
             return self._method.candidates(width, height)
         return candidates.aspect_windows(width, height, aspect, count=1140)
@@ -116,71 +118,71 @@ def measure(
 
     required: ask for the aspect ratio of the (first) true box, as Mars is compared on FCDB.
     """
-    found = []
+    overlaps = []
     for sample in tqdm(dataset, desc=cropper.name, unit="photo", disable=not progress):
         x1, y1, x2, y2 = sample.boxes[0].tolist()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             (crop,) = cropper(sample.photo(), aspect=(x2 - x1) / (y2 - y1) if required else None)
-        found.append(torch.stack(metrics.iou_and_bde(crop.box, sample.boxes, *sample.size)))
-    iou, bde = torch.stack(found).double().unbind(dim=1)
+        overlaps.append(torch.stack(metrics.iou_and_bde(crop.box, sample.boxes, *sample.size)))
+    iou, bde = torch.stack(overlaps).double().unbind(dim=1)
     return {"IoU": iou, "BDE": bde}
 
 
 def rows(
+    table: str,
     names: Sequence[str],
     dataset: CropDataset,
-    command: str,
+    context: Context,
     device: str = "cpu",
     listed: int | None = None,
 ) -> list[ledger.Row]:
-    """Rows of every cropper, for both ways of asking; each notes its paired difference from the
+    """Rows of every cropper for one way of asking; each notes its paired difference from the
     centred window.
 
-    listed: photos that the dataset's list has; where some of them are gone, the intervals are
-        widened for them.
+    Args:
+        table: `FREE` or `REQUIRED`.
+        names: of the croppers, as `load` takes them.
+        dataset: the photos.
+        context: what the rows share.
+        device: of the croppers.
+        listed: photos that the dataset's list has; where some of them are gone, the intervals are
+            widened for them.
     """
-    found, listed = [], listed or len(dataset)
+    listed, reference = listed or len(dataset), REFERENCES[table]
     gone = f"; {len(dataset)} of {listed} listed photos, and the interval is widened for the rest"
-    for table, reference in ((FREE, REFERENCE), (REQUIRED, REFERENCE_REQUIRED)):
-        values, minutes = {}, {}
-        for name in dict.fromkeys((reference, *names)):
-            start = time.perf_counter()
-            values[name] = measure(load(name, device), dataset, table == REQUIRED)
-            minutes[name] = round((time.perf_counter() - start) / 60, 2)
-        for name, columns in values.items():
-            for column, photos in columns.items():
-                interval = [round(value, 4) for value in metrics.with_missing(photos, listed)]
-                note = "what the others are compared with"
-                if name != reference:
-                    gap = metrics.paired_bootstrap(photos, values[reference][column])
-                    note = f"less {reference}: {gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}], paired by photo"
-                found.append(
-                    ledger.Row(
-                        paper=NAME,
-                        table=table,
-                        row=name,
-                        column=column,
-                        dataset=dataset.name,
-                        split=dataset.split,
-                        verdict="measured",
-                        ours=interval[0],
-                        low=interval[1],
-                        high=interval[2],
-                        images=len(dataset),
-                        device=device.upper(),
-                        minutes=minutes[name],
-                        command=command,
-                        commit=ledger.current_commit(),
-                        note=note + (gone if listed > len(dataset) else ""),
-                    )
-                )
-    return found
+    values, minutes = {}, {}
+    for name in dict.fromkeys((reference, *names)):
+        start = time.perf_counter()
+        values[name] = measure(load(name, device), dataset, table == REQUIRED)
+        minutes[name] = round((time.perf_counter() - start) / 60, 2)
+    cells = []
+    for name, columns in values.items():
+        for column, photos in columns.items():
+            note = "what the others are compared with"
+            if name != reference:
+                gap = metrics.paired_bootstrap(photos, values[reference][column])
+                span = f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
+                note = f"less {reference}: {span}, paired by photo"
+            fields = {
+                "listed": listed,
+                "minutes": minutes[name],
+                "note": note + (gone if listed > len(dataset) else ""),
+            }
+            cells.append(measured(context.on(dataset), table, name, column, photos, **fields))
+    return cells
+
+
+def _measure(chosen: argparse.Namespace, context: Context) -> Iterator[list[ledger.Row]]:
+    whole = datasets.load(chosen.dataset, "test")
+    photos, context = whole.with_photos(), replace(context, device=device_name(chosen.device))
+    for table in REFERENCES:
+        yield rows(table, chosen.methods, photos, context, chosen.device, listed=len(whole))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and with `--record` write the rows. Returns the exit status."""
-    options = argparse.ArgumentParser(prog="python -m cropnb.evaluation", description=__doc__)
+    options = program.parser("evaluation", __doc__)
     options.add_argument(
         "--dataset", default="fcdb", help="fcdb, flms or cuhk_icd (default: %(default)s)"
     )
@@ -191,28 +193,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="NAME",
         help="what to compare",
     )
-    options.add_argument("--device", default="cpu")
-    options.add_argument("--record", action="store_true", help="write the rows into the ledger")
-    chosen = options.parse_args(arguments)
-    command = shlex.join(
-        ["python", "-m", "cropnb.evaluation", *(sys.argv[1:] if arguments is None else arguments)]
-    )
-    try:
-        whole = datasets.load(chosen.dataset, "test")
-        measured = rows(
-            chosen.methods, whole.with_photos(), command, chosen.device, listed=len(whole)
-        )
-        if chosen.record:
-            ledger.record(NAME, measured)
-    except CropnbError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    for row in measured:
-        print(
-            f"{row.table:32}{row.row:16}{row.column:5}{row.ours:7.3f} [{row.low:.3f}, "
-            f"{row.high:.3f}]  {row.note}"
-        )
-    return 0
+    context = Context(NAME, "fcdb", arguments=(), module="cropnb.evaluation")
+    return program.study(_measure, options, context, arguments)
 
 
 if __name__ == "__main__":

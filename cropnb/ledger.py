@@ -8,7 +8,6 @@ prose can't drift from what was measured.
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -34,7 +33,6 @@ __all__ = [
     "photos_to_settle",
     "read",
     "record",
-    "this_command",
     "verdict",
     "verdict_text",
 ]
@@ -269,10 +267,3 @@ def current_commit() -> str:
     except OSError:
         return "unknown"
     return done.stdout.strip() or "unknown"
-
-
-def this_command(module: str) -> str:
-    """The shell command that repeats the running program: `python -m MODULE` with the arguments it
-    was given.
-    """
-    return " ".join(["python", "-m", module, *sys.argv[1:]])

@@ -31,11 +31,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Paper:
-    """`about` holds title, authors, venue and key; the rest are the entries of the file, in its
+    """`citation` holds title, authors, venue and key; the rest are the entries of the file, in its
     order.
     """
 
-    about: dict[str, str]
+    citation: dict[str, str]
     tables: dict[str, Table]
     equations: tuple[dict, ...]
     claims: tuple[dict, ...]

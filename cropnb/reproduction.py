@@ -7,15 +7,19 @@ printed number.
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from cropnb import ledger, metrics, paper
 
+if TYPE_CHECKING:
+    from cropnb.datasets.base import CropDataset
+
 # (photos,), or (seeds, photos) for several runs
-Values = Sequence[float] | Sequence[Sequence[float]]
+Values = ArrayLike
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,10 @@ class Context:
     seeds: tuple[int, ...] = ()
     device: str = ""
     commit: str = field(default_factory=ledger.current_commit)
+
+    def on(self, dataset: "CropDataset") -> "Context":
+        """The same on a part of a dataset."""
+        return replace(self, dataset=dataset.name, split=dataset.split)
 
     def fields(self) -> dict[str, object]:
         """As fields of a row."""
@@ -72,7 +80,7 @@ def measured(
         listed: how many photos the dataset's list has, where some of them are gone: the interval
             is widened for them.
         fields: further fields of `ledger.Row`, such as note, minutes, config_hash or
-            checkpoint_hash.
+            checkpoint_hash; a `paper_value` stands for that of `paper.toml`.
     """
     interval = metrics.with_missing(values, listed or photos(values))
     fields = {"images": photos(values), **fields}
@@ -108,7 +116,7 @@ def _beside_print(
     fields: Mapping[str, object],
 ) -> ledger.Row:
     """The row of a number with its interval; table, row and column say where it stands."""
-    printed = printed_value(context.method, context.dataset, *place)
+    printed = fields.get("paper_value", printed_value(context.method, context.dataset, *place))
     verdict = "measured" if printed is None else ledger.verdict(printed, *interval)
     where = dict(zip(("table", "row", "column"), place, strict=True))
     content = {**context.fields(), "paper_value": printed, **fields}
@@ -125,10 +133,10 @@ def number(
     *,
     paper_value: float | None = None,
     verdict: str = "measured",
-    **more: object,
+    **fields: object,
 ) -> ledger.Row:
     """The row of a number that has no interval, such as a count or a ratio of times."""
-    content = {**context.fields(), "images": images, "paper_value": paper_value, **more}
+    content = {**context.fields(), "images": images, "paper_value": paper_value, **fields}
     return ledger.Row(table=table, row=row, column=column, verdict=verdict, ours=ours, **content)
 
 
@@ -246,7 +254,7 @@ def card(result: Mapping[str, object], scores: Mapping[str, float]) -> dict[str,
     result: method, variant, dataset, profile, init, seed, commit, config_hash, minutes, device and
         photos of its run.
     """
-    kept = (
+    fields = (
         "method",
         "variant",
         "dataset",
@@ -258,30 +266,28 @@ def card(result: Mapping[str, object], scores: Mapping[str, float]) -> dict[str,
         "minutes",
         "device",
     )
-    return {name: result[name] for name in (*kept, "photos")} | {
+    return {name: result[name] for name in (*fields, "photos")} | {
         "scores": {name: round(value, 4) for name, value in scores.items()}
     }
 
 
 def photos(values: Values) -> int:
     """How many photos the values stand on."""
-    return (
-        len(values[0])
-        if len(values) and hasattr(values[0], "__len__") and len(values[0])
-        else len(values)
-    )
+    return np.shape(values)[-1]
 
 
 def _four_digits(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def rounded(found: metrics.Interval | metrics.Difference | metrics.Comparison) -> dict[str, float]:
+def rounded(
+    interval: metrics.Interval | metrics.Difference | metrics.Comparison,
+) -> dict[str, float]:
     """Four decimals are finer than any interval here, and keep the file readable."""
     # Adding zero turns a rounded −0.0 into 0.0.
     return {
         name: round(value, 4) + 0.0
-        for name, value in zip(("ours", "low", "high"), found, strict=False)
+        for name, value in zip(("ours", "low", "high"), interval, strict=False)
     }
 
 

@@ -37,13 +37,13 @@ def run(
     the step.
     """
     torch.set_num_threads(1)
-    draw = torch.Generator().manual_seed(0)
-    pictures, model = torch.rand(24, 3, 8, 8, generator=draw), build()
+    rng = torch.Generator().manual_seed(0)
+    pictures, model = torch.rand(24, 3, 8, 8, generator=rng), build()
     targets = pictures.mean((1, 2, 3))
 
-    def loss(batch: list[int], draw: torch.Generator) -> dict[str, torch.Tensor]:
+    def loss(batch: list[int], rng: torch.Generator) -> dict[str, torch.Tensor]:
         time.sleep(pause)
-        shift = int(torch.randint(8, (1,), generator=draw))
+        shift = int(torch.randint(8, (1,), generator=rng))
         error = functional.mse_loss(
             model(pictures[batch].roll(shift, 3)).squeeze(1), targets[batch]
         )

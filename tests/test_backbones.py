@@ -74,12 +74,12 @@ def test_each_cut_gives_torchvisions_features(name, own_weights):
     cuts = [cut for of, cut in CUTS if of == name]
     backbone = backbones.build(name, cuts).eval()
     with torch.no_grad():
-        for cut, stride, channels, found in zip(
+        for cut, stride, channels, features in zip(
             cuts, backbone.strides, backbone.channels, backbone(PHOTO), strict=True
         ):
             expected = until(network, name, cut)(NORMALISED)
-            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
-            assert found.shape == (2, channels, 64 // stride, 96 // stride)
+            torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-4)
+            assert features.shape == (2, channels, 64 // stride, 96 // stride)
             assert stride == 2 ** int(cut[1])
 
 

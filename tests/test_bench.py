@@ -17,9 +17,9 @@ def _module(path):
 
 
 def test_ratios_are_first_over_second():
-    found = bench.ratios(lambda: time.sleep(0.04), lambda: time.sleep(0.01), rounds=3)
-    assert len(found) == 3
-    assert all(1.5 < ratio < 6 for ratio in found)
+    ratios = bench.ratios(lambda: time.sleep(0.04), lambda: time.sleep(0.01), rounds=3)
+    assert len(ratios) == 3
+    assert all(1.5 < ratio < 6 for ratio in ratios)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from cropnb.errors import BoxError
 def random_boxes(count: int, seed: int = 0, size: float = 100.0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     corners = torch.rand(count, 2, 2, generator=generator).sort(dim=1).values * size
-    found = corners.reshape(count, 4)
-    return torch.cat([found[:, :2], found[:, 2:] + 0.5], dim=1)
+    sides = corners.reshape(count, 4)
+    return torch.cat([sides[:, :2], sides[:, 2:] + 0.5], dim=1)
 
 
 def test_iou_by_hand():
@@ -74,11 +74,11 @@ def test_generalized_iou_has_a_gradient_where_iou_has_none():
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 10_000), width=st.integers(1, 4000), height=st.integers(1, 4000))
 def test_normalize_and_back(seed: int, width: int, height: int):
-    found = random_boxes(5, seed).double()
-    there = boxes.normalize(found, width, height)
-    torch.testing.assert_close(boxes.denormalize(there, width, height), found)
-    assert there[0, 0].item() == pytest.approx(found[0, 0].item() / width)
-    assert there[0, 1].item() == pytest.approx(found[0, 1].item() / height)
+    pixels = random_boxes(5, seed).double()
+    there = boxes.normalize(pixels, width, height)
+    torch.testing.assert_close(boxes.denormalize(there, width, height), pixels)
+    assert there[0, 0].item() == pytest.approx(pixels[0, 0].item() / width)
+    assert there[0, 1].item() == pytest.approx(pixels[0, 1].item() / height)
 
 
 def test_iou_does_not_change_with_the_unit_of_each_axis():

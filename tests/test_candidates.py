@@ -27,17 +27,17 @@ def test_number_of_anchors(size, count):
 
 def test_anchors_follow_their_rule():
     width, height = 1200, 800
-    found = candidates.grid_anchors(width, height, rounded=False).double()
-    cells = (boxes.normalize(found, width, height) * 12 - 0.5).round()
-    torch.testing.assert_close(boxes.normalize(found, width, height), (cells + 0.5) / 12)
+    anchors = candidates.grid_anchors(width, height, rounded=False).double()
+    cells = (boxes.normalize(anchors, width, height) * 12 - 0.5).round()
+    torch.testing.assert_close(boxes.normalize(anchors, width, height), (cells + 0.5) / 12)
     assert cells[:, :2].min() == 0
     assert cells[:, :2].max() == 3
     assert cells[:, 2:].min() == 8
     assert cells[:, 2:].max() == 11
-    assert (boxes.area(found) / (width * height)).min() > 0.4999
-    assert boxes.aspect(found).max() <= 2.2 + 1e-9
-    assert boxes.aspect(found).min() >= 0.5
-    assert len(found.unique(dim=0)) == len(found)
+    assert (boxes.area(anchors) / (width * height)).min() > 0.4999
+    assert boxes.aspect(anchors).max() <= 2.2 + 1e-9
+    assert boxes.aspect(anchors).min() >= 0.5
+    assert len(anchors.unique(dim=0)) == len(anchors)
 
 
 def test_rounded_anchors_are_whole_pixels_halves_upwards():
@@ -90,47 +90,50 @@ def test_the_published_limits_do_not_fit_the_files(real_data):
 
 @pytest.mark.parametrize("size", [(12, 12), (13, 20), (20, 13), (577, 1024), (1024, 683)])
 def test_cells_of_is_the_way_back(size):
-    found = candidates.grid_anchors(*size)
-    assert torch.equal(candidates.cells_of(found, *size), candidates.grid_cells(*size))
-    boxes.check(found, width=size[0], height=size[1])
+    anchors = candidates.grid_anchors(*size)
+    assert torch.equal(candidates.cells_of(anchors, *size), candidates.grid_cells(*size))
+    boxes.check(anchors, width=size[0], height=size[1])
 
 
 @pytest.mark.parametrize(
     "size", [(1500, 1000), (1000, 1500), (1024, 768), (1920, 1080), (333, 97), (17, 900)]
 )
 def test_sliding_windows(size):
-    found = candidates.sliding_windows(*size)
-    boxes.check(found, width=size[0], height=size[1])
-    assert len(found.unique(dim=0)) == len(found)
+    windows = candidates.sliding_windows(*size)
+    boxes.check(windows, width=size[0], height=size[1])
+    assert len(windows.unique(dim=0)) == len(windows)
     if size in ((1500, 1000), (1000, 1500)):
-        assert len(found) == 899
-    ratios = boxes.aspect(found.double())
+        assert len(windows) == 899
+    ratios = boxes.aspect(windows.double())
     wanted = torch.tensor(
         [float(aspect) for aspect in candidates.SLIDING_ASPECTS], dtype=torch.double
     )
     assert ((ratios[:, None] / wanted - 1).abs().amin(1) < 1e-3).all()
-    assert found[:, 0].min() == 0
-    assert found[:, 2].max() == pytest.approx(size[0])
+    assert windows[:, 0].min() == 0
+    assert windows[:, 2].max() == pytest.approx(size[0])
 
 
 @pytest.mark.parametrize("aspect", [0.5, 9 / 16, 1.0, 4 / 3, 1.5, 16 / 9, 2.0])
 @pytest.mark.parametrize("size", [(1500, 1000), (1024, 768), (600, 900)])
 def test_aspect_windows(size, aspect):
-    found = candidates.aspect_windows(*size, aspect)
-    boxes.check(found, width=size[0], height=size[1])
-    assert 1100 <= len(found) <= 1140
-    assert len(found.unique(dim=0)) == len(found)
+    windows = candidates.aspect_windows(*size, aspect)
+    boxes.check(windows, width=size[0], height=size[1])
+    assert 1100 <= len(windows) <= 1140
+    assert len(windows.unique(dim=0)) == len(windows)
     torch.testing.assert_close(
-        boxes.aspect(found.double()), torch.full((len(found),), aspect).double(), rtol=1e-3, atol=0
+        boxes.aspect(windows.double()),
+        torch.full((len(windows),), aspect).double(),
+        rtol=1e-3,
+        atol=0,
     )
-    largest = boxes.area(found).max().item()
+    largest = boxes.area(windows).max().item()
     assert largest == pytest.approx(min(size[0] ** 2 / aspect, size[1] ** 2 * aspect), rel=1e-4)
     assert len(candidates.aspect_windows(*size, aspect, count=13)) == 13
 
 
 def test_windows_are_spread_from_border_to_border():
-    found = candidates.aspect_windows(1500, 1000, 1.0)
-    small = found[(found[:, 2] - found[:, 0]).round() == 400]
+    windows = candidates.aspect_windows(1500, 1000, 1.0)
+    small = windows[(windows[:, 2] - windows[:, 0]).round() == 400]
     assert small[:, 0].min() == 0
     assert small[:, 2].max() == pytest.approx(1500, abs=0.01)
     assert small[:, 3].max() == pytest.approx(1000, abs=0.01)

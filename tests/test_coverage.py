@@ -7,31 +7,34 @@ import torch
 
 from cropnb import boxes, candidates, coverage, datasets, ledger
 from cropnb.errors import BoxError
+from cropnb.reproduction import Context
+
+CONTEXT = Context(coverage.NAME, "gaicd", ["--record"], module="cropnb.coverage", device="CPU")
 
 
 def test_random_boxes_belong_to_their_class():
-    found = coverage.random_boxes(
+    crops = coverage.random_boxes(
         500, 600, 400, min_area=0.3, max_area=0.6, min_aspect=0.8, max_aspect=1.2, seed=3
     )
-    share = boxes.area(boxes.check(found, width=600, height=400)) / (600 * 400)
-    assert found.shape == (500, 4)
+    share = boxes.area(boxes.check(crops, width=600, height=400)) / (600 * 400)
+    assert crops.shape == (500, 4)
     assert share.min() >= 0.3
     assert share.max() <= 0.6
-    assert boxes.aspect(found).min() >= 0.8
-    assert boxes.aspect(found).max() <= 1.2
+    assert boxes.aspect(crops).min() >= 0.8
+    assert boxes.aspect(crops).max() <= 1.2
     again = coverage.random_boxes(
         500, 600, 400, min_area=0.3, max_area=0.6, min_aspect=0.8, max_aspect=1.2, seed=3
     )
-    assert torch.equal(found, again)
+    assert torch.equal(crops, again)
 
 
 def test_random_boxes_are_even_within_the_class():
-    found = boxes.normalize(
+    crops = boxes.normalize(
         coverage.random_boxes(4000, 100, 100, min_area=0.01, min_aspect=0.01, max_aspect=100), 1, 1
     )
     # Mirrored boxes are as likely: the mean centre is the photo's.
     torch.testing.assert_close(
-        boxes.centers(found).mean(0), torch.tensor([50.0, 50.0]).double(), rtol=0, atol=1.0
+        boxes.centers(crops).mean(0), torch.tensor([50.0, 50.0]).double(), rtol=0, atol=1.0
     )
 
 
@@ -42,8 +45,8 @@ def test_a_class_that_is_empty_is_refused():
 
 def test_nearest_iou_by_hand():
     choice = torch.tensor([[0.0, 0, 10, 10], [0, 0, 20, 10]])
-    found = coverage.nearest_iou(torch.tensor([[0.0, 0, 10, 10], [0, 0, 16, 10]]), choice)
-    assert found.tolist() == pytest.approx([1.0, 0.8])
+    overlaps = coverage.nearest_iou(torch.tensor([[0.0, 0, 10, 10], [0, 0, 16, 10]]), choice)
+    assert overlaps.tolist() == pytest.approx([1.0, 0.8])
 
 
 def test_few_anchors_cover_large_crops_and_not_small_ones():
@@ -64,7 +67,7 @@ def test_few_anchors_cover_large_crops_and_not_small_ones():
 
 def test_rows_of_the_real_annotations(real_data):
     test = datasets.load("gaicd", split="test", root=real_data / "gaicd")
-    ours, published, unlimited = coverage.rule_rows([test])
+    ours, published, unlimited = coverage.rule_rows(CONTEXT, [test])
     assert ours.ours == ours.images == 200
     assert published.ours < 60
     assert unlimited.ours < 100
@@ -79,7 +82,7 @@ def test_what_is_committed_is_what_is_measured(real_data):
     dataset = datasets.load("fcdb", split="test", root=real_data / "fcdb").with_photos()
     if len(dataset) != rows[0].images:
         pytest.skip("other FCDB photos are on this disk than those of the recorded rows")
-    for ours, committed in zip(coverage.coverage_rows(dataset), rows, strict=True):
+    for ours, committed in zip(coverage.coverage_rows(CONTEXT, dataset), rows, strict=True):
         assert (ours.ours, ours.low, ours.high) == pytest.approx(
             (committed.ours, committed.low, committed.high), abs=2e-4
         )

@@ -2,12 +2,15 @@
 they are.
 """
 
+import re
+
 import pytest
 import torch
 
 from cropnb import croppers, evaluation, ledger
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.images import to_image
+from cropnb.reproduction import Context
 
 WIDTH, HEIGHT = 240, 160
 
@@ -29,11 +32,11 @@ def dataset(*truths):
 
 
 def test_the_full_frame_by_hand():
-    found = evaluation.measure(
+    values = evaluation.measure(
         croppers.load("full"), dataset([[0, 0, 120, 160]], [[0, 0, 240, 160]]), False, False
     )
-    assert found["IoU"].tolist() == [0.5, 1.0]
-    assert found["BDE"].tolist() == pytest.approx([0.125, 0.0])
+    assert values["IoU"].tolist() == [0.5, 1.0]
+    assert values["BDE"].tolist() == pytest.approx([0.125, 0.0])
 
 
 def test_a_required_ratio_is_that_of_the_true_crop():
@@ -47,11 +50,11 @@ def test_a_required_ratio_is_that_of_the_true_crop():
 
 
 def test_both_numbers_come_from_the_best_matching_box():
-    found = evaluation.measure(
+    values = evaluation.measure(
         croppers.load("full"), dataset([[0, 0, 60, 80], [0, 0, 200, 160]]), False, False
     )
-    assert found["IoU"].item() == pytest.approx(200 / 240)
-    assert found["BDE"].item() == pytest.approx(40 / 240 / 4)
+    assert values["IoU"].item() == pytest.approx(200 / 240)
+    assert values["BDE"].item() == pytest.approx(40 / 240 / 4)
 
 
 def test_smartcrop_answers_in_the_pixels_of_the_photo():
@@ -80,12 +83,12 @@ def test_libvips_tells_which_pixels_it_took(aspect):
     x1, y1, x2, y2 = (int(value) for value in box.tolist())
     assert (x2 - x1) / (y2 - y1) == pytest.approx(aspect, rel=0.02)
     array = np.asarray(to_image(photo))
-    found = (
+    pixels = (
         pyvips.Image.new_from_array(array)
         .smartcrop(x2 - x1, y2 - y1, interesting="attention")
         .numpy()
     )
-    assert (array[y1:y2, x1:x2] == found).all()
+    assert (array[y1:y2, x1:x2] == pixels).all()
 
 
 def test_libvips_without_a_ratio_takes_the_whole_photo():
@@ -121,17 +124,21 @@ def test_a_scoring_method_may_choose_among_many_windows_of_the_ratio():
 
 def test_rows_compare_with_the_centred_window_photo_by_photo(tmp_path, monkeypatch):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
-    found = evaluation.rows(
-        ["full"], dataset([[20, 10, 220, 150]], [[0, 0, 240, 160]]), "python -m trial"
-    )
-    ledger.record(evaluation.NAME, found)
-    assert {(row.table, row.row) for row in found} == {
+    photos = dataset([[20, 10, 220, 150]], [[0, 0, 240, 160]])
+    context = Context(evaluation.NAME, photos.name, ["--methods", "full"], module="trial")
+    rows = [
+        row
+        for table in (evaluation.FREE, evaluation.REQUIRED)
+        for row in evaluation.rows(table, ["full"], photos, context)
+    ]
+    ledger.record(evaluation.NAME, rows)
+    assert {(row.table, row.row) for row in rows} == {
         (evaluation.FREE, "center"),
         (evaluation.FREE, "full"),
         (evaluation.REQUIRED, "center_window"),
         (evaluation.REQUIRED, "full"),
     }
-    for row in found:
+    for row in rows:
         assert row.images == 2
         assert row.low <= row.ours <= row.high
         assert ("paired by photo" in row.note) == row.row.startswith("full")
@@ -155,12 +162,12 @@ def test_the_recorded_baselines_come_out_again(real_data, capsys):
     ):
         written = ledger.one(evaluation.NAME, table=table, row=name, column="IoU", dataset="fcdb")
         assert written.images == 48
-        line = next(
-            line
-            for line in printed.splitlines()
-            if line.startswith(table) and f"{name:16}IoU" in line
+        start = f"fcdb · {table} · {name} · IoU: "
+        (line,) = (line for line in printed.splitlines() if line.startswith(start))
+        ours, low, high = map(float, re.findall(r"\d+\.\d+", line.removeprefix(start))[:3])
+        assert (ours, low, high) == pytest.approx(
+            (written.ours, written.low, written.high), abs=1e-3
         )
-        assert f"{written.ours:.3f} [{written.low:.3f}, {written.high:.3f}]" in line
 
 
 @pytest.mark.slow
@@ -172,6 +179,8 @@ def test_the_recorded_croppers_come_out_again(real_data):
         written = ledger.one(
             evaluation.NAME, table=evaluation.FREE, row=name, column="IoU", dataset="fcdb"
         )
-        found = evaluation.measure(evaluation.load(name), photos, False, False)["IoU"].mean().item()
+        overlap = (
+            evaluation.measure(evaluation.load(name), photos, False, False)["IoU"].mean().item()
+        )
         # a near tie of two anchors may fall otherwise elsewhere
-        assert found == pytest.approx(written.ours, abs=0.01)
+        assert overlap == pytest.approx(written.ours, abs=0.01)

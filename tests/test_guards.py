@@ -159,9 +159,9 @@ def _train(folder, spoil=None, scores=None, clip=None, steps=8):
     model = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
     seen = iter(range(1000))
 
-    def loss(batch, draw):
+    def loss(batch, rng):
         step = next(seen)
-        photos = torch.rand(4, 2, generator=draw) + (spoil(step) if spoil else 0.0)
+        photos = torch.rand(4, 2, generator=rng) + (spoil(step) if spoil else 0.0)
         return {"loss": model(photos).square().mean()}
 
     recipe = training.Recipe(epochs=steps, learning_rate=1e-2, clip=clip)
@@ -197,7 +197,7 @@ def test_a_gradient_that_is_no_number_stops_the_run_before_the_model_has_it(clip
     model = nn.Linear(1, 1)
     start = {name: value.clone() for name, value in model.state_dict().items()}
 
-    def loss(batch, draw):
+    def loss(batch, rng):
         # the root's slope at zero is infinite, and infinity times zero is no number
         return {"loss": (model.weight * 0).abs().sqrt().sum()}
 

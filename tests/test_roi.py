@@ -15,9 +15,9 @@ def features(batch=1, channels=3, height=16, width=24):
 
 
 def boxes(count=20, seed=1):
-    draw = torch.Generator().manual_seed(seed)
-    corner = torch.rand(count, 2, generator=draw) * 120
-    return torch.cat([corner, corner + 40 + torch.rand(count, 2, generator=draw) * 90], dim=1)
+    rng = torch.Generator().manual_seed(seed)
+    corner = torch.rand(count, 2, generator=rng) * 120
+    return torch.cat([corner, corner + 40 + torch.rand(count, 2, generator=rng) * 90], dim=1)
 
 
 def bilinear(plane, x, y):
@@ -53,16 +53,16 @@ def region_by_hand(plane, box, size, whole=None):
 
 def test_roi_align_by_hand():
     maps, views = features(), boxes(4)
-    found = roi.roi_align(maps, [views], 5, STRIDE)
-    for view, value in zip(views.tolist(), found, strict=True):
+    pooled = roi.roi_align(maps, [views], 5, STRIDE)
+    for view, value in zip(views.tolist(), pooled, strict=True):
         for plane, cells in zip(maps[0], value, strict=True):
             torch.testing.assert_close(cells, region_by_hand(plane, view, 5), rtol=0, atol=1e-4)
 
 
 def test_rod_align_by_hand():
     maps, views = features(), boxes(4)
-    found = roi.rod_align(maps, [views], 5, STRIDE)
-    for view, value in zip(views.tolist(), found, strict=True):
+    pooled = roi.rod_align(maps, [views], 5, STRIDE)
+    for view, value in zip(views.tolist(), pooled, strict=True):
         for plane, cells in zip(maps[0], value, strict=True):
             torch.testing.assert_close(
                 cells, region_by_hand(plane, view, 5, (0, 0, 384, 256)), rtol=0, atol=1e-5

@@ -20,10 +20,10 @@ MEGABYTE = 1e6
 def ranking(cropper: Cropper, test: CropDataset) -> dict[str, Tensor]:
     """SRCC and Acc in per cent of the scores of annotated crops, (photos,) each."""
     samples = test.samples
-    found = metrics.ranking_table(
+    table = metrics.ranking_table(
         [cropper.score(s.photo(), s.boxes) for s in samples], [s.scores for s in samples]
     )
-    return {name: values if name == "SRCC" else 100 * values for name, values in found.items()}
+    return {name: values if name == "SRCC" else 100 * values for name, values in table.items()}
 
 
 def boxes(cropper: Cropper, test: CropDataset) -> dict[str, Tensor]:
@@ -51,11 +51,11 @@ def first_crops(cropper: Cropper, test: CropDataset) -> dict[str, Tensor]:
     """
     hits: dict[str, list[Tensor]] = {"ACC 1/5": [], "ACC 1/10": []}
     for sample in test.samples:
-        found = torch.stack([crop.box for crop in cropper(sample.photo(), k=10)])
+        crops = torch.stack([crop.box for crop in cropper(sample.photo(), k=10)])
         best = sample.boxes[sample.scores.argmax()]
         for column, values in hits.items():
             values.append(
-                100 * metrics.set_acc_1n(found, best, int(column.removeprefix("ACC 1/")), 0.85)
+                100 * metrics.set_acc_1n(crops, best, int(column.removeprefix("ACC 1/")), 0.85)
             )
     return {column: torch.stack(values) for column, values in hits.items()}
 
@@ -110,9 +110,9 @@ def test_they_measure_what_their_cards_and_ledger_rows_say(name):
     """All test scenes again, with half-precision weights and folded normalisations."""
     case, card = CASES[name], checkpoints.load_weights(shipped(name), name)[1]
     test = datasets.load("scenes", "test", form=case.form)
-    found = case.measure(cropnb.load(name), test)
+    values = case.measure(cropnb.load(name), test)
     for column, tolerance in case.tolerances.items():
-        ours = found[column].double().mean().item()
+        ours = values[column].double().mean().item()
         assert ours == pytest.approx(card["scores"][column], abs=tolerance)
         where = {"table": case.table, "row": case.row, "dataset": "scenes", "profile": case.profile}
         written = ledger.one(name, column=column, **where)

@@ -159,7 +159,7 @@ def test_a_tenth_after_an_epoch_scales_every_group_alike():
     groups = [{"params": [model.weight], "lr": 1e-2}, {"params": [model.bias], "lr": 1e-3}]
     optimizer = torch.optim.AdamW(groups)
 
-    def loss(batch, draw):
+    def loss(batch, rng):
         seen.append([group["lr"] for group in optimizer.param_groups])
         return {"loss": model(torch.ones(1, 2)).sum()}
 
@@ -177,11 +177,11 @@ def test_weights_carry_their_card_and_come_back_in_single_precision(tmp_path):
     checkpoints.save_weights(
         tmp_path / "w.safetensors", state, {"method": "trial", "score": 0.5}, half=True
     )
-    found, card = checkpoints.load_weights(tmp_path / "w.safetensors", "trial")
+    weights, card = checkpoints.load_weights(tmp_path / "w.safetensors", "trial")
     assert card == {"method": "trial", "score": 0.5}
-    assert found["weight"].dtype == torch.float32
-    torch.testing.assert_close(found["weight"], state["weight"], rtol=1e-3, atol=0)
-    assert found["count"] == 3
+    assert weights["weight"].dtype == torch.float32
+    torch.testing.assert_close(weights["weight"], state["weight"], rtol=1e-3, atol=0)
+    assert weights["count"] == 3
     again = tmp_path / "again.safetensors"
     checkpoints.save_weights(again, state, {"score": 0.5, "method": "trial"}, half=True)
     assert files.file_hash(again) == files.file_hash(tmp_path / "w.safetensors")

@@ -1,6 +1,6 @@
 """Execute the chapters and render the book.
 
-    python tools/build_book.py book [--profile smoke]    execute every chapter into _build/executed, render that
+    python tools/build_book.py book [--profile smoke]    execute into _build/executed, render
     python tools/build_book.py html                      render what is committed
     python tools/build_book.py refresh [CHAPTER …]       execute in place, in the smoke profile
 
@@ -47,8 +47,8 @@ def chapters(book: Path = BOOK) -> list[Path]:
     pages = [contents["root"]] + [
         chapter["file"] for part in contents["parts"] for chapter in part["chapters"]
     ]
-    found = [book / f"{page}.ipynb" for page in pages]
-    return [path for path in found if path.is_file()]
+    paths = [book / f"{page}.ipynb" for page in pages]
+    return [path for path in paths if path.is_file()]
 
 
 # A reader's own IPython configuration must not reach the chapters. The level hides chatter on

@@ -49,7 +49,7 @@ def strip_volatile(notebook: NotebookNode, name: str) -> NotebookNode:
 
 
 def _joined_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """Neighbouring pieces of one stream made one: where the kernel cuts it is a matter of chance."""
+    """Neighbouring pieces of one stream made one: where the kernel cuts it is chance."""
     joined: list[NotebookNode] = []
     for output in outputs:
         last = joined[-1] if joined else None
@@ -88,7 +88,7 @@ def _renamed_models(notebook: NotebookNode, name: str) -> NotebookNode:
             continue
         order.append(model)
         text = json.dumps(state[model], sort_keys=True)
-        queue.extend(found for found in _MODEL_ID.findall(text) if found in state)
+        queue.extend(child for child in _MODEL_ID.findall(text) if child in state)
     names = {
         model: hashlib.md5(f"{name}/{i}".encode()).hexdigest() for i, model in enumerate(order)
     }

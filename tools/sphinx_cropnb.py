@@ -40,7 +40,7 @@ def public_names(module: str) -> list[ast.FunctionDef | ast.ClassDef]:
         if isinstance(s, ast.Assign) and getattr(s.targets[0], "id", "") == "__all__"
     )
     listed = next((set(ast.literal_eval(statement.value)) for statement in assigned), None)
-    found: list[ast.FunctionDef | ast.ClassDef] = []
+    definitions: list[ast.FunctionDef | ast.ClassDef] = []
     for statement in body:
         if isinstance(statement, ast.FunctionDef | ast.ClassDef):
             public = (
@@ -48,17 +48,17 @@ def public_names(module: str) -> list[ast.FunctionDef | ast.ClassDef]:
                 if listed is not None
                 else not statement.name.startswith("_")
             )
-            found += [statement] if public else []
+            definitions += [statement] if public else []
         elif isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith(
             "cropnb."
         ):
             wanted = {alias.name for alias in statement.names} & (listed or set())
-            found += (
+            definitions += (
                 [item for item in public_names(statement.module) if item.name in wanted]
                 if wanted
                 else []
             )
-    return found
+    return definitions
 
 
 def module_path(module: str) -> Path:

@@ -7,14 +7,17 @@ of the photo's width and height, and what share of it they keep: quartiles, in
 """
 
 import argparse
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from cropnb import datasets, ledger, program, reproduction
+from cropnb import datasets, ledger
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import CropnbError
+from cropnb.reproduction import Context, number
+from cropnb.runs import program
 
 NAME = "position_bias"
 TABLE = "edges of preferred crops"
@@ -31,7 +34,7 @@ SPLITS = {
 
 
 def preferred(sample: Sample) -> Tensor:
-    """The crops (N, 4) that people chose: all true boxes, or the candidates of the highest score."""
+    """The crops (N, 4) that people chose: all true boxes, or the candidates of highest score."""
     return (
         sample.boxes
         if sample.scores is None
@@ -56,67 +59,67 @@ def extent(sample: Sample) -> tuple[float, float] | None:
 
 def edges(dataset: CropDataset) -> tuple[Tensor, int]:
     """Edges and kept share (crops, 5) of all preferred crops, and how many photos they are on."""
-    found, photos = [], 0
-    for sample in dataset:
-        size = extent(sample)
-        if size is None:
-            continue
-        photos += 1
-        boxes = preferred(sample) / torch.tensor([*size, *size])
-        kept = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1, keepdim=True)
-        found.append(torch.cat([boxes, kept], dim=1))
-    return (torch.cat(found), photos) if found else (torch.zeros(0, 5), 0)
+    sized = [(sample, size) for sample in dataset if (size := extent(sample)) is not None]
+    if not sized:
+        return torch.zeros(0, 5), 0
+    boxes = torch.cat(
+        [preferred(sample) / torch.tensor([*size, *size]) for sample, size in sized]
+    )  # (crops, 4)
+    share = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1, keepdim=True)  # (crops, 1)
+    return torch.cat([boxes, share], dim=1), len(sized)
 
 
-def rows(dataset: CropDataset, arguments: Sequence[str]) -> list[ledger.Row]:
+def rows(context: Context, dataset: CropDataset) -> list[ledger.Row]:
     """The quartiles of each edge as rows; none where no photo's size is known."""
     table, photos = edges(dataset)
     if not photos:
         return []
-    context = reproduction.Context(
-        NAME, dataset.name, arguments, module="cropnb.datasets.bias", split=dataset.split
-    )
-    found = []
-    for column, values in zip(EDGES, table.double().unbind(dim=1), strict=True):
-        for row, level in QUARTILES.items():
-            value = round(values.quantile(level).item(), 4)
-            found.append(
-                reproduction.number(
-                    context, TABLE, row, column, value, photos, note=f"{len(table)} crops"
-                )
-            )
-    return found
+    note = f"{len(table)} crops"
+    return [
+        number(
+            context.on(dataset),
+            TABLE,
+            row,
+            column,
+            round(values.quantile(level).item(), 4),
+            photos,
+            note=note,
+        )
+        for column, values in zip(EDGES, table.double().unbind(dim=1), strict=True)
+        for row, level in QUARTILES.items()
+    ]
+
+
+def load(name: str) -> CropDataset:
+    """A dataset's part of `SPLITS`; of FCDB, which says no sizes, the photos that are on this disk.
+
+    Raises:
+        CropnbError: it isn't on this disk.
+    """
+    if name != "fcdb":
+        return datasets.load(name, SPLITS[name])
+    try:
+        return datasets.load(name, SPLITS[name]).with_photos()
+    except CropnbError:
+        return datasets.load(name, "test").with_photos()
+
+
+def _measure(chosen: argparse.Namespace, context: Context) -> Iterator[list[ledger.Row]]:
+    for name in SPLITS:
+        try:
+            dataset = load(name)
+        except CropnbError as missing:
+            print(f"without {name}: {missing}")
+            continue
+        yield rows(context, dataset)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and with `--record` write the rows. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m cropnb.datasets.bias", description=__doc__)
-    parser.add_argument("--record", action="store_true", help="write the rows into the ledger")
-
-    def measure(chosen: argparse.Namespace, told: list[str]) -> int:
-        for name, split in SPLITS.items():
-            try:
-                dataset = datasets.load(name, split)
-                dataset = dataset.with_photos() if name == "fcdb" else dataset
-            except CropnbError:
-                if name != "fcdb":
-                    continue
-                try:
-                    dataset = datasets.load(name, "test").with_photos()
-                except CropnbError:
-                    continue
-            found = rows(dataset, told)
-            for row in found:
-                print(
-                    f"{row.dataset:9} {row.column:11} {row.row:14} {row.ours:.3f}  ({row.images} "
-                    "photos)"
-                )
-            if chosen.record and found:
-                ledger.record(NAME, found)
-        return 0
-
-    return program.run(measure, parser, arguments)
+    options = program.parser("datasets.bias", __doc__)
+    context = Context(NAME, ledger.SCENES, arguments=(), module="cropnb.datasets.bias")
+    return program.study(_measure, options, context, arguments)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

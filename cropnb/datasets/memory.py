@@ -12,11 +12,13 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cropnb import ledger
 from cropnb.errors import CropnbError
+from cropnb.reproduction import Context, number
+from cropnb.runs import program
 
 NAME, TABLE = "speed", "memory, MB at most"
 MOST = 300
@@ -32,7 +34,8 @@ print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 def peak(archive: Path, folder: Path) -> float:
     """Megabytes that a process takes at its most which unpacks an archive into a folder.
 
-    Raises CropnbError on a system that doesn't say.
+    Raises:
+        CropnbError: the system doesn't say.
     """
     # `ru_maxrss` would count the process that starts this one, too.
     if not Path("/proc/self/status").exists():
@@ -46,7 +49,14 @@ def peak(archive: Path, folder: Path) -> float:
 
 
 def write_archive(path: Path, kind: str, files: int, size: int = 1 << 20) -> None:
-    """An archive ("zip" or "tar") of so many files that can't be compressed, of `size` bytes each."""
+    """Write an archive of files that can't be compressed.
+
+    Args:
+        path: of the archive.
+        kind: "zip" or "tar".
+        files: how many.
+        size: bytes of each file.
+    """
     block = os.urandom(size)
     if kind == "zip":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
@@ -62,40 +72,27 @@ def write_archive(path: Path, kind: str, files: int, size: int = 1 << 20) -> Non
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; the exit status is 1 where more than 300 MB were taken."""
-    parser = argparse.ArgumentParser(prog="python -m cropnb.datasets.memory", description=__doc__)
-    parser.add_argument(
+    options, peaks = program.parser("datasets.memory", __doc__), []
+    options.add_argument(
         "--files", type=int, default=2000, help="of 1 MiB each (default: %(default)s)"
     )
-    parser.add_argument("--record", action="store_true", help="write the rows into the ledger")
-    chosen = parser.parse_args(arguments)
-    worst = 0.0
-    for kind in ("zip", "tar"):
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "set"
-            write_archive(path, kind, chosen.files)
-            size, found = path.stat().st_size, peak(path, Path(folder) / "out")
-        print(
-            f"unpacking a {kind} of {size / 1e9:.2f} GB: {found:.0f} MB at most, {MOST} are allowed"
-        )
-        worst = max(worst, found)
-        if chosen.record:
-            row = ledger.Row(
-                paper=NAME,
-                table=TABLE,
-                row=f"unpacking a {kind} of {size / 1e9:.1f} GB",
-                column="MB",
-                dataset="scenes",
-                split="test",
-                verdict="measured",
-                ours=round(found, 1),
-                images=chosen.files,
-                device="CPU",
-                command=ledger.this_command("cropnb.datasets.memory"),
-                commit=ledger.current_commit(),
-                note=f"the whole process; at most {MOST} are wanted",
-            )
-            ledger.record(NAME, row)
-    return 1 if worst > MOST else 0
+
+    def measure(chosen: argparse.Namespace, context: Context) -> Iterator[list[ledger.Row]]:
+        for kind in ("zip", "tar"):
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "set"
+                write_archive(path, kind, chosen.files)
+                name = f"unpacking a {kind} of {path.stat().st_size / 1e9:.1f} GB"
+                peaks.append(peak(path, Path(folder) / "out"))
+            note = f"the whole process; at most {MOST} are wanted"
+            megabytes = round(peaks[-1], 1)
+            yield [number(context, TABLE, name, "MB", megabytes, chosen.files, note=note)]
+
+    context = Context(
+        NAME, ledger.SCENES, arguments=(), module="cropnb.datasets.memory", device="CPU"
+    )
+    status = program.study(measure, options, context, arguments)
+    return status or int(max(peaks) > MOST)
 
 
 if __name__ == "__main__":

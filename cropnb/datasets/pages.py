@@ -87,14 +87,14 @@ def availability() -> Markdown:
 
 def here() -> list[CropDataset]:
     """The parts of all real datasets of which there is at least one photo on this disk."""
-    found = []
+    loaded = []
     for entry in manifest.entries().values():
         for split in entry.photos:
             try:
-                found.append(load(entry.name, split).with_photos())
+                loaded.append(load(entry.name, split).with_photos())
             except CropnbError:
                 continue
-    return found
+    return loaded
 
 
 def bias_of(dataset: str) -> tuple[dict[str, dict[str, float]], int]:
@@ -103,7 +103,7 @@ def bias_of(dataset: str) -> tuple[dict[str, dict[str, float]], int]:
     """
     rows = ledger.find(NAME, dataset=dataset)
     quartiles = {edge: {row.row: row.ours for row in rows if row.column == edge} for edge in EDGES}
-    if not rows or any(set(found) != set(QUARTILES) for found in quartiles.values()):
+    if not rows or any(set(levels) != set(QUARTILES) for levels in quartiles.values()):
         raise CropnbError(
             f"the ledger has no position bias of {dataset}; run `python -m cropnb.datasets.bias "
             "--record`"

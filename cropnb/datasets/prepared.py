@@ -168,7 +168,8 @@ def _places(dataset: CropDataset, short_side: int) -> dict[str, _Place] | None:
         (place.start + 3 * place.width * place.height for place in places.values()), default=0
     )
     fits = pixels.stat().st_size == ends and all(
-        known.get(name) == mark for name, mark in _fingerprint([s for s in dataset if s.has_photo])
+        known.get(name) == fingerprint
+        for name, fingerprint in _fingerprint([s for s in dataset if s.has_photo])
     )
     return places if fits else None
 

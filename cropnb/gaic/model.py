@@ -73,14 +73,16 @@ class ViewScorer(nn.Module):
         )
 
     def forward(
-        self, features: Tensor, boxes: Sequence[Tensor], kept: Tensor | None = None
+        self, features: Tensor, boxes: Sequence[Tensor], roi_features: Tensor | None = None
     ) -> Tensor:
-        """kept: the RoIAlign features (ΣN, C, 9, 9) of the boxes, where the caller has them
+        """roi_features: the RoIAlign features (ΣN, C, 9, 9) of the boxes, where the caller has them
         already.
         """
-        if kept is None:
-            kept = roi.roi_align(features, boxes, ALIGN, MultiScaleFeatures.stride)  # (ΣN, C, 9, 9)
-        hidden = self.keep(kept.flatten(1))  # (ΣN, hidden)
+        if roi_features is None:
+            roi_features = roi.roi_align(
+                features, boxes, ALIGN, MultiScaleFeatures.stride
+            )  # (ΣN, C, 9, 9)
+        hidden = self.keep(roi_features.flatten(1))  # (ΣN, hidden)
         if self.drop is not None:
             hidden = hidden + self._discarded(features, boxes)
         return self.rest(hidden).squeeze(1)

@@ -72,14 +72,14 @@ def average_precision_interval(
     hits, photo = hits[order].numpy(), photo[order].numpy()
     counts = np.array([len(boxes) for boxes in truths])
     generator = np.random.default_rng(seed)
-    found = np.empty(samples)
+    resamples = np.empty(samples)
     for sample in range(samples):
         times = generator.multinomial(len(counts), np.full(len(counts), 1 / len(counts)))
         among = max(int(times @ counts), 1)
-        found[sample] = _area(hits, among, times[photo])
-    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+        resamples[sample] = _area(hits, among, times[photo])
+    low, high = np.quantile(resamples, [(1 - level) / 2, (1 + level) / 2])
     mean = _area(hits, total)
-    return Interval(mean, min(float(low), mean), max(float(high), mean)), found
+    return Interval(mean, min(float(low), mean), max(float(high), mean)), resamples
 
 
 def average_precision_by_photo(
@@ -133,7 +133,7 @@ def _ranked_hits(
         raise MetricError(
             f"take is {take!r}: a prediction takes the 'best' or the 'last' free true box"
         )
-    found, sizes = _checked([boxes for boxes, _ in predictions], "predicted boxes")
+    predicted, sizes = _checked([boxes for boxes, _ in predictions], "predicted boxes")
     scores = [torch.as_tensor(scores) for _, scores in predictions]
     given = [own.numel() for own in scores]
     if sizes != given:
@@ -152,7 +152,7 @@ def _ranked_hits(
     order = ranked.argsort(dim=1, descending=True, stable=True)[:, :max_detections]
     there = torch.arange(order.shape[1]) < counts[:, None]  # (photos, K): not padded
     photo = torch.arange(len(sizes))
-    boxes = _padded(found, counts)[photo[:, None], order]  # (photos, K, 4)
+    boxes = _padded(predicted, counts)[photo[:, None], order]  # (photos, K, 4)
     photo = photo[:, None].expand_as(there)[there]
     hits = (
         _matches(boxes, true, torch.tensor(numbers), iou_threshold, take)
@@ -203,14 +203,14 @@ def _matches(boxes: Tensor, truths: Tensor, counts: Tensor, threshold: float, ta
     """
     true = _padded(truths, counts)  # (photos, M, 4)
     least = min(threshold, 1 - 1e-10)
-    found = []
+    pairs = []
     # photos with about as many true boxes, so that little is padding
     for part in counts.argsort().split(CHUNK):
         # (photos, K, M)
         overlap = _overlaps(boxes[part, :, None], true[part, None, : int(counts[part].max())])
         photo, rank, box = (overlap >= least).nonzero(as_tuple=True)
-        found.append((part[photo], rank, box, overlap[photo, rank, box]))
-    photo, rank, box, value = (torch.cat(each).numpy() for each in zip(*found, strict=True))
+        pairs.append((part[photo], rank, box, overlap[photo, rank, box]))
+    photo, rank, box, value = (torch.cat(each).numpy() for each in zip(*pairs, strict=True))
     # Few pairs overlap that much. By rank and photo, and in the order in which a prediction would
     # like to take them: the highest IoU first, and of equal ones the last, as in COCO's loop.
     order = np.lexsort((-box, -value if take == "best" else -box, photo, rank))
@@ -239,9 +239,9 @@ def _overlaps(a: Tensor, b: Tensor) -> Tensor:
 
 def _area(hits: np.ndarray, total: int, times: np.ndarray | int = 1) -> float:
     """times: how often each prediction counts, where photos are drawn several times."""
-    found, wrong = np.cumsum(hits * times), np.cumsum(~hits * times)
-    recall = found / total
-    precision = found / (found + wrong + np.spacing(1.0))
+    right, wrong = np.cumsum(hits * times), np.cumsum(~hits * times)
+    recall = right / total
+    precision = right / (right + wrong + np.spacing(1.0))
     # From the right: the best precision still to be had at this recall or a higher one.
     envelope = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
     return float(envelope[np.searchsorted(recall, RECALLS, side="left")].mean())

@@ -77,9 +77,9 @@ def with_missing(
     photos = table.shape[-1]
     if listed < photos:
         raise MetricError(f"{photos} photos can't be left of a list of {listed}")
-    found = bootstrap_interval(values, seed)
+    interval = bootstrap_interval(values, seed)
     slack = (1 - photos / listed) * shift * float(table.mean(axis=0).std())
-    return Interval(found.mean, found.low - slack, found.high + slack)
+    return Interval(interval.mean, interval.low - slack, interval.high + slack)
 
 
 def paired_bootstrap(

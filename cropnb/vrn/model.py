@@ -82,12 +82,14 @@ class Vrn(nn.Module):
         view_feature, image_feature = self.splitter(reduced)
         # A channel's weight is the same everywhere, so weighting commutes with RoIAlign, which then
         # runs only once.
-        kept = roi.roi_align(reduced, boxes, ALIGN, MultiScaleFeatures.stride)  # (ΣN, 32, 9, 9)
+        roi_features = roi.roi_align(
+            reduced, boxes, ALIGN, MultiScaleFeatures.stride
+        )  # (ΣN, 32, 9, 9)
         weights = self.splitter.view_weights(reduced).repeat_interleave(
-            torch.tensor([len(box) for box in boxes], device=kept.device), dim=0
+            torch.tensor([len(box) for box in boxes], device=roi_features.device), dim=0
         )[:, :, None, None]  # (ΣN, 32, 1, 1)
-        view_scores = self.view_learner(view_feature, boxes, weights * kept)
-        return view_scores, self.image_learner(image_feature, boxes, (1 - weights) * kept)
+        view_scores = self.view_learner(view_feature, boxes, weights * roi_features)
+        return view_scores, self.image_learner(image_feature, boxes, (1 - weights) * roi_features)
 
     def view_scores(self, features: Tensor, boxes: Sequence[Tensor]) -> Tensor:
         """What views are ranked by: inference drops the image-wise learner (Sec. 3.1)."""

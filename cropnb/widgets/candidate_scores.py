@@ -110,9 +110,11 @@ class CandidateScores(Figure):
 
     def _summary(self) -> str:
         text = f"The best {self.k} of {len(self.boxes)} boxes by {self.column}"
-        found = self.values()
+        values = self.values()
         return text + (
-            f": Acc {self.k}/{self.n} {found['acc']:.3f}, SRCC {found['srcc']:.3f}" if found else ""
+            f": Acc {self.k}/{self.n} {values['acc']:.3f}, SRCC {values['srcc']:.3f}"
+            if values
+            else ""
         )
 
     def _draw(self, ax: "Axes") -> None:

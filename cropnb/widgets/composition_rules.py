@@ -88,21 +88,21 @@ class CompositionRules(Figure):
         nearest rule.
         """
         x1, y1, x2, y2 = self.box
-        found = {
+        values = {
             "aspect": (x2 - x1) / (y2 - y1),
             "share": (x2 - x1) * (y2 - y1) / (self.width * self.height),
         }
         if self.subject and self.rules:
-            found["distance"] = min(
+            values["distance"] = min(
                 rule_distance(rule, self.box, self.subject) for rule in self.rules
             )
-        return found
+        return values
 
     def _summary(self) -> str:
-        found = self.values()
-        text = f"Aspect ratio {found['aspect']:.3f}, share of the photo kept {found['share']:.3f}"
+        values = self.values()
+        text = f"Aspect ratio {values['aspect']:.3f}, share of the photo kept {values['share']:.3f}"
         return text + (
-            f", subject off the rule {found['distance']:.3f}" if "distance" in found else ""
+            f", subject off the rule {values['distance']:.3f}" if "distance" in values else ""
         )
 
     def _draw(self, ax: "Axes") -> None:

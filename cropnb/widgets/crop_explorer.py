@@ -81,7 +81,7 @@ class CropExplorer(Figure):
         ties = box_tools.iou(box, truths) == overlap
         truth = int(shifts.masked_fill(~ties, torch.inf).argmin())
         offset = metrics.center_offset(box, truths[truth])
-        found = {
+        values = {
             "truth": truth,
             "iou": float(overlap),
             "bde": float(displacement),
@@ -90,21 +90,21 @@ class CropExplorer(Figure):
         if self.candidates:
             candidates = torch.tensor(self.candidates, dtype=torch.float64)
             overlaps = box_tools.pairwise_iou(candidates, truths).amax(1)
-            found["rank"] = 1 + int((overlaps > found["iou"]).sum())
-            found["nearest"] = int(box_tools.iou(box, candidates).argmax())
+            values["rank"] = 1 + int((overlaps > values["iou"]).sum())
+            values["nearest"] = int(box_tools.iou(box, candidates).argmax())
         if self.scores:
             scores = torch.tensor(self.scores, dtype=torch.float64)
-            found["score"] = float(scores[found["nearest"]])
-            found["score_rank"] = 1 + int((scores > scores[found["nearest"]]).sum())
-        return found
+            values["score"] = float(scores[values["nearest"]])
+            values["score_rank"] = 1 + int((scores > scores[values["nearest"]]).sum())
+        return values
 
     def _summary(self) -> str:
-        found = self.values()
-        text = f"IoU {found['iou']:.3f}, BDE {found['bde']:.3f}, centre offset {found['offset']:.1f} px"
+        values = self.values()
+        text = f"IoU {values['iou']:.3f}, BDE {values['bde']:.3f}, centre offset {values['offset']:.1f} px"
         if self.candidates:
-            text += f", rank {found['rank']} of {len(self.candidates) + 1}"
+            text += f", rank {values['rank']} of {len(self.candidates) + 1}"
         if self.scores:
-            text += f"\nscore of the nearest candidate {found['score']:.2f}"
+            text += f"\nscore of the nearest candidate {values['score']:.2f}"
         return text
 
     def _draw(self, ax: "Axes") -> None:

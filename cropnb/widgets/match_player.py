@@ -91,8 +91,8 @@ class MatchPlayer(Figure):
         if moment is not None and moment not in moments:
             raise CropnbError(f"there is no moment {moment!r}; choose from {', '.join(names)}")
         boxes = [
-            checked_boxes(found, *image.size, f"the boxes of {name!r}")
-            for name, (found, _) in moments.items()
+            checked_boxes(predicted, *image.size, f"the boxes of {name!r}")
+            for name, (predicted, _) in moments.items()
         ]
         counts = {len(one) for one in boxes}
         if len(counts) > 1 or min(counts) < len(truths):
@@ -150,11 +150,11 @@ class MatchPlayer(Figure):
         """Equation 3 for every good crop with every anchor of the moment shown: (M, Q)."""
         size = torch.tensor([self.width, self.height] * 2, dtype=torch.float64)
         truths = torch.tensor(self.truths, dtype=torch.float64)[:, None] / size  # (M, 1, 4)
-        found = torch.tensor(self.boxes[self.moment], dtype=torch.float64) / size  # (Q, 4)
+        predicted = torch.tensor(self.boxes[self.moment], dtype=torch.float64) / size  # (Q, 4)
         p = torch.tensor(self.validities[self.moment], dtype=torch.float64).clamp(1e-6, 1 - 1e-6)
-        regression = (_centred(found) - _centred(truths)).abs().sum(-1)
+        regression = (_centred(predicted) - _centred(truths)).abs().sum(-1)
         apart = 1 - box_tools.generalized_iou(
-            found.expand(len(truths), -1, -1), truths.expand(-1, len(found), -1)
+            predicted.expand(len(truths), -1, -1), truths.expand(-1, len(predicted), -1)
         )
         focal = -ALPHA * (1 - p) ** GAMMA * p.log() + (1 - ALPHA) * p**GAMMA * (1 - p).log()
         return regression + self.overlap * apart + self.focal * focal
@@ -178,7 +178,7 @@ class MatchPlayer(Figure):
         `iou` (mean of the pairs); among the K most valid crops `shown`, `hits` (within ε of a good
         crop) and `reached` (good crops)."""
         truths = torch.tensor(self.truths, dtype=torch.float64)
-        found = torch.tensor(self.boxes[self.moment], dtype=torch.float64)
+        predicted = torch.tensor(self.boxes[self.moment], dtype=torch.float64)
         if self.view == "match":
             pairs = [(row, column) for row, column in enumerate(self.pairing()) if column >= 0]
             rows, columns = (
@@ -186,14 +186,14 @@ class MatchPlayer(Figure):
                 if pairs
                 else (torch.zeros(0, dtype=torch.long),) * 2
             )
-            overlaps = box_tools.iou(found[columns], truths[rows])
+            overlaps = box_tools.iou(predicted[columns], truths[rows])
             return {
                 "total": float(self.costs()[rows, columns].sum()),
                 "anchors": len(set(columns.tolist())),
                 "iou": float(overlaps.mean()) if pairs else 0.0,
             }
         chosen = self._chosen()
-        near = box_tools.pairwise_iou(found[chosen], truths) >= self.eps - 1e-6
+        near = box_tools.pairwise_iou(predicted[chosen], truths) >= self.eps - 1e-6
         return {
             "shown": len(chosen),
             "hits": int(near.any(1).sum()),
@@ -206,29 +206,29 @@ class MatchPlayer(Figure):
         return [index for index in order if valid[index] >= self.threshold]
 
     def _summary(self) -> str:
-        found = self.values()
+        values = self.values()
         if self.view == "match":
             return (
                 f"{self.names[self.moment]}, {RULES[self.rule]}: {self.step} good crops, "
-                f"{found['anchors']} anchors, "
-                f"cost {found['total']:.3f}, mean IoU {found['iou']:.3f}"
+                f"{values['anchors']} anchors, "
+                f"cost {values['total']:.3f}, mean IoU {values['iou']:.3f}"
             )
         return (
-            f"{self.names[self.moment]}: {found['shown']} crops, {found['hits']} within IoU "
+            f"{self.names[self.moment]}: {values['shown']} crops, {values['hits']} within IoU "
             f"{self.eps:.2f} of a good "
-            f"crop; {found['reached']} of {len(self.truths)} good crops reached"
+            f"crop; {values['reached']} of {len(self.truths)} good crops reached"
         )
 
     def _draw(self, ax: "Axes") -> None:
         from cropnb.notebook import draw_boxes
 
         chosen = self.pairing() if self.view == "match" else self._chosen()
-        found = [self.boxes[self.moment][index] for index in chosen if index >= 0]
+        crops = [self.boxes[self.moment][index] for index in chosen if index >= 0]
         draw_boxes(
             ax,
             self._image,
-            [*self.truths, *found],
-            colors=["blue"] * len(self.truths) + ["orange"] * len(found),
+            [*self.truths, *crops],
+            colors=["blue"] * len(self.truths) + ["orange"] * len(crops),
         )
 
 

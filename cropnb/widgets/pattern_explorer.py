@@ -173,9 +173,9 @@ class PatternExplorer(Figure):
         return {"score": own, "rank": rank, "best": others.index(max(others))}
 
     def _summary(self) -> str:
-        found = self.values()
+        values = self.values()
         boxes = self.squares if self.shape == "circle" else self.candidates
-        return f"{_label(self.pattern)}: score {found['score']:.3f}, rank {found['rank']} of {len(boxes) + 1}"
+        return f"{_label(self.pattern)}: score {values['score']:.3f}, rank {values['rank']} of {len(boxes) + 1}"
 
     def _draw(self, ax: "Axes") -> None:
         from matplotlib.patheffects import withStroke
@@ -237,21 +237,21 @@ def _overlaps(edges: Tensor, pixels: int) -> Tensor:
 
 def _label_cells(cells: Tensor) -> list[tuple[int, int]]:
     """For each partition the cell to write on: the one nearest to its middle."""
-    found = []
+    places = []
     for partition in range(int(cells.max()) + 1):
         own = (cells == partition).nonzero().double()
         # Of two equally near cells the one above or below wins, so that mirrored partitions get
         # mirrored labels.
         nearest = ((own - own.mean(0)).square() * torch.tensor([1, 1.02])).sum(1).argmin()
-        found.append(tuple(int(place) for place in own[nearest]))
-    return found
+        places.append(tuple(int(place) for place in own[nearest]))
+    return places
 
 
 def _squares(width: int, height: int) -> list[list[float]]:
     """Squares in whole pixels, some 300 of several sizes."""
-    found = windows.aspect_windows(width, height, 1, 300)
-    side = (found[:, 2] - found[:, 0] + 1e-3).floor()[:, None]
-    return torch.cat([found[:, :2].floor(), found[:, :2].floor() + side], dim=1).tolist()
+    squares = windows.aspect_windows(width, height, 1, 300)
+    side = (squares[:, 2] - squares[:, 0] + 1e-3).floor()[:, None]
+    return torch.cat([squares[:, :2].floor(), squares[:, :2].floor() + side], dim=1).tolist()
 
 
 def _square(box: list[float], width: int, height: int) -> list[int]:
@@ -315,27 +315,27 @@ def partition_names(cells: Tensor) -> list[str]:
         (torch.arange(columns) + 0.5) / columns - 0.5,
         indexing="ij",
     )
-    found = []
+    parts = []
     for one in range(count):
         own = cells == one
         right, down = float(x[own].mean()), float(y[own].mean())
         reach = float(torch.maximum(x[own].abs(), y[own].abs()).mean())
         if math.hypot(right, down) < 0.02:
-            found.append(("ring", reach))
+            parts.append(("ring", reach))
         else:
             angle = math.degrees(math.atan2(right, -down)) % 360
             side = round(angle / 45)
             hour = round(angle / 30) or 12
-            found.append(
+            parts.append(
                 (
                     _SIDES[side % 8] if abs(angle - 45 * side) < 10 else f"towards {hour} o'clock",
                     reach,
                 )
             )
-    kinds = Counter(kind for kind, _ in found)
-    ordered = {kind: sorted(reach for other, reach in found if other == kind) for kind in kinds}
+    kinds = Counter(kind for kind, _ in parts)
+    ordered = {kind: sorted(reach for other, reach in parts if other == kind) for kind in kinds}
     names = []
-    for kind, reach in found:
+    for kind, reach in parts:
         place = ordered[kind].index(reach)
         ring = {1: [""], 2: ["inner", "outer"], 3: ["inner", "middle", "outer"]}.get(
             kinds[kind], [f"ring {step + 1}" for step in range(kinds[kind])]

@@ -186,8 +186,8 @@ class RatioSlider(Figure):
     def values(self) -> dict[str, float]:
         """`kept`: per cent of the photo in the crop. `above`: per cent of the map above the
         threshold. `overlap`: IoU of the crop with the largest centred window of the same ratio."""
-        photo, found = self._images[self.shown], self.found()
-        box = found.boxes[0].double()
+        photo, crops = self._images[self.shown], self.found()
+        box = crops.boxes[0].double()
         window = torch.tensor(largest_window(self.ratios[self.at], *photo.size))
         return {
             "kept": 100 * float(box_tools.area(box)) / (photo.width * photo.height),
@@ -196,11 +196,11 @@ class RatioSlider(Figure):
         }
 
     def _summary(self) -> str:
-        found = self.values()
+        values = self.values()
         return (
-            f"{self.shown}, ratio {self.ratios[self.at]:.2f}: the crop keeps {found['kept']:.0f} "
+            f"{self.shown}, ratio {self.ratios[self.at]:.2f}: the crop keeps {values['kept']:.0f} "
             "% of the photo; "
-            f"IoU with the largest centred window {found['overlap']:.2f}"
+            f"IoU with the largest centred window {values['overlap']:.2f}"
         )
 
     def _draw(self, ax: "Axes") -> None:

@@ -93,17 +93,17 @@ class SampleBrowser(Figure):
         width, height = sample.size
         best = boxes if sample.scores is None else boxes[_order(sample)[:1]]
         sides = best[:, 2:] - best[:, :2]
-        found = {
+        values = {
             "boxes": len(boxes),
             "share": float((sides.prod(dim=1) / (width * height)).mean()),
             "aspect": float((sides[:, 0] / sides[:, 1]).mean()),
         }
-        return found if sample.scores is None else {**found, "score": float(sample.scores.max())}
+        return values if sample.scores is None else {**values, "score": float(sample.scores.max())}
 
     def _summary(self) -> str:
-        found, chosen = self.values(), self.samples[self.index]
-        text = f"{chosen['dataset']}, {chosen['name']}: {found['boxes']} boxes, {found['share']:.2f} of the photo kept"
-        return text + (f", best score {found['score']:.2f}" if "score" in found else "")
+        values, chosen = self.values(), self.samples[self.index]
+        text = f"{chosen['dataset']}, {chosen['name']}: {values['boxes']} boxes, {values['share']:.2f} of the photo kept"
+        return text + (f", best score {values['score']:.2f}" if "score" in values else "")
 
     def _draw(self, ax: "Axes") -> None:
         from cropnb.notebook import draw_boxes

@@ -103,11 +103,11 @@ class ScoreTerms(Figure):
         return totals / (sum(weights) or 1.0)
 
     def _summary(self) -> str:
-        found = self.values()
+        values = self.values()
         weights = ", ".join(
             f"{name} {weight:g}" for name, weight in zip(self.names, self.weights, strict=True)
         )
-        return f"Best score {found['total']:.3f} with the weights\n{weights}"
+        return f"Best score {values['total']:.3f} with the weights\n{weights}"
 
     def _draw(self, ax: "Axes") -> None:
         from cropnb.notebook import draw_boxes

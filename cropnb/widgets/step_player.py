@@ -158,25 +158,25 @@ class StepPlayer(Figure):
         episode = episode or self.episodes[self.names.index(self.shown)]
         count = len(episode["actions"])
         at = count if reading else min(self.step, count)
-        found = {
+        values = {
             "iou": episode["ious"][at],
             "reward": episode["rewards"][at - 1] if at else 0.0,
             "return": sum(
                 reward * self.gamma**k for k, reward in enumerate(episode["rewards"][:at])
             ),
         }
-        return found if reading or at == count else {**found, "value": episode["values"][at]}
+        return values if reading or at == count else {**values, "value": episode["values"][at]}
 
     def _truths(self) -> Tensor:
         return torch.tensor(self.truths, dtype=torch.float64)
 
     def _summary(self) -> str:
-        found = self.values()
+        values = self.values()
         ends = [
             f"{name}: {len(e['actions'])} steps to IoU {e['ious'][-1]:.3f}"
             for name, e in zip(self.names, self.episodes, strict=True)
         ]
-        return "; ".join(ends) or f"IoU {found['iou']:.3f} before the first step"
+        return "; ".join(ends) or f"IoU {values['iou']:.3f} before the first step"
 
     def _draw(self, ax: "Axes") -> None:
         from cropnb.notebook import draw_boxes

@@ -194,14 +194,14 @@ def unpack(text: str) -> list[list[float]]:
 
 def wilson(hits: float, photos: int) -> list[float]:
     """Wilson's 95 % interval of a share, in per cent."""
-    found = binomtest(round(hits), photos).proportion_ci(method="wilson")
-    return [100 * float(found.low), 100 * float(found.high)]
+    interval = binomtest(round(hits), photos).proportion_ci(method="wilson")
+    return [100 * float(interval.low), 100 * float(interval.high)]
 
 
 def _panel(
-    title: str, found: Mapping[str, Any], thresholds: int, printed: Mapping
+    title: str, measured: Mapping[str, Any], thresholds: int, printed: Mapping
 ) -> dict[str, Any]:
-    curves = [dict(curve) for curve in found["curves"]]
+    curves = [dict(curve) for curve in measured["curves"]]
     if not curves:
         raise CropnbError(
             f"the panel {title!r} has no curves; python -m cropnb.audit --parts curves --record"
@@ -216,4 +216,4 @@ def _panel(
         {"epsilon": eps, "n": n, "name": name, "value": value}
         for (eps, n), (name, value) in printed.items()
     ]
-    return {"title": title, "photos": int(found["photos"]), "curves": packed, "printed": rows}
+    return {"title": title, "photos": int(measured["photos"]), "curves": packed, "printed": rows}

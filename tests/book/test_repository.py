@@ -44,14 +44,14 @@ def tracked() -> list[Path]:
     "forbidden", [MACHINE_PATH, REGISTRY], ids=["path of a machine", "registry address"]
 )
 def test_no_tracked_file_holds(tracked: list[Path], forbidden: re.Pattern) -> None:
-    found = []
+    matches = []
     for path in tracked:
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             continue
-        found += [f"{path.relative_to(ROOT)}: …{match[0]}…" for match in forbidden.finditer(text)]
-    assert not found
+        matches += [f"{path.relative_to(ROOT)}: …{match[0]}…" for match in forbidden.finditer(text)]
+    assert not matches
 
 
 def test_the_patterns_find_what_they_are_for() -> None:

@@ -1,4 +1,4 @@
-"""The scenes in the form of every real dataset, and the reference rows that say how hard they are."""
+"""The scenes in the form of every real dataset, and the reference rows: how hard they are."""
 
 import hashlib
 import pickle
@@ -15,8 +15,9 @@ from cropnb.datasets.scenes import forms, reference
 from cropnb.datasets.scenes.canvas import UNIT, Canvas
 from cropnb.datasets.scenes.dice import Dice
 from cropnb.datasets.scenes.panel import HIGH, LOW, PANEL, PHOTOGRAPHERS, Annotator, rating
-from cropnb.datasets.scenes.reference import CEILING, CENTRE, LIMIT, MEMBER, PRIOR
+from cropnb.datasets.scenes.reference import CEILING, CENTRE, GAP, LIMIT, MEMBER, PRIOR
 from cropnb.errors import CropnbError, DatasetMissing
+from cropnb.reproduction import Context
 
 
 def labels(sample) -> bytes:
@@ -41,10 +42,10 @@ def labels(sample) -> bytes:
     ],
 )
 def test_labels_have_the_recorded_bytes(form, expected):
-    found = hashlib.sha256(
+    digest = hashlib.sha256(
         b"".join(labels(sample) for sample in scenes.load("train", form, size=6))
     )
-    assert found.hexdigest()[:16] == expected
+    assert digest.hexdigest()[:16] == expected
 
 
 @pytest.mark.parametrize("form", scenes.SIZES)
@@ -254,7 +255,7 @@ def test_noise_sets_a_ceiling_and_one_person_stays_below_it(measured, form):
 
 def test_the_standard_sizes_recorded_the_same(measured):
     """What the ledger says about the full sizes: every share of the gap below the limit."""
-    rows = ledger.find("scenes", row="gap closed by the prior")
+    rows = ledger.find("scenes", row=GAP)
     assert {row.table for row in rows} == set(scenes.SIZES)
     assert all(row.verdict == "holds" and row.ours < 100 * LIMIT for row in rows)
     # The small trial lies near the recorded ceiling, so that the recorded one belongs to these
@@ -277,11 +278,12 @@ def test_ledger_rows_say_when_the_claim_is_contradicted():
         name: {"IoU": torch.tensor([value] * 3)}
         for name, value in ((CENTRE, 0.4), (PRIOR, 0.8), (CEILING, 0.9))
     }
-    found = {row.row: row for row in reference.ledger_rows("fcdb", rows, "python -m x")}
-    assert found["gap closed by the prior"].verdict == "contradicted"
-    assert found["gap closed by the prior"].ours == pytest.approx(80)
-    assert found[PRIOR].ours == pytest.approx(0.8)
-    for row in found.values():
+    context = Context(reference.NAME, ledger.SCENES, ["--reference"])
+    recorded = {row.row: row for row in reference.ledger_rows(context, "fcdb", rows, 0.1)}
+    assert recorded[GAP].verdict == "contradicted"
+    assert recorded[GAP].ours == pytest.approx(80)
+    assert recorded[PRIOR].ours == pytest.approx(0.8)
+    for row in recorded.values():
         row.check()
 
 
@@ -346,21 +348,26 @@ def test_the_program_writes_a_sheet_and_records_only_standard_sizes(tmp_path, mo
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
     program.main(["--sheet", str(tmp_path / "sheet.png"), "--split", "test"])
     assert Image.open(tmp_path / "sheet.png").size == (1440, 720)
-    program.main(["--reference", "--form", "gaicd", "--train", "20", "--test", "10"])
-    assert "gap closed by prior" in capsys.readouterr().out
+    trial = ["--reference", "--form", "gaicd", "--train", "20", "--test", "10"]
+    assert program.main(trial) == 0
+    assert GAP in capsys.readouterr().out
+    assert program.main([*trial, "--record"]) == 2
+    assert "standard sizes" in capsys.readouterr().err
     assert ledger.read("scenes") == []
     monkeypatch.setitem(forms.SIZES, "fcdb", {"train": 20, "val": 5, "test": 10})
     program.main(["--reference", "--form", "fcdb"])
+    assert ledger.read("scenes") == []
+    program.main(["--reference", "--form", "fcdb", "--record"])
     assert {row.row for row in ledger.read("scenes")} == {
         CEILING,
         MEMBER,
         PRIOR,
         CENTRE,
-        "gap closed by the prior",
+        GAP,
     }
     assert (
         ledger.read("scenes")[0].command
-        == "python -m cropnb.datasets.scenes --reference --form fcdb"
+        == "python -m cropnb.datasets.scenes --reference --form fcdb --record"
     )
-    with pytest.raises(SystemExit):
-        program.main([])
+    assert program.main([]) == 2
+    assert "nothing to do" in capsys.readouterr().err

@@ -31,7 +31,7 @@ def coco(predictions, truths, iou_threshold, max_detections) -> float:
         for photo, boxes in enumerate(truths)
         for box in boxes.tolist()
     ]
-    found = [
+    detections = [
         {"image_id": photo, "category_id": 1, "bbox": xywh(box), "score": score}
         for photo, (boxes, scores) in enumerate(predictions)
         for box, score in zip(boxes.tolist(), scores.tolist(), strict=True)
@@ -47,8 +47,8 @@ def coco(predictions, truths, iou_threshold, max_detections) -> float:
             ],
         }
         truth.createIndex()
-        result = truth.loadRes(found) if found else COCO()
-        if not found:
+        result = truth.loadRes(detections) if detections else COCO()
+        if not detections:
             result.dataset = {**truth.dataset, "annotations": []}
             result.createIndex()
         evaluation = COCOeval(truth, result, "bbox")

@@ -44,8 +44,8 @@ def test_equation_1_by_hand():
 
 
 def test_equations_2_and_3_are_the_same():
-    draw = torch.Generator().manual_seed(0)
-    scores, mos = torch.randn(2, 1000, generator=draw)
+    rng = torch.Generator().manual_seed(0)
+    scores, mos = torch.randn(2, 1000, generator=rng)
     two_cases = torch.where(scores < mos, scores, mos - (scores - mos))
     torch.testing.assert_close(similarity(scores, mos), two_cases)
     assert (similarity(scores, mos) <= mos).all()
@@ -67,9 +67,9 @@ def test_plausible_wrong_gains_are_seen(wrong):
 def test_the_gain_is_largest_at_the_target():
     mos = torch.randn(64, generator=torch.Generator().manual_seed(1))
     best = ranking_gain(mos, mos)
-    draw = torch.Generator().manual_seed(2)
+    rng = torch.Generator().manual_seed(2)
     for _ in range(20):
-        assert ranking_gain(mos + 0.3 * torch.randn(64, generator=draw), mos) < best
+        assert ranking_gain(mos + 0.3 * torch.randn(64, generator=rng), mos) < best
 
 
 def test_an_error_at_the_top_costs_more_than_the_same_error_at_the_bottom():

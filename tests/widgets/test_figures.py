@@ -66,13 +66,13 @@ def test_the_photo_fits_its_budget_whatever_it_shows() -> None:
 
 def test_explorer_measures_what_the_metrics_measure(explorer: CropExplorer) -> None:
     explorer.box = [190, 50, 440, 290]
-    found = explorer.values()
+    values = explorer.values()
     truth = torch.tensor([200.0, 60, 460, 300])
     overlap, shift = metrics.iou_and_bde(torch.tensor(explorer.box).float(), truth[None], 480, 320)
-    assert found["truth"] == 1
-    assert found["iou"] == pytest.approx(float(overlap))
-    assert found["bde"] == pytest.approx(float(shift))
-    assert found["offset"] == pytest.approx(np.hypot(315 - 330, 170 - 180))
+    assert values["truth"] == 1
+    assert values["iou"] == pytest.approx(float(overlap))
+    assert values["bde"] == pytest.approx(float(shift))
+    assert values["offset"] == pytest.approx(np.hypot(315 - 330, 170 - 180))
     explorer.box = explorer.truths[1]
     perfect = explorer.values()
     assert (perfect["iou"], perfect["bde"], perfect["offset"], perfect["rank"]) == (1, 0, 0, 1)
@@ -92,9 +92,9 @@ def test_candidate_scores_against_the_first_column(
 ) -> None:
     a, b = (torch.tensor(columns[name]) for name in ("model", "annotators"))
     assert candidate_scores.column == "model"
-    found = candidate_scores.values()
-    assert found["acc"] == pytest.approx(float(metrics.acc_kn(a, b, 4, 5)))
-    assert found["srcc"] == pytest.approx(float(metrics.srcc(a, b)))
+    values = candidate_scores.values()
+    assert values["acc"] == pytest.approx(float(metrics.acc_kn(a, b, 4, 5)))
+    assert values["srcc"] == pytest.approx(float(metrics.srcc(a, b)))
     candidate_scores.column = "annotators"
     assert candidate_scores.values()["srcc"] == pytest.approx(1)
     alone = CandidateScores(
@@ -123,11 +123,11 @@ def test_score_terms_follow_the_weights(score_terms: ScoreTerms) -> None:
         {"best": expected.argmax(), "total": expected.max(), "rise": 0, "same": 1}
     )
     score_terms.weights = [0, 0, 5]
-    found = score_terms.values()
-    assert found["best"] == terms[2].argmax()
-    assert found["total"] == pytest.approx(terms[2].max())
-    assert found["rise"] == np.argsort(-expected, kind="stable").tolist().index(found["best"])
-    assert found["same"] < 0.9
+    values = score_terms.values()
+    assert values["best"] == terms[2].argmax()
+    assert values["total"] == pytest.approx(terms[2].max())
+    assert values["rise"] == np.argsort(-expected, kind="stable").tolist().index(values["best"])
+    assert values["same"] < 0.9
 
 
 BOX = [10, 10, 100, 100]

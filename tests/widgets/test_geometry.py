@@ -71,14 +71,14 @@ def test_the_best_matching_true_box_agrees(node: str) -> None:
         node, [("explore", [box, truths.tolist(), WIDTH, HEIGHT]) for box in pred.tolist()]
     )
     overlaps, shifts = metrics.iou_and_bde(pred, truths, WIDTH, HEIGHT)
-    assert [found["iou"] for found in page] == pytest.approx(overlaps.tolist(), abs=1e-6)
-    assert [found["bde"] for found in page] == pytest.approx(shifts.tolist(), abs=1e-6)
+    assert [measured["iou"] for measured in page] == pytest.approx(overlaps.tolist(), abs=1e-6)
+    assert [measured["bde"] for measured in page] == pytest.approx(shifts.tolist(), abs=1e-6)
     # A crop that misses every true box ties at an IoU of 0: then the nearer one by BDE counts.
     far = [[0, 0, 20, 20], [[600, 400, 640, 427], [100, 100, 200, 200]]]
-    (found,) = in_page(node, [("explore", [*far, WIDTH, HEIGHT])])
+    (measured,) = in_page(node, [("explore", [*far, WIDTH, HEIGHT])])
     overlap, shift = metrics.iou_and_bde(torch.tensor(far[0]), torch.tensor(far[1]), WIDTH, HEIGHT)
-    assert (found["iou"], found["bde"]) == pytest.approx((float(overlap), float(shift)))
-    assert found["truth"] == 1
+    assert (measured["iou"], measured["bde"]) == pytest.approx((float(overlap), float(shift)))
+    assert measured["truth"] == 1
 
 
 def test_rankings_agree_where_scores_tie(node: str) -> None:

@@ -120,8 +120,8 @@ def test_greedy_and_cheapest_are_what_they_say(
     node: str, tmp_path: Path, player: MatchPlayer
 ) -> None:
     costs = player.costs().tolist()
-    found = in_page(node, tmp_path, [(f"{rule}Steps", [costs]) for rule in ("greedy", "cheapest")])
-    for rule, steps in zip(("greedy", "cheapest"), found, strict=True):
+    played = in_page(node, tmp_path, [(f"{rule}Steps", [costs]) for rule in ("greedy", "cheapest")])
+    for rule, steps in zip(("greedy", "cheapest"), played, strict=True):
         player.rule = rule
         for count, pairing in enumerate(steps, start=1):
             player.step = count
@@ -158,15 +158,15 @@ def test_the_top_crops_are_counted_alike(
         tmp_path,
         [("topCrops", [boxes.tolist(), validities.tolist(), TRUTHS.tolist(), k, threshold, eps])],
     )
-    found = player.values()
-    assert found == {
+    values = player.values()
+    assert values == {
         "shown": len(page["chosen"]),
         "hits": len(page["hits"]),
         "reached": len(page["reached"]),
     }
-    assert found["shown"] <= k
+    assert values["shown"] <= k
     if eps == 0.5 and threshold == 0:
-        assert found["hits"] > 0
+        assert values["hits"] > 0
 
 
 def test_an_iou_on_the_edge_is_a_hit(node: str, tmp_path: Path) -> None:

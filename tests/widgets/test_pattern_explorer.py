@@ -48,14 +48,14 @@ def page_scores(
 
 
 def random_crops(count: int, square: bool = False) -> list[list[int]]:
-    draw = np.random.default_rng(3)
-    found = [[0, 0, *SIZE]] if not square else [[0, 0, 320, 320], [160, 0, 480, 320]]
-    while len(found) < count:
-        (x1, x2), (y1, y2) = (sorted(draw.integers(0, side + 1, 2).tolist()) for side in SIZE)
+    rng = np.random.default_rng(3)
+    crops = [[0, 0, *SIZE]] if not square else [[0, 0, 320, 320], [160, 0, 480, 320]]
+    while len(crops) < count:
+        (x1, x2), (y1, y2) = (sorted(rng.integers(0, side + 1, 2).tolist()) for side in SIZE)
         x2 = x1 + (y2 - y1) if square else x2
         if min(x2 - x1, y2 - y1) > 20 and x2 <= SIZE[0]:
-            found.append([x1, y1, x2, y2])
-    return found
+            crops.append([x1, y1, x2, y2])
+    return crops
 
 
 @pytest.mark.parametrize("name", ["cross_rectangle", "grid_5x5", "multi_direction"])
@@ -88,8 +88,8 @@ def test_the_page_pools_circles_like_the_package(
     expected = circle_pool(score_map, circles, pattern, SIZE)
     assert [one["score"] for one in page] == pytest.approx(expected.tolist(), abs=1e-3)
     means = circle_scores(score_map, circles, pattern, SIZE)
-    found = torch.tensor([[mean or 0.0 for mean in one["means"]] for one in page])
-    assert found == pytest.approx(means, abs=2e-3)
+    pooled = torch.tensor([[mean or 0.0 for mean in one["means"]] for one in page])
+    assert pooled == pytest.approx(means, abs=2e-3)
     whole = composition_pool(score_map, torch.tensor(squares).float(), pattern, SIZE)
     assert (expected - whole).abs().max() > 0.01  # a circle is not its square
 
@@ -101,16 +101,16 @@ def test_values_are_the_packages(
     pattern_explorer.box, pattern_explorer.shape = [100, 40, 300, 240], shape
     for name, score_map in score_maps.items():
         pattern_explorer.pattern = name
-        found = pattern_explorer.values()
+        values = pattern_explorer.values()
         boxes = torch.tensor([pattern_explorer.box, *pattern_explorer.candidates]).double()
         if shape == "circle":
             boxes = torch.tensor([pattern_explorer.box, *pattern_explorer.squares]).double()
             expected = circle_pool(score_map, inscribed(boxes), PATTERNS[name], SIZE)
         else:
             expected = composition_pool(score_map, boxes, PATTERNS[name], SIZE)
-        assert found["score"] == pytest.approx(float(expected[0]), abs=1e-3)
-        assert found["best"] == int(expected[1:].argmax())
-        assert found["rank"] == 1 + int((expected[1:] > expected[0]).sum())
+        assert values["score"] == pytest.approx(float(expected[0]), abs=1e-3)
+        assert values["best"] == int(expected[1:].argmax())
+        assert values["rank"] == 1 + int((expected[1:] > expected[0]).sum())
 
 
 def test_maps_survive_their_sixteen_bits(
@@ -135,10 +135,10 @@ def test_a_square_follows_the_side_that_is_dragged(node: str) -> None:
         (150, 170, 200, 200): [170, 170, 200, 200],  # a corner: the shorter side counts
         (100, 100, 480, 200): [100, 0, 420, 320],  # no room for more than the photo's height
     }
-    found = in_page(
+    dragged = in_page(
         node, "given.map((box) => page.squareBox(box, [100, 100, 200, 200], 480, 320))", list(cases)
     )
-    assert found == list(cases.values())
+    assert dragged == list(cases.values())
     assert in_page(node, "page.middleSquare(given)", [10, 20, 111, 70]) == [35, 20, 85, 70]
     assert before[2] - before[0] == 100
 
@@ -190,6 +190,6 @@ def test_bad_input_is_refused(photo: Any, maps: dict[Pattern, torch.Tensor], opt
 
 
 def test_a_flat_map_ranks_nothing(photo: Any) -> None:
-    found = PatternExplorer(photo, {PATTERN: MAP + 2}).values()
-    assert found["score"] == pytest.approx(2)
-    assert found["rank"] == 1
+    values = PatternExplorer(photo, {PATTERN: MAP + 2}).values()
+    assert values["score"] == pytest.approx(2)
+    assert values["rank"] == 1

@@ -154,8 +154,8 @@ def test_the_page_crops_as_the_package_does(node: str, tmp_path: Path) -> None:
             values = (levels.double() + 0.5) / 256
             sizes = (torch.tensor(cell).double(), torch.tensor([width, height]).double())
             expected = crops_from_maps(values, RATIOS, *sizes, threshold)
-            found = torch.tensor([one["box"] for one in page], dtype=torch.float64)
-            torch.testing.assert_close(found, expected.boxes.double(), atol=2e-3, rtol=0)
+            crops = torch.tensor([one["box"] for one in page], dtype=torch.float64)
+            torch.testing.assert_close(crops, expected.boxes.double(), atol=2e-3, rtol=0)
             medians = torch.tensor([one["medians"] for one in page], dtype=torch.float64)
             torch.testing.assert_close(medians, expected.medians.double(), atol=2e-3, rtol=0)
             used = torch.tensor([one["threshold"] for one in page], dtype=torch.float64)
@@ -282,9 +282,9 @@ def numbers(page: Any) -> dict[str, float]:
 def assert_as_in_python(page: Any, figure: RatioSlider) -> dict[str, float]:
     for name in ("shown", "at", "threshold", "layers"):
         setattr(figure, name, page.evaluate("(name) => model.get(name)", name))
-    found = numbers(page)
-    assert found == pytest.approx(figure.values(), abs=1e-4)
-    return found
+    values = numbers(page)
+    assert values == pytest.approx(figure.values(), abs=1e-4)
+    return values
 
 
 @pytest.mark.browser

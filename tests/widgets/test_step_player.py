@@ -93,15 +93,15 @@ def test_the_page_plays_as_python_does(node: str, tmp_path: Path, match: str) ->
         [("playOut", [t, table, TRUTHS.tolist(), WIDTH, HEIGHT, rules]) for t in taken],
     )
     blocked = 0
-    for found, actions in zip(page, taken, strict=True):
+    for played, actions in zip(page, taken, strict=True):
         expected = play_out(actions, table, TRUTHS, (WIDTH, HEIGHT), **rules)
-        assert found["actions"] == expected["actions"]
+        assert played["actions"] == expected["actions"]
         for part in ("boxes", "ious", "rewards"):
-            np.testing.assert_allclose(found[part], expected[part], atol=1e-9, err_msg=part)
-        sides = np.array(found["boxes"])
+            np.testing.assert_allclose(played[part], expected[part], atol=1e-9, err_msg=part)
+        sides = np.array(played["boxes"])
         assert (sides[:, 2:] - sides[:, :2] >= np.array([48, 32]) - 1e-9).all()
-        assert found["over"] == (0 in found["actions"])
-        blocked += sum(a == b for a, b in zip(found["boxes"], found["boxes"][1:], strict=False))
+        assert played["over"] == (0 in played["actions"])
+        blocked += sum(a == b for a, b in zip(played["boxes"], played["boxes"][1:], strict=False))
     assert blocked > 10
 
 
@@ -164,9 +164,9 @@ def test_python_says_what_the_figure_shows(player: StepPlayer) -> None:
     assert player.values()["iou"] == pytest.approx(whole, abs=1e-5)  # recorded to five decimals
     player.step = 2
     episode = player.episodes[1]
-    found = player.values()
-    assert found["return"] == pytest.approx(episode["rewards"][0] + 0.9 * episode["rewards"][1])
-    assert found["value"] == episode["values"][2]
+    values = player.values()
+    assert values["return"] == pytest.approx(episode["rewards"][0] + 0.9 * episode["rewards"][1])
+    assert values["value"] == episode["values"][2]
     player.step = 99
     assert "value" not in player.values()
     player.shown, player.taken = "you", [ACTIONS["left edge in"]]

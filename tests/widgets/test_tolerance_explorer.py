@@ -109,8 +109,8 @@ def test_the_interval_is_wilsons(node: str, tmp_path: Path, photos: int) -> None
     for count, ends in zip(
         hits, in_page(node, tmp_path, [("wilson", [k, photos]) for k in hits]), strict=True
     ):
-        found = binomtest(count, photos).proportion_ci(method="wilson")
-        assert ends == pytest.approx([100 * found.low, 100 * found.high], abs=1e-6)
+        interval = binomtest(count, photos).proportion_ci(method="wilson")
+        assert ends == pytest.approx([100 * interval.low, 100 * interval.high], abs=1e-6)
         assert tolerance_explorer.wilson(count, photos) == pytest.approx(ends, abs=1e-6)
 
 
@@ -189,18 +189,18 @@ def assert_as_in_python(page: Any, figure: ToleranceExplorer) -> list[list[str]]
     names = []
     for index in range(boards.count()):
         items = boards.nth(index).locator("li")
-        found = items.evaluate_all(
+        measured = items.evaluate_all(
             "items => items.map((item) => [item.dataset.name, item.dataset.value, item.innerText, "
             "item.dataset.acc])"
         )
         rows = figure.ranking(index)
-        assert [one[0] for one in found] == [row["name"] for row in rows]
-        for (_, value, text, acc), row in zip(found, rows, strict=True):
+        assert [one[0] for one in measured] == [row["name"] for row in rows]
+        for (_, value, text, acc), row in zip(measured, rows, strict=True):
             assert float(value) == pytest.approx(row["value"], abs=1e-6)
             shown = float(re.search(r"(\d+\.\d)(?: \[|$)", text.strip())[1])
             assert shown == pytest.approx(row["value"], abs=0.0501)
             assert (acc is None) == (row["acc"] is None)
-        names.append([one[0] for one in found])
+        names.append([one[0] for one in measured])
     return names
 
 

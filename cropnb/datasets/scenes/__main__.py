@@ -1,88 +1,77 @@
 """Composed Scenes from the shell: reference rows and contact sheets."""
 
 import argparse
-import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from PIL import Image
 
 from cropnb import ledger
 from cropnb.datasets.scenes import SIZES, describe, draw
-from cropnb.datasets.scenes.reference import NAME, columns, gap_closed, ledger_rows, reference
+from cropnb.datasets.scenes.reference import NAME, ledger_rows, reference
+from cropnb.errors import CropnbError
+from cropnb.reproduction import Context
+from cropnb.runs import program
 
 
 def contact_sheet(
-    split: str = "train", seed: int = 0, first: int = 0, across: int = 6, down: int = 4
+    split: str = "train", seed: int = 0, first: int = 0, columns: int = 6, rows: int = 4
 ) -> Image.Image:
-    """The photographs of `across` × `down` scenes side by side, each in a cell of 240 × 180 pixels."""
-    sheet = Image.new("RGB", (across * 240, down * 180), "white")
-    for place in range(across * down):
+    """The photographs of `columns` × `rows` scenes side by side, each in a cell of 240 × 180 pixels.
+
+    `first` is the number of the first scene.
+    """
+    sheet = Image.new("RGB", (columns * 240, rows * 180), "white")
+    for place in range(columns * rows):
         photo = Image.fromarray(draw(describe(seed, first + place, split)))
         photo.thumbnail((232, 172))
         x, y = (
-            place % across * 240 + (240 - photo.width) // 2,
-            place // across * 180 + (180 - photo.height) // 2,
+            place % columns * 240 + (240 - photo.width) // 2,
+            place // columns * 180 + (180 - photo.height) // 2,
         )
         sheet.paste(photo, (x, y))
     return sheet
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; see `python -m cropnb.datasets.scenes --help`."""
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    parser = argparse.ArgumentParser(prog="python -m cropnb.datasets.scenes", description=__doc__)
-    parser.add_argument(
-        "--reference", action="store_true", help="measure the reference rows and record them"
-    )
-    parser.add_argument(
+def _measure(chosen: argparse.Namespace, context: Context) -> Iterator[list[ledger.Row]]:
+    """Write the contact sheet, and give the rows of each form."""
+    if not chosen.reference and chosen.sheet is None:
+        raise CropnbError("nothing to do: give --reference or --sheet OUT.png")
+    if chosen.record and (chosen.train or chosen.test or chosen.seed):
+        raise CropnbError("only the standard sizes with seed 0 are recorded: leave out --record")
+    if chosen.sheet is not None:
+        contact_sheet(chosen.split, chosen.seed, chosen.first).save(chosen.sheet)
+        print(f"wrote {chosen.sheet}")
+    for form in chosen.form or SIZES if chosen.reference else ():
+        start = time.perf_counter()
+        values = reference(form, chosen.train, chosen.test, chosen.seed)
+        yield ledger_rows(context, form, values, round((time.perf_counter() - start) / 60, 2))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """See `python -m cropnb.datasets.scenes --help`. Returns the exit status."""
+    options = program.parser("datasets.scenes", __doc__)
+    options.add_argument("--reference", action="store_true", help="measure the reference rows")
+    options.add_argument(
         "--form", choices=list(SIZES), action="append", help="only this form; may be repeated"
     )
-    parser.add_argument(
-        "--train",
-        type=int,
-        help="training photos (default: the standard size, and only then recorded)",
-    )
-    parser.add_argument(
-        "--test", type=int, help="test photos (default: the standard size, and only then recorded)"
-    )
-    parser.add_argument("--sheet", type=Path, metavar="OUT.png", help="write a contact sheet")
-    parser.add_argument(
+    for split in ("train", "test"):
+        options.add_argument(
+            f"--{split}", type=int, help=f"{split} photos (default: the standard size)"
+        )
+    options.add_argument("--sheet", type=Path, metavar="OUT.png", help="write a contact sheet")
+    options.add_argument(
         "--split", default="train", choices=("train", "val", "test"), help="of the contact sheet"
     )
-    parser.add_argument("--first", type=int, default=0, help="first scene of the contact sheet")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(arguments)
-    if not options.reference and options.sheet is None:
-        parser.error("nothing to do: give --reference or --sheet OUT.png")
-    if options.sheet is not None:
-        contact_sheet(options.split, options.seed, options.first).save(options.sheet)
-        print(f"wrote {options.sheet}")
-    if options.reference:
-        command = shlex.join(["python", "-m", "cropnb.datasets.scenes", *arguments])
-        for form in options.form or SIZES:
-            _measure(form, options, command)
-
-
-def _measure(form: str, options: argparse.Namespace, command: str) -> None:
-    start = time.perf_counter()
-    rows = reference(form, options.train, options.test, options.seed)
-    for name, table in rows.items():
-        print(
-            f"{form:9} {name:20}",
-            "  ".join(f"{column} {values.mean():.3f}" for column, values in table.items()),
-        )
-    closed = {column: gap_closed(rows, column) for column in columns(rows)}
-    print(
-        f"{form:9} gap closed by prior ",
-        "  ".join(f"{column} {100 * gap.mean:.1f} %" for column, gap in closed.items()),
+    options.add_argument("--first", type=int, default=0, help="first scene of the contact sheet")
+    options.add_argument("--seed", type=int, default=0)
+    context = Context(
+        NAME, ledger.SCENES, arguments=(), module="cropnb.datasets.scenes", device="CPU"
     )
-    if options.train is None and options.test is None and options.seed == 0:
-        minutes = round((time.perf_counter() - start) / 60, 2)
-        ledger.record(NAME, ledger_rows(form, rows, command, minutes))
+    return program.study(_measure, options, context, arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

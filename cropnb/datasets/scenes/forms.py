@@ -140,11 +140,11 @@ def _cpc(scene: Scene, dice: Dice) -> Sample:
             x, y = dice.roll(0, scene.width - w), dice.roll(0, scene.height - h)
             boxes.append((x, y, x + w, y + h))
     boxes = torch.tensor(boxes, dtype=torch.float32)
-    found = opinions(scene, boxes, draw_people(dice, 6), dice)
-    groups = found.reshape(6, 4, 6)
+    ratings = opinions(scene, boxes, draw_people(dice, 6), dice)
+    groups = ratings.reshape(6, 4, 6)
     better = np.argsort(np.argsort(-groups, axis=2, kind="stable"), axis=2) < 3
     picked = better.reshape(6, 24).astype(np.int64)
-    among = np.where(picked == 1, found, found.min() - 1)
+    among = np.where(picked == 1, ratings, ratings.min() - 1)
     best = np.argsort(np.argsort(-among, axis=1, kind="stable"), axis=1) < 4
     raters = torch.from_numpy(picked + best).float()
     return _sample(scene, boxes, scores=raters.mean(0), raters=raters)

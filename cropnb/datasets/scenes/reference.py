@@ -1,7 +1,7 @@
 """Reference rows of each form: how far a perfect judge gets, how far one person, and how far one
 who never looks.
 
-`python -m cropnb.datasets.scenes --reference` measures them on the standard sizes and writes
+`python -m cropnb.datasets.scenes --reference --record` measures them on the standard sizes and writes
 `book/results/scenes.json`.
 """
 
@@ -20,6 +20,7 @@ from cropnb.datasets.scenes.describe import SPLITS, Scene
 from cropnb.datasets.scenes.dice import Dice
 from cropnb.datasets.scenes.panel import PANEL, PHOTOGRAPHERS, Annotator, share_of_photo
 from cropnb.datasets.scenes.score import aesthetic_score, term_matrix
+from cropnb.reproduction import Context, measured, number
 
 NAME = "scenes"
 CEILING, MEMBER, PRIOR, CENTRE = (
@@ -28,6 +29,7 @@ CEILING, MEMBER, PRIOR, CENTRE = (
     "content-blind prior",
     "centred crop",
 )
+GAP = "gap closed by the prior"
 RANKING_FORMS = ("gaicd", "gaicd_v2", "cpc")
 # another reading of Acc 5 and Acc 10: not recorded
 OTHER_COLUMNS = ("mean Acc K/5, K=1…5", "mean Acc K/10, K=1…10")
@@ -40,13 +42,18 @@ Rows = dict[str, dict[str, Tensor]]
 
 
 def reference(form: str, train: int | None = None, test: int | None = None, seed: int = 0) -> Rows:
-    """Row -> column -> one value a photo `(photos,)`, on `train` and `test` photos (default: the
-    standard sizes).
+    """Every reference on one form.
 
-    Columns of the forms with scored candidates: SRCC and every Acc, as `metrics.ranking_table`. Of
-    the forms with true
-    boxes: IoU and BDE against the best-matching box; the centre offset in pixels where a ratio is
-        required (FAT);
+    Args:
+        form: of the scenes, such as "gaicd".
+        train: training photos; by default the standard size.
+        test: test photos; by default the standard size.
+        seed: of the scenes.
+
+    Returns:
+        Row → column → one value a photo, (photos,). Columns of the forms with scored candidates:
+        SRCC and every Acc, as `metrics.ranking_table`. Of the forms with true boxes: IoU and BDE
+        against the best-matching box; the centre offset in pixels where a ratio is required (FAT);
         "IoU 1" to "IoU 3" against each photographer of CUHK-ICD.
     """
     training, testing = forms.load("train", form, train, seed), forms.load("test", form, test, seed)
@@ -78,41 +85,47 @@ def columns(rows: Rows) -> list[str]:
     return [column for column in rows[CEILING] if column not in (*LESS_IS_BETTER, *OTHER_COLUMNS)]
 
 
-def ledger_rows(
-    form: str, rows: Rows, command: str, minutes: float | None = None
-) -> list[ledger.Row]:
+def ledger_rows(context: Context, form: str, rows: Rows, minutes: float) -> list[ledger.Row]:
     """The ledger's rows of one form: Acc in per cent, the rest as it is, and the share of the gap
     in per cent.
     """
-    photos = len(next(iter(rows[CEILING].values())))
-    common = {"paper": NAME, "table": form, "dataset": "scenes", "split": "test", "images": photos, "device": "CPU",
-              "command": command, "commit": ledger.current_commit(), "minutes": minutes}  # fmt: skip
-    found = []
-    for name, table in rows.items():
-        for column, values in table.items():
-            if column in OTHER_COLUMNS:
-                continue
-            unit = 100 if column.startswith("Acc") else 1
-            ours, low, high = (round(unit * end, 4) for end in metrics.bootstrap_interval(values))
-            found.append(
-                ledger.Row(
-                    row=name,
-                    column=column,
-                    ours=ours,
-                    low=low,
-                    high=high,
-                    verdict="measured",
-                    **common,
-                )
-            )
+    cells = [
+        measured(
+            context,
+            form,
+            name,
+            column,
+            (100 if column.startswith("Acc") else 1) * values.double(),
+            minutes=minutes,
+        )
+        for name, table in rows.items()
+        for column, values in table.items()
+        if column not in OTHER_COLUMNS
+    ]
+    note = (
+        f"claim: the prior closes less than {100 * LIMIT:.0f} % of the gap between centred crop "
+        "and ceiling"
+    )
     for column in columns(rows):
         ours, low, high = (round(100 * end, 2) + 0.0 for end in gap_closed(rows, column))  # no −0.0
-        # The share is to stay below the limit, so its distance from there is what is judged.
-        verdict = ledger.claim_verdict(100 * LIMIT - high, 100 * LIMIT - low)
-        note = f"claim: the prior closes less than {100 * LIMIT:.0f} % of the gap between centred crop and ceiling"
-        found.append(ledger.Row(row="gap closed by the prior", column=column, ours=ours, low=low, high=high,
-                                verdict=verdict, margin=100 * LIMIT, note=note, **common))  # fmt: skip
-    return found
+        cells.append(
+            number(
+                context,
+                form,
+                GAP,
+                column,
+                ours,
+                cells[0].images,
+                low=low,
+                high=high,
+                # The share is to stay below the limit: its distance from there is what is judged.
+                verdict=ledger.claim_verdict(100 * LIMIT - high, 100 * LIMIT - low),
+                margin=100 * LIMIT,
+                minutes=minutes,
+                note=note,
+            )
+        )
+    return cells
 
 
 def scene_of(sample: Sample) -> Scene:
@@ -189,16 +202,16 @@ class _PolynomialPrior:
 
 
 def _box_rows(training: CropDataset, testing: CropDataset) -> Rows:
-    found: dict[str, dict[str, Tensor]] = {name: {} for name in (CEILING, MEMBER, PRIOR, CENTRE)}
+    tables: dict[str, dict[str, Tensor]] = {name: {} for name in (CEILING, MEMBER, PRIOR, CENTRE)}
     for person in (None, 0, 1, 2) if testing.form == "cuhk_icd" else (None,):
         prior = _ratio_prior(training) if training.form == "fat" else _box_prior(training, person)
         for sample in testing:
             for name, boxes in _guesses(sample, prior, person).items():
                 for column, value in _measure(boxes, sample, person).items():
-                    found[name].setdefault(column, []).append(value)
+                    tables[name].setdefault(column, []).append(value)
     return {
         name: {column: torch.tensor(values) for column, values in table.items()}
-        for name, table in found.items()
+        for name, table in tables.items()
     }
 
 
@@ -210,7 +223,7 @@ def _guesses(sample: Sample, prior: dict, person: int | None) -> dict[str, Tenso
     scene = scene_of(sample)
     dice = Dice(scene.seed, SPLITS[scene.split], scene.index, 99)
     member = [dice.pick(PANEL)]  # somebody of the panel, asked anew
-    found = defaultdict(list)
+    guesses = defaultdict(list)
     for aspect in forms.required(sample):
         windows = forms.windows_for(*sample.size, aspect)
         score = (
@@ -218,17 +231,17 @@ def _guesses(sample: Sample, prior: dict, person: int | None) -> dict[str, Tenso
             if person is None
             else _taste(scene, windows, PHOTOGRAPHERS[person])
         )
-        found[CEILING].append(windows[score.argmax()])
-        found[MEMBER].append(
+        guesses[CEILING].append(windows[score.argmax()])
+        guesses[MEMBER].append(
             forms.chosen(scene, windows, member, dice, keep_ratio=aspect is not None)[0]
         )
         if aspect is None:
-            found[PRIOR].append(box_math.denormalize(prior[None], *sample.size))
-            found[CENTRE].append(centred(*sample.size))
+            guesses[PRIOR].append(box_math.denormalize(prior[None], *sample.size))
+            guesses[CENTRE].append(centred(*sample.size))
         else:
-            found[PRIOR].append(_lattice(*sample.size, aspect)[prior[aspect]])
-            found[CENTRE].append(_lattice(*sample.size, aspect, scales=(100,), places=(0.5,))[0])
-    return {name: torch.stack(boxes) for name, boxes in found.items()}
+            guesses[PRIOR].append(_lattice(*sample.size, aspect)[prior[aspect]])
+            guesses[CENTRE].append(_lattice(*sample.size, aspect, scales=(100,), places=(0.5,))[0])
+    return {name: torch.stack(boxes) for name, boxes in guesses.items()}
 
 
 def _taste(scene: Scene, windows: Tensor, person: Annotator) -> Tensor:
@@ -282,7 +295,7 @@ def _normalised(training: CropDataset, person: int | None) -> tuple[Tensor, Tens
 
 
 def _ratio_prior(training: CropDataset) -> dict[tuple[int, int], int]:
-    """For each required ratio the window, by its number in `_lattice`, of the largest expected IoU."""
+    """For each required ratio the number in `_lattice` of the window of largest expected IoU."""
     total = dict.fromkeys(forms.FAT_ASPECTS, 0)
     for sample in training:
         for aspect, truth in zip(forms.required(sample), sample.boxes, strict=True):

@@ -119,12 +119,12 @@ def content(scene: Scene, crop: np.ndarray) -> np.ndarray:
     """Enough kept: the subjects (by area), times the share of the photo: enough from 0.45 on,
     nothing at 0.1.
     """
-    kept, everything = np.zeros(len(crop)), 0
+    visible_area, area = np.zeros(len(crop)), 0
     for thing in scene.subjects:
-        kept = kept + thing.area * visible(thing, crop)
-        everything = everything + thing.area
+        visible_area = visible_area + thing.area * visible(thing, crop)
+        area = area + thing.area
     share = (crop[:, 2] - crop[:, 0]) * (crop[:, 3] - crop[:, 1]) / (scene.width * scene.height)
-    return kept / everything * np.clip((share - 0.1) / 0.35, 0, 1)
+    return visible_area / area * np.clip((share - 0.1) / 0.35, 0, 1)
 
 
 TERMS: dict[str, Callable[[Scene, np.ndarray], np.ndarray]] = {

@@ -58,9 +58,9 @@ class Site:
                     self.serve(body)
 
             def serve(self, body: bytes, limit: int | None = None, pause: float = 0.0) -> None:
-                mark, start = f'"{hashlib.md5(body).hexdigest()}"', 0
+                etag, start = f'"{hashlib.md5(body).hexdigest()}"', 0
                 asked = re.match(r"bytes=(\d+)-$", self.headers.get("Range", ""))
-                if asked and site.ranges and self.headers.get("If-Range", mark) == mark:
+                if asked and site.ranges and self.headers.get("If-Range", etag) == etag:
                     start = int(asked[1])
                 if start >= len(body) > 0:
                     self.send_response(416)
@@ -72,7 +72,7 @@ class Site:
                 self.send_header("Content-Type", "application/octet-stream")
                 self.send_header("Content-Length", str(len(body) - start))
                 if site.marks:
-                    self.send_header("ETag", mark)
+                    self.send_header("ETag", etag)
                 if start:
                     self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
                 self.end_headers()
@@ -239,11 +239,11 @@ class Catalogue:
         return self.entry
 
     def job(self, **options: object) -> Job:
-        said: list[str] = []
+        messages: list[str] = []
         job = Job(
-            self.entry.name, self.folder / self.entry.name, said.append, False, 0.01, **options
+            self.entry.name, self.folder / self.entry.name, messages.append, False, 0.01, **options
         )
-        job.said = said
+        job.messages = messages
         return job
 
     def start(self, **options: object) -> subprocess.Popen:
@@ -269,5 +269,5 @@ def catalogue(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
 
 def visible(folder: Path) -> list[str]:
     """Everything a reader could find below a folder: all but `.fetch`."""
-    found = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-    return [path for path in found if not path.startswith(".fetch")]
+    paths = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return [path for path in paths if not path.startswith(".fetch")]

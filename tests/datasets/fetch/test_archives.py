@@ -28,13 +28,13 @@ def unpack(content: bytes, folder: Path, name: str = "set.zip") -> list[str]:
     path = folder / name
     path.write_bytes(content)
     count = archives.unpack(path, folder / "out", progress=False)
-    found = sorted(
+    paths = sorted(
         str(file.relative_to(folder / "out"))
         for file in (folder / "out").rglob("*")
         if file.is_file()
     )
-    assert count == len(found)
-    return found
+    assert count == len(paths)
+    return paths
 
 
 def tarred(

@@ -204,10 +204,10 @@ def test_files_that_cannot_be_told_apart(catalogue, tmp_path):
 
 def test_a_full_disk(gaicd):
     """The system refuses to write more than half of the archive; then it doesn't."""
-    code, said = gaicd.run(largest_file=len(ARCHIVE) // 2)
+    code, message = gaicd.run(largest_file=len(ARCHIVE) // 2)
     assert code == 2
     assert re.match(
-        r"StorageError: .*disk is full.*goes on where it stopped", said.splitlines()[-1]
+        r"StorageError: .*disk is full.*goes on where it stopped", message.splitlines()[-1]
     )
     assert visible(gaicd.folder) == []
     assert 0 < (gaicd.folder / ".fetch/gaicd/GAIC.zip.part").stat().st_size <= len(ARCHIVE) // 2
@@ -221,9 +221,9 @@ def test_a_disk_that_fills_up_while_unpacking(gaicd):
     job.work.mkdir(parents=True)
     (job.work / "GAIC.zip").write_bytes(ARCHIVE)
     gaicd.site.faults["/GAIC.zip"] = [answer(404)]  # it is there already
-    code, said = gaicd.run(largest_file=largest - 500)
+    code, message = gaicd.run(largest_file=largest - 500)
     gaicd.site.faults.clear()
-    assert (code, said.splitlines()[-1].split(":")[0]) == (2, "StorageError")
+    assert (code, message.splitlines()[-1].split(":")[0]) == (2, "StorageError")
     assert visible(gaicd.folder) == []
     succeeds(gaicd)
 
@@ -242,9 +242,9 @@ def test_a_folder_that_may_not_be_written_to(gaicd):
         gaicd.folder = Path(open_to_all) / "data"
         gaicd.folder.mkdir()
         os.chmod(gaicd.folder, 0o555)
-        code, said = gaicd.run(nobody=True)
-        assert (code, said.split(":")[0]) == (2, "StorageError"), said
-        assert "choose another folder with CROPNB_DATA" in said
+        code, message = gaicd.run(nobody=True)
+        assert (code, message.split(":")[0]) == (2, "StorageError"), message
+        assert "choose another folder with CROPNB_DATA" in message
         assert visible(gaicd.folder) == []
         os.chmod(gaicd.folder, 0o755)
         succeeds(gaicd)
