@@ -288,7 +288,7 @@ def _normalised(training: CropDataset, person: int | None) -> tuple[Tensor, Tens
     for place, sample in enumerate(training):
         drawn = sample.boxes if person is None else sample.boxes[person : person + 1]
         boxes.append(box_math.normalize(drawn, *sample.size))
-        photo += [number] * len(drawn)
+        photo += [place] * len(drawn)
         if len(photo) >= MOST_BOXES:
             break
     return torch.cat(boxes), torch.tensor(photo)
