@@ -33,6 +33,7 @@ endif
 uv := $(venv)/.uv-$(UV_VERSION)
 installed := $(venv)/.installed
 rendering := $(venv)/.rendering
+reproducing := $(venv)/.reproducing
 
 ##@ Read
 .PHONY: help book html lab
@@ -55,7 +56,7 @@ pytest := $(bin)/python -m pytest -n 2 -p tools.skips
 test: export CROPNB_OFFLINE := 1
 # Two processes of one thread each: with more threads than cores, the chapters wait for each other three times as long.
 test: export OMP_NUM_THREADS := 1
-test: $(installed)  ## Install, test the package, re-run the notebooks, open every page
+test: $(reproducing)  ## Install, test the package, re-run the notebooks, open every page
 	@rm -f _build/skips.json
 	$(pytest) tests --cov --cov-report=term:skip-covered --cov-fail-under=90
 	$(pytest) book --dist loadfile -p tools.nbval_count --nbval-lax --nbval-cell-timeout 300
@@ -70,8 +71,8 @@ lint: $(installed)  ## Style of the code and of the notebooks
 bench: $(installed)  ## Time a photo with every method on this machine
 	$(bin)/python -m cropnb.bench
 
-reproduce: $(installed)  ## Run every command that the ledger names (hours; ONLY=vrn for one paper, DRY=1 to list)
-	$(bin)/python tools/reproduce.py $(if $(DRY),--dry-run) $(ONLY)
+reproduce: $(reproducing)  ## Run the plan through Snakemake (hours; ONLY=mars/tables-3-4 for a part, DRY=1 to list)
+	$(bin)/python -m cropnb.runs.reproduce $(if $(DRY),--dry-run) $(if $(CLUSTER),--profile tools/snakemake/$(CLUSTER)) $(ONLY)
 
 ##@ Maintain
 .PHONY: refresh lock clean
@@ -81,6 +82,7 @@ refresh: $(installed)  ## Execute the chapters in place (ONLY=papers/vrn for one
 
 lock: $(uv)  ## Resolve every version anew, and what is generated from them
 	$(bin)/uv pip compile pyproject.toml -o requirements.lock $(resolve) --extra book --extra test
+	$(bin)/uv pip compile pyproject.toml -o tools/requirements-reproduce.lock $(resolve) --extra reproduce -c requirements.lock
 	$(bin)/uv pip compile tools/requirements-html.in -o tools/requirements-html.lock $(resolve) -c requirements.lock
 	$(bin)/python tools/make_environment.py
 resolve := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-header
@@ -95,6 +97,10 @@ $(venv)/bin/python:
 
 $(uv): | $(venv)/bin/python
 	$(bin)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@touch $@
+
+$(reproducing): tools/requirements-reproduce.lock $(installed)
+	$(bin)/uv pip install --quiet --require-hashes -r tools/requirements-reproduce.lock
 	@touch $@
 
 $(installed): requirements.lock pyproject.toml $(uv)
