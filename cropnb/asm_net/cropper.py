@@ -76,7 +76,7 @@ class AsmCropper:
             photos = torch.stack([seen[place] for place in places])  # (B, 3, h, w)
             maps = self.model(photos.contiguous(memory_format=torch.channels_last)).float()
             for place, score_map in zip(places, maps, strict=True):
-                boxes, scores = search.search(
+                boxes, scores = search(
                     score_map.contiguous(), *sizes[place], self.pattern, aspects[place]
                 )
                 answers[place] = boxes.cpu(), scores.cpu()
