@@ -202,37 +202,6 @@ def bounds(entry: Mapping[str, object], column: str) -> dict[str, float | None]:
     return {"margin": given["margin"] or 0.0, "worth_having": given["worth_having"]}
 
 
-def pending(method: str, missing: str, tables: Sequence[str] | None = None) -> list[ledger.Row]:
-    """A row for each printed number of the paper's own rows that was not measured on the paper's
-    dataset yet.
-
-    missing: what is missing and the command that would measure it, for the note; `{dataset}`
-        becomes its name.
-    tables: only these; by default all tables of `paper.toml`.
-    """
-    # Whatever profile measured it: a number that was measured is not pending.
-    done = {_cell(row) for row in ledger.read(method) if row.verdict != "pending"}
-    rows = [
-        ledger.Row(
-            paper=method,
-            table=table.name,
-            row=name,
-            column=column,
-            dataset=table.dataset,
-            split=table.split,
-            verdict="pending",
-            paper_value=table.value(name, column),
-            images=table.photos,
-            note=missing.format(dataset=table.dataset),
-        )
-        for table in paper.read(method).tables.values()
-        for name in table.own
-        for column in table.columns
-        if (tables is None or table.name in tables) and table.value(name, column) is not None
-    ]
-    return [row for row in rows if _cell(row) not in done]
-
-
 def printed_value(method: str, dataset: str, table: str, row: str, column: str) -> float | None:
     """What the paper prints in a cell, if it has such a cell and the table is of this dataset."""
     if not paper.known(method):
@@ -246,29 +215,6 @@ def printed_value(method: str, dataset: str, table: str, row: str, column: str) 
     ):
         return None
     return printed.value(row, column)
-
-
-def card(result: Mapping[str, object], scores: Mapping[str, float]) -> dict[str, object]:
-    """What a shipped checkpoint says about itself: data, recipe, commit and score.
-
-    result: method, variant, dataset, profile, init, seed, commit, config_hash, minutes, device and
-        photos of its run.
-    """
-    fields = (
-        "method",
-        "variant",
-        "dataset",
-        "profile",
-        "init",
-        "seed",
-        "commit",
-        "config_hash",
-        "minutes",
-        "device",
-    )
-    return {name: result[name] for name in (*fields, "photos")} | {
-        "scores": {name: round(value, 4) for name, value in scores.items()}
-    }
 
 
 def photos(values: Values) -> int:
@@ -289,7 +235,3 @@ def rounded(
         name: round(value, 4) + 0.0
         for name, value in zip(("ours", "low", "high"), interval, strict=False)
     }
-
-
-def _cell(row: ledger.Row) -> tuple[str, ...]:
-    return (row.table, row.row, row.column, row.dataset, row.split)

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
-from cropnb import program
 from cropnb.errors import DatasetMissing
+from cropnb.gaic.recipe import METHOD
+from cropnb.runs import program
+from cropnb.runs.experiment import device_name
 
 
 def test_options_reach_the_program_and_set_the_threads():
@@ -16,13 +18,13 @@ def test_options_reach_the_program_and_set_the_threads():
         return 0
 
     try:
-        given = ["--profile", "cpu", "--seeds", "0", "2", "--threads", "1"]
-        assert program.run(main, program.options("vrn", ["smoke", "cpu"]), given) == 0
+        given = ["--device", "cpu", "--record", "--threads", "1"]
+        assert program.run(main, program.parser("vrn"), given) == 0
     finally:
         torch.set_num_threads(before)
-    assert (seen["profile"], seen["seeds"], seen["threads_used"], seen["arguments"]) == (
+    assert (seen["device"], seen["record"], seen["threads_used"], seen["arguments"]) == (
         "cpu",
-        [0, 2],
+        True,
         1,
         given,
     )
@@ -35,7 +37,7 @@ def test_a_typed_error_is_one_line_and_a_plain_bug_is_not_hidden(capsys):
     def broken(chosen, arguments):
         raise RuntimeError("a bug")
 
-    parser = program.options("vrn", ["smoke"])
+    parser = program.parser("vrn")
     assert program.run(missing, parser, []) == 2
     assert capsys.readouterr().err == "error: no gaicd here\n"
     with pytest.raises(RuntimeError, match="a bug"):
@@ -44,9 +46,9 @@ def test_a_typed_error_is_one_line_and_a_plain_bug_is_not_hidden(capsys):
 
 def test_an_unknown_profile_is_refused(capsys):
     with pytest.raises(SystemExit):
-        program.options("vrn", ["smoke"]).parse_args(["--profile", "huge"])
+        program.main(METHOD, ["--profile", "huge"])
     assert "huge" in capsys.readouterr().err
 
 
 def test_the_device_is_named_with_its_threads():
-    assert f"{torch.get_num_threads()} threads" in program.device_name("cpu")
+    assert f"{torch.get_num_threads()} threads" in device_name("cpu")
