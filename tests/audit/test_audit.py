@@ -182,6 +182,11 @@ def finished_run(folder, form: str, seed: int, photos: int, test: list[float], *
         "frozen": False,
         "seed": seed,
         "photos": photos,
+        "minutes": 1.0,
+        "settings": {},
+        "validation": [],
+        "columns": {},
+        "best": {},
         "config_hash": experiment.run("QG", seed).config_hash,
         "details": {"epochs": [[[value / 2], [value]] for value in test], "epoch_columns": ["AP"]},
     }
