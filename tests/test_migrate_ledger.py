@@ -10,6 +10,8 @@ from cropnb.errors import LedgerError
 from cropnb.runs import plan
 from tools import migrate_ledger
 
+BOOK = Path(__file__).parents[1] / "book"
+
 SENTENCE = "the interval holds zero, so these photos and seeds don't settle it"
 ROW = {
     "paper": "vrn",
@@ -134,3 +136,32 @@ def test_the_books_ledger_is_migrated(monkeypatch: pytest.MonkeyPatch):
                 on_the_edge = (row.margin or 0.0) in (row.low, row.high)  # rounded
                 assert row.verdict in (expected, "trivial") or on_the_edge, row
                 assert "settle it" not in row.note
+
+
+def test_a_hash_becomes_that_of_its_variants_run_and_other_rows_of_the_run_follow():
+    (entry,) = plan.select(plan.read(), ["vrn/table-2"])
+    new = entry.experiment.run("FS", 0).config_hash
+    row = {**ROW, "command": entry.command, "table": "Table 2", "config_hash": "old"}
+    cell = {**row, "row": "FS, frozen backbone"}
+    claim = {**row, "table": "claim, frozen backbone"}
+    other = {**claim, "config_hash": "another"}
+    after = migrate_ledger.hashes([cell, claim, other])
+    assert [one["config_hash"] for one in after] == [new, new, "another"]
+    assert migrate_ledger.hashes(after) == after
+    baseline = {**row, "row": "baseline, frozen backbone"}  # one old hash, two settings of today
+    assert migrate_ledger.hashes([cell, baseline]) == [cell, baseline]
+
+
+def test_every_hash_in_the_books_ledger_is_that_of_a_run_of_the_plan(monkeypatch):
+    monkeypatch.setenv("CROPNB_RESULTS", str(BOOK / "results"))
+    runs = {
+        entry.command: {
+            entry.experiment.run(variant, entry.seeds[0]).config_hash for variant in entry.variants
+        }
+        for entry in plan.read()
+        if entry.method
+    }
+    rows = [row for name in ledger.names() for row in ledger.read(name) if row.command in runs]
+    hashed = [row for row in rows if row.config_hash]
+    assert len(hashed) > 400
+    assert [row.key for row in hashed if row.config_hash not in runs[row.command]] == []

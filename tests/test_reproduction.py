@@ -1,7 +1,5 @@
 """Rows from measurements: interval, verdict and the printed number beside them."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -96,9 +94,7 @@ def test_the_bounds_of_a_claim_are_one_number_or_one_a_column():
     assert reproduction.bounds(entry, "BDE") == {"margin": 10.0, "worth_having": None}
 
 
-def test_pending_rows_are_what_was_not_measured(monkeypatch):
-    # The ledger lies elsewhere in these tests; the plan is the book's.
-    monkeypatch.setenv("CROPNB_PLAN", str(Path(paper.__file__).parents[1] / "book" / "plan.toml"))
+def test_pending_rows_are_what_was_not_measured():
     waiting = plan.pending("vrn")
     (entry,) = (one for one in plan.read() if one.paper == "vrn" and one.tables)
     assert all(entry.command in row.note and "gaicd" in row.note for row in waiting)

@@ -168,6 +168,41 @@ MIGRATIONS: dict[str, Migration] = {
 }
 
 
+def hashes(rows: Sequence[Row]) -> list[Row]:
+    """A row's `config_hash` is that of its run's identity as the engine decides it today.
+
+    A cell of a table says which variant it is of, and so what the hash that it was recorded with
+    has become; other rows of the same run follow. A hash that no cell explains stays as it is, and
+    so does one that would become two: then a setting has changed since.
+    """
+    entries = {entry.command: entry for entry in plan.read() if entry.method}
+    today: dict[str, set[str]] = {}
+    for row in rows:
+        entry = entries.get(str(row.get("command")))
+        if entry and row.get("config_hash"):
+            place = (row["table"], row["row"])
+            today.setdefault(str(row["config_hash"]), set()).update(_runs_of(entry, place))
+    known = {old: new.pop() for old, new in today.items() if len(new) == 1}
+    return [
+        {**row, "config_hash": known.get(str(row["config_hash"]), row["config_hash"])}
+        if row.get("config_hash")
+        else row
+        for row in rows
+    ]
+
+
+def _runs_of(entry: plan.Entry, place: tuple[object, object]) -> set[str]:
+    """The hashes of the entry's runs whose numbers stand in a row of a table."""
+    experiment, seed = entry.experiment, entry.seeds[0]
+    suffix = experiment.method.suffix(experiment)
+    return {
+        experiment.run(variant, seed).config_hash
+        for variant in entry.variants
+        for one in experiment.method.places(experiment, variant)
+        if (one.table, one.row + suffix) == place
+    }
+
+
 def migrate(path: Path, dry_run: bool = False) -> int:
     """Run every migration on one file of the ledger; returns how many rows changed.
 
@@ -175,7 +210,7 @@ def migrate(path: Path, dry_run: bool = False) -> int:
     """
     with locked(path.parent):
         rows = json.loads(path.read_text(encoding="utf-8"))
-        migrated = [_migrated(row) for row in rows]
+        migrated = hashes([_migrated(row) for row in rows])
         changed = sum(old != new for old, new in zip(rows, migrated, strict=True))
         for row in migrated:
             ledger.Row(**{**row, "seeds": tuple(row.get("seeds", ()))}).check()

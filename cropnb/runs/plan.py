@@ -174,7 +174,7 @@ def runs_folder() -> Path:
 
 def plan_file() -> Path:
     """`$CROPNB_PLAN`, or `book/plan.toml` of this checkout."""
-    return Path(os.environ.get("CROPNB_PLAN") or ledger.folder().parent / "plan.toml")
+    return Path(os.environ.get("CROPNB_PLAN") or Path(__file__).parents[2] / "book" / "plan.toml")
 
 
 def method_named(name: str) -> Method:

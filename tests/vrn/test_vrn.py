@@ -10,7 +10,7 @@ import torch
 from cropnb import candidates, ledger, paper, reproduction
 from cropnb.errors import CropnbError
 from cropnb.gaic.recipe import Profile
-from cropnb.runs import Experiment, Result, plan, record
+from cropnb.runs import Experiment, Result, record
 from cropnb.runs.program import main
 from cropnb.vrn import FeatureSplitter, Vrn
 from cropnb.vrn.losses import annotated_ranks, ranking_gain, ranking_gain_loss, similarity, vrn_loss
@@ -234,7 +234,6 @@ def test_claims_are_decided_by_the_whole_interval(tmp_path, monkeypatch):
 
 
 def test_the_program_writes_measured_claimed_and_pending_rows(tmp_path, monkeypatch):
-    monkeypatch.setenv("CROPNB_PLAN", str(plan.plan_file()))
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
     tiny = Profile(4, 2, 3, head_epochs=1, views=16, clip=CLIP)
     monkeypatch.setitem(METHOD.profiles, "smoke", tiny)
