@@ -15,7 +15,6 @@ import build_book
 import nbformat
 import pytest
 import readme_table
-import reproduce
 import skips
 from build_book import ROOT, BookError, check_parameters, execute, execute_all
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -333,34 +332,6 @@ def test_readme_and_playground_code_is_python() -> None:
             ast.parse(block)
 
 
-def test_reproduce_lists_each_command_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
-) -> None:
-    from cropnb import ledger
-
-    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
-    common = {
-        "paper": "small",
-        "table": "1",
-        "dataset": "scenes",
-        "split": "test",
-        "verdict": "measured",
-        "images": 2,
-    }
-    command = "python -c 'print(41 + 1)'"
-    rows = [
-        ledger.Row(row=str(i), column="IoU", ours=0.5, command=command, **common) for i in range(2)
-    ]
-    ledger.record("small", rows)
-    assert reproduce.commands() == [command]
-    assert reproduce.main(["--dry-run"]) == 0
-    assert "\n42\n" not in capfd.readouterr().out
-    assert reproduce.main(["small"]) == 0
-    assert "\n42\n" in capfd.readouterr().out
-    with pytest.raises(SystemExit):
-        reproduce.main(["nobody"])
-
-
 def test_help_lists_the_commands() -> None:
     if shutil.which("make") is None:
         pytest.skip("no make on this machine")
@@ -421,14 +392,15 @@ def test_make_works_in_a_folder_with_spaces_and_other_letters(tmp_path: Path) ->
     (folder / ".venv/bin").mkdir(parents=True)
     (folder / "tools").mkdir()
     shutil.copy(ROOT / "Makefile", folder)
-    for name in ("requirements.lock", "pyproject.toml", "tools/requirements-html.lock"):
+    locks = ("tools/requirements-html.lock", "tools/requirements-reproduce.lock")
+    for name in ("requirements.lock", "pyproject.toml", *locks):
         (folder / name).write_text("")
     version = re.search(r"^UV_VERSION := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
     noted = folder / "noted"
     python = folder / ".venv/bin/python"
     python.write_text('#!/bin/sh\necho "$PWD|$VIRTUAL_ENV|$PATH|$*" >> noted\n')
     python.chmod(0o755)
-    for name in (f".uv-{version}", ".installed", ".rendering"):
+    for name in (f".uv-{version}", ".installed", ".rendering", ".reproducing"):
         (folder / ".venv" / name).write_text("")
     for target in ("html", "book", "test", "refresh", "bench", "lab"):
         noted.unlink(missing_ok=True)

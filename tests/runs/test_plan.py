@@ -107,6 +107,31 @@ def test_what_cannot_run_here_is_said_and_left_out(capsys, monkeypatch, tmp_path
     assert "no entry 'no'" in capsys.readouterr().err
 
 
+def test_a_shared_training_is_one_task_and_what_comes_before_comes_along(
+    tmp_path, monkeypatch, capsys
+):
+    second = TINY.replace("gaic/tiny", "gaic/one").replace("[0, 1]", "[1]")
+    study = """
+[[run]]
+name = "gaic/study"
+why = "reads the runs"
+module = "coverage"
+minutes = 2
+after = ["gaic/one"]
+"""
+    monkeypatch.setenv("CROPNB_PLAN", str(written(tmp_path, TINY + second + study)))
+    monkeypatch.setenv("CROPNB_RUNS", str(tmp_path / "runs"))
+    entries = plan.read()
+    tasks = reproduce.tasks_of(entries, entries)
+    assert len({task.output for task in tasks}) == len(tasks) == 2 + 1 + 1 + 1
+    only = reproduce.tasks_of(entries, plan.select(entries, ["gaic/study"]))
+    names = [task.name for task in only]
+    assert names == ["gaic/one/GAIC/1", "gaic/one", "gaic/study"]
+    assert only[-1].inputs == (only[1].output,)
+    assert reproduce.main(["gaic/study", "--dry-run", "--cores", "1"]) == 0
+    assert "3 of 3 tasks to do, about 3 minutes on 1 cores" in capsys.readouterr().out
+
+
 def processes(*words):
     """The processes whose command line holds all of these words."""
     pids = []
