@@ -9,8 +9,8 @@ inside the crop.
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import functional
 from torchvision.ops import roi_align as torchvision_roi_align
 
 from cropnb.errors import BoxError
@@ -59,7 +59,7 @@ def discard_samples(features: Tensor, size: int, stride: float) -> tuple[Tensor,
     fine = size * SAMPLES
     # Bilinear interpolation to a grid SAMPLES times finer gives the points that RoIAlign of the
     # whole map averages.
-    values = functional.interpolate(features, (fine, fine), mode="bilinear", align_corners=False)
+    values = F.interpolate(features, (fine, fine), mode="bilinear", align_corners=False)
     values = values.reshape(batch, channels, size, SAMPLES, size, SAMPLES)
     # (B, C, size, size, S, S) → (B, C, P)
     values = values.permute(0, 1, 2, 4, 3, 5).reshape(batch, channels, -1)

@@ -4,8 +4,8 @@ ASM-Net's saliency-aware loss (equation 7) takes its saliency maps from this met
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import functional
 
 from cropnb.errors import ImageError
 
@@ -53,11 +53,11 @@ def _to_level(values: Tensor) -> Tensor:
 
 
 def _resize(image: Tensor, size: tuple[int, int]) -> Tensor:
-    return functional.interpolate(image, size=size, mode="bilinear", align_corners=False)
+    return F.interpolate(image, size=size, mode="bilinear", align_corners=False)
 
 
 def _mean_3x3(image: Tensor) -> Tensor:
-    return functional.avg_pool2d(functional.pad(image, (1, 1, 1, 1), mode="reflect"), 3, stride=1)
+    return F.avg_pool2d(F.pad(image, (1, 1, 1, 1), mode="reflect"), 3, stride=1)
 
 
 def _blur(image: Tensor, width: int = 5, sigma: float = 8.0) -> Tensor:
@@ -65,4 +65,4 @@ def _blur(image: Tensor, width: int = 5, sigma: float = 8.0) -> Tensor:
     kernel = torch.exp(-place.square() / (2 * sigma**2))
     kernel = torch.outer(kernel, kernel) / kernel.sum().square()
     edge = width // 2
-    return functional.conv2d(functional.pad(image, (edge,) * 4, mode="reflect"), kernel[None, None])
+    return F.conv2d(F.pad(image, (edge,) * 4, mode="reflect"), kernel[None, None])

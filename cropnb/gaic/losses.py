@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn import functional
 
 MOS_MEAN, MOS_DEVIATION = 2.95, 0.8
 
@@ -20,4 +20,4 @@ def gaic_loss(
 
     features (1, C, h, w), one tensor of boxes (N, 4), mos (N,).
     """
-    return {"loss": functional.huber_loss(model.from_features(features, boxes), normalise(mos))}
+    return {"loss": F.huber_loss(model.from_features(features, boxes), normalise(mos))}

@@ -7,8 +7,8 @@ network under VRN, and the baseline of its tables.
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn import functional
 
 from cropnb import backbones, roi
 
@@ -39,7 +39,7 @@ class MultiScaleFeatures(nn.Module):
         maps = [
             level
             if level.shape[-2:] == size
-            else functional.interpolate(level, size, mode="bilinear")
+            else F.interpolate(level, size, mode="bilinear")
             for level in self.backbone(images)
         ]
         return torch.cat(maps, dim=1)  # (B, 448, H/16, W/16)

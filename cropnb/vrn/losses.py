@@ -7,8 +7,8 @@ ranking gain.
 from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import functional
 
 LAMBDA = 3.0  # λ of Equation 5, Sec. 4.2
 
@@ -64,9 +64,9 @@ def vrn_loss(
     Returns the parts and their sum under `loss`.
     """
     mean = mos.mean()
-    parts = {"view": functional.l1_loss(view_scores, mos - mean)}
+    parts = {"view": F.l1_loss(view_scores, mos - mean)}
     if image_scores is not None:
-        parts["image"] = functional.l1_loss(image_scores, mean.expand_as(image_scores))
+        parts["image"] = F.l1_loss(image_scores, mean.expand_as(image_scores))
     if with_ranking_gain:
         parts["ranking"] = ranking_gain_loss(view_scores, mos - mean)
     total = sum(weight * value if name == "ranking" else value for name, value in parts.items())
