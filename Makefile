@@ -11,8 +11,9 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
 
 venv := .venv
-bin := $(CURDIR)/$(venv)/bin
-export PATH := $(bin):$(PATH)
+# Relative wherever make takes it for a word: the folder's own name may have spaces.
+bin := $(venv)/bin
+export PATH := $(CURDIR)/$(bin):$(PATH)
 export JUPYTER_PREFER_ENV_PATH := 1
 export UV_PYTHON_DOWNLOADS := never
 export VIRTUAL_ENV := $(CURDIR)/$(venv)
@@ -20,12 +21,12 @@ export VIRTUAL_ENV := $(CURDIR)/$(venv)
 # Real datasets and weights are looked for beside the clone when no variable names them; nothing needs them.
 ifndef CROPNB_DATA
 ifneq ($(wildcard ../shared/data/.),)
-export CROPNB_DATA := $(abspath ../shared/data)
+export CROPNB_DATA := $(CURDIR)/../shared/data
 endif
 endif
 ifndef CROPNB_WEIGHTS
 ifneq ($(wildcard ../shared/weights/.),)
-export CROPNB_WEIGHTS := $(abspath ../shared/weights)
+export CROPNB_WEIGHTS := $(CURDIR)/../shared/weights
 endif
 endif
 
@@ -46,17 +47,19 @@ html: $(rendering)  ## Render the chapters with the outputs that are committed (
 	$(bin)/python tools/build_book.py html
 
 lab: $(installed)  ## Open the chapters in JupyterLab
-	$(bin)/jupyter lab book
+	$(bin)/python -m jupyter lab book
 
 ##@ Check
 .PHONY: test lint
-pytest := $(bin)/python -m pytest -n 2
+pytest := $(bin)/python -m pytest -n 2 -p tools.skips
 test: export CROPNB_OFFLINE := 1
 # Two processes of one thread each: with more threads than cores, the chapters wait for each other three times as long.
 test: export OMP_NUM_THREADS := 1
 test: $(installed)  ## Install, test the package, re-run the notebooks, open every page
+	@rm -f _build/skips.json
 	$(pytest) tests --cov --cov-report=term:skip-covered --cov-fail-under=90
 	$(pytest) book --dist loadfile -p tools.nbval_count --nbval-lax --nbval-cell-timeout 300
+	@$(bin)/python tools/skips.py
 
 lint: $(installed)  ## Style of the code and of the notebooks
 	$(bin)/ruff check .

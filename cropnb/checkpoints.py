@@ -128,8 +128,11 @@ class Checkpointer:
                 f"{path} belongs to a run with another recipe, model, data or version of cropnb; "
                 "choose another folder"
             )
-        guards.tensors(path, _below("model.", tensors))
-        load_into(self.model, _below("model.", tensors), path)
+        state = _below("model.", tensors)
+        # Only what is trained: buffers may be waiting for numbers that the run hasn't come to yet.
+        trained = {name for name, _ in self.model.named_parameters()}
+        guards.tensors(path, {name: state[name] for name in trained & state.keys()})
+        load_into(self.model, state, path)
         with guards.fields(path):
             return self._continue(tensors, metadata)
 
@@ -151,6 +154,11 @@ class Checkpointer:
         if len(history.steps) != step:
             raise ValueError(f"its history has {len(history.steps)} of {step} steps")
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": states})
+        # The fused Adam walks through memory: its state has to lie there as the parameter does.
+        for parameter, state in self.optimizer.state.items():
+            for name, value in state.items():
+                if value.shape == parameter.shape:
+                    state[name] = torch.empty_like(parameter).copy_(value)
         self.scheduler.last_epoch = step
         for group, rate in zip(self.optimizer.param_groups, metadata["rates"], strict=True):
             group["lr"] = float(rate)

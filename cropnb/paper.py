@@ -55,17 +55,42 @@ def read(method: str) -> Paper:
         raise CropnbError(
             f"{method!r} has no paper.toml; look into the folders of cropnb for those that have"
         )
-    content = tomllib.loads(path.read_text(encoding="utf-8"))
-    tables = {}
-    for entry in content.get("table", []):
-        rows = {
-            name: tuple(None if math.isnan(value) else value for value in values)
-            for name, values in entry["rows"].items()
-        }
-        lists = {"columns": tuple(entry["columns"]), "own": tuple(entry["own"]), "rows": rows}
-        tables[entry["name"]] = Table(**{**entry, **lists})
-    lists = (tuple(content.get(kind, [])) for kind in ("equation", "claim", "mistake", "detail"))
-    return Paper(content["paper"], tables, *lists)
+    return parse(path)
+
+
+def parse(path: Path) -> Paper:
+    """What a file of the form of `paper.toml` holds.
+
+    Raises:
+        CropnbError: when it is no TOML, or has another form; naming the file.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = {}
+        for entry in content.get("table", []):
+            table = _table(entry)
+            tables[table.name] = table
+        kinds = ("equation", "claim", "mistake", "detail")
+        lists = [tuple(dict(item) for item in content.get(kind, [])) for kind in kinds]
+        return Paper(dict(content["paper"]), tables, *lists)
+    # Other than a RecursionError, which means that it is nested too deep, they name the place.
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
+        raise CropnbError(f"{path} can't be read as a paper ({error!r:.200})") from error
+
+
+def _table(entry: dict) -> Table:
+    rows = {
+        str(name): tuple(None if math.isnan(value) else value for value in values)
+        for name, values in entry["rows"].items()
+    }
+    lists = {"columns": tuple(entry["columns"]), "own": tuple(entry["own"]), "rows": rows}
+    table = Table(**{**entry, **lists})
+    for name, values in rows.items():
+        if len(values) != len(table.columns):
+            raise ValueError(f"{table.name}, {name}: {len(values)} of {len(table.columns)} values")
+    if not isinstance(table.name, str) or not isinstance(table.photos, int):
+        raise ValueError("a table has a name and a number of photos")
+    return table
 
 
 def _path(method: str) -> Path:

@@ -53,7 +53,7 @@ def run(
 ) -> int:
     """Parse, set the threads and call `main(chosen, arguments)`. Returns the exit status.
 
-    A typed error is printed in one line, with exit status 2.
+    A typed error, or one of the operating system, is printed in one line, with exit status 2.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     chosen = parser.parse_args(arguments)
@@ -61,7 +61,7 @@ def run(
         torch.set_num_threads(chosen.threads)
     try:
         return main(chosen, arguments)
-    except CropnbError as error:
+    except (CropnbError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 

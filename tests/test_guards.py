@@ -86,31 +86,38 @@ def test_a_card_that_tells_nothing_is_refused_by_every_method(method, kind, ship
         cropnb.load(method, weights=path)
 
 
-@pytest.mark.parametrize("damage", ["missing", None, "text", -1, 10**9, float("nan"), [[]], {}])
+FIELDS = [
+    ("mars", "arguments"),
+    ("mars", "arguments.neurons"),
+    ("mars", "threshold"),
+    ("la2c", "agent"),
+    ("la2c", "agent.mirror"),
+    ("la2c", "agent.neck"),
+    ("la2c", "actions"),
+    ("la2c", "step_limit"),
+    ("la2c", "size"),
+    ("asm_net", "backbone"),
+    ("asm_net", "pattern"),
+    ("asm_net", "stride"),
+    ("set_prediction", "profile"),
+    ("set_prediction", "profile.test_side"),
+]
+DAMAGES = ["missing", None, "text", -1, 10**9, float("nan"), [[]], {}]
+WITH_DEFAULT = [("threshold", "missing"), ("agent.mirror", None), ("agent.mirror", "missing")]
+
+
 @pytest.mark.parametrize(
-    ("method", "field"),
+    ("method", "field", "damage"),
     [
-        ("mars", "arguments"),
-        ("mars", "arguments.neurons"),
-        ("mars", "threshold"),
-        ("la2c", "agent"),
-        ("la2c", "agent.mirror"),
-        ("la2c", "agent.neck"),
-        ("la2c", "actions"),
-        ("la2c", "step_limit"),
-        ("la2c", "size"),
-        ("asm_net", "backbone"),
-        ("asm_net", "pattern"),
-        ("asm_net", "stride"),
-        ("set_prediction", "profile"),
-        ("set_prediction", "profile.test_side"),
+        (method, field, damage)
+        for method, field in FIELDS
+        for damage in DAMAGES
+        if (field, damage) not in WITH_DEFAULT
     ],
 )
 def test_a_field_that_says_how_to_use_the_weights_is_checked(
     method, field, damage, shipped, tmp_path
 ):
-    if (field, damage) in (("threshold", "missing"), ("agent.mirror", None)):
-        pytest.skip("has a default")
     tensors, metadata = shipped[method]
     card = json.loads(metadata["card"])
     *above, name = field.split(".")
@@ -121,9 +128,6 @@ def test_a_field_that_says_how_to_use_the_weights_is_checked(
         place[name] = damage
     path = tmp_path / "w.safetensors"
     save_file(tensors, path, {"card": json.dumps(card)})
-    if (field, damage) == ("agent.mirror", "missing"):
-        cropnb.load(method, weights=path)
-        return
     with pytest.raises(CheckpointError, match=str(path)):
         cropnb.load(method, weights=path)
 
@@ -219,3 +223,15 @@ def test_a_folder_that_cannot_be_is_named_before_anything_is_trained(tmp_path):
     with pytest.raises(WriteError):
         checkpoints.save_weights(tmp_path / "file" / "w", {}, {})
     shutil.rmtree(tmp_path)
+
+
+def test_a_run_whose_trained_weights_are_no_numbers_is_not_continued(tmp_path):
+    _train(tmp_path)
+    path = tmp_path / training.RUN_FILE
+    with safe_open(path, "pt") as stream:
+        tensors = {name: stream.get_tensor(name) for name in sorted(stream.keys())}
+        metadata = stream.metadata()
+    tensors["model.2.weight"][0, 0] = float("nan")
+    save_file(tensors, path, metadata)
+    with pytest.raises(CheckpointError, match=r"2\.weight"):
+        _train(tmp_path)

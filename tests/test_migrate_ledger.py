@@ -7,6 +7,7 @@ import pytest
 
 from cropnb import ledger
 from cropnb.errors import LedgerError
+from cropnb.runs import plan
 from tools import migrate_ledger
 
 SENTENCE = "the interval holds zero, so these photos and seeds don't settle it"
@@ -69,6 +70,29 @@ def test_other_rows_stay_as_they_are():
     held = migrated(verdict="holds", ours=1.0, low=0.5, high=1.5, note="")
     assert held["verdict"] == "holds"
     assert migrate_ledger.four_verdicts(held) == held
+
+
+PLAN = plan.plan_file()  # before a test names other results
+
+
+def test_a_command_becomes_that_of_the_entry_which_repeats_the_row(monkeypatch):
+    monkeypatch.setenv("CROPNB_PLAN", str(PLAN))
+    trained = migrate_ledger.commands(ROW | {"command": migrate_ledger.ASM_NET_MAIN})
+    assert trained["command"].startswith("python -m cropnb.asm_net --profile cpu")
+    boxes = {"command": migrate_ledger.ASM_NET_MAIN, "table": "Table 2"}
+    measured = migrate_ledger.commands(ROW | boxes)
+    assert measured["command"].startswith("python -m cropnb.asm_net.studies.best_crops")
+    assert migrate_ledger.commands(measured) == measured
+    assert migrate_ledger.commands(ROW) == ROW
+
+
+def test_a_row_that_waits_names_its_entry(monkeypatch):
+    monkeypatch.setenv("CROPNB_PLAN", str(PLAN))
+    row = ROW | {"paper": "asm_net", "table": "Table 4", "verdict": "pending", "note": "old"}
+    assert "asm_net --dataset gaicd --profile full" in migrate_ledger.waiting(row)["note"]
+    elsewhere = row | {"table": "no table of the plan"}
+    assert migrate_ledger.waiting(elsewhere) == elsewhere
+    assert migrate_ledger.waiting(row | {"verdict": "measured"})["note"] == "old"
 
 
 def test_a_file_is_migrated_once_and_whole(results: Path, capsys: pytest.CaptureFixture):

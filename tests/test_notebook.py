@@ -1,13 +1,16 @@
 """What the chapters print and draw with."""
 
+import dataclasses
 import io
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, strategies
 from PIL import Image
 
 from cropnb import boxes, ledger, notebook, paper
@@ -227,6 +230,60 @@ def test_every_paper_of_the_book_can_be_printed(method: str) -> None:
     assert len(notebook.printed_claims(printed).splitlines()) == len(printed.claims) > 0
     for table in printed.tables.values():
         assert len(notebook.printed_table(table).splitlines()) == len(table.rows) + 4
+
+
+class _Page(HTMLParser):
+    """The tags and the text of a piece of HTML."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.tags.add(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def rendered(markdown: str) -> _Page:
+    """As a notebook shows Markdown: tables, and HTML as it stands."""
+    pytest.importorskip("markdown_it", reason="MyST's parser comes with the extra `book`")
+    from markdown_it import MarkdownIt
+
+    reader = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+    return _Page(reader.render(markdown))
+
+
+HOSTILE = "<img src=x onerror=alert(1)> **b** [a](javascript:x) `c` | \\ $x$ {ref}`y` _z_ &amp;"
+
+
+def test_text_of_the_ledger_is_shown_letter_by_letter(results: Path) -> None:
+    row = ledger.read("vrn")[0]
+    changed = {"table": HOSTILE, "row": HOSTILE, "column": HOSTILE, "note": HOSTILE}
+    ledger.record("vrn", dataclasses.replace(row, **changed))
+    columns = ["table", "row", "column", "dataset", "verdict", "note"]
+    page = rendered(notebook.ledger_table("vrn", HOSTILE, columns))
+    assert page.tags == {"table", "thead", "tbody", "tr", "th", "td"}
+    assert page.text.count(HOSTILE) == 4
+    page = rendered(notebook.ledger_grid(ledger.find("vrn", table=HOSTILE), HOSTILE))
+    assert page.tags == {"table", "thead", "tbody", "tr", "th", "td"}
+    assert page.text.count(HOSTILE) == 3
+
+
+@given(strategies.text(strategies.characters(exclude_categories=["C", "Z"]), min_size=1))
+def test_any_text_is_shown_letter_by_letter(text: str) -> None:
+    page = rendered(notebook.markdown_table(["a"], [[f"x {text} x"]]))
+    assert page.tags <= {"table", "thead", "tbody", "tr", "th", "td"}
+    assert f"x {text} x" in page.text
+
+
+def test_markdown_in_a_table_is_kept() -> None:
+    assert rendered(notebook.markdown_table(["a"], [[notebook.Markdown("**x**")]])).tags >= {
+        "strong"
+    }
 
 
 def test_an_outline_closes(ax) -> None:

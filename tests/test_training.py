@@ -96,6 +96,25 @@ def test_stopping_early_and_going_on_changes_no_bit(tmp_path):
     assert same(unbroken, model.state_dict())
 
 
+def test_a_channels_last_model_goes_on_with_the_same_bits(tmp_path):
+    """The fused Adam walks through memory, so what was read has to lie there as the model does."""
+
+    def run(folder, max_steps=None):
+        torch.manual_seed(0)
+        model = nn.Conv2d(3, 8, 3).to(memory_format=torch.channels_last)
+
+        def loss(batch, rng):
+            return {"loss": model(torch.randn(2, 3, 9, 9, generator=rng)).square().mean()}
+
+        recipe = training.Recipe(epochs=1, learning_rate=0.1)
+        training.train(model, loss, 4, recipe, folder, progress=False, max_steps=max_steps)
+        return model.state_dict()
+
+    unbroken = run(None)
+    run(tmp_path, max_steps=2)
+    assert same(unbroken, run(tmp_path))
+
+
 def test_how_often_is_saved_changes_nothing(tmp_path):
     often, rarely = (
         kill_target.run(tmp_path / "a", save_every=0),

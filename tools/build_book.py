@@ -1,21 +1,25 @@
 """Execute the chapters and render the book.
 
-    python tools/build_book.py book [--profile smoke]    execute every chapter into _build/executed, render that
+    python tools/build_book.py book [--profile smoke]    execute into _build/executed, render
     python tools/build_book.py html                      render what is committed
     python tools/build_book.py refresh [CHAPTER …]       execute in place, in the smoke profile
 
 papermill executes, several chapters at a time, and Jupyter Book renders, with every warning an
-error.
+error. Two builds of one folder wait for each other.
 """
 
 import argparse
+import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import yaml
@@ -23,6 +27,14 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "book"
 BUILD = ROOT / "_build"
+sys.path.insert(0, str(ROOT))
+
+from cropnb.files import locked  # noqa: E402  (the tools also run where cropnb isn't installed)
+
+# Seconds for one cell before it is given up. A smoke chapter takes a minute as a whole, on a
+# machine that does nothing else; the papers' own schedules may take days.
+CELL_SECONDS = {"smoke": 1200, "cpu": 3 * 3600, "full": None}
+RUNNING = ".running.ipynb"  # how the file ends that papermill writes while it executes
 
 
 class BookError(Exception):
@@ -58,19 +70,29 @@ def check_parameters(notebook: Path, names: Iterable[str]) -> None:
 
 
 def execute(
-    notebook: Path, target: Path, parameters: dict[str, object], position: int | None = None
+    notebook: Path,
+    target: Path,
+    parameters: dict[str, object],
+    position: int | None = None,
+    cell_seconds: float | None = None,
 ) -> float:
     """Run one chapter from its own folder, write it with its outputs to `target`, return the
     seconds it took.
+
+    Raises BookError with the chapter's name when a cell fails or takes longer than `cell_seconds`,
+    or the kernel dies.
     """
     import nbformat
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from notebooks import strip_volatile
     from papermill import PapermillExecutionError, execute_notebook
 
+    if _Stop.wanted:
+        raise SystemExit(_Stop.STATUS)
     started = time.monotonic()
     label = chapter_name(notebook)
     bar = {"desc": label, "position": position, "leave": False} if position is not None else False
-    raw = target.with_suffix(".running.ipynb")
+    raw = target.with_suffix(RUNNING)
     raw.parent.mkdir(parents=True, exist_ok=True)
     try:
         execute_notebook(
@@ -80,6 +102,7 @@ def execute(
             cwd=str(notebook.parent),
             progress_bar=bar,
             kernel_name="python3",
+            execution_timeout=cell_seconds,
         )
         finished = strip_volatile(nbformat.read(raw, as_version=4), label)
         nbformat.write(finished, target)
@@ -87,9 +110,52 @@ def execute(
         raise BookError(
             f"{label}, cell {error.exec_count}: {error.ename}: {error.evalue}\n{error.source}"
         ) from None
+    except CellTimeoutError as error:
+        raise BookError(
+            f"{label}: a cell took longer than {cell_seconds:g} seconds; shorten it, or give it "
+            f"more with --cell-seconds\n{error}"
+        ) from None
+    except DeadKernelError:
+        raise BookError(
+            f"{label}: its kernel died, which happens when the memory runs out; the cell that was "
+            f"running: {_running_cell(raw)}"
+        ) from None
     finally:
         raw.unlink(missing_ok=True)
     return time.monotonic() - started
+
+
+def _running_cell(raw: Path) -> str:
+    """The beginning of the last cell that papermill has begun."""
+    import nbformat
+
+    try:
+        cells = nbformat.read(raw, as_version=4).cells
+    except (OSError, ValueError):
+        return "unknown"
+    begun = [cell for cell in cells if cell.metadata.get("papermill", {}).get("start_time")]
+    return begun[-1].source[:300] if begun else "unknown"
+
+
+class _Stop:
+    """SIGTERM and Ctrl-C end a build as an error would: kernels are shut down, half-written
+    chapters removed.
+    """
+
+    wanted = False
+    STATUS = 128 + signal.SIGTERM
+
+    @classmethod
+    def install(cls) -> None:
+        """For this process; a worker of the pool calls it too."""
+        signal.signal(signal.SIGTERM, cls._end)
+
+    @classmethod
+    def _end(cls, *_: object) -> None:
+        # A second signal must not interrupt the tidying up.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        cls.wanted = True
+        raise SystemExit(cls.STATUS)
 
 
 def chapter_name(notebook: Path) -> str:
@@ -97,8 +163,14 @@ def chapter_name(notebook: Path) -> str:
     return f"{notebook.parent.name}/{notebook.stem}"
 
 
-def execute_all(jobs: list[tuple[Path, Path]], parameters: dict[str, object]) -> None:
+def execute_all(
+    jobs: list[tuple[Path, Path]],
+    parameters: dict[str, object],
+    cell_seconds: float | None = None,
+) -> None:
     """Run chapters beside each other on the cores there are, and show how far each of them is."""
+    for _, target in jobs:  # of a build that was killed
+        target.with_suffix(RUNNING).unlink(missing_ok=True)
     for notebook, _ in jobs:
         check_parameters(notebook, parameters)
     cores = (
@@ -119,32 +191,48 @@ def execute_all(jobs: list[tuple[Path, Path]], parameters: dict[str, object]) ->
     # What takes long should not start last: the papers come first, the largest of them first of
     # all.
     jobs = sorted(jobs, key=lambda job: (job[0].parent.name != "papers", -job[0].stat().st_size))
-    with ProcessPoolExecutor(workers) as pool:
+    # Started anew each time: a forked worker would inherit this process's signal handlers and
+    # whatever its threads hold.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_Stop.install) as pool:
         running = {
             pool.submit(
-                execute, notebook, target, parameters, i % workers if interactive else None
+                execute,
+                notebook,
+                target,
+                parameters,
+                i % workers if interactive else None,
+                cell_seconds,
             ): notebook
             for i, (notebook, target) in enumerate(jobs)
         }
-        for done, future in enumerate(as_completed(running), start=1):
-            name = chapter_name(running[future])
-            try:
-                print(f"[{done}/{len(jobs)}] {name}: {future.result():.0f} s", flush=True)
-            except BookError as error:
-                print(f"[{done}/{len(jobs)}] {name}: failed", flush=True)
-                failures.append(str(error))
+        try:
+            for done, future in enumerate(as_completed(running), start=1):
+                name = chapter_name(running[future])
+                try:
+                    print(f"[{done}/{len(jobs)}] {name}: {future.result():.0f} s", flush=True)
+                except BookError as error:
+                    print(f"[{done}/{len(jobs)}] {name}: failed", flush=True)
+                    failures.append(str(error))
+                except BrokenProcessPool:
+                    failures.append(f"{name}: the process that executed it died")
+        except BaseException:
+            for worker in multiprocessing.active_children():
+                worker.terminate()  # SIGTERM, on which it shuts its kernel down
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
     if failures:
         raise BookError("\n\n".join(failures))
 
 
-def executed_copy(profile: str) -> Path:
+def executed_copy(profile: str, cell_seconds: float | None = None) -> Path:
     """The book with every chapter freshly executed, beside the committed one."""
     copy = BUILD / "executed"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(BOOK, copy, ignore=shutil.ignore_patterns(".ipynb_checkpoints", "_build"))
     jobs = [(notebook, copy / notebook.relative_to(BOOK)) for notebook in chapters()]
     print(f"Executing {len(jobs)} chapters in the {profile} profile …", flush=True)
-    execute_all(jobs, {"PROFILE": profile})
+    execute_all(jobs, {"PROFILE": profile}, cell_seconds)
     return copy
 
 
@@ -185,19 +273,52 @@ def main(arguments: list[str] | None = None) -> int:
     refresh.add_argument(
         "chapters", nargs="*", help="for example papers/vrn; all of them when none is named"
     )
+    for command in (book, refresh):
+        command.add_argument(
+            "--cell-seconds",
+            type=float,
+            help="the longest that one cell may take (by default it depends on the profile)",
+        )
     options = parser.parse_args(arguments)
+    _Stop.install()
     try:
-        if options.command == "refresh":
-            wanted = [BOOK / f"{name}.ipynb" for name in options.chapters] or chapters()
-            execute_all([(notebook, notebook) for notebook in wanted], {"PROFILE": "smoke"})
-            return 0
-        source = executed_copy(options.profile) if options.command == "book" else BOOK
-        page = render(source, getattr(options, "output", ROOT))
+        build = getattr(options, "output", ROOT) / "_build"
+        for folder in {BUILD, build}:
+            _check_writable(folder)
+        with locked(build, f"Another build is at work in {build}; waiting for it …"):
+            return _run(options)
     except BookError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except OSError as error:
+        print(f"error: {error.filename or build}: {error.strerror or error}", file=sys.stderr)
+        return 2
+
+
+def _run(options: argparse.Namespace) -> int:
+    profile = getattr(options, "profile", "smoke")
+    seconds = getattr(options, "cell_seconds", None) or CELL_SECONDS[profile]
+    if options.command == "refresh":
+        wanted = [BOOK / f"{name}.ipynb" for name in options.chapters] or chapters()
+        for notebook in wanted:
+            if not notebook.is_file():
+                raise BookError(f"there is no chapter {notebook}")
+        execute_all([(notebook, notebook) for notebook in wanted], {"PROFILE": "smoke"}, seconds)
+        return 0
+    source = executed_copy(profile, seconds) if options.command == "book" else BOOK
+    page = render(source, getattr(options, "output", ROOT))
     print(f"The book is ready. Open {page}")
     return 0
+
+
+def _check_writable(folder: Path) -> None:
+    """Raises OSError where nothing can be written: better now than after an hour of execution."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 if __name__ == "__main__":

@@ -47,6 +47,14 @@ def four_verdicts(row: Row) -> Row:
     return row
 
 
+ASM_NET_MAIN = (
+    "python -m cropnb.asm_net --profile cpu --variants cross_rectangle grid_1x1 --seeds 0 --boxes "
+    "fcdb flms --threads 1 --record"
+)
+ASM_NET_FROZEN = (
+    "python -m cropnb.asm_net --profile cpu --frozen --variants cross_rectangle --seeds 0 1 2 "
+    "--boxes fcdb flms --threads 1 --out runs --record"
+)
 # What was recorded → the entry of the plan that repeats it today.
 COMMANDS = {
     "python -m cropnb.gaic --profile cpu --seeds 0 --threads 1 --out runs --ship --record": (
@@ -58,6 +66,37 @@ COMMANDS = {
     "1 2 --threads 1 --record": "vrn/table-2",
     "python -m cropnb.vrn.study --parts annotations --record": "vrn/annotations",
     "python -m cropnb.vrn.study --parts training --record": "vrn/study",
+    "python -m cropnb.la2c --profile cpu --device cpu --threads 1 --record --ship": "la2c/main",
+    "python -m cropnb.la2c --profile trial --device cpu --threads 1 --seeds 0 1 2 --variants LA2C "
+    "'aesthetic score' LA2C-LSTM 'A2-RL actions, aesthetic score' 'IoU difference' 'A2-RL actions' "
+    "'random start' '1 environment' --record": "la2c/variants",
+    "python -m cropnb.la2c.study --record": "la2c/perfect-play",
+    "python -m cropnb.mars --profile cpu --seeds 0 1 2 --threads 1 --variants Mars 'no ARS-FTM, no "
+    "ARS-PWP' 'no ARS-FTM' 'no ARS-PWP' 'scalar ratio' 'nearest embedding' '11 embeddings' "
+    "'resolution 1/16' --record": "mars/tables-3-4",
+    "python -m cropnb.mars --profile cpu --seeds 0 1 2 --variants Mars 'FC x 0' 'dimension 128' "
+    "--record": "mars/tables-2-5",
+    "python -m cropnb.mars --profile cpu --seeds 0 1 2 --variants Mars '201 embeddings' 'FC x 2' "
+    "'dimension 256' --record": "mars/tables-2-5",
+    "python -m cropnb.mars.parameters --record": "mars/parameters",
+    "python -m cropnb.mars.table7 --methods mars center_window --record": "mars/table-7",
+    "python -m cropnb.mars.table7 --methods 'gaic, 1140 windows' --forms fcdb --record": (
+        "mars/table-7-gaic-fcdb"
+    ),
+    "python -m cropnb.mars.table7 --methods 'gaic, 1140 windows' --forms fat --photos 150 "
+    "--record": "mars/table-7-gaic-fat",
+    ASM_NET_MAIN: "asm_net/main",
+    ASM_NET_FROZEN: "asm_net/table-1",
+    "python -m cropnb.asm_net --profile cpu --frozen --variants table figure --seeds 0 1 2 "
+    "--threads 1 --out runs --record": "asm_net/table-1",
+    "python -m cropnb.asm_net --profile cpu --form gaicd --variants cross_rectangle --seeds 0 1 2 "
+    "--threads 1 --record": "asm_net/table-4",
+    "python -m cropnb.asm_net --profile cpu --frozen --form gaicd --variants grid_1x1 grid_5x5 "
+    "multi_rectangle multi_direction cross_rectangle --seeds 0 1 2 --threads 1 --record": (
+        "asm_net/table-4-frozen"
+    ),
+    "python -m cropnb.asm_net.study --record": "asm_net/corners",
+    "python -m cropnb.asm_net.rules --record": "asm_net/equation-2",
     "python -m cropnb.coverage": "candidates/coverage",
     "python -m cropnb.baselines": "gaicd_baselines/all",
     "python -m cropnb.datasets.scenes --reference": "scenes/gaicd-cpc-fcdb",
@@ -65,23 +104,68 @@ COMMANDS = {
     "python -m cropnb.datasets.scenes --reference --form flms --form cuhk_icd": (
         "scenes/flms-cuhk-icd"
     ),
+    "python -m cropnb.set_prediction --profile cpu --variants all --seeds 0 1 2 --record": (
+        "set_prediction/main"
+    ),
+    "python -m cropnb.set_prediction --profile cpu --form cpc --variants 'w/o smoothing' SD "
+    "--seeds 0 1 2 --record": "set_prediction/cpc",
+    "python -m cropnb.set_prediction --profile cpu --form gaicd_v2 --variants QG 'w/o smoothing' "
+    "SD --seeds 0 1 2 --record": "set_prediction/v2",
+    "python -m cropnb.set_prediction.figures --profile cpu --variants QG --seeds 0 1 2 "
+    "--record": "set_prediction/figures",
+    "python -m cropnb.set_prediction.figures --profile cpu --form cpc --variants SD --seeds 0 1 2 "
+    "--record": "set_prediction/table-3",
+    "python -m cropnb.audit --parts blind matching --datasets scenes --record": "audit/annotations",
+    "python -m cropnb.audit --parts matching --datasets gaicd --record": "audit/annotations",
+    "python -m cropnb.audit --parts shares matching blind --datasets gaicd --record": (
+        "audit/annotations"
+    ),
+    "python -m cropnb.audit --parts trained curves --datasets scenes --record": "audit/trained",
+}
+
+
+# Rows of these tables have become a program of their own.
+COMMANDS_OF_TABLES = {
+    (command, table): entry
+    for command, entry in (
+        (ASM_NET_MAIN, "asm_net/best-crops"),
+        (ASM_NET_FROZEN, "asm_net/best-crops-frozen"),
+    )
+    for table in ("Table 2", "Table 3")
 }
 
 
 @cache
-def _commands() -> dict[str, str]:
-    """Recorded command → today's."""
-    today = {entry.name: entry.command for entry in plan.read()}
-    return {recorded: today[name] for recorded, name in COMMANDS.items()}
+def _entries() -> dict[str, plan.Entry]:
+    """The plan's entries by name."""
+    return {entry.name: entry for entry in plan.read()}
 
 
 def commands(row: Row) -> Row:
     """A row's command is that of the plan's entry which repeats it."""
     recorded = row.get("command")
-    return {**row, "command": _commands()[recorded]} if recorded in COMMANDS else row
+    name = COMMANDS_OF_TABLES.get((recorded, row["table"])) or COMMANDS.get(recorded)
+    return {**row, "command": _entries()[name].command} if name else row
 
 
-MIGRATIONS: dict[str, Migration] = {"four verdicts": four_verdicts, "commands": commands}
+def waiting(row: Row) -> Row:
+    """A row that waits names the entry that would measure it."""
+    if row["verdict"] != "pending":
+        return row
+    notes = {
+        table: plan.missing(entry)
+        for entry in _entries().values()
+        for table in entry.tables
+        if entry.paper == row["paper"]
+    }
+    return {**row, "note": notes[row["table"]]} if row["table"] in notes else row
+
+
+MIGRATIONS: dict[str, Migration] = {
+    "four verdicts": four_verdicts,
+    "commands": commands,
+    "waiting": waiting,
+}
 
 
 def migrate(path: Path, dry_run: bool = False) -> int:

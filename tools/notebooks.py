@@ -49,7 +49,7 @@ def strip_volatile(notebook: NotebookNode, name: str) -> NotebookNode:
 
 
 def _joined_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """Neighbouring pieces of one stream made one: where the kernel cuts it is a matter of chance."""
+    """Neighbouring pieces of one stream made one: where the kernel cuts it is chance."""
     joined: list[NotebookNode] = []
     for output in outputs:
         last = joined[-1] if joined else None

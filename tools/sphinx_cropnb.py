@@ -11,11 +11,13 @@ underscore that are defined there) with signature and docstring.
 """
 
 import ast
+import json
 import re
 import textwrap
 from pathlib import Path
 
 from docutils import nodes
+from myst_nb.core import render
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from vendor import TOOLS, vendor
@@ -187,8 +189,22 @@ def _without_font_preloads(app: Sphinx, error: Exception | None) -> None:
             page.write_text(quiet, encoding="utf-8")
 
 
+def script_content(content: str) -> str:
+    """What a `<script>` holds, JSON or JavaScript, so that no text in it can end the script or open
+    another.
+
+    MyST-NB replaces `</script>` alone, and a browser takes `</SCRIPT >` and `<!--` as well.
+    """
+    try:
+        json.loads(content)
+    except ValueError:
+        return re.sub(r"<(?=/script)", r"\\x3c", content, flags=re.IGNORECASE)
+    return content.replace("<", r"\u003c")
+
+
 def setup(app: Sphinx) -> dict[str, object]:
     """Called by Sphinx."""
+    render.sanitize_script_content = script_content
     app.add_directive("cropnb-api", ModuleApi)
     app.connect("config-inited", _vendored, priority=100)
     app.connect("config-inited", _without_thebe)

@@ -1,6 +1,4 @@
-"""ASM-Net's losses (equations 3, 4, 7, 8) and the two statistics of a score map (equations 5 and
-6).
-"""
+"""ASM-Net's losses (Eq. 3, 4, 7, 8) and the two statistics of a score map (Eq. 5 and 6)."""
 
 from collections.abc import Mapping
 
@@ -9,17 +7,19 @@ from torch import Tensor
 
 from cropnb.errors import ImageError, MetricError
 
-# δ of Section 4.2, in the unit of each dataset's scores
+# δ (Sec. 4.2), in the unit of each dataset's scores
 DELTA = {"cpc": 0.3, "gaicd": 0.9, "gaicd_v2": 0.9}
-LAMBDA = 0.1  # λ of equation 8, chosen in Figure 5
+LAMBDA = 0.1  # λ (Eq. 8), chosen in Figure 5
 
 
 def ranks_above(mos: Tensor, delta: float) -> Tensor:
-    """The set R of equation 3 as a table: mos (..., N) → booleans (..., N, N), [k, t] where y_k −
-    y_t ≥ δ.
+    """The set R (Eq. 3) as a table: mos (..., N) → booleans (..., N, N), [k, t] where y_k − y_t ≥
+    δ.
 
-    Crops of equal score are never a pair, whatever δ: neither of them ought to win. Raises
-    `MetricError` for a δ below 0, or scores that are not finite.
+    Crops of equal score are never a pair, whatever δ: neither of them ought to win.
+
+    Raises:
+        MetricError: a δ below 0, or scores that are not finite.
     """
     if not 0 <= delta < float("inf"):
         raise MetricError(
@@ -27,15 +27,16 @@ def ranks_above(mos: Tensor, delta: float) -> Tensor:
         )
     if not bool(torch.isfinite(mos).all()):
         raise MetricError("an annotated score is not finite; leave that crop out")
-    gap = mos[..., :, None] - mos[..., None, :]
+    gap = mos[..., :, None] - mos[..., None, :]  # (..., N, N)
     # Mean scores are decimals: 0.9 may come out as 0.8999999 from 4.4 less 3.5.
     return (gap > 0) & (gap >= delta - 1e-5)
 
 
 def ranking_pairs(mos: Tensor, delta: float) -> Tensor:
-    """The pairs of equation 3: annotated scores (N,) → (P, 2) indices, the better crop first.
+    """The pairs (Eq. 3): annotated scores (N,) → (P, 2) indices, the better crop first.
 
-    Raises `MetricError` when no two scores differ by δ, besides what `ranks_above` raises.
+    Raises:
+        MetricError: no two scores differ by δ; or as `ranks_above`.
     """
     pairs = ranks_above(mos, delta).nonzero()
     if not len(pairs):
@@ -44,13 +45,15 @@ def ranking_pairs(mos: Tensor, delta: float) -> Tensor:
 
 
 def ranking_loss(scores: Tensor, mos: Tensor, delta: float, per_pair: bool = False) -> Tensor:
-    """L_rank of equation 4: predicted and annotated scores (..., N) of a photo's crops → (...), a
-    sum over its pairs.
+    """L_rank (Eq. 4): predicted and annotated scores (..., N) of a photo's crops → (...), a sum
+    over its pairs.
 
-    per_pair: their mean instead, another reading of what λ in equation 8 is measured against.
+    Args:
+        per_pair: their mean instead, another reading of what λ (Eq. 8) is measured against.
 
-    Raises `MetricError` as `ranking_pairs`: a photo without a pair teaches nothing and is better
-    left out before.
+    Raises:
+        MetricError: as `ranking_pairs`: a photo without a pair teaches nothing and is better left
+            out before.
     """
     if scores.shape != mos.shape:
         raise MetricError(
@@ -69,13 +72,12 @@ def _no_pairs(mos: Tensor, delta: float) -> MetricError:
     widest = float((mos.amax(-1) - mos.amin(-1)).min()) if mos.shape[-1] else 0.0
     return MetricError(
         f"no two crops of a photo differ by delta = {delta:g} in their annotated scores (at most "
-        f"{widest:.3g}); "
-        "use a smaller delta, or leave the photo out"
+        f"{widest:.3g}); use a smaller delta, or leave the photo out"
     )
 
 
 def theta(score_map: Tensor) -> tuple[Tensor, Tensor]:
-    """θ_avg and θ_std of each pixel over the L partitions (equations 5 and 6): (..., L, H, W) → two
+    """θ_avg (Eq. 5) and θ_std (Eq. 6) of each pixel over the L partitions: (..., L, H, W) → two
     (..., H, W).
 
     The deviation is divided by L, not L − 1. Where it is zero its gradient is zero too, and not
@@ -88,16 +90,19 @@ def theta(score_map: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def saliency_loss(score_map: Tensor, saliency: Tensor) -> Tensor:
-    """L_sal of equation 7: (..., L, H, W) and saliency (..., H, W) in 0…1 → (...).
+    """L_sal (Eq. 7): (..., L, H, W) and saliency (..., H, W) in 0…1 → (...).
 
     1 where saliency is nowhere, 0 where all that depends on the partition is salient. With one
     partition, or where θ_std is zero everywhere, nothing depends on the partition and the loss is
-    0. Raises `ImageError` when the sizes differ or the saliency leaves 0…1.
+    0.
+
+    Raises:
+        ImageError: the sizes differ, or the saliency leaves 0…1.
     """
     if saliency.shape != score_map.shape[:-3] + score_map.shape[-2:]:
         raise ImageError(
-            f"saliency {tuple(saliency.shape)} for a score map {tuple(score_map.shape)}: give (H, "
-            "W)"
+            f"saliency {tuple(saliency.shape)} for a score map {tuple(score_map.shape)}: "
+            "give (H, W)"
         )
     if not bool(((saliency >= 0) & (saliency <= 1)).all()):
         raise ImageError("saliency lies in 0…1; this has other values, or NaN")
@@ -117,8 +122,8 @@ def asm_loss(
     weight: float = LAMBDA,
     per_pair: bool = False,
 ) -> Mapping[str, Tensor]:
-    """L = L_rank + λ L_sal of equation 8, with λ the `weight`; the mean over a batch of photos, its
-    parts beside it.
+    """L = L_rank + λ L_sal (Eq. 8), with λ the `weight`; the mean over a batch of photos, its parts
+    beside it.
 
     Shapes and errors as `ranking_loss` and `saliency_loss`.
     """

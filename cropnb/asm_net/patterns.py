@@ -3,7 +3,7 @@ data.
 
 A pattern is a small table of cells, each with the index of the partition that it belongs to. Every
 cell covers an equal share of a crop, whatever the crop's size: L partitions of L̃ = rows × columns
-cells (Section 3.1).
+cells (Sec. 3.1).
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from cropnb.errors import PatternError
 
@@ -25,8 +26,9 @@ class Pattern:
         cells: (rows, columns) int64, the partition of each cell, counted from 0 (the paper counts
             from 1).
 
-    Raises `PatternError` when `cells` is no table of whole numbers, or when a partition between 0
-    and the largest has no cell.
+    Raises:
+        PatternError: `cells` is no table of whole numbers, or a partition between 0 and the largest
+            has no cell.
     """
 
     name: str
@@ -41,8 +43,8 @@ class Pattern:
             ) from None
         if cells.ndim != 2 or cells.numel() == 0:
             raise PatternError(
-                f"the cells of {self.name!r} have the shape {tuple(cells.shape)}: give (rows, "
-                "columns)"
+                f"the cells of {self.name!r} have the shape {tuple(cells.shape)}: "
+                "give (rows, columns)"
             )
         if cells.is_complex() or not bool((cells == cells.long()).all()) or int(cells.min()) < 0:
             raise PatternError(f"the cells of {self.name!r} hold partitions: whole numbers from 0")
@@ -60,10 +62,12 @@ class Pattern:
     ) -> "Pattern":
         """A pattern from one rectangle of cells for each partition.
 
-        boxes: (L, 4) whole numbers, x1 y1 x2 y2 in cells. Raises `PatternError` when two of them
-            overlap, when they
-            leave a cell uncovered, or when one is empty or lies outside of the rows × columns
-            cells.
+        Args:
+            boxes: (L, 4) whole numbers, x1 y1 x2 y2 in cells.
+
+        Raises:
+            PatternError: two of them overlap, they leave a cell uncovered, or one is empty or lies
+                outside of the rows × columns cells.
         """
         boxes = torch.as_tensor(boxes)
         if boxes.ndim != 2 or boxes.shape[1:] != (4,) or not bool((boxes == boxes.long()).all()):
@@ -110,7 +114,7 @@ class Pattern:
         return self.cells.flatten().bincount(minlength=self.partitions).float() / self.cells.numel()
 
     def label_map(self, height: int, width: int) -> Tensor:
-        """γ of Section 3.1 for a crop of `height` × `width` pixels: (height, width) int64.
+        """γ (Sec. 3.1) for a crop of `height` × `width` pixels: (height, width) int64.
 
         A pixel belongs to the partition in whose cell its centre lies.
         """
@@ -122,30 +126,26 @@ class Pattern:
 
     def outline(self) -> Tensor:
         """The lines to draw: (S, 4) x1 y1 x2 y2 in 0…1 of a crop, its frame among them."""
-        padded = torch.nn.functional.pad(self.cells, (1, 1, 1, 1), value=-1)
+        padded = F.pad(self.cells, (1, 1, 1, 1), value=-1)
         # (rows + 1, columns): a border above the cell
-        across = padded[1:, 1:-1] != padded[:-1, 1:-1]
+        above = padded[1:, 1:-1] != padded[:-1, 1:-1]
         # (rows, columns + 1): a border to the left of the cell
-        down = padded[1:-1, 1:] != padded[1:-1, :-1]
-        lines = [(a, y, b, y) for y, row in enumerate(across) for a, b in _runs(row)]
-        lines += [(x, a, x, b) for x, column in enumerate(down.T) for a, b in _runs(column)]
+        left = padded[1:-1, 1:] != padded[1:-1, :-1]
+        lines = [(a, y, b, y) for y, row in enumerate(above) for a, b in _runs(row)]
+        lines += [(x, a, x, b) for x, column in enumerate(left.T) for a, b in _runs(column)]
         size = torch.tensor([self.columns, self.rows] * 2)
         return torch.tensor(lines) / size
 
     def __repr__(self) -> str:
-        return f"Pattern({self.name!r}, {self.partitions} partitions of {self.rows} × {self.columns} cells)"
+        cells = f"{self.rows} × {self.columns} cells"
+        return f"Pattern({self.name!r}, {self.partitions} partitions of {cells})"
 
 
-def _runs(marks: Tensor) -> list[tuple[int, int]]:
+def _runs(flags: Tensor) -> list[tuple[int, int]]:
     """Start and end of each unbroken run of True."""
-    edges = torch.nn.functional.pad(marks.int(), (1, 1)).diff()
-    return list(
-        zip(
-            (edges > 0).nonzero().flatten().tolist(),
-            (edges < 0).nonzero().flatten().tolist(),
-            strict=True,
-        )
-    )
+    edges = F.pad(flags.int(), (1, 1)).diff()
+    starts, ends = ((edges == sign).nonzero().flatten().tolist() for sign in (1, -1))
+    return list(zip(starts, ends, strict=True))
 
 
 def grid(rows: int, columns: int) -> Pattern:
@@ -154,7 +154,7 @@ def grid(rows: int, columns: int) -> Pattern:
 
 
 def _rings(count: int) -> Tensor:
-    """(2 count, 2 count): 0 for the four cells in the middle, one more for each ring around them."""
+    """(2 count, 2 count): 0 for the four cells in the middle, one more a ring around them."""
     off = (torch.arange(2 * count) - count + 0.5).abs().floor().long()
     return torch.maximum(off[:, None], off)
 
@@ -175,16 +175,14 @@ def _directions(side: int) -> Tensor:
     """
     half = side // 2
     off = torch.arange(side) - half + 0.5
-    across, down = off.abs(), off.abs()[:, None]
-    steep = (down > across) | ((down == across) & (across.floor().long() % 2 == 1))
+    dx, dy = off.abs(), off.abs()[:, None]
+    steep = (dy > dx) | ((dy == dx) & (dx.floor().long() % 2 == 1))
     right, lower = (off > 0).expand(side, side), (off > 0)[:, None].expand(side, side)
     upper_right = torch.where(steep, 0, 1)  # clockwise from the top: 0 1 | 2 3 | 4 5 | 6 7
     lower_right, lower_left, upper_left = 3 - upper_right, 4 + upper_right, 7 - upper_right
-    return torch.where(
-        right,
-        torch.where(lower, lower_right, upper_right),
-        torch.where(lower, lower_left, upper_left),
-    )
+    right_half = torch.where(lower, lower_right, upper_right)
+    left_half = torch.where(lower, lower_left, upper_left)
+    return torch.where(right, right_half, left_half)
 
 
 _ALL = (
@@ -203,7 +201,11 @@ PATTERNS: dict[str, Pattern] = {pattern.name: pattern for pattern in _ALL}
 
 
 def find(pattern: str | Pattern) -> Pattern:
-    """A pattern by its name; a pattern is handed back. Raises `PatternError` for an unknown name."""
+    """A pattern by its name; a pattern is handed back.
+
+    Raises:
+        PatternError: an unknown name.
+    """
     if isinstance(pattern, Pattern):
         return pattern
     if pattern not in PATTERNS:

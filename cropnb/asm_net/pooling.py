@@ -1,5 +1,4 @@
-"""Composition-aware pooling: the score of any number of crops from one score map (equations 1 and
-2).
+"""Composition-aware pooling: the score of any number of crops from one score map (Eq. 1 and 2).
 
 A crop's score is a sum over rectangles of cells, and a rectangle's sum is four values of a
 summed-area table. The corners inside a partition cancel, so a pattern is a short list of corners
@@ -11,7 +10,7 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+from torch.nn import functional as F
 
 from cropnb import boxes as box_math
 from cropnb.asm_net.patterns import Pattern
@@ -19,11 +18,11 @@ from cropnb.errors import BoxError, PatternError
 
 RULES = {
     "pixels": (
-        "equation 1: a pixel belongs to the partition in whose cell its centre lies, and every "
+        "(Eq. 1): a pixel belongs to the partition in whose cell its centre lies, and every "
         "pixel counts once"
     ),
     "cells": (
-        "equation 2 in whole pixels: the mean over the cells of each cell's mean, the pixels "
+        "(Eq. 2) in whole pixels: the mean over the cells of each cell's mean, the pixels "
         "dealt as above"
     ),
     "area": (
@@ -42,19 +41,22 @@ def composition_pool(
     size: tuple[int, int] | None = None,
     rule: str | None = None,
 ) -> Tensor:
-    """Crop-level scores Φ of Section 3.1: (L, H, W), (N, 4) → (N,), or (B, L, H, W), (B, N, 4) →
-    (B, N).
-
-    boxes: x1 y1 x2 y2 in pixels of the photo. size: the photo's width and height, where the map is
-        smaller than it.
-    rule: one of `RULES`; by default "pixels" for a map of the photo's own size and "area" for a
-        smaller one, whose
-        cells are coarser than the boxes. Under "area" equations 1 and 2 are the same number.
+    """Crop-level scores Φ (Eq. 2): (L, H, W), (N, 4) → (N,), or (B, L, H, W), (B, N, 4) → (B, N).
 
     Differentiable in the map, and under "area" in the boxes too. Thousands of crops cost about as
-    much as one. Raises `PatternError` when the map doesn't have a channel for each partition, and
-    `BoxError` for a box outside of the photo or with less than a pixel for each cell of the
-    pattern.
+    much as one.
+
+    Args:
+        boxes: x1 y1 x2 y2 in pixels of the photo.
+        size: the photo's width and height, where the map is smaller than it.
+        rule: one of `RULES`; by default "pixels" for a map of the photo's own size and "area" for a
+            smaller one, whose cells are coarser than the boxes. Under "area" (Eq. 1) and (Eq. 2)
+            are the same number.
+
+    Raises:
+        PatternError: the map doesn't have a channel for each partition.
+        BoxError: a box outside of the photo, or with less than a pixel for each cell of the
+            pattern.
     """
     sums, areas = _pool(score_map, boxes, pattern, size, rule, by_cell=rule == "cells")
     if rule == "cells":
@@ -79,13 +81,13 @@ def partition_scores(
     sums, areas = _pool(
         score_map, box[None] if box.ndim == 1 else box, pattern, size, rule, by_cell=False
     )
-    found = (sums / areas).to(score_map.dtype)
-    return found[0] if box.ndim == 1 else found
+    scores = (sums / areas).to(score_map.dtype)  # (N, L)
+    return scores[0] if box.ndim == 1 else scores
 
 
 def composition_pool_pixels(score_map: Tensor, boxes: Tensor, pattern: Pattern) -> Tensor:
-    """Equation 1 as it is written, crop by crop and pixel by pixel: (L, H, W), (N, 4) whole pixels
-    → (N,).
+    """Φ as it is written (Eq. 1), crop by crop and pixel by pixel: (L, H, W), (N, 4) whole pixels →
+    (N,).
 
     Slow and plain: what `composition_pool` is held against. Errors as there.
     """
@@ -118,8 +120,9 @@ def summed_area_table(score_map: Tensor) -> Tensor:
 def cell_edges(start: Tensor, end: Tensor, cells: int, whole: bool) -> Tensor:
     """Where the cells between start and end (N,) begin and end: (N, cells + 1), in pixels.
 
-    whole: move each edge to the first pixel whose centre lies behind it, so that cells hold whole
-        pixels.
+    Args:
+        whole: move each edge to the first pixel whose centre lies behind it, so that cells hold
+            whole pixels.
     """
     step = torch.arange(cells + 1, device=start.device, dtype=torch.double)
     edges = start[..., None] + (end - start)[..., None] * step / cells
@@ -152,12 +155,12 @@ def _pool(
     # once wouldn't.
     for first, begin, end in zip(firsts, bounds, bounds[1:], strict=False):
         channel, row, column, group = (part[begin:end].to(score_map.device) for part in corners)
-        across, down = x.index_select(1, column), y.index_select(1, row)  # (B, corners, N)
+        at_x = x.index_select(1, column)  # (B, corners, N)
+        at_y = y.index_select(1, row)
         table = summed_area_table(maps[:, first : first + at_once])  # (B, channels, H + 1, W + 1)
-        sums = sums + group.mT @ _look_up(
-            table, channel - first, across, down, exact=rule != "area"
-        )
-        areas = areas + group.mT @ (across * down)  # (B, L or L̃, N)
+        values = _look_up(table, channel - first, at_x, at_y, exact=rule != "area")
+        sums = sums + group.mT @ values  # (B, L or L̃, N)
+        areas = areas + group.mT @ (at_x * at_y)  # (B, L or L̃, N)
     return (sums.mT, areas.mT) if batched else (sums[0].mT, areas[0].mT)
 
 
@@ -179,16 +182,12 @@ def _look_up(table: Tensor, channel: Tensor, x: Tensor, y: Tensor, exact: bool) 
 
     if exact:
         return at(y.long(), x.long())
-    left, above = (
-        x.detach().floor().long().clamp(max=width - 2),
-        y.detach().floor().long().clamp(max=height - 2),
-    )
+    left = x.detach().floor().long().clamp(max=width - 2)
+    above = y.detach().floor().long().clamp(max=height - 2)
     right, below = x - left, y - above
-    first = at(above, left) * (1 - right) + at(above, left + 1) * right
-    return (
-        first * (1 - below)
-        + (at(above + 1, left) * (1 - right) + at(above + 1, left + 1) * right) * below
-    )
+    upper = at(above, left) * (1 - right) + at(above, left + 1) * right
+    lower = at(above + 1, left) * (1 - right) + at(above + 1, left + 1) * right
+    return upper * (1 - below) + lower * below
 
 
 @lru_cache(maxsize=64)
@@ -203,7 +202,7 @@ def _corners(pattern: Pattern, by_cell: bool) -> tuple[Tensor, Tensor, Tensor, T
     groups = torch.arange(rows * columns).view(rows, columns) if by_cell else pattern.cells
     count = int(groups.max()) + 1
     # (rows + 2, columns + 2, groups)
-    inside = functional.pad(functional.one_hot(groups, count), (0, 0, 1, 1, 1, 1))
+    inside = F.pad(F.one_hot(groups, count), (0, 0, 1, 1, 1, 1))
     # (rows + 1, columns + 1, groups)
     signs = inside[1:, 1:] - inside[:-1, 1:] - inside[1:, :-1] + inside[:-1, :-1]
     row, column, owner = signs.nonzero(as_tuple=True)
@@ -229,14 +228,15 @@ def _checked(
     if rule is not None and rule not in RULES:
         raise BoxError(f"there is no rule {rule!r}; there are {', '.join(RULES)}")
     height, width = score_map.shape[-2:]
-    across, down = size or (width, height)
+    photo_width, photo_height = size or (width, height)
     if rule is None:
-        rule = "pixels" if (across, down) == (width, height) else "area"
-    boxes = box_math.check(boxes, width=across, height=down).to(score_map.device).double()
+        rule = "pixels" if (photo_width, photo_height) == (width, height) else "area"
+    boxes = box_math.check(boxes, width=photo_width, height=photo_height)
+    boxes = boxes.to(score_map.device).double()
     if boxes.ndim != score_map.ndim - 1:
         raise BoxError(
-            f"boxes have the shape {tuple(boxes.shape)} for maps {tuple(score_map.shape)}: give "
-            "(N, 4)"
+            f"boxes have the shape {tuple(boxes.shape)} for maps {tuple(score_map.shape)}: "
+            "give (N, 4)"
         )
     sides = (boxes[..., 2:] - boxes[..., :2]).detach()
     small = (sides < sides.new_tensor([pattern.columns, pattern.rows])).any(-1)
@@ -244,15 +244,18 @@ def _checked(
         w, h = sides[small][0].tolist()
         raise BoxError(
             f"a crop of {w:g} × {h:g} pixels is smaller than the {pattern.columns} × "
-            f"{pattern.rows} cells of "
-            f"{pattern.name}; use a larger crop, or a pattern with fewer cells"
+            f"{pattern.rows} cells of {pattern.name}; use a larger crop, or a pattern with fewer "
+            "cells"
         )
-    return boxes * boxes.new_tensor([width / across, height / down] * 2), rule, score_map.ndim == 4
+    scale = boxes.new_tensor([width / photo_width, height / photo_height] * 2)
+    return boxes * scale, rule, score_map.ndim == 4
 
 
 def check_map(score_map: Tensor, pattern: Pattern) -> None:
-    """Raise `PatternError` unless the map is (L, H, W), or a batch of such, with the pattern's L
-    channels.
+    """Refuse maps that are not (L, H, W), or a batch of such, with the pattern's L channels.
+
+    Raises:
+        PatternError: with what is wrong.
     """
     if score_map.ndim not in (3, 4) or not score_map.is_floating_point() or score_map.numel() == 0:
         raise PatternError(
@@ -261,6 +264,6 @@ def check_map(score_map: Tensor, pattern: Pattern) -> None:
     if score_map.shape[-3] != pattern.partitions:
         raise PatternError(
             f"the score map has {score_map.shape[-3]} channels and {pattern.name} "
-            f"{pattern.partitions} partitions; "
-            "a map is read with the pattern that its network was trained with"
+            f"{pattern.partitions} partitions; a map is read with the pattern that its network was "
+            "trained with"
         )

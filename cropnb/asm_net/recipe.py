@@ -2,56 +2,64 @@
 profiles.
 """
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 
-from cropnb.asm_net.losses import LAMBDA
+import torch
+from torch import Tensor, nn
 
-MAIN = "cross_rectangle"
+from cropnb import backbones, metrics
+from cropnb.asm_net.cropper import crop_scores, pair_accuracy, pair_counts
+from cropnb.asm_net.losses import DELTA, LAMBDA, asm_loss
+from cropnb.asm_net.model import (
+    CUTS,
+    MULTIPLE,
+    SHORT_SIDE,
+    AsmNet,
+    Levels,
+    ScoredPhotos,
+    photo_and_saliency,
+)
+from cropnb.asm_net.pooling import composition_pool
+from cropnb.asm_net.studies import tables
+from cropnb.backbones import Trunk
+from cropnb.datasets.scenes import SIZES
+from cropnb.errors import CropnbError
+from cropnb.ledger import SCENES, Row
+from cropnb.reproduction import Context
+from cropnb.runs import (
+    Column,
+    Experiment,
+    FeatureCache,
+    Measurement,
+    Method,
+    Place,
+    Result,
+    Run,
+    Stage,
+)
+from cropnb.runs import Profile as Base
+from cropnb.training import Loss, Recipe
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One network to train: its pattern, λ of equation 8, and whether equation 4 is a sum or a mean
-    over pairs.
+    """One network to train.
+
+    Attributes:
+        weight: λ (Eq. 8).
+        per_pair: the ranking loss (Eq. 4) is a mean over pairs, not a sum.
     """
 
-    pattern: str = MAIN
+    pattern: str = "cross_rectangle"
     weight: float = LAMBDA
     per_pair: bool = False
 
 
-TABLE_1 = (
-    "grid_1x1",
-    "grid_1x3",
-    "grid_3x1",
-    "grid_5x5",
-    "multi_rectangle",
-    "multi_direction",
-    MAIN,
-)
-BESIDE_TABLE_1 = ("grid_3x3", "multi_rectangle_3")  # drawn in Figure 3, without a row in the table
-FIGURE_5 = {"λ=0": 0.0, "λ=0.01": 0.01, "λ=0.1": LAMBDA, "λ=1": 1.0, "λ=10": 10.0, "λ=100": 100.0}
-PER_PAIR = {
-    f"{name}, mean over pairs": weight for name, weight in FIGURE_5.items() if weight >= LAMBDA
-}
-SAME_RUN = {"λ=0.1": MAIN}  # Table 1 was trained with the default λ
-
-VARIANTS = {
-    **{name: Variant(name) for name in (*TABLE_1, *BESIDE_TABLE_1)},
-    **{name: Variant(weight=weight) for name, weight in FIGURE_5.items() if name not in SAME_RUN},
-    **{name: Variant(weight=weight, per_pair=True) for name, weight in PER_PAIR.items()},
-}
-
-
 @dataclass(frozen=True)
-class Profile:
-    """How much is trained. Photos count whole splits where they are None; epochs of 0 leave a stage
-    out.
-    """
+class Profile(Base):
+    """How much is trained; epochs of 0 leave a stage out."""
 
-    train_photos: int | None
-    validation_photos: int
-    test_photos: int | None
     head_epochs: int = 0  # the 1 × 1 convolution alone, on features of a frozen backbone
     head_learning_rate: float = 1e-2
     head_batch: int = 16
@@ -62,30 +70,267 @@ class Profile:
     backbone: str = "mobilenet_v2"
     stride: int = 8
     mixed_precision: bool = False
-    # first units of the backbone that stay as they are, where the whole network is trained
+    # Where the whole network is trained, first units of the backbone that stay as they are; or the
+    # cut up to which they do, with their maps computed once, and the rest perhaps in bfloat16.
     stem: int = 0
-
-    def settings(self) -> dict[str, object]:
-        """What a run is told apart by: what doesn't matter to it stands at its default."""
-        of_the_network = () if self.epochs else ("learning_rate", "batch", "mixed_precision")
-        defaults = {
-            field.name: field.default for field in fields(self) if field.name in of_the_network
-        }
-        return {
-            name: value
-            for name, value in (asdict(self) | defaults).items()
-            if name != "stem" or self.epochs
-        }
+    trunk_from: str = ""
+    bfloat16: bool = False
 
 
-PROFILES = {
-    "smoke": Profile(96, 32, 40, head_epochs=6),
-    # On a frozen backbone a network is a linear map of features that are computed once: seconds an
-    # epoch. Of the whole network the first units, of strides 2 and 4, would cost half of the time.
-    "cpu": Profile(None, 500, None, head_epochs=2, epochs=1, learning_rate=2e-4, stem=4),
-    # Section 4.2 names VGG16 and δ. Optimiser, learning rate, batch and epochs are not printed:
-    # these are ours.
-    "full": Profile(
-        None, 500, None, epochs=20, learning_rate=1e-4, batch=8, backbone="vgg16", stride=1
-    ),
-}
+def head_only(profile: Profile) -> Profile:
+    """The profile with the backbone as it is. What only the whole network needs stands at its
+    default, so that it doesn't tell runs apart.
+    """
+    unused = (
+        "epochs",
+        "learning_rate",
+        "batch",
+        "mixed_precision",
+        "stem",
+        "trunk_from",
+        "bfloat16",
+    )
+    defaults = {field.name: field.default for field in fields(profile) if field.name in unused}
+    return replace(profile, head_epochs=profile.head_epochs or profile.epochs, **defaults)
+
+
+class AsmNetMethod(Method):
+    """The patterns of Table 1 and the weights of Figure 5, trained alike."""
+
+    name, main = "asm_net", tables.MAIN
+    variants = {
+        **{name: Variant(name) for name in tables.PATTERNS},
+        **{name: Variant(weight=weight) for name, weight in tables.FIGURE_5.items()},
+        **{name: Variant(weight=weight, per_pair=True) for name, weight in tables.PER_PAIR.items()},
+    }
+    groups = {
+        "table": tables.PATTERNS,
+        "figure": (tables.MAIN, *tables.FIGURE_5, *tables.PER_PAIR),
+    }
+    profiles = {
+        "smoke": Profile(96, 32, 40, head_epochs=6),
+        # On a frozen backbone a network is a linear map of features that are computed once: seconds
+        # an epoch. Of the whole network the first units, of strides 2 and 4, would cost half of the
+        # time.
+        "cpu": Profile(None, 500, None, head_epochs=2, epochs=1, learning_rate=2e-4, stem=4),
+        # Sec. 4.2 names VGG16 and δ. Optimiser, learning rate, batch and epochs are not printed:
+        # these are ours.
+        "full": Profile(None, 500, None, epochs=20, batch=8, backbone="vgg16", stride=1),
+    }
+    forms = ("cpc", "gaicd")
+    columns = {
+        "Accuracy": Column(100, worth_having=1.0),
+        "SRCC": Column(worth_having=0.01),
+        "Acc 5": Column(100, worth_having=1.0),
+        "Acc 10": Column(100, worth_having=1.0),
+    }
+    claim_columns = ("Accuracy",)
+    constants = {"short_side": SHORT_SIDE, "multiple": MULTIPLE, "cuts": CUTS}
+
+    def delta(self, experiment: Experiment) -> float:
+        """δ (Eq. 3) of the dataset's scores.
+
+        Raises:
+            CropnbError: a dataset without scored crops.
+        """
+        if experiment.form not in DELTA:
+            known = ", ".join(DELTA)
+            raise CropnbError(f"ASM-Net has no delta for {experiment.form}; it learns from {known}")
+        return DELTA[experiment.form]
+
+    def profile(self, experiment: Experiment) -> Profile:
+        profile = super().profile(experiment)
+        if experiment.frozen or not profile.epochs:
+            profile = head_only(profile)
+        if experiment.dataset != SCENES:
+            return profile
+        # The numbers of photos are the most that are taken: a split with fewer gives all it has.
+        names = ("train_photos", "validation_photos", "test_photos")
+        sizes = zip(names, SIZES[experiment.form].values(), strict=True)
+        most = {name: min(getattr(profile, name) or size, size) for name, size in sizes}
+        return replace(profile, **most)
+
+    def prepare(self, experiment: Experiment, part: str) -> ScoredPhotos:
+        data = experiment.parts[part]
+        pixels = experiment.features(
+            part,
+            nn.Identity(),
+            lambda number, view: photo_and_saliency(data[number].image()),
+            described={"maps": "photo and spectral residual"},
+            size=[SHORT_SIDE, MULTIPLE],
+            dtype=torch.uint8,
+        )
+        delta = self.delta(experiment) if part == "train" else None
+        return ScoredPhotos(data, pixels, delta, experiment.device)
+
+    def frozen_features(self, experiment: Experiment, part: str, model: AsmNet) -> FeatureCache:
+        """What the backbone as it is makes of the photos of a part, a map for each depth."""
+        return self._features(experiment, part, model.backbone.eval(), views=1)
+
+    def _features(
+        self, experiment: Experiment, part: str, network: nn.Module, views: int
+    ) -> FeatureCache:
+        """What a network that doesn't move makes of the photos of a part, and of them mirrored."""
+        photos = experiment.photos(part)
+        return experiment.features(
+            part,
+            network,
+            lambda number, view: [maps[0] for maps in network(photos.images([number], view == 1))],
+            views=views,
+            size=[SHORT_SIDE, MULTIPLE],
+        )
+
+    def settings(self, experiment: Experiment, variant: str) -> Mapping[str, object]:
+        return {**super().settings(experiment, variant), "delta": self.delta(experiment)}
+
+    def build(self, experiment: Experiment, run: Run) -> AsmNet:
+        profile, pattern = experiment.profile, self.variants[run.variant].pattern
+        weights = "imagenet" if experiment.init == "imagenet" else None
+        return AsmNet(profile.backbone, pattern, weights, profile.stride).eval()
+
+    def stages(self, experiment: Experiment, run: Run, model: AsmNet) -> Iterator[Stage]:
+        profile, variant = experiment.profile, self.variants[run.variant]
+        photos, validation = experiment.photos("train"), experiment.photos("val")
+        delta = self.delta(experiment)
+        shared = {"schedule": "cosine", "clip": profile.clip, "seed": run.seed}
+        if profile.head_epochs:
+            train, val = (
+                from_cache(self.frozen_features(experiment, part, model), experiment.device)
+                for part in ("train", "val")
+            )
+            yield Stage(
+                name="head",
+                trained=model.head,
+                loss=step(model, photos, variant, delta, train, mirror=False),
+                size=len(photos),
+                recipe=Recipe(
+                    epochs=profile.head_epochs,
+                    learning_rate=profile.head_learning_rate,
+                    batch_size=profile.head_batch,
+                    **shared,
+                ),
+                validate=lambda: pair_accuracy(model, validation, delta, val),
+            )
+        if profile.epochs:
+            train, val = self._whole_levels(experiment, model)
+            yield Stage(
+                name="whole",
+                trained=model,
+                loss=step(model, photos, variant, delta, train, mirror=True),
+                size=len(photos),
+                recipe=Recipe(
+                    epochs=profile.epochs,
+                    learning_rate=profile.learning_rate,
+                    batch_size=profile.batch,
+                    mixed_precision=profile.mixed_precision,
+                    **shared,
+                ),
+                validate=lambda: pair_accuracy(model, validation, delta, val),
+            )
+
+    def _whole_levels(self, experiment: Experiment, model: AsmNet) -> list[Levels]:
+        """Feature maps of training and validation photos, where the backbone is trained."""
+        profile, parts = experiment.profile, {"train": 2, "val": 1}  # views
+        model.to(memory_format=torch.channels_last)  # a fifth faster on a CPU
+        if not profile.trunk_from:
+            model.backbone.units[: profile.stem].requires_grad_(False)
+            return [from_photos(model, experiment.photos(part)) for part in parts]
+        stem, trunk = backbones.split(model.backbone, profile.trunk_from, profile.bfloat16)
+        return [
+            from_cache(self._features(experiment, part, stem, views), experiment.device, trunk)
+            for part, views in parts.items()
+        ]
+
+    def measure(self, experiment: Experiment, run: Run, model: AsmNet) -> Measurement:
+        photos = experiment.photos("test")
+        if experiment.profile.epochs:
+            levels = from_photos(model, photos)
+        else:
+            levels = from_cache(self.frozen_features(experiment, "test", model), experiment.device)
+        scores = crop_scores(model, photos, levels)
+        right, pairs = pair_counts(scores, photos, self.delta(experiment))
+        table = metrics.ranking_table(scores, photos.mos)
+        ranking = {name: table[name] for name in self.columns if name in table}
+        counts = {"right": right.tolist(), "pairs": pairs.tolist()}
+        return Measurement({"Accuracy": tables.accuracies(right, pairs), **ranking}, counts)
+
+    def card(self, result: Result) -> Mapping[str, object]:
+        profile = result.settings["profile"]
+        built = {name: profile[name] for name in ("backbone", "stride")}
+        return {**built, "pattern": result.settings["variant"]["pattern"]}
+
+    def places(self, experiment: Experiment, variant: str) -> list[Place]:
+        return tables.places(experiment.form, variant)
+
+    def claim_table(self, experiment: Experiment) -> str:
+        form = "" if experiment.form == "cpc" else f", {experiment.form}"
+        return f"claim{form}{self.suffix(experiment)}"
+
+    def note(self, results: Sequence[Result]) -> str:
+        return tables.note(results[0])
+
+    def further_rows(
+        self, context: Context, experiment: Experiment, results: Mapping[str, list[Result]]
+    ) -> list[Row]:
+        return tables.differences(context, experiment, results)
+
+
+def from_photos(model: AsmNet, photos: ScoredPhotos) -> Levels:
+    """Feature maps computed at each call, by a backbone that is trained."""
+    return lambda numbers, mirrored: model.levels(
+        photos.images(numbers, mirrored).contiguous(memory_format=torch.channels_last)
+    )
+
+
+def from_cache(cache: FeatureCache, device: torch.device, trunk: Trunk | None = None) -> Levels:
+    """Feature maps that were computed before, or what a trunk makes of those of a stem.
+
+    The maps that it returns raise `CropnbError` for mirrored photos that weren't kept.
+    """
+
+    def levels(numbers: Sequence[int], mirrored: bool) -> list[Tensor]:
+        if mirrored and cache.views < 2:
+            raise CropnbError("features of these photos are kept as they are, not mirrored")
+        maps = cache(numbers, [int(mirrored)] * len(numbers), device)
+        return maps if trunk is None else trunk(maps[0])
+
+    return levels
+
+
+def step(
+    model: AsmNet,
+    photos: ScoredPhotos,
+    variant: Variant,
+    delta: float,
+    levels: Levels,
+    mirror: bool,
+) -> Loss:
+    """One step of training: the loss (Eq. 8), the mean over the photos of a batch.
+
+    Args:
+        levels: where the feature maps come from.
+        mirror: turn half of the batches left to right.
+    """
+
+    def compute(indices: Sequence[int], rng: torch.Generator) -> Mapping[str, Tensor]:
+        mirrored = mirror and bool(torch.randint(2, (1,), generator=rng))
+        sums: dict[str, Tensor] = {}
+        for batch in photos.batches(indices, levels, mirrored):
+            score_map = batch.score_map(model)  # (B, L, h, w)
+            parts = asm_loss(
+                score_map,
+                composition_pool(score_map, batch.boxes, model.pattern, batch.size),
+                batch.mos,
+                batch.saliency_at(score_map.shape[-2:]),
+                delta,
+                variant.weight,
+                variant.per_pair,
+            )
+            for name, value in parts.items():
+                sums[name] = sums.get(name, 0.0) + value * (len(batch.mos) / len(indices))
+        return sums
+
+    return compute
+
+
+METHOD = AsmNetMethod()

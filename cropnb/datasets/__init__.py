@@ -70,20 +70,29 @@ def splits(
     train, validation, test: photos in each part; None for all there are.
 
     Where a dataset has no validation split the last `validation` training photos are held out,
-    never test photos. Raises as `load` does.
+    never test photos. CPC has no test photos: ASM-Net measures on the 2 000 of its validation part
+    (Sec. 4.3), so these are the test part, and the validation part is held out from training by
+    its photos' names. Raises as `load` does.
     """
-    from cropnb.datasets.base import CropDataset
+    from cropnb.datasets.base import CropDataset, held_out
 
     if name == "scenes":
         sizes = (("train", train), ("val", validation), ("test", test))
         return tuple(load("scenes", split, form=form, size=size) for split, size in sizes)
-    whole, held_out = load(name, "train").with_photos(), load(name, "test").with_photos()
-    try:
-        ours, checked = whole.samples, load(name, "val").with_photos().samples[:validation]
-    except CropnbError:
-        ours, checked = whole.samples[:-validation], whole.samples[-validation:]
-    parts = (ours[:train], checked, held_out.samples[:test])
+    names = ["train", "val", "test"]
+    whole = load(name, "train").with_photos()
+    if name == "cpc":
+        names = ["train", "train, held out", "val"]
+        aside = held_out([sample.name for sample in whole.samples], validation)
+        ours = [sample for sample in whole.samples if sample.name not in aside]
+        checked = [sample for sample in whole.samples if sample.name in aside]
+    else:
+        try:
+            ours, checked = whole.samples, load(name, "val").with_photos().samples[:validation]
+        except CropnbError:
+            ours, checked = whole.samples[:-validation], whole.samples[-validation:]
+    measured = load(name, names[-1]).with_photos().samples[:test]
     return tuple(
         CropDataset(name, split, whole.form, whole.root, part)
-        for split, part in zip(("train", "val", "test"), parts, strict=True)
+        for split, part in zip(names, (ours[:train], checked, measured), strict=True)
     )

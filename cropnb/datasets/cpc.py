@@ -5,13 +5,10 @@ Layout: `images/NAME.jpg`, `CollectedAnnotationsRaw/NAME.jpg.txt`. A text file h
 more: `scores`, a row for each rater (raters × 24), and `bboxes`, 24 times `x1 y1 x2 y2`.
 """
 
-import json
 import os
 from pathlib import Path
 
-import torch
-
-from cropnb.datasets import base
+from cropnb.datasets import base, checked
 from cropnb.datasets.base import CropDataset, Sample
 
 SPLITS = ("train", "val", "all")
@@ -42,31 +39,23 @@ def load(split: str = "train", root: str | os.PathLike | None = None) -> CropDat
         raise base.broken(texts, f"{len(lost)} photos have no annotations, among them {min(lost)}")
     validation = base.held_out(names, round(len(names) * VALIDATION[0] / VALIDATION[1]))
     chosen = [name for name in names if split == "all" or (name in validation) == (split == "val")]
-    samples = [_read(texts / f"{name}.txt", name, base.find_photo(photos, name)) for name in chosen]
+    checked.distinct_names(names, texts)
+    files = checked.photo_files(*photos)
+    samples = [_read(texts / f"{name}.txt", name, files.get(name)) for name in chosen]
     return CropDataset("cpc", split, "cpc", folder, samples)
 
 
 def _read(path: Path, name: str, photo: Path | None) -> Sample:
     content = base.read_json(path)
     if isinstance(content, str):
-        try:
-            content = json.loads(content)
-        except json.JSONDecodeError as error:
-            raise base.broken(path, f"the JSON string holds no JSON ({error.msg})") from error
+        content = checked.parse_json(content, path)
     try:
-        boxes = torch.tensor(content["bboxes"], dtype=torch.float32)
-        raters = torch.tensor(content["scores"], dtype=torch.float32)
+        boxes, raters = base.table(content["bboxes"], 4), base.table(content["scores"])
     except (KeyError, TypeError, ValueError) as error:
         raise base.broken(
             path, f"expected `scores` and `bboxes`, tables of numbers ({error})"
         ) from error
-    if (
-        boxes.ndim != 2
-        or boxes.shape[1] != 4
-        or raters.ndim != 2
-        or raters.shape[1] != len(boxes)
-        or not len(raters)
-    ):
+    if raters.shape[1] != len(boxes):
         shapes = f"{tuple(raters.shape)} and {tuple(boxes.shape)}"
         raise base.broken(
             path, f"expected scores (raters, crops) and boxes (crops, 4), and found {shapes}"

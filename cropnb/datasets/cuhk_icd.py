@@ -5,13 +5,12 @@ Layout, once `cuhk_cropping.zip` and the `All_Images.zip` in it are unpacked: `A
 from each of the three photographers.
 """
 
-import math
 import os
 from pathlib import Path
 
 import torch
 
-from cropnb.datasets import base
+from cropnb.datasets import base, checked
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import CropnbError
 
@@ -56,14 +55,48 @@ def load(
             lines[-1][0] if lines else 1,
         )
     records = [lines[start : start + 4] for start in range(0, len(lines), 4)]
-    names = [_name(text) for (_, text), *_ in records]
+    names = [
+        checked.photo_name(_name(text), path, f"line {number}") for (number, text), *_ in records
+    ]
+    checked.distinct_names(names, path)
     test = _test_names(folder, names)
-    samples = [
-        _read(path, folder, name, record[1:], photographer)
+    chosen = [
+        (name, record[1:])
         for name, record in zip(names, records, strict=True)
         if split == "all" or (name in test) == (split == "test")
     ]
+    photos = checked.photo_files(*(folder / name for name in ("All_Images", "images", "photos")))
+    sizes = [base.read_size(photos.get(name)) for name, _ in chosen]
+    # a list for each line, so that a wrong box is told with its line
+    boxes = base.all_true_boxes(
+        [[_box(path, number, text)] for _, lines in chosen for number, text in lines],
+        lambda index: (
+            f"{path}, line {chosen[index // 3][1][index % 3][0]} ({chosen[index // 3][0]})"
+        ),
+        [size for size in sizes for _ in range(3)],
+    )
+    drawn = range(3) if photographer is None else [photographer - 1]
+    samples = [
+        Sample(
+            name,
+            *size,
+            torch.cat([boxes[3 * index + number] for number in drawn]),
+            load_photo=base.photo_loader(photos.get(name)),
+        )
+        for index, ((name, _), size) in enumerate(zip(chosen, sizes, strict=True))
+    ]
     return CropDataset("cuhk_icd", split, "cuhk_icd", folder, samples)
+
+
+def _box(path: Path, number: int, text: str) -> list[float]:
+    """x1, y1, x2, y2 of a line of `y1 y2 x1 x2`."""
+    try:
+        y1, y2, x1, x2 = checked.numbers([float(word) for word in text.split()], 4)
+    except ValueError as error:
+        raise base.broken(
+            path, f"expected `y1 y2 x1 x2` and found {checked.short(text)}", number
+        ) from error
+    return [x1, y1, x2, y2]
 
 
 def _name(text: str) -> str:
@@ -82,24 +115,3 @@ def _test_names(folder: Path, names: list[str]) -> set[str]:
             f"it must name photos of {FILE}; unknown: {', '.join(sorted(unknown)[:3]) or 'none'}",
         )
     return chosen
-
-
-def _read(
-    path: Path, folder: Path, name: str, lines: list[tuple[int, str]], photographer: int | None
-) -> Sample:
-    photo = base.find_photo([folder / "All_Images", folder / "images", folder / "photos"], name)
-    width, height = base.read_size(photo)
-    boxes = []
-    for number, text in lines:
-        try:
-            y1, y2, x1, x2 = map(float, text.split())
-        except ValueError:
-            y1 = math.nan
-        if not math.isfinite(y1):
-            raise base.broken(path, f"expected `y1 y2 x1 x2` and found {text!r}", number)
-        boxes.append(
-            base.true_boxes([[x1, y1, x2, y2]], f"{path}, line {number} ({name})", width, height)
-        )
-    if photographer is not None:
-        boxes = [boxes[photographer - 1]]
-    return Sample(name, width, height, torch.cat(boxes), load_photo=base.photo_loader(photo))

@@ -13,11 +13,11 @@ for, within 0.5…2.
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from cropnb.datasets import base
+from cropnb.datasets import base, checked
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import BoxError
 
@@ -36,41 +36,67 @@ def load(split: str = "test", root: str | os.PathLike | None = None) -> CropData
     base.check_split("fat", split, SPLITS)
     folder = base.dataset_root("fat", root)
     path = base.require(folder, f"{split}.json")
-    entries = base.read_json(path)
-    if not isinstance(entries, list) or not entries:
-        raise base.broken(path, "expected a list of photos")
+    photos = checked.photo_files(folder / "images")
+    records = [
+        _read(path, number, entry, photos)
+        for number, entry in enumerate(checked.entries(path, "photos"), start=1)
+    ]
+    checked.distinct_names((record.name for record in records), path)
+    boxes = base.all_true_boxes(
+        [record.boxes for record in records],
+        lambda index: f"{path}, entry {index + 1} ({records[index].name})",
+        [(record.width, record.height) for record in records],
+    )
+    aspects = torch.tensor([aspect for record in records for aspect in record.aspects])
     samples = [
-        _read(path, number, entry, folder / "images")
-        for number, entry in enumerate(entries, start=1)
+        Sample(
+            record.name,
+            record.width,
+            record.height,
+            own,
+            aspects=ratios,
+            load_photo=base.photo_loader(photos.get(record.name)),
+        )
+        for record, own, ratios in zip(
+            records, boxes, aspects.split([len(own) for own in boxes]), strict=True
+        )
     ]
     return CropDataset("fat", split, "fat", folder, samples)
 
 
-def _read(path: Path, number: int, entry: Any, photos: Path) -> Sample:
+class _Record(NamedTuple):
+    """An entry of the list."""
+
+    name: str
+    width: int
+    height: int
+    boxes: list[list[float]]
+    aspects: list[float]
+
+
+def _read(path: Path, number: int, entry: Any, photos: dict[str, Path]) -> _Record:
     place = f"entry {number}"
     try:
-        name, width, height = str(entry["name"]), int(entry["width"]), int(entry["height"])
+        name = checked.photo_name(entry["name"], path, place)
         place = f"{place} ({name})"
-        boxes = torch.tensor(entry["boxes"], dtype=torch.float32).reshape(-1, 4)
-        aspects = torch.tensor(entry["aspects"], dtype=torch.float32)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        width, height = checked.whole(entry["width"]), checked.whole(entry["height"])
+        boxes = [checked.numbers(box, 4) for box in entry["boxes"]]
+        aspects = checked.numbers(entry["aspects"])
+    except (KeyError, TypeError, ValueError) as error:
         raise base.broken(
             path, f"{place}: expected name, width, height, boxes and aspects ({error!r})"
         ) from error
-    if aspects.shape != (len(boxes),) or not len(boxes):
+    if len(aspects) != len(boxes) or not boxes:
+        raise base.broken(path, f"{place}: {len(boxes)} boxes and {len(aspects)} aspects")
+    if not all(0.49 < aspect < 2.01 for aspect in aspects):
         raise base.broken(
-            path, f"{place}: {len(boxes)} boxes and aspects of shape {tuple(aspects.shape)}"
+            path, f"{place}: a required aspect ratio lies outside of 0.5…2: {aspects[:10]}"
         )
-    if not ((aspects > 0.49) & (aspects < 2.01)).all():  # NaN fails here too
-        raise base.broken(
-            path, f"{place}: a required aspect ratio lies outside of 0.5…2: {aspects.tolist()}"
-        )
-    photo = base.find_photo([photos], name)
-    if photo is not None and base.read_size(photo) != (width, height):
-        true_width, true_height = base.read_size(photo)
-        raise BoxError(
-            f"{photo} is {true_width} × {true_height}, but {path} says {width} × {height}: fetch "
-            "it again"
-        )
-    boxes = base.true_boxes(boxes, f"{path}, {place}", width, height)
-    return Sample(name, width, height, boxes, aspects=aspects, load_photo=base.photo_loader(photo))
+    if name in photos:
+        true_width, true_height = base.read_size(photos[name])
+        if (true_width, true_height) != (width, height):
+            raise BoxError(
+                f"{photos[name]} is {true_width} × {true_height}, but {path} says "
+                f"{width} × {height}: fetch it again"
+            )
+    return _Record(name, width, height, boxes, aspects)

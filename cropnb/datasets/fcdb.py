@@ -7,10 +7,8 @@ differs from paper to paper.
 """
 
 import os
-from pathlib import Path
-from typing import Any
 
-from cropnb.datasets import base
+from cropnb.datasets import base, checked
 from cropnb.datasets.base import CropDataset, Sample
 
 FILES = {"train": "cropping_training_set.json", "test": "cropping_testing_set.json"}
@@ -27,23 +25,16 @@ def load(split: str = "test", root: str | os.PathLike | None = None) -> CropData
     base.check_split("fcdb", split, tuple(FILES))
     folder = base.dataset_root("fcdb", root)
     path = base.require(folder, FILES[split])
-    entries = base.read_json(path)
-    if not isinstance(entries, list) or not entries:
-        raise base.broken(path, "expected a list of crops")
-    samples = [_read(path, number, entry, folder) for number, entry in enumerate(entries, start=1)]
+    photos = checked.photo_files(folder / "photos", folder / "images")
+    listed = checked.fcdb_list(path)
+    sizes = [base.read_size(photos.get(photo.name)) for photo in listed]
+    boxes = base.all_true_boxes(
+        [[[x, y, x + width, y + height]] for _, _, (x, y, width, height) in listed],
+        lambda index: f"{path}, entry {index + 1} ({listed[index].name})",
+        sizes,
+    )
+    samples = [
+        Sample(photo.name, *size, box, load_photo=base.photo_loader(photos.get(photo.name)))
+        for photo, size, box in zip(listed, sizes, boxes, strict=True)
+    ]
     return CropDataset("fcdb", split, "fcdb", folder, samples)
-
-
-def _read(path: Path, number: int, entry: Any, folder: Path) -> Sample:
-    try:
-        name = str(entry["url"]).rpartition("/")[2]
-        x, y, crop_width, crop_height = map(float, entry["crop"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise base.broken(
-            path, f"entry {number} has no `url` and `crop` of x y width height ({error!r})"
-        ) from error
-    photo = base.find_photo([folder / "photos", folder / "images"], name)
-    width, height = base.read_size(photo)
-    place = f"{path}, entry {number} ({name})"
-    box = base.true_boxes([[x, y, x + crop_width, y + crop_height]], place, width, height)
-    return Sample(name, width, height, box, load_photo=base.photo_loader(photo))

@@ -9,10 +9,7 @@ Layout: `500_image_dataset.mat` with `img_gt`, a structure of `filename` and `bb
 
 import os
 
-import numpy as np
-import scipy.io
-
-from cropnb.datasets import base
+from cropnb.datasets import base, checked
 from cropnb.datasets.base import CropDataset, Sample
 
 FILE = "500_image_dataset.mat"
@@ -31,31 +28,28 @@ def load(split: str = "test", root: str | os.PathLike | None = None) -> CropData
     base.check_split("flms", split, ("test",))
     folder = base.dataset_root("flms", root)
     path = base.require(folder, FILE)
-    try:
-        records = scipy.io.loadmat(path)["img_gt"].ravel()
-        rows = [
-            (str(np.ravel(record["filename"])[0]), np.asarray(record["bbox"], dtype=float))
-            for record in records
-        ]
-    # SciPy raises many types on a file that is damaged or none of MATLAB's
-    except Exception as error:
-        raise base.broken(
-            path, f"no MATLAB file with `img_gt` of `filename` and `bbox` ({error})"
-        ) from error
-    samples = []
-    for name, table in rows:
-        if table.ndim != 2 or table.shape[1] != 4:
-            raise base.broken(path, f"{name} has boxes of shape {table.shape}, not (crops, 4)")
-        table = table[(table >= 0).all(axis=1)]  # [crops, 4], y1 x1 y2 x2
-        corners = np.sort(table.reshape(-1, 2, 2), axis=1)  # [crops, corner, y x]
-        if not len(corners):
-            raise base.broken(path, f"{name} has no crop")
-        photo = base.find_photo([folder / "image", folder / "images", folder / "photos"], name)
-        width, height = base.read_size(photo)
-        boxes = base.true_boxes(
-            corners[:, :, ::-1].reshape(-1, 4).copy(), f"{path}, {name}", width, height
-        )
-        samples.append(Sample(name, width, height, boxes, load_photo=base.photo_loader(photo)))
-    if not samples:
+    records = checked.matlab_records(path)
+    if not records:
         raise base.broken(path, "it lists no photo")
+    photos = checked.photo_files(folder / "image", folder / "images", folder / "photos")
+    tables = []
+    for name, rows in records:
+        checked.photo_name(name, path, "img_gt")
+        try:
+            table = base.table(rows, 4)
+        except ValueError as error:
+            raise base.broken(path, f"{name} has boxes that aren't (crops, 4): {error}") from error
+        table = table[(table >= 0).all(dim=1)]  # (crops, 4), y1 x1 y2 x2
+        if not len(table):
+            raise base.broken(path, f"{name} has no crop")
+        corners = table.view(-1, 2, 2).sort(dim=1).values  # (crops, corner, y x)
+        tables.append(corners.flip(2).reshape(-1, 4).tolist())  # x1 y1 x2 y2
+    names = [name for name, _ in records]
+    checked.distinct_names(names, path)
+    sizes = [base.read_size(photos.get(name)) for name in names]
+    boxes = base.all_true_boxes(tables, lambda index: f"{path}, {names[index]}", sizes)
+    samples = [
+        Sample(name, *size, own, load_photo=base.photo_loader(photos.get(name)))
+        for name, size, own in zip(names, sizes, boxes, strict=True)
+    ]
     return CropDataset("flms", split, "flms", folder, samples)

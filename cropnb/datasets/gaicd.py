@@ -5,13 +5,12 @@ Layout: `images/SPLIT/NAME.jpg`, `annotations/SPLIT/NAME.txt`. A line of a text 
     rows first; a score of −2 means that nobody annotated the crop.
 """
 
-import math
 import os
 from pathlib import Path
 
 import torch
 
-from cropnb.datasets import base
+from cropnb.datasets import base, checked
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import BoxError
 
@@ -44,7 +43,9 @@ def load(
         raise base.broken(
             texts, f"{len(lost)} photos have no annotations, among them {min(lost)}.jpg"
         )
-    samples = [_read(path, base.find_photo([photos], f"{path.stem}.jpg")) for path in paths]
+    checked.distinct_names((path.stem for path in paths), texts)
+    files = checked.photo_files(photos)
+    samples = [_read(path, files.get(f"{path.stem}.jpg")) for path in paths]
     return CropDataset(name, split, "gaicd", folder, samples)
 
 
@@ -57,8 +58,10 @@ def _read(path: Path, photo: Path | None) -> Sample:
             row = [float(word) for word in text.split()]
         except ValueError:
             row = []
-        if len(row) != 5 or not all(map(math.isfinite, row)):
-            raise base.broken(path, f"expected `y1 x1 y2 x2 score` and found {text!r}", line)
+        if len(row) != 5 or not all(abs(value) <= checked.LARGEST_SIDE for value in row):
+            raise base.broken(
+                path, f"expected `y1 x1 y2 x2 score` and found {checked.short(text)}", line
+            )
         y1, x1, y2, x2, score = row
         if x1 >= x2 or y1 >= y2:
             raise BoxError(

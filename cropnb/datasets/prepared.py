@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 
 from cropnb.datasets import load
 from cropnb.datasets.base import CropDataset, Sample
+from cropnb.datasets.checked import LARGEST_SIDE
 from cropnb.datasets.fetch import storage
 from cropnb.errors import CropnbError
 from cropnb.images import resize_short_side, short_side_size
@@ -159,7 +160,9 @@ def _places(dataset: CropDataset, short_side: int) -> dict[str, _Place] | None:
         content = json.loads(index.read_text(encoding="utf-8"))
         places = {name: _Place(*place) for name, place in content["places"].items()}
         known = dict(content["photos"])
-    except (OSError, ValueError, KeyError, TypeError):
+        if not all(_is_place(place) for place in places.values()):
+            return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     ends = max(
         (place.start + 3 * place.width * place.height for place in places.values()), default=0
@@ -169,6 +172,15 @@ def _places(dataset: CropDataset, short_side: int) -> dict[str, _Place] | None:
         for name, fingerprint in _fingerprint([s for s in dataset if s.has_photo])
     )
     return places if fits else None
+
+
+def _is_place(place: _Place) -> bool:
+    sides = (place.width, place.height)
+    return (
+        all(type(number) is int for number in (place.start, *sides))
+        and place.start >= 0
+        and all(0 < side <= LARGEST_SIDE for side in sides)
+    )
 
 
 def _fingerprint(samples: Sequence[Sample]) -> list[list]:

@@ -181,7 +181,7 @@ def play_all(
 
 
 class StepCropper:
-    """A proposing method. It has one crop a photo; of a required ratio, the largest window there."""
+    """A proposing method: one crop a photo; of a required ratio, the largest window there."""
 
     name = "la2c"
     shared = True  # threads may ask it at a time

@@ -106,10 +106,10 @@ class La2cMethod(Method):
     epochs = ("best",)
     claim_columns = ("IoU",)
     columns = {
-        "IoU": Column(),
-        "BDE": Column(higher_is_better=False),
-        "best box": Column(),
-        "steps": Column(higher_is_better=False),
+        "IoU": Column(worth_having=0.01),
+        "BDE": Column(higher_is_better=False, worth_having=0.005),
+        "best box": Column(worth_having=0.01),
+        "steps": Column(higher_is_better=False, worth_having=1.0),
         "stopped": Column(100),
     }
     constants = {

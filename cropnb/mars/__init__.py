@@ -5,17 +5,23 @@
 from pathlib import Path
 
 from cropnb.mars import cropper
-from cropnb.mars.cropper import FixedShape, MarsCropper, Prediction, predict
+from cropnb.mars.cropper import (
+    MapCrop,
+    MarsCropper,
+    Prediction,
+    crops_from_maps,
+    predict,
+)
 from cropnb.mars.losses import crop_masks, pixel_loss
 from cropnb.mars.model import Mars, MarsForRatio
-from cropnb.mars.postprocess import MapCrop, crops_from_maps
 from cropnb.mars.ratio import MetaLearner, RatioEmbedding, RatioWeights, chosen_ratios
 
 # what `cropnb methods` says
-PURPOSE = "predicts a network for your aspect ratio and cuts what it marks; without one, the photo's"
+PURPOSE = (
+    "predicts a network for your aspect ratio and cuts what it marks; without one, the photo's"
+)
 
 __all__ = [
-    "FixedShape",
     "MapCrop",
     "Mars",
     "MarsCropper",
@@ -36,6 +42,8 @@ __all__ = [
 def load_cropper(weights: str | Path | None = None, device: str = "cpu") -> MarsCropper:
     """A trained Mars.
 
-    Raises `WeightsUnavailable` without weights, `CheckpointError` for those of another method.
+    Raises:
+        WeightsUnavailable: there are no weights.
+        CheckpointError: they are of another method, or damaged.
     """
     return cropper.load_cropper(weights, device)

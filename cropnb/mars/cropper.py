@@ -1,9 +1,11 @@
-"""Asking Mars for crops: one photo, any ratios; the weights for a ratio are predicted once."""
+"""Asking Mars for crops: from a predicted map to a crop (Sec. 3.4), and one photo, any ratios; the
+weights for a ratio are predicted once.
+"""
 
 import copy
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,19 +14,110 @@ from torch import Tensor
 
 from cropnb import backbones, checkpoints, guards
 from cropnb.croppers import by_shape, shipped
-from cropnb.errors import ImageError, WeightsUnavailable
+from cropnb.errors import BoxError, CropnbError, ImageError, WeightsUnavailable
 from cropnb.images import Photo, read_photo, to_tensor
 from cropnb.mars.model import Mars, MarsForRatio
 from cropnb.mars.photos import prepare
-from cropnb.mars.postprocess import THRESHOLD, MapCrop, crops_from_maps
 from cropnb.mars.ratio import check_ratios
 
+THRESHOLD = 0.4  # θ in the paper, from a grid search on its training photos (Sec. 4.1)
 REMEMBERED = 64  # ratios whose weights a cropper keeps
 _CHANGING = threading.Lock()  # held while a cropper's memory of ratios changes
 
 
+class MapCrop(NamedTuple):
+    """What the post-processing finds in R maps, all in pixels of the photo."""
+
+    boxes: Tensor  # (R, 4)
+    # (R, 4): x and y of the centre, width and height, before the ratio and the border are respected
+    medians: Tensor
+    thresholds: Tensor  # (R,): θ, or what stood in for it where nothing lay above
+
+
+def crops_from_maps(
+    maps: Tensor,
+    aspects: Tensor,
+    cell: Tensor,
+    photo: Tensor,
+    threshold: float = THRESHOLD,
+    inside: Tensor | None = None,
+) -> MapCrop:
+    """Predicted maps (R, h, w) in 0…1 → crops of the required ratios (R,) (Sec. 3.4).
+
+    As printed: binarise at θ; the medians of the coordinates of all cells above it are the centre;
+    the median of the columns' sums that are not zero is the height, that of the rows' sums the
+    width; one of the two is reduced to the ratio. What the paper leaves open: a median of an even
+    count is the middle of the two; where nothing lies above θ, half of the map's maximum takes its
+    place; a window across the border is moved inside; one that is larger than the photo is shrunk,
+    ratio kept.
+
+    There is no loop and nothing waits for the device, so a CUDA graph can hold all of it.
+
+    Args:
+        cell: (2,) or (R, 2), width and height of a map's cell in pixels of the photo.
+        photo: (2,) or (R, 2), its width and height.
+        inside: booleans (R, h, w), False on padding.
+
+    Raises:
+        CropnbError: a threshold outside 0…1, or maps of another shape.
+        BoxError: not one ratio a map.
+    """
+    if maps.ndim != 3 or 0 in maps.shape:
+        raise CropnbError(f"maps have the shape (R, h, w), not {tuple(maps.shape)}")
+    if not 0 <= threshold < 1:
+        raise CropnbError(f"the threshold is {threshold}; it lies in 0…1")
+    if aspects.shape != maps.shape[:1]:
+        raise BoxError(f"{len(maps)} maps need as many ratios, not {tuple(aspects.shape)}")
+    if inside is not None:
+        maps = maps.masked_fill(~inside, -1.0)
+    ones = maps > threshold  # (R, h, w)
+    empty = ~ones.flatten(1).any(1)
+    half = maps.flatten(1).amax(1) / 2
+    ones = torch.where(empty[:, None, None], maps >= half[:, None, None], ones)
+    thresholds = torch.where(empty, half, torch.full_like(half, threshold))
+
+    columns = ones.sum(1)  # (R, w), heights
+    rows = ones.sum(2)  # (R, h), widths
+    # Half a cell on, to the middle of each.
+    centre = torch.stack([_median_place(columns), _median_place(rows)], dim=1) + 0.5
+    extent = torch.stack([_median_of_nonzero(rows), _median_of_nonzero(columns)], dim=1)
+    cell, photo = cell.to(maps), photo.to(maps)
+    centre = centre * cell  # (R, 2) in pixels
+    extent = extent * cell
+    medians = torch.cat([centre, extent], dim=1)
+
+    ratio = aspects.to(maps)
+    width = torch.minimum(extent[:, 0], extent[:, 1] * ratio)
+    height = torch.minimum(extent[:, 1], extent[:, 0] / ratio)
+    sides = torch.stack([width, height], dim=1)
+    sides = sides * (photo / sides).amin(1, keepdim=True).clamp(max=1)
+    # Against the last bit of the multiplication.
+    sides = torch.minimum(sides, photo.expand_as(sides))
+    first = torch.minimum((centre - sides / 2).clamp(min=0), photo - sides)
+    last = torch.minimum(first + sides, photo.expand_as(sides))
+    return MapCrop(torch.cat([first, last], dim=1), medians, thresholds)
+
+
+def _median_place(counts: Tensor) -> Tensor:
+    """The median (R,) of coordinates of which place i holds counts[:, i], (R, n)."""
+    total, reached = counts.sum(1, keepdim=True), counts.cumsum(1)
+    # The place of the value number (total + 1) // 2, from one.
+    lower = (reached < (total + 1) // 2).sum(1)
+    upper = (reached < total // 2 + 1).sum(1)
+    return (lower + upper).float() / 2
+
+
+def _median_of_nonzero(values: Tensor) -> Tensor:
+    """The median (R,) of those values of each row of (R, n), zero or above, that aren't zero."""
+    ordered = values.sort(1).values.float()  # the zeros come first
+    number, zeros = (values > 0).sum(1), (values == 0).sum(1)
+    places = torch.stack([zeros + (number - 1).clamp(min=0) // 2, zeros + number // 2], dim=1)
+    middle = ordered.gather(1, places.clamp(max=values.shape[1] - 1))  # (R, 2)
+    return middle.sum(1) / 2
+
+
 class Prediction(NamedTuple):
-    """What Mars sees in one photo for R required ratios; boxes and medians in pixels of that photo."""
+    """What Mars sees in one photo for R required ratios; boxes and medians in its pixels."""
 
     maps: Tensor  # (R, h, w) in 0…1: how likely each cell lies in the crop
     boxes: Tensor  # (R, 4)
@@ -44,7 +137,10 @@ def predict(
     computed once.
 
     A ratio beyond 1/2…2 gets the weights of the nearer end and a window of the ratio that was asked
-    for. Raises ImageError and BoxError for a photo or ratios that can't be used.
+    for.
+
+    Raises:
+        ImageError, BoxError: a photo or ratios that can't be used.
     """
     image = _tensor(photo)
     aspects = check_ratios(aspects)
@@ -58,12 +154,9 @@ def predict(
 
 
 def _tensor(photo: Photo) -> Tensor:
-    if (
-        isinstance(photo, Tensor)
-        and photo.is_floating_point()
-        and photo.ndim == 3
-        and photo.shape[0] == 3
-    ):
+    """(3, H, W) in 0…1 of whatever a photo is given as."""
+    floats = isinstance(photo, Tensor) and photo.is_floating_point()
+    if floats and photo.ndim == 3 and photo.shape[0] == 3:
         if 0 in photo.shape or not torch.isfinite(photo).all():
             raise ImageError(
                 f"a photo as a tensor holds finite numbers in 0…1; this one is {tuple(photo.shape)}"
@@ -80,6 +173,7 @@ def _finish(
     size: tuple[int, int],
     threshold: float,
 ) -> tuple[Tensor, MapCrop]:
+    """Maps in 0…1 without padding, and their crops in pixels of the photo."""
     height, width = shown.shape[-2:]
     maps = (
         logits[:, : -(-height // model.out_stride), : -(-width // model.out_stride)]
@@ -95,7 +189,7 @@ class MarsCropper:
     """A trained Mars, its batch normalisations folded into the convolutions.
 
     Attributes:
-        threshold: θ, found on the training photos.
+        threshold: θ, searched on the training photos.
         card: what its checkpoint says about itself.
     """
 
@@ -128,7 +222,7 @@ class MarsCropper:
 
     @torch.inference_mode()
     def propose(self, image: Tensor, aspect: float | None = None) -> tuple[Tensor, None]:
-        """A photo (3, H, W) in 0…1 → the crop (1, 4) of the ratio; without one, of the photo's own."""
+        """A photo (3, H, W) in 0…1 → the crop (1, 4) of the ratio; without one, of the photo's."""
         size = (image.shape[-1], image.shape[-2])
         return self.propose_all([self.see(image)], [size], [aspect])[0]
 
@@ -166,72 +260,12 @@ class MarsCropper:
         return predict(self.model, photo, aspects, self.threshold)
 
 
-class FixedShape:
-    """Mars for one ratio and one size of photos, from pixels to the crop in one call: for many
-    photos a second.
-
-    On a GPU everything, post-processing included, is recorded once as a CUDA graph and replayed, in
-    half precision if asked for; elsewhere the same function runs as it is. `call(image)` takes a
-    photo (3, height, width) in 0…1 that has its longest side at 256 already and returns the crop
-    (4,) in its pixels, on the device. The tensor is overwritten by the next call.
-
-    compiled: let `torch.compile` fuse what lies between the convolutions first.
-    """
-
-    def __init__(
-        self,
-        cropper: MarsCropper,
-        aspect: float,
-        height: int,
-        width: int,
-        half: bool = False,
-        compiled: bool = False,
-    ) -> None:
-        device = cropper.device
-        kind = torch.float16 if half and device.type == "cuda" else torch.float32
-        self._model = copy.deepcopy(cropper.for_ratio(aspect)).to(kind)
-        self._input = torch.zeros(1, 3, height, width, dtype=kind, device=device).to(
-            memory_format=torch.channels_last
-        )
-        stride = self._model.mars.out_stride
-        ratio = torch.tensor([aspect], dtype=torch.float32, device=device)
-        photo = torch.tensor([width, height], dtype=torch.float32, device=device)
-        cell = torch.tensor([stride, stride], dtype=torch.float32, device=device)
-        down, across = -(-height // stride), -(-width // stride)
-
-        def run(images: Tensor) -> Tensor:
-            maps = self._model(images)[:, :down, :across].float().sigmoid()
-            return crops_from_maps(maps, ratio, cell, photo, cropper.threshold).boxes[0]
-
-        self._run: Callable[[Tensor], Tensor] = torch.compile(run) if compiled else run
-        self._graph = None
-        if device.type == "cuda":
-            self._record(device)
-
-    def _record(self, device: torch.device) -> None:
-        aside = torch.cuda.Stream(device)
-        aside.wait_stream(torch.cuda.current_stream(device))
-        with torch.inference_mode(), torch.cuda.stream(aside):
-            for _ in range(3):  # libraries choose their kernels before the recording
-                self._run(self._input)
-        torch.cuda.current_stream(device).wait_stream(aside)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.inference_mode(), torch.cuda.graph(self._graph):
-            self._output = self._run(self._input)
-
-    @torch.inference_mode()
-    def __call__(self, image: Tensor) -> Tensor:
-        self._input.copy_(image[None], non_blocking=True)
-        if self._graph is None:
-            return self._run(self._input)
-        self._graph.replay()
-        return self._output
-
-
 def load_cropper(weights: str | Path | None = None, device: str = "cpu") -> MarsCropper:
     """A trained Mars; what it was built with stands in its checkpoint's card.
 
-    Raises `WeightsUnavailable` without weights, `CheckpointError` for those of another method.
+    Raises:
+        WeightsUnavailable: there are no weights.
+        CheckpointError: they are of another method, or damaged.
     """
     path = Path(weights) if weights is not None else shipped("mars")
     if not path.exists():

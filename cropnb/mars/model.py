@@ -2,8 +2,11 @@
 aspect ratio.
 
 The paper's text leaves open where channels change and what the kernels are; its parameter counts
-settle most of that (`cropnb.mars.parameters`). Taught in `book/papers/mars.ipynb`.
+settle most of that (`cropnb.mars.studies.parameters`). Taught in `book/papers/mars.ipynb`.
 """
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +14,7 @@ from torch import Tensor, nn
 
 from cropnb import backbones
 from cropnb.errors import CropnbError
-from cropnb.mars.padding import MULTIPLE, cells, masked_mean, padding_as_zero
+from cropnb.mars.photos import MULTIPLE, cells, masked_mean, padding_as_zero
 from cropnb.mars.ratio import MetaLearner, RatioEmbedding, RatioWeights, check_ratios
 
 # ResNet50's 1024 and 2048 channels are reduced to this, or ARS-FTM alone would take 537 million
@@ -24,7 +27,8 @@ def cut_features(
 ) -> Tensor:
     """Photos (B, 3, H, W) → what the backbone gives at its one cut; sizes as in `Mars.features`.
 
-    Raises CropnbError for padded frames whose sides 32 doesn't divide.
+    Raises:
+        CropnbError: padded frames whose sides 32 doesn't divide.
     """
     height, width = images.shape[-2:]
     ragged = bool(height % MULTIPLE or width % MULTIPLE)
@@ -32,12 +36,12 @@ def cut_features(
         raise CropnbError(
             f"frames of {width} × {height} with padding: both sides must be multiples of {MULTIPLE}"
         )
-    # its pooling drops an odd last row, which would be missing in the map
+    # Its pooling drops an odd last row, which would be missing in the map.
     if ragged and backbone.name == "vgg16":
         sizes = torch.tensor([[width, height]], device=images.device).expand(len(images), 2)
         images = F.pad(images, (0, -width % MULTIPLE, 0, -height % MULTIPLE))
-        across, down = cells(sizes[0], backbone.strides[0]).tolist()
-        return cut_features(backbone, images, sizes)[..., :down, :across]
+        columns, rows = cells(sizes[0], backbone.strides[0]).tolist()
+        return cut_features(backbone, images, sizes)[..., :rows, :columns]
     with padding_as_zero(backbone, sizes, height):
         return backbone(images)[0]
 
@@ -59,9 +63,10 @@ class Upsampler(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.mix(F.relu(self.reduce(x))))
+        x = F.relu(self.reduce(x))  # (B, C_out, h, w)
+        x = F.relu(self.mix(x))
         for deconvolution in self.deconvolutions:
-            x = F.relu(deconvolution(x))
+            x = F.relu(deconvolution(x))  # both sides doubled
         return x
 
 
@@ -85,7 +90,9 @@ class Mars(nn.Module):
     (width, height) where some are padded; it returns logits (B, h, w) of «this cell lies in the
     crop».
 
-    Raises CropnbError for what no table has a place for, WeightsUnavailable as `backbones.build`.
+    Raises:
+        CropnbError: what no table has a place for.
+        WeightsUnavailable: as `backbones.build`.
     """
 
     def __init__(
@@ -108,7 +115,7 @@ class Mars(nn.Module):
         cut = "c5_1" if (backbone, cut) == ("vgg16", "pool5") else cut
         self.backbone = backbones.build(backbone, [cut], weights)
         (channels,), (self.stride,) = self.backbone.channels, self.backbone.strides
-        # 16, 8, 4, 2, 1
+        # 16, 8, 4, 2, 1.
         strides = [self.stride >> doublings for doublings in range(self.stride.bit_length())]
         if out_stride not in strides:
             raise CropnbError(
@@ -131,16 +138,22 @@ class Mars(nn.Module):
         """Photos (B, 3, H, W) → the feature map before pooling, (B, c, h, w); independent of the
         ratio.
 
-        sizes: (B, 2), (width, height) of each photo in its frame; None where the frames hold
-            nothing else. Padded
-            frames have sides that 32 divides, as `padding.collate` gives them.
+        Args:
+            sizes: (B, 2), (width, height) of each photo in its frame; None where the frames hold
+                nothing else. Padded frames have sides that 32 divides, as `photos.collate` gives
+                them.
         """
-        features = cut_features(self.backbone, images, sizes)
+        return self.narrowed(cut_features(self.backbone, images, sizes))
+
+    def narrowed(self, features: Tensor) -> Tensor:
+        """What the backbone gives at its cut → (B, c, h, w), at most 512 channels."""
         return features if self.narrow is None else F.relu(self.narrow(features))
 
     def ratio_weights(self, aspects: Tensor | float) -> RatioWeights:
-        """The weights that B ratios ask for (equations 3, 5 and 6). Raises BoxError for what is no
-        ratio.
+        """The weights W = φ(τ; W′) that B ratios ask for (Eq. 3): those of (Eq. 5) and (Eq. 6).
+
+        Raises:
+            BoxError: what is no ratio.
         """
         if self.meta is None:
             return RatioWeights(None, None)
@@ -151,52 +164,57 @@ class Mars(nn.Module):
         """Feature maps (B, c, h, w) and weights for each → logits (B, h', w') at the output's
         stride.
 
-        counts: (B, 2), cells across and down of each photo in `features`, where some are padded.
         The weights differ from sample to sample; both products run as one batched multiplication.
+
+        Args:
+            counts: (B, 2), cells along width and height of each photo in `features`, where some are
+                padded.
         """
         return self.predict_cells(self.add_global(features, weights, counts), weights)
 
     def add_global(
         self, features: Tensor, weights: RatioWeights, counts: Tensor | None = None
     ) -> Tensor:
-        """Figure 3: f_ara pooled, transformed to f_ars by each sample's ARS-FTM, and added to every
-        cell.
+        """f_ara pooled, transformed to f_ars by each sample's ARS-FTM, and added to every cell
+        (Figure 3).
         """
-        pooled = masked_mean(features, counts)  # f_ara, [B, c]
+        pooled = masked_mean(features, counts)  # f_ara, (B, c)
         if weights.transform is not None:
-            pooled = torch.bmm(weights.transform, pooled[:, :, None])[:, :, 0]  # f_ars
+            pooled = torch.bmm(weights.transform, pooled[:, :, None])[:, :, 0]  # f_ars, (B, c)
         return features + pooled[:, :, None, None]
 
     def predict_cells(self, features: Tensor, weights: RatioWeights) -> Tensor:
         """(B, c, h, w) → logits (B, h', w'): upsampled, then each sample's ARS-PWP. No cell sees
         another one here.
         """
-        upsampled = self.upsampler(features)  # [B, C_out, h', w']
+        upsampled = self.upsampler(features)  # (B, C_out, h', w')
         if weights.predictor is None:
             return self.predictor(upsampled)[:, 0]
-        return torch.bmm(weights.predictor[:, None], upsampled.flatten(2)).view(
-            -1, *upsampled.shape[-2:]
-        )
+        logits = torch.bmm(weights.predictor[:, None], upsampled.flatten(2))  # (B, 1, h' · w')
+        return logits.view(-1, *upsampled.shape[-2:])
 
     def forward(
         self, images: Tensor, aspects: Tensor | float, sizes: Tensor | None = None
     ) -> Tensor:
+        """F(x; W) with the W of each photo's ratio (Eq. 1), (Eq. 2)."""
         counts = None if sizes is None else cells(sizes, self.stride)
         return self.head(self.features(images, sizes), self.ratio_weights(aspects), counts)
 
     def for_ratio(self, aspect: float) -> "MarsForRatio":
-        """The new model for one ratio: its weights are predicted here, once, and not again for each
-        photo.
+        """The new model F(x; φ(τ; W′)) for one ratio (Eq. 4): its weights are predicted here, once,
+        and not again for each photo.
         """
         return MarsForRatio(self, aspect)
 
     def meta_parameters(self) -> list[nn.Parameter]:
-        """Those of the embedding and the meta-learners, which the paper decays more than the rest."""
+        """Those of the embedding and the meta-learners, which the paper decays more than the rest
+        (Sec. 4.1).
+        """
         return [] if self.meta is None else [*self.embedding.parameters(), *self.meta.parameters()]
 
 
 class MarsForRatio(nn.Module):
-    """Mars with the weights of one ratio plugged in (section 3.3): photos (B, 3, H, W) → logits (B,
+    """Mars with the weights of one ratio plugged in (Sec. 3.3): photos (B, 3, H, W) → logits (B,
     h', w').
     """
 
@@ -219,3 +237,66 @@ class MarsForRatio(nn.Module):
             for w in (self.transform, self.predictor)
         )
         return self.mars.head(features, RatioWeights(*expanded))
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The arguments of `Mars`, and the (table, row) cells where the paper prints this network."""
+
+    arguments: Mapping[str, object] = field(default_factory=dict)
+    cells: tuple[tuple[str, str], ...] = ()
+
+
+def _row(table: str, row: str, **arguments: object) -> Variant:
+    """A network that one table has."""
+    return Variant(arguments, ((table, row),))
+
+
+# The rows of the paper's tables; its own network stands in all of them.
+VARIANTS = {
+    "Mars": Variant(
+        {},
+        (
+            ("Table 1", "mobilenet_v2 c4_6"),
+            ("Table 2", "FC 512 x 1"),
+            ("Table 3", "both"),
+            ("Table 4", "interpolated"),
+            ("Table 5", "101 x 512"),
+            ("Table 6", "1/4, 96"),
+        ),
+    ),
+    "mobilenet_v2 c3_3": _row("Table 1", "mobilenet_v2 c3_3", backbone="mobilenet_v2", cut="c3_3"),
+    "mobilenet_v2 c4_3": _row("Table 1", "mobilenet_v2 c4_3", backbone="mobilenet_v2", cut="c4_3"),
+    "mobilenet_v2 c5_1": _row("Table 1", "mobilenet_v2 c5_1", backbone="mobilenet_v2", cut="c5_1"),
+    "vgg16 c3_3": _row("Table 1", "vgg16 c3_3", backbone="vgg16", cut="c3_3"),
+    "vgg16 c4_1": _row("Table 1", "vgg16 c4_1", backbone="vgg16", cut="c4_1"),
+    "vgg16 c4_3": _row("Table 1", "vgg16 c4_3", backbone="vgg16", cut="c4_3"),
+    "vgg16 pool5": _row("Table 1", "vgg16 pool5", backbone="vgg16", cut="pool5"),
+    "resnet50 c3_4": _row("Table 1", "resnet50 c3_4", backbone="resnet50", cut="c3_4"),
+    "resnet50 c4_3": _row("Table 1", "resnet50 c4_3", backbone="resnet50", cut="c4_3"),
+    "resnet50 c4_6": _row("Table 1", "resnet50 c4_6", backbone="resnet50", cut="c4_6"),
+    "resnet50 c5_1": _row("Table 1", "resnet50 c5_1", backbone="resnet50", cut="c5_1"),
+    "FC x 0": _row("Table 2", "FC 512 x 0", fc_layers=0),
+    "FC x 2": _row("Table 2", "FC 512 x 2", fc_layers=2),
+    "FC x 3": _row("Table 2", "FC 512 x 3", fc_layers=3),
+    "FC x 4": _row("Table 2", "FC 512 x 4", fc_layers=4),
+    "no ARS-FTM, no ARS-PWP": _row("Table 3", "neither", ars_ftm=False, ars_pwp=False),
+    "no ARS-FTM": _row("Table 3", "without ARS-FTM", ars_ftm=False),
+    "no ARS-PWP": _row("Table 3", "without ARS-PWP", ars_pwp=False),
+    "scalar ratio": _row("Table 4", "scalar", ratio_input="scalar"),
+    "nearest embedding": _row("Table 4", "nearest", ratio_input="nearest"),
+    "11 embeddings": _row("Table 5", "11 x 512", embeddings=11),
+    "201 embeddings": _row("Table 5", "201 x 512", embeddings=201),
+    "501 embeddings": _row("Table 5", "501 x 512", embeddings=501),
+    "dimension 128": _row("Table 5", "101 x 128", embedding_dim=128),
+    "dimension 256": _row("Table 5", "101 x 256", embedding_dim=256),
+    "dimension 1024": _row("Table 5", "101 x 1024", embedding_dim=1024),
+    "resolution 1/16": _row("Table 6", "1/16, 96", out_stride=16),
+    "resolution 1/8": _row("Table 6", "1/8, 96", out_stride=8),
+    "resolution 1/2": _row("Table 6", "1/2, 96", out_stride=2),
+    "resolution 1": _row("Table 6", "1, 96", out_stride=1),
+    "32 channels": _row("Table 6", "1/4, 32", out_channels=32),
+    "64 channels": _row("Table 6", "1/4, 64", out_channels=64),
+    "128 channels": _row("Table 6", "1/4, 128", out_channels=128),
+    "256 channels": _row("Table 6", "1/4, 256", out_channels=256),
+}

@@ -1,31 +1,33 @@
-"""Photos as Mars sees them, with a true crop for each required ratio: longest side 256, aspect
-ratio unchanged.
+"""Photos as Mars sees them: longest side 256, aspect ratio unchanged, with a true crop for each
+required ratio; and photos of different shapes in one batch, with the padding out of the way.
 """
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
-from safetensors.torch import load_file, save
-from torch import Tensor
-from torchvision.transforms.v2 import functional
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.transforms.v2 import functional as TF
 from tqdm.auto import tqdm
 
-from cropnb import backbones
+from cropnb import boxes as box_math
+from cropnb import metrics
+from cropnb.backbones import Trunk
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import BoxError, ImageError
-from cropnb.files import write_atomically
 from cropnb.images import MAX_RATIO
-from cropnb.mars.model import Mars, cut_features
-from cropnb.mars.padding import cells, collate
 from cropnb.training import generator
 
 LONG_SIDE = 256
+MULTIPLE = 32  # the deepest stride of a backbone: padded sides divide evenly all the way down
 
 
 def long_side_size(width: float, height: float, size: int = LONG_SIDE) -> tuple[int, int]:
-    """Width and height after scaling the longer side to `size`. ImageError when one is 40 times the
-    other or more.
+    """Width and height after scaling the longer side to `size`.
+
+    Raises:
+        ImageError: one side is more than 40 times the other.
     """
     if max(width, height) > MAX_RATIO * min(width, height):
         raise ImageError(
@@ -39,33 +41,69 @@ def long_side_size(width: float, height: float, size: int = LONG_SIDE) -> tuple[
 def prepare(image: Tensor, stretch: float = 1.0) -> Tensor:
     """A photo (3, H, W) in 0…1 at longest side 256, bilinear and antialiased.
 
-    stretch: makes it that much wider before; what had the ratio τ has τ · stretch then.
+    Args:
+        stretch: makes it that much wider before; what had the ratio τ has τ · stretch then.
     """
     width, height = long_side_size(image.shape[-1] * stretch, image.shape[-2])
     if image.shape[-2:] == (height, width):
         return image
-    return functional.resize(image, [height, width], antialias=True).clamp(0, 1)
+    return TF.resize(image, [height, width], antialias=True).clamp(0, 1)
+
+
+class Augmentations:
+    """The views of each photo: view 0 is the photo itself, the others are mirrored and stretched.
+
+    A set with a handful of required ratios trains a handful of the embeddings; the ratios between
+    are never asked for. A photo that is made wider by a little asks for a ratio that is larger by
+    as much, so that all of them get their turn. FAT has crops of every ratio and needs none of
+    this.
+
+    Args:
+        photos: how many there are.
+        views: of each photo.
+        octaves: the stretch is at most a factor of 2^octaves, either way, drawn evenly in the
+            logarithm.
+
+    Attributes:
+        stretch: (P, views) how much wider a view is than its photo.
+        mirrored: (P, views) whether it is turned left to right: every second one.
+    """
+
+    def __init__(self, photos: int, views: int = 1, octaves: float = 0.0) -> None:
+        self.views = views
+        shares = torch.rand(photos, views, generator=generator(0, "looks"))  # (P, views)
+        self.stretch = torch.exp2((2 * shares - 1) * octaves)
+        self.stretch[:, 0] = 1.0
+        self.mirrored = (torch.arange(views) % 2 == 1).expand(photos, views)
 
 
 class RatioPhotos:
-    """A dataset of true crops for required ratios (FAT's form). Photos are read when first shown,
-    and kept as bytes.
+    """A dataset of true crops for required ratios (FAT's form), A annotations on P photos. Photos
+    are read when first shown, and kept as bytes.
+
+    Args:
+        dataset: with true boxes; without required ratios the true crop's own is asked for.
+        views, octaves: see `Augmentations`.
 
     Attributes:
         owner: (A,) the photo that each annotation belongs to.
         boxes_norm: (A, 4) true boxes, divided by width and height of their photo.
-        aspects: (A,) required ratios. sizes: (P, 2) width and height of each photo as it was
-            annotated.
+        aspects: (A,) required ratios.
+        sizes: (P, 2) width and height of each photo as it was annotated.
+
+    Raises:
+        BoxError: photos with scored candidates, or without boxes.
     """
 
-    def __init__(self, dataset: CropDataset, progress: bool = True) -> None:
+    def __init__(
+        self, dataset: CropDataset, views: int = 1, octaves: float = 0.0, progress: bool = True
+    ) -> None:
         self._samples: list[Sample] = []
-        self._kept: dict[int, Tensor] = {}
+        self._bytes: dict[int, Tensor] = {}
         owner, boxes, aspects, sizes = [], [], [], []
         name = f"{dataset.name} {dataset.split}"
-        for number, sample in enumerate(
-            tqdm(dataset, desc=name, unit="photo", disable=not progress)
-        ):
+        bar = tqdm(dataset, desc=name, unit="photo", disable=not progress)
+        for number, sample in enumerate(bar):
             if sample.scores is not None or not len(sample.boxes):
                 raise BoxError(
                     f"{sample.name} has no true boxes; Mars learns from a dataset such as fat"
@@ -73,128 +111,188 @@ class RatioPhotos:
             self._samples.append(sample)
             sizes.append(torch.tensor(sample.size, dtype=torch.float32))
             boxes.append(sample.boxes.float() / sizes[-1].repeat(2))
-            # Without a required ratio, as in FCDB and FLMS, it is the true crop's own (section
-            # 4.3).
-            own = (sample.boxes[:, 2] - sample.boxes[:, 0]) / (
-                sample.boxes[:, 3] - sample.boxes[:, 1]
-            )
-            aspects.append(own if sample.aspects is None else sample.aspects)
+            aspects.append(asked_ratios(sample))
             owner += [number] * len(sample.boxes)
         self.owner, self.sizes = torch.tensor(owner), torch.stack(sizes)
         self.boxes_norm, self.aspects = torch.cat(boxes), torch.cat(aspects).float()
+        self.augmentations = Augmentations(len(self), views, octaves)
 
     def __len__(self) -> int:
         return len(self._samples)
 
-    def photo(self, index: int, mirrored: bool = False, stretch: float = 1.0) -> Tensor:
-        """(3, H, W) in 0…1, also turned left to right or made wider."""
-        if index not in self._kept:
-            self._kept[index] = (
-                (prepare(self._samples[index].image()) * 255).round().to(torch.uint8)
-            )
-        photo = prepare(self._kept[index].float() / 255, stretch)
-        return photo.flip(-1) if mirrored else photo
+    def photo(self, index: int, view: int = 0) -> Tensor:
+        """A view of a photo, (3, H, W) in 0…1."""
+        if index not in self._bytes:
+            image = prepare(self._samples[index].image())
+            self._bytes[index] = (image * 255).round().to(torch.uint8)
+        stretch = float(self.augmentations.stretch[index, view])
+        photo = prepare(self._bytes[index].float() / 255, stretch)
+        return photo.flip(-1) if self.augmentations.mirrored[index, view] else photo
 
-    def boxes(self, annotations: Tensor, mirrored: Tensor, sizes: Tensor) -> Tensor:
-        """True boxes (B, 4) in pixels of photos of `sizes` (B, 2), turned left to right where
-        `mirrored` (B,).
+    def boxes(self, annotations: Tensor, views: Tensor, sizes: Tensor) -> Tensor:
+        """True boxes (B, 4) of annotations (B,) in pixels of views (B,) that have these sizes
+        (B, 2).
         """
+        mirrored = self.augmentations.mirrored[self.owner[annotations], views]  # (B,)
         x1, y1, x2, y2 = self.boxes_norm[annotations].unbind(1)
-        x1, x2 = torch.where(mirrored, 1 - x2, x1), torch.where(mirrored, 1 - x1, x2)
-        return torch.stack([x1, y1, x2, y2], dim=1) * sizes.repeat(1, 2)
+        left = torch.where(mirrored, 1 - x2, x1)
+        right = torch.where(mirrored, 1 - x1, x2)
+        return torch.stack([left, y1, right, y2], dim=1) * sizes.repeat(1, 2)
 
+    def ratios(self, annotations: Tensor, views: Tensor) -> Tensor:
+        """The ratios (B,) that annotations (B,) ask of views (B,)."""
+        stretch = self.augmentations.stretch[self.owner[annotations], views]
+        return self.aspects[annotations] * stretch
 
-class Looks:
-    """How often each photo is shown, and how: look 0 is the photo itself, the others are mirrored
-    and stretched.
+    def centred(self) -> Tensor:
+        """The largest centred window of each required ratio, (A, 4) in pixels."""
+        sizes, aspects = self.sizes[self.owner], self.aspects
+        width = torch.minimum(sizes[:, 0], sizes[:, 1] * aspects)
+        height = torch.minimum(sizes[:, 1], sizes[:, 0] / aspects)
+        sides = torch.stack([width, height], dim=1)
+        return torch.cat([(sizes - sides) / 2, (sizes + sides) / 2], dim=1)
 
-    A set with a handful of required ratios trains a handful of the embeddings; the ratios between
-    are never asked for. A photo that is made wider by a little asks for a ratio that is larger by
-    as much, so that all of them get their turn. FAT has crops of every ratio and needs none of
-    this.
-
-    octaves: the stretch is at most a factor of 2^octaves, either way, drawn evenly in the
-        logarithm.
-    """
-
-    def __init__(self, photos: int, number: int = 1, octaves: float = 0.0) -> None:
-        self.number = number
-        draw = torch.rand(photos, number, generator=generator(0, "looks"))
-        self.stretch = torch.exp2((2 * draw - 1) * octaves)  # [P, looks]
-        self.stretch[:, 0] = 1.0
-        self.mirrored = (torch.arange(number) % 2 == 1).expand(photos, number)
-
-
-class FrozenFeatures:
-    """Feature maps of all looks at all photos, computed once for a backbone that isn't trained, in
-    half precision.
-
-    file: where they are kept for the next run, or None. Its name has to say what they are of.
-    """
-
-    def __init__(
-        self,
-        model: Mars,
-        photos: RatioPhotos,
-        looks: Looks,
-        progress: bool = True,
-        file: Path | None = None,
-    ) -> None:
-        if file is not None and file.exists():
-            kept = load_file(file)
-            self._maps, self.sizes = kept["maps"], kept["sizes"]
-            return
-        device = next(model.parameters()).device
-        side = -(-LONG_SIDE // model.stride)
-        network = backbones.fuse_for_inference(model.backbone).to(memory_format=torch.channels_last)
-        shape = (len(photos), looks.number, model.backbone.channels[0], side, side)
-        self._maps = torch.zeros(shape, dtype=torch.float16)
-        self.sizes = torch.zeros(len(photos), looks.number, 2, dtype=torch.long)
-        with torch.inference_mode():
-            for index in tqdm(
-                range(len(photos)), desc="features", unit="photo", disable=not progress
-            ):
-                for look in range(looks.number):
-                    photo = photos.photo(
-                        index, bool(looks.mirrored[index, look]), float(looks.stretch[index, look])
-                    )
-                    found = cut_features(network, photo[None].to(device))
-                    self._maps[index, look, :, : found.shape[-2], : found.shape[-1]] = (
-                        found[0].half().cpu()
-                    )
-                    self.sizes[index, look] = torch.tensor([photo.shape[-1], photo.shape[-2]])
-        if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(file, save({"maps": self._maps, "sizes": self.sizes}))
-
-    def __call__(
-        self, model: Mars, photos: Sequence[int], looks: Tensor, device: torch.device
-    ) -> tuple[Tensor, Tensor]:
-        """Features (B, c, h, w), padded to the largest of the batch, and the photos' sizes (B, 2)
-        in pixels.
+    def compare(self, boxes: Tensor, annotations: Tensor | None = None) -> dict[str, Tensor]:
+        """IoU, centre offset in pixels and BDE, (B,) each, of crops (B, 4) in pixels of the photos,
+        against the true boxes of annotations (B,), by default of all.
         """
-        sizes = self.sizes[photos, looks]
-        across, down = cells(sizes, model.stride).amax(0).tolist()
-        maps = self._maps[photos, looks, :, :down, :across].to(device).float()
-        return maps if model.narrow is None else torch.relu(model.narrow(maps)), sizes.to(device)
+        chosen = slice(None) if annotations is None else annotations
+        sizes = self.sizes[self.owner[chosen]].repeat(1, 2)  # (B, 4)
+        truths = (self.boxes_norm[chosen] * sizes).double()
+        boxes = boxes.double()
+        return {
+            "IoU": box_math.iou(boxes, truths),
+            "Offset": metrics.center_offset(boxes, truths),
+            "BDE": ((boxes - truths) / sizes).abs().mean(1),
+        }
+
+    def per_photo(self, values: Tensor, by_annotation: bool = True) -> Tensor:
+        """Values (A,) → (P,).
+
+        Args:
+            by_annotation: the mean over photos is the mean over annotations, as the paper prints
+                FAT's: a photo with more of them than others weighs more by as much. Otherwise all
+                photos weigh the same.
+        """
+        total = torch.zeros(len(self), dtype=torch.float64)
+        total.index_add_(0, self.owner, values.double())
+        each = self.owner.bincount(minlength=len(self))
+        return total / (len(values) / len(self) if by_annotation else each)
 
 
-class LiveFeatures:
-    """The same, computed in each step by a backbone that is trained too."""
+def asked_ratios(sample: Sample) -> Tensor:
+    """The ratio (N,) that each true box of a sample is asked for at: the required one, or, as in
+    FCDB and FLMS, the true crop's own (Sec. 4.3).
+    """
+    if sample.aspects is not None:
+        return sample.aspects
+    width, height = (sample.boxes[:, 2:] - sample.boxes[:, :2]).unbind(1)
+    return width / height
 
-    def __init__(self, photos: RatioPhotos, looks: Looks) -> None:
-        self._photos, self._looks = photos, looks
 
-    def __call__(
-        self, model: Mars, photos: Sequence[int], looks: Tensor, device: torch.device
-    ) -> tuple[Tensor, Tensor]:
-        pairs = zip(photos.tolist(), looks.tolist(), strict=True)
-        shown = [
-            self._photos.photo(
-                i, bool(self._looks.mirrored[i, k]), float(self._looks.stretch[i, k])
-            )
-            for i, k in pairs
-        ]
-        images, sizes = collate(shown)
-        images, sizes = images.to(device), sizes.to(device)
-        return model.features(images, sizes), sizes
+def collate(photos: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Photos (3, H, W) of any shapes as one batch, padded below and to the right.
+
+    Returns:
+        The batch (B, 3, H', W'), and (B, 2) width and height of each photo within its frame.
+
+    Raises:
+        ImageError: no photo, or other shapes.
+    """
+    if not photos or any(
+        photo.ndim != 3 or photo.shape[0] != 3 or 0 in photo.shape for photo in photos
+    ):
+        raise ImageError(
+            "a batch holds photos (3, H, W), one at least; these are "
+            f"{[tuple(photo.shape) for photo in photos]}"
+        )
+    sizes = torch.tensor([[photo.shape[-1], photo.shape[-2]] for photo in photos])
+    width, height = (-(-side // MULTIPLE) * MULTIPLE for side in sizes.amax(0).tolist())
+    batch = photos[0].new_zeros(len(photos), 3, height, width)
+    # A copy a photo; there is no computation here.
+    for frame, photo in zip(batch, photos, strict=True):
+        frame[:, : photo.shape[-2], : photo.shape[-1]] = photo
+    return batch, sizes.to(batch.device)
+
+
+def cells(sizes: Tensor, stride: int) -> Tensor:
+    """How many cells (…, 2) wide and high a map of this stride is of photos of `sizes` (…, 2); a
+    part of a cell counts.
+    """
+    return -(-sizes // stride)
+
+
+def valid(counts: Tensor, height: int, width: int) -> Tensor:
+    """Where a padded map is photo: booleans (B, height, width) from cells (B, 2) of each photo."""
+    columns = torch.arange(width, device=counts.device) < counts[:, :1]  # (B, width)
+    rows = torch.arange(height, device=counts.device) < counts[:, 1:]  # (B, height)
+    return rows[:, :, None] & columns[:, None, :]
+
+
+@contextmanager
+def padding_as_zero(backbone: nn.Module, sizes: Tensor | None, height: int) -> Iterator[None]:
+    """Within it, each layer that reads neighbours finds zeros beyond the photo, just as at a
+    frame's own border.
+
+    So a photo gets the same features in a batch as alone. Without it the normalisations turn
+    padding into something else than zero, and every further layer carries that one cell deeper into
+    the photo.
+
+    Args:
+        sizes: (B, 2), width and height of each photo, or None where nothing is padded.
+        height: of the padded frames.
+    """
+    masks: dict[tuple[int, int], Tensor] = {}
+
+    def clear(module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+        (x,) = inputs
+        shape = (x.shape[-2], x.shape[-1])
+        if shape not in masks:
+            masks[shape] = valid(cells(sizes, height // shape[0]), *shape)[:, None].to(x.dtype)
+        return (x * masks[shape],)
+
+    layers = [] if sizes is None else filter(_reads_neighbours, backbone.modules())
+    handles = [layer.register_forward_pre_hook(clear) for layer in layers]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def trunk_features(trunk: Trunk, maps: Tensor, sizes: Tensor) -> Tensor:
+    """What a backbone gives at its one cut, from the maps of its stem.
+
+    Args:
+        trunk: behind the stem, as `backbones.split` gives it.
+        maps: (B, C, h, w) of the stem, padded below and to the right.
+        sizes: (B, 2), width and height of each photo in pixels.
+
+    Returns:
+        (B, c, h', w'), on each photo's own cells the same as `Mars.features` before `narrow`; what
+        lies beyond them has no meaning, as there.
+    """
+    step = MULTIPLE // trunk.stride
+    height, width = maps.shape[-2:]
+    maps = F.pad(maps, (0, -width % step, 0, -height % step))
+    with padding_as_zero(trunk, sizes, maps.shape[-2] * trunk.stride):
+        return trunk(maps)[0]
+
+
+def _reads_neighbours(module: nn.Module) -> bool:
+    """Whether a layer sees beyond a cell. Max pooling follows a ReLU wherever it stands here, so
+    zero is below everything that it compares.
+    """
+    return isinstance(module, nn.MaxPool2d) or (
+        isinstance(module, nn.Conv2d) and max(module.kernel_size) > 1
+    )
+
+
+def masked_mean(features: Tensor, counts: Tensor | None) -> Tensor:
+    """Global average pooling (B, c, h, w) → (B, c), over the photo's cells only: counts (B, 2), or
+    None for all.
+    """
+    if counts is None:
+        return features.mean(dim=(2, 3))
+    inside = valid(counts, *features.shape[-2:])[:, None].to(features.dtype)  # (B, 1, h, w)
+    return (features * inside).sum(dim=(2, 3)) / counts.prod(1, keepdim=True).to(features.dtype)

@@ -1,5 +1,5 @@
-"""From an aspect ratio to a network's weights: the embedding of a ratio (equation 7) and the two
-meta-learners.
+"""From an aspect ratio to a network's weights: the embedding of a ratio (Eq. 7) and the two
+meta-learners (Eq. 5), (Eq. 6).
 """
 
 import itertools
@@ -11,17 +11,17 @@ from torch import Tensor, nn
 
 from cropnb.errors import BoxError, CropnbError
 
-# the ratios that FAT asks for; beyond them the embedding stays what it is at the end
+# The ratios that FAT asks for; beyond them the embedding stays what it is at the end.
 LOWEST, HIGHEST = 0.5, 2.0
 RATIO_INPUTS = ("interpolated", "nearest", "scalar")  # the rows of Table 4, last one first
 
 
 def chosen_ratios(number: int) -> Tensor:
     """The ratios (N,) that have an embedding: evenly spaced in the logarithm, from 1/2 to 2
-    (section 3.3).
+    (Sec. 3.3).
 
-    Raises CropnbError unless `number` is odd and 3 at least: 1 is one of them, and each has its
-    reciprocal.
+    Raises:
+        CropnbError: `number` isn't odd, or below 3: 1 is one of them, and each has its reciprocal.
     """
     if isinstance(number, bool) or not isinstance(number, int) or number < 3 or number % 2 == 0:
         raise CropnbError(
@@ -31,7 +31,11 @@ def chosen_ratios(number: int) -> Tensor:
 
 
 def check_ratios(aspects: Tensor | float) -> Tensor:
-    """Ratios width / height as a float tensor (R,). BoxError unless each is finite and above 0."""
+    """Ratios width / height as a float tensor (R,).
+
+    Raises:
+        BoxError: one of them isn't finite or above 0.
+    """
     try:
         aspects = torch.as_tensor(aspects, dtype=torch.float32)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -53,12 +57,13 @@ def check_ratios(aspects: Tensor | float) -> Tensor:
 class RatioEmbedding(nn.Module):
     """Aspect ratios (B,) → what the meta-learners read, (B, `width`).
 
-    kind: "interpolated" between the two neighbours in log τ (equation 7), "nearest" in log τ
-        without interpolation, or "scalar", the ratio itself (Table 4). The first two hold `number`
-        trained vectors of `dimension` numbers.
-
     Ratios beyond 1/2…2 get the first or the last vector, and the scalar of that end: nothing was
     trained there.
+
+    Args:
+        number, dimension: of the trained vectors.
+        kind: "interpolated" between the two neighbours in log τ (Eq. 7), "nearest" in log τ without
+            interpolation, or "scalar", the ratio itself, which has no vectors (Table 4).
     """
 
     def __init__(self, number: int = 101, dimension: int = 512, kind: str = "interpolated") -> None:
@@ -69,35 +74,34 @@ class RatioEmbedding(nn.Module):
             raise CropnbError(f"embedding_dim is {dimension}; an embedding has one number at least")
         self.kind, self.number = kind, number
         self.width = 1 if kind == "scalar" else dimension
-        chosen_ratios(number)  # an even number is refused whatever the kind
+        chosen_ratios(number)  # An even number is refused whatever the kind.
         self.vectors = None if kind == "scalar" else nn.Embedding(number, dimension)
 
     def position(self, aspects: Tensor) -> Tensor:
         """Where ratios (B,) lie among the chosen ones, in steps of 2 log 2 / (N − 1): 0 for 1/2, N
         − 1 for 2.
         """
-        # double: at 501 steps a float's log is off by 1e-4 of one
+        # In double: at 501 steps a float's log is off by 1e-4 of one.
         inside = aspects.double().clamp(LOWEST, HIGHEST)
         step = 2 * math.log(2) / (self.number - 1)
         return ((inside.log() + math.log(2)) / step).clamp(0, self.number - 1)
 
     def forward(self, aspects: Tensor) -> Tensor:
+        """E(τ) between the embeddings of the two neighbours (Eq. 7)."""
         if self.vectors is None:
-            return aspects.clamp(LOWEST, HIGHEST)[:, None].float()  # [B, 1]
+            return aspects.clamp(LOWEST, HIGHEST)[:, None].float()  # (B, 1)
         place = self.position(aspects)
         if self.kind == "nearest":
             return self.vectors(place.round().long())
         lower = place.floor().clamp(max=self.number - 2)
-        # (log τ − log τ_lower) / step, [B, 1]
+        # (log τ − log τ_lower) / step, (B, 1)
         share = (place - lower).to(self.vectors.weight.dtype)[:, None]
         lower = lower.long()
-        return (1 - share) * self.vectors(lower) + share * self.vectors(lower + 1)  # equation 7
+        return (1 - share) * self.vectors(lower) + share * self.vectors(lower + 1)
 
 
 class RatioWeights(NamedTuple):
-    """What the meta-learners predict for B ratios (equations 5 and 6); None where the weights are
-    fixed instead.
-    """
+    """What the meta-learners predict for B ratios; None where the weights are fixed instead."""
 
     transform: Tensor | None  # ARS-FTM, (B, c, c): rows give f_ars, columns read f_ara
     predictor: Tensor | None  # ARS-PWP, (B, C_out)
@@ -106,13 +110,16 @@ class RatioWeights(NamedTuple):
 class MetaLearner(nn.Module):
     """Embeddings (B, d) → `RatioWeights` (Figure 4): fully-connected layers with two outputs.
 
-    inputs: d. channels: c of the feature map, None without ARS-FTM. out_channels: C_out, None
-        without ARS-PWP.
-    layers: the FCs before the outputs, 0…4 in Table 2. neurons: of each of them; the paper has 512.
-
     The paper gives no start. A predicted matrix should begin as large as a learned one would: each
     output layer starts so that its predictions have a variance of about 1 / (their inputs), or 512
     channels drown the feature map.
+
+    Args:
+        inputs: d.
+        channels: c of the feature map, None without ARS-FTM.
+        out_channels: C_out, None without ARS-PWP.
+        layers: the FCs before the outputs, 0…4 in Table 2.
+        neurons: of each of them; the paper has 512.
     """
 
     def __init__(
@@ -144,6 +151,7 @@ class MetaLearner(nn.Module):
                     layer.bias.zero_()
 
     def forward(self, embedding: Tensor) -> RatioWeights:
+        """The weights of ARS-FTM (Eq. 5) and of ARS-PWP (Eq. 6)."""
         hidden = self.hidden(embedding)
         transform = predictor = None
         if self.to_transform is not None:

@@ -1,57 +1,304 @@
-"""What Mars is trained on and how."""
+"""What Mars is trained on and how: every row of Tables 1 to 6, and the profiles."""
 
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from cropnb.mars.fitting import Profile
-from cropnb.mars.model import Mars
-from cropnb.mars.variants import VARIANTS
+import torch
+from torch import Tensor
 
-MAIN = "Mars"
+from cropnb import backbones, ledger, reproduction
+from cropnb.mars.cropper import THRESHOLD
+from cropnb.mars.losses import (
+    Features,
+    from_cache,
+    from_photos,
+    predict_crops,
+    search_threshold,
+    step_loss,
+)
+from cropnb.mars.model import VARIANTS, Mars, cut_features
+from cropnb.mars.photos import LONG_SIDE, RatioPhotos
+from cropnb.reproduction import Context
+from cropnb.runs import (
+    Column,
+    Experiment,
+    Measurement,
+    Method,
+    Place,
+    Result,
+    Run,
+    Stage,
+)
+from cropnb.runs import Profile as Base
+from cropnb.training import Loss, Recipe
 
-# Scenes ask for nine ratios only, so their photos are looked at three times, stretched by up to a
-# fifth of an octave: that fills the gaps between the nine. On FAT there are no gaps, and
-# `for_dataset` takes the stretching out.
-PROFILES = {
-    "smoke": Profile(
-        24, 12, 24, head_epochs=10, looks=2, octaves=0.2, neurons=64, cells=32, threshold_photos=24
-    ),
-    "cpu": Profile(
-        800,
-        60,
-        500,
-        head_epochs=6,
-        looks=3,
-        octaves=0.2,
-        neurons=256,
-        cells=32,
-        threshold_photos=100,
-    ),
-    "full": Profile(
-        None,
-        1000,
-        None,
-        epochs=50,
-        looks=2,
-        octaves=0.2,
-        schedule="warm-up cosine",
-        mixed_precision=True,
-    ),
-}
+MEASURED = ("IoU", "Offset")  # of Tables 1 to 6
 
 
-def for_dataset(profile: Profile, dataset: str) -> Profile:
-    """The profile as it is on scenes; on a real dataset without stretching, as the paper trains."""
-    if dataset == "scenes":
-        # more there aren't
+@dataclass(frozen=True)
+class Profile(Base):
+    """How much is trained; epochs of 0 leave a stage out."""
+
+    head_epochs: int = 0  # on features of the backbone as it starts
+    head_learning_rate: float = 1e-3
+    epochs: int = 0  # the whole network
+    learning_rate: float = 1e-4
+    backbone_learning_rate: float | None = None  # None: the same
+    trained_from: str | None = None  # "c3_3": the units up to this cut stay as they are
+    bfloat16: bool = False  # what is trained of the backbone computes in it
+    batch_size: int = 32  # annotations, each with its photo
+    decay: float = 1e-4  # of the base model
+    meta_decay: float = 1e-3  # of embeddings and meta-learners
+    views: int = 2  # of each photo; see `photos.Augmentations`
+    octaves: float = 0.2
+    neurons: int = 512  # of the meta-learners
+    cells: int | None = None  # of a photo's feature map in one step; see `losses.step_loss`
+    schedule: str = "cosine"
+    threshold_photos: int = 300  # training photos on which θ is searched
+    mixed_precision: bool = False
+
+
+class MarsMethod(Method):
+    """The rows of Tables 1 to 6, trained alike."""
+
+    name, main = "mars", "Mars"
+    variants = VARIANTS
+    groups = {
+        table: [name for name, variant in VARIANTS.items() if table in dict(variant.cells)]
+        for table, _ in VARIANTS[main].cells
+    }
+    forms = ("fat",)
+    columns = {
+        "IoU": Column(worth_having=0.005),
+        "Offset": Column(higher_is_better=False, worth_having=1.0),  # pixels
+        "BDE": Column(higher_is_better=False, worth_having=0.002),
+    }
+    claim_columns = MEASURED
+    pending_notes = {
+        "Speed": "a speed on the authors' GPU; ratios between rows are in the table «seconds, as a "
+        "ratio» where measured",
+        "Param": "arithmetic: python -m cropnb.mars.studies.parameters --record",
+    }
+    # Scenes ask for nine ratios only, so each photo has several views, stretched by up to a fifth
+    # of an octave: that fills the gaps between the nine.
+    profiles = {
+        "smoke": Profile(24, 12, 24, head_epochs=10, neurons=64, cells=32, threshold_photos=24),
+        "cpu": Profile(
+            800, 60, 500, head_epochs=6, views=3, neurons=256, cells=32, threshold_photos=100
+        ),
+        # What a CPU trains of the network in minutes: the first units, which cost most, stay.
+        "trained": Profile(
+            train_photos=2400,
+            validation_photos=60,
+            test_photos=500,
+            epochs=8,
+            learning_rate=1e-3,
+            backbone_learning_rate=5e-4,
+            trained_from="c3_3",
+            neurons=256,
+            cells=32,
+            threshold_photos=100,
+        ),
+        "full": Profile(
+            None, 1000, None, epochs=50, schedule="warm-up cosine", mixed_precision=True
+        ),
+    }
+
+    def profile(self, experiment: Experiment) -> Profile:
+        """As it is on scenes; on a real dataset without stretching, as the paper trains."""
+        profile = super().profile(experiment)
+        if experiment.frozen:
+            epochs = profile.head_epochs or profile.epochs
+            profile = replace(profile, epochs=0, head_epochs=epochs)
+        if experiment.dataset != ledger.SCENES:
+            return replace(profile, octaves=0.0)
+        # More scenes there aren't.
         return replace(profile, validation_photos=min(profile.validation_photos, 500))
-    return replace(profile, octaves=0.0)
+
+    def settings(self, experiment: Experiment, variant: str) -> Mapping[str, object]:
+        return {"variant": self.variants[variant].arguments}
+
+    def arguments(self, experiment: Experiment, variant: str) -> dict[str, object]:
+        """Those of `Mars` for one row of the tables, with the profile's neurons."""
+        return {**self.variants[variant].arguments, "neurons": experiment.profile.neurons}
+
+    def build(self, experiment: Experiment, run: Run) -> Mars:
+        weights = "imagenet" if experiment.init == "imagenet" else None
+        return Mars(**self.arguments(experiment, run.variant), weights=weights)
+
+    def prepare(self, experiment: Experiment, part: str) -> RatioPhotos:
+        """Training photos in several views, the others as they are."""
+        profile = experiment.profile
+        views = (profile.views, profile.octaves) if part == "train" else (1, 0.0)
+        return RatioPhotos(experiment.parts[part], *views, progress=experiment.progress)
+
+    def features(
+        self, experiment: Experiment, model: Mars, part: str, trained: bool | None = None
+    ) -> Features:
+        """The feature maps of a part's photos, computed at each call as far as the backbone is
+        trained. Those of its frozen units are computed once.
+
+        Args:
+            trained: whether the backbone is trained; by default whether the profile trains it.
+        """
+        photos, profile = experiment.photos(part), experiment.profile
+        trained = bool(profile.epochs) if trained is None else trained
+        if trained and profile.trained_from is None:
+            return from_photos(model, photos, experiment.device)
+        if trained:
+            stem, trunk = backbones.split(model.backbone, profile.trained_from, profile.bfloat16)
+        else:
+            stem = backbones.to_channels_last(backbones.fuse_for_inference(model.backbone))
+            trunk = None
+
+        def look(index: int, view: int) -> tuple[Tensor, Tensor]:
+            photo = photos.photo(index, view)
+            size = torch.tensor([photo.shape[-1], photo.shape[-2]]).view(2, 1, 1)
+            return cut_features(stem, photo[None].to(experiment.device))[0], size
+
+        cache = experiment.features(
+            part,
+            stem,
+            look,
+            views=photos.augmentations.views,
+            described={"octaves": profile.octaves, "sizes": "second level"},
+            size=f"long side {LONG_SIDE}",
+        )
+        return from_cache(model, cache, trunk, experiment.device)
+
+    def stages(self, experiment: Experiment, run: Run, model: Mars) -> Iterator[Stage]:
+        profile = experiment.profile
+        if profile.head_epochs:
+            model.backbone.requires_grad_(False)
+            yield self._stage(experiment, run, model, "head")
+            model.backbone.requires_grad_(True)
+        if profile.epochs:
+            yield self._stage(experiment, run, model, "whole")
+
+    def _stage(self, experiment: Experiment, run: Run, model: Mars, name: str) -> Stage:
+        """The training of the head, or of the whole network."""
+        profile, whole = experiment.profile, name == "whole"
+        photos, held_out = experiment.photos("train"), experiment.photos("val")
+        features, others = (
+            self.features(experiment, model, part, trained=whole) for part in ("train", "val")
+        )
+        rate = profile.learning_rate if whole else profile.head_learning_rate
+
+        def validate() -> float:
+            boxes, _ = predict_crops(model, held_out, others)[THRESHOLD]
+            return held_out.compare(boxes)["IoU"].mean().item()
+
+        return Stage(
+            name=name,
+            trained=model,
+            loss=_step(model, photos, features, profile.cells),
+            size=len(photos.owner),
+            recipe=Recipe(
+                epochs=profile.epochs if whole else profile.head_epochs,
+                learning_rate=rate,
+                batch_size=profile.batch_size,
+                schedule=profile.schedule,
+                mixed_precision=profile.mixed_precision,
+                seed=run.seed,
+            ),
+            validate=validate,
+            optimizer=optimizer(model, profile, rate, profile.backbone_learning_rate or rate),
+        )
+
+    def eval_split(self, experiment: Experiment) -> str:
+        """Of FAT the 1 000 training photos that are held out (Tables 1 to 6)."""
+        return "val" if experiment.dataset == "fat" else "test"
+
+    def measure(self, experiment: Experiment, run: Run, model: Mars) -> Measurement:
+        part, profile = self.eval_split(experiment), experiment.profile
+        threshold, means = search_threshold(
+            model,
+            experiment.photos("train"),
+            self.features(experiment, model, "train"),
+            profile.threshold_photos,
+        )
+        photos = experiment.photos(part)
+        features = self.features(experiment, model, part)
+        boxes, empty = predict_crops(model, photos, features, [threshold])[threshold]
+        return Measurement(
+            columns={
+                name: photos.per_photo(values) for name, values in photos.compare(boxes).items()
+            },
+            details={
+                "arguments": self.arguments(experiment, run.variant),
+                "threshold": threshold,
+                "thresholds": {f"{value:g}": mean for value, mean in means.items()},
+                "nothing above": empty.double().mean().item(),
+                "annotations": len(photos.owner),
+            },
+        )
+
+    def card(self, result: Result) -> dict[str, object]:
+        trained = {name: getattr(result, name) for name in ("dataset", "profile", "seed")}
+        return trained | {name: result.details[name] for name in ("arguments", "threshold")}
+
+    def places(self, experiment: Experiment, variant: str) -> list[Place]:
+        return [Place(table, row, MEASURED) for table, row in self.variants[variant].cells]
+
+    def note(self, results: Sequence[Result]) -> str:
+        details = [result.details for result in results]
+        thresholds = ", ".join(f"{one['threshold']:g}" for one in details)
+        empty = sum(one["nothing above"] for one in details) / len(details)
+        parts = [
+            f"{details[0]['annotations']} annotations",
+            f"θ {thresholds}",
+            f"nothing above θ in {100 * empty:.1f} %",
+            f"{details[0]['arguments']['neurons']} neurons",
+        ]
+        frozen = not results[0].settings["profile"]["epochs"]
+        return "; ".join([*parts, "frozen backbone"] if frozen else parts)
+
+    def further_rows(
+        self, context: Context, experiment: Experiment, results: Mapping[str, list[Result]]
+    ) -> list[ledger.Row]:
+        """The largest centred window of each required ratio, which sees no photo."""
+        photos = experiment.photos(self.eval_split(experiment))
+        columns = photos.compare(photos.centred())
+        note = f"the largest window of the required ratio; {len(photos.owner)} annotations"
+        return [
+            reproduction.measured(
+                context,
+                "baseline",
+                "largest centred window",
+                name,
+                photos.per_photo(columns[name]).tolist(),
+                note=note,
+                seeds=(),
+            )
+            for name in MEASURED
+        ]
 
 
-def arguments(variant: str, profile: Profile) -> dict[str, object]:
-    """The arguments of `Mars` for one row of the tables, with the profile's neurons."""
-    return {**VARIANTS[variant].arguments, "neurons": profile.neurons}
+def _step(model: Mars, photos: RatioPhotos, features: Features, number: int | None) -> Loss:
+    """A step of training: each annotation of the batch with one view of its photo, at random."""
+
+    def step(batch: Sequence[int], rng: torch.Generator) -> Mapping[str, Tensor]:
+        views = torch.randint(photos.augmentations.views, (len(batch),), generator=rng)
+        return step_loss(model, photos, features, torch.tensor(batch), views, number, rng)
+
+    return step
 
 
-def build(variant: str, profile: Profile, weights: str | None = "imagenet") -> Mars:
-    """The network of one row."""
-    return Mars(**arguments(variant, profile), weights=weights)
+def optimizer(model: Mars, profile: Profile, rate: float, backbone_rate: float) -> torch.optim.Adam:
+    """Adam with a weight decay for the base model and another for embeddings and meta-learners
+    (Sec. 4.1).
+    """
+    backbone, meta = list(model.backbone.parameters()), model.meta_parameters()
+    apart = {id(parameter) for parameter in (*backbone, *meta)}
+    head = [parameter for parameter in model.parameters() if id(parameter) not in apart]
+    groups = [
+        {"params": backbone, "lr": backbone_rate, "weight_decay": profile.decay},
+        {"params": head, "weight_decay": profile.decay},
+        {"params": meta, "weight_decay": profile.meta_decay},
+    ]
+    for group in groups:
+        group["params"] = [parameter for parameter in group["params"] if parameter.requires_grad]
+    return torch.optim.Adam([group for group in groups if group["params"]], lr=rate, fused=True)
+
+
+METHOD = MarsMethod()

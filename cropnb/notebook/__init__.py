@@ -18,7 +18,7 @@ from cropnb.notebook.printed import (
     printed_mistakes,
     printed_table,
 )
-from cropnb.notebook.source import Markdown, show_source
+from cropnb.notebook.source import Markdown, escaped, show_source
 from cropnb.notebook.start import sample_photos, starting_weights
 from cropnb.notebook.tables import (
     count_verdicts,
@@ -39,6 +39,7 @@ __all__ = [
     "draw_boxes",
     "draw_estimates",
     "draw_outline",
+    "escaped",
     "ledger_grid",
     "ledger_table",
     "loss_curve",

@@ -50,5 +50,8 @@ def printed_mistakes(paper: Paper) -> Markdown:
 
 def printed_details(paper: Paper) -> Markdown:
     """What a paper leaves open, with what we took and why, as a table."""
-    lines = [(item["number"], item["name"], item["chosen"], item["why"]) for item in paper.details]
+    lines = [
+        (item["number"], *(Markdown(item[field]) for field in ("name", "chosen", "why")))
+        for item in paper.details
+    ]
     return markdown_table(["", "open point", "what we took", "why"], lines, "rlll")

@@ -1,6 +1,8 @@
-"""Source code on the page, read from the package."""
+"""Text on the page: source code, read from the package, and what comes from elsewhere, escaped."""
 
+import html
 import inspect
+import re
 import textwrap
 from typing import Any
 
@@ -14,6 +16,19 @@ class Markdown(str):
     def __repr__(self) -> str:
         # A notebook keeps this beside the Markdown: the whole text would be in the file twice.
         return f"<Markdown, {len(self.splitlines())} lines>"
+
+
+# What Markdown makes something of within a line, in Jupyter and in MyST. An underscore between
+# letters, as in `grid_3x3`, is none of it, and neither are brackets that no address follows.
+_MARKUP = re.compile(r"[\\`*{}$~]|(?<![^\W_])_|_(?![^\W_])|\](?=[(\[:])|\[(?=\^)")
+
+
+def escaped(text: object) -> str:
+    """A text as the page shall show it, letter by letter: no HTML and no Markdown in it works.
+
+    For whatever comes from the ledger, from names or from data into Markdown.
+    """
+    return _MARKUP.sub(lambda match: f"&#{ord(match[0])};", html.escape(str(text), quote=False))
 
 
 def show_source(*objects: Any) -> Markdown:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cropnb.errors import LedgerError
 from cropnb.ledger import Row
-from cropnb.notebook.source import Markdown
+from cropnb.notebook.source import Markdown, escaped
 
 if TYPE_CHECKING:
     from cropnb.metrics import Interval
@@ -32,7 +32,9 @@ _RULES = {"l": ":--", "r": "--:"}
 def markdown_table(
     heads: Sequence[object], rows: Iterable[Sequence[object]], align: str | None = None
 ) -> Markdown:
-    """A table of what `str` makes of each cell; None becomes a dash.
+    """A table of what `str` makes of each cell, shown letter by letter; None becomes a dash.
+
+    A cell that is `Markdown` stays as it is.
 
     Args:
         heads: one a column.
@@ -182,7 +184,10 @@ def ledger_table(
 
 def _text(value: object) -> str:
     """A cell's text; a bar in it is no new cell."""
-    return "–" if value is None else str(value).replace("|", "\\|")
+    if value is None:
+        return "–"
+    text = str(value) if isinstance(value, Markdown) else escaped(value)
+    return text.replace("|", "\\|")
 
 
 def _number(value: float | str | None) -> str | None:

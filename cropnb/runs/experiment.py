@@ -116,6 +116,7 @@ class Experiment:
         views: int = 1,
         described: Mapping[str, object] | None = None,
         size: object = None,
+        dtype: torch.dtype = torch.float16,
     ) -> FeatureCache:
         """What a network that doesn't move makes of the photos of a part; see `FeatureCache`.
 
@@ -126,13 +127,15 @@ class Experiment:
             look: (photo, view) → maps.
             described: how views are made, as constants.
             size: how photos are resized.
+            dtype: `torch.uint8` for photos and other bytes; their network is `nn.Identity()`.
         """
         data = self.parts[part]
         names = [data.name, data.split, *(sample.name for sample in data.samples[:])]
-        key = cache_key(network, names, {"views": views, **(described or {})}, size)
+        kind = {"views": views, "dtype": str(dtype), **(described or {})}
+        key = cache_key(network, names, kind, size)
         if key not in self._features:
             folder = self.out / "features" / key if self.out else None
-            self._features[key] = FeatureCache(look, len(data), views, folder, self.progress)
+            self._features[key] = FeatureCache(look, len(data), views, folder, self.progress, dtype)
         return self._features[key]
 
     def run(self, variant: str, seed: int) -> Run:

@@ -1,8 +1,8 @@
-"""Feature maps of a backbone that doesn't move, computed once and shared by every run that needs
-them.
+"""Feature maps of a backbone that doesn't move, and photos themselves, computed once and shared by
+every run that needs them.
 
-A cache is one file of half-precision numbers and an index. It is memory-mapped: two processes that
-train on the same photos share its pages, and a map is read when it is asked for.
+A cache is one file of half-precision numbers, or of bytes, and an index. It is memory-mapped: two
+processes that train on the same photos share its pages, and a map is read when it is asked for.
 """
 
 import hashlib
@@ -19,13 +19,14 @@ from cropnb.errors import CheckpointError
 from cropnb.files import locked, write_atomically
 from cropnb.training import fingerprint
 
-MAPS_FILE, INDEX_FILE = "maps.f16", "index.json"
+MAPS_FILE, INDEX_FILE = "maps.bin", "index.json"
+KINDS = {torch.float16: np.float16, torch.uint8: np.uint8}  # of the numbers
 # (index of a photo, index of a view) → its maps (C, h, w), one a level of the network
 Look = Callable[[int, int], Sequence[Tensor]]
 
 
 class FeatureCache:
-    """The maps of every view of every photo, in half precision.
+    """The maps of every view of every photo.
 
     A view is a way to show a photo: as it is, mirrored, in other colours. A network with several
     outputs has several levels, each a map of its own.
@@ -37,6 +38,8 @@ class FeatureCache:
         folder: where the cache is kept, or None to hold it in memory. Its name has to tell the
             cache from all others: see `cache_key`.
         progress: show a bar while it is computed.
+        dtype: how the numbers are kept: `torch.float16`, or `torch.uint8` for whole numbers of
+            0…255, such as photos.
 
     Raises:
         CheckpointError: the folder holds a damaged cache, with what to remove.
@@ -49,8 +52,9 @@ class FeatureCache:
         views: int = 1,
         folder: Path | None = None,
         progress: bool = True,
+        dtype: torch.dtype = torch.float16,
     ) -> None:
-        self.photos, self.views = photos, views
+        self.photos, self.views, self.dtype = photos, views, dtype
         if folder is None:
             chunks: list[np.ndarray] = []
             self._shapes = self._compute(look, chunks.append, progress)
@@ -75,7 +79,9 @@ class FeatureCache:
             bar = tqdm(range(self.photos), desc="features", unit="photo", disable=not progress)
             for index in bar:
                 for view in range(self.views):
-                    levels = [level.half().cpu().contiguous() for level in look(index, view)]
+                    levels = [
+                        level.to("cpu", self.dtype).contiguous() for level in look(index, view)
+                    ]
                     shapes.append([tuple(level.shape) for level in levels])
                     for level in levels:
                         keep(level.numpy().reshape(-1))
@@ -95,7 +101,7 @@ class FeatureCache:
             index = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
             shapes = [[tuple(shape) for shape in levels] for levels in index["shapes"]]
             # Copy-on-write, so that PyTorch may wrap it: nothing is ever written.
-            values = np.memmap(folder / MAPS_FILE, dtype=np.float16, mode="c")
+            values = np.memmap(folder / MAPS_FILE, dtype=KINDS[self.dtype], mode="c")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise damaged from error
         size = sum(int(np.prod(shape)) for levels in shapes for shape in levels)
@@ -107,7 +113,7 @@ class FeatureCache:
         return self.photos
 
     def levels(self, photo: int, view: int = 0) -> tuple[Tensor, ...]:
-        """The maps of one view in half precision, (C, h, w) each; no copy is made."""
+        """The maps of one view as they are kept, (C, h, w) each; no copy is made."""
         place = photo * self.views + view
         return tuple(
             torch.from_numpy(self._values[start : start + int(np.prod(shape))]).view(shape)

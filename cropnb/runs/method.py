@@ -115,6 +115,8 @@ class Method:
     columns: ClassVar[Mapping[str, Column]] = {}
     claim_columns: ClassVar[Sequence[str]] = ()  # what claims are decided on, where they don't say
     epochs: ClassVar[tuple[str, ...]] = ("last",)  # "last", "best": measured; the first one ships
+    # Columns of the paper's tables that no training fills → what the pending rows say instead.
+    pending_notes: ClassVar[Mapping[str, str]] = {}
     constants: ClassVar[Mapping[str, object]] = {}  # whatever else changes a run's result
 
     def profile(self, experiment: "Experiment") -> Profile:

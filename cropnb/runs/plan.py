@@ -102,6 +102,11 @@ class Entry:
         return experiment
 
     @property
+    def paper(self) -> str:
+        """Whose rows it fills: the method, or the folder of its module."""
+        return self.method or self.module.split(".")[0]
+
+    @property
     def program(self) -> list[str]:
         """`python -m …` with what tells this entry from others, without variants and seeds."""
         if self.module:
@@ -251,12 +256,8 @@ def pending(method: str) -> list[ledger.Row]:
     """
     if not paper.known(method):
         return []
-    waiting = {
-        table: entry
-        for entry in read()
-        if (entry.method or entry.module.split(".")[0]) == method
-        for table in entry.tables
-    }
+    waiting = {table: entry for entry in read() if entry.paper == method for table in entry.tables}
+    notes = method_named(method).pending_notes if waiting else {}
     # Whatever profile measured it: a number that was measured is not pending.
     measured = {_cell(row) for row in ledger.read(method) if row.verdict != "pending"}
     rows = [
@@ -270,7 +271,7 @@ def pending(method: str) -> list[ledger.Row]:
             verdict="pending",
             paper_value=table.value(row, column),
             images=table.photos,
-            note=_missing(waiting[table.name]),
+            note=notes.get(column) or missing(waiting[table.name]),
         )
         for table in paper.read(method).tables.values()
         if table.name in waiting
@@ -281,7 +282,8 @@ def pending(method: str) -> list[ledger.Row]:
     return [row for row in rows if _cell(row) not in measured]
 
 
-def _missing(entry: Entry) -> str:
+def missing(entry: Entry) -> str:
+    """What an entry waits for, and its command: the note of the rows that wait with it."""
     photos = " and ".join(need for need in entry.needs if need != GPU)
     needs = f"the photos of {photos} can't be redistributed and are not here" if photos else ""
     gpu = "a GPU" if GPU in entry.needs else ""

@@ -68,12 +68,34 @@ def read(folder: Path) -> Result | None:
         unknown = set(content) - {one.name for one in fields(Result)}
         if unknown:
             raise TypeError(f"unknown: {', '.join(sorted(unknown))}")
-        return Result(**content)
-    except (ValueError, TypeError, AttributeError) as error:
+        result = Result(**content)
+        _check(result)
+        return result
+    except (ValueError, TypeError, AttributeError, OSError, RecursionError) as error:
         raise CheckpointError(
             f"{path} is cut short or of another version of cropnb ({error}); remove it, and the "
             "run is measured again"
         ) from error
+
+
+def _check(result: Result) -> None:
+    """TypeError for a value of another type than its field; a column may hold NaN, not text."""
+    for one in fields(Result):
+        value = getattr(result, one.name)
+        expected: type | tuple[type, ...] = Mapping
+        if one.type is float:
+            expected = (int, float)
+        elif isinstance(one.type, type):
+            expected = one.type
+        elif one.name == "validation":
+            expected = list
+        if not isinstance(value, expected) or (isinstance(value, bool) and one.type is not bool):
+            raise TypeError(f"{one.name} is {value!r:.60}")
+    for numbers in (result.validation, *result.columns.values(), *result.best.values()):
+        if not isinstance(numbers, list) or not all(
+            type(number) in (int, float) for number in numbers
+        ):
+            raise TypeError(f"a column holds {numbers!r:.60}")
 
 
 def _mean(values: Sequence[float]) -> float:

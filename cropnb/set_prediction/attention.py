@@ -86,7 +86,10 @@ class Attention(nn.Module):
     def attend(self, query: Tensor, key: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Projected query and key, and tokens x (B, T, C) → (B, Q, C)."""
         dropout = self.dropout if self.training else 0.0
-        return self.out(attend(query, key, self.value(x), self.heads, mask, dropout))
+        mixed = attend(
+            query, key, self.value(x), heads=self.heads, mask=mask, dropout=dropout
+        )  # (B, Q, C)
+        return self.out(mixed)
 
 
 class SelfAttention(Attention):
@@ -205,7 +208,13 @@ class DecoderLayer(nn.Module):
         mask: Tensor | None,
     ) -> Tensor:
         x = self.norm_exchange(x + self.dropout(self.exchange(x, anchors)))
-        x = self.norm_look(
-            x + self.dropout(self.look(x, places_sought, memory, places, anchors, mask))
-        )
+        seen = self.look(
+            x,
+            places_sought=places_sought,
+            memory=memory,
+            places=places,
+            anchors=anchors,
+            mask=mask,
+        )  # (B, Q, C)
+        x = self.norm_look(x + self.dropout(seen))
         return self.norm_feed_forward(x + self.dropout(self.feed_forward(x)))

@@ -190,7 +190,9 @@ class SetPredictionCropper(nn.Module):
         layers = []
         for index, layer in enumerate(self.decoder):
             scaled = (sought if index == 0 else sought * self.scale(x)).expand_as(x)  # (B, Q, C)
-            x = layer(x, anchors, scaled, memory, places, mask)
+            x = layer(
+                x, anchors, places_sought=scaled, memory=memory, places=places, mask=mask
+            )  # (B, Q, C)
             layers.append(self.norm(x))
         states = torch.stack(layers)  # (L, B, Q, C)
         boxes = (self.box_head(states) + start).sigmoid()  # (L, B, Q, 4)

@@ -292,9 +292,12 @@ def _validate(
 
 
 def _record(trainee: Trainee, epoch_steps: int, history: History) -> Measurement:
-    """What the finished epochs reached, and how the anchors moved."""
-    scores = trainee.scores[: int(trainee.steps) // epoch_steps].tolist()
-    details = {"epoch_columns": EPOCH_COLUMNS, "epochs": scores}
+    """What the finished epochs reached, their mean loss, and how the anchors moved."""
+    details = {
+        "epoch_columns": EPOCH_COLUMNS,
+        "epochs": trainee.scores[: int(trainee.steps) // epoch_steps].tolist(),
+        "loss": [float(part.mean()) for part in history.column("loss").split(epoch_steps)],
+    }
     return Measurement({}, details, {"starts": trainee.starts, "crops": trainee.crops})
 
 

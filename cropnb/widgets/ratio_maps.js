@@ -1,4 +1,4 @@
-// From a recorded map to a crop, in the page. The twin of cropnb.mars.postprocess, and a test compares the two.
+// From a recorded map to a crop, in the page. The twin of cropnb.mars.crops_from_maps, and a test compares the two.
 
 /**
  * Maps from their text (see `pack` in ratio_slider.py): `count` maps of `size` cells, as levels 0…255.

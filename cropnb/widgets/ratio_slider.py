@@ -53,7 +53,7 @@ class RatioSlider(Figure):
     Args:
         recordings: by name of the photo, its maps at the recorded ratios.
         ratios: (R,) the recorded ratios, width / height, rising; the same for all photos.
-        crops: the post-processing, `cropnb.mars.postprocess.crops_from_maps` or one that takes the
+        crops: the post-processing, `cropnb.mars.crops_from_maps` or one that takes the
             same arguments (maps, aspects, cell, photo, threshold) and returns `boxes`, `medians`
             and `thresholds`. The page has its own in JavaScript; this one is what Python shows and
             what the page is tested against.

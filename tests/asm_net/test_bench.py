@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from cropnb.asm_net import PATTERNS, bench, composition_pool
+from cropnb.asm_net import PATTERNS, composition_pool
+from cropnb.asm_net.studies import bench
 
 
 @pytest.mark.parametrize("pattern", PATTERNS.values(), ids=PATTERNS)
@@ -14,9 +15,9 @@ def test_the_papers_way_crop_by_crop_is_equation_2(pattern):
     score_map = torch.randn(pattern.partitions, 80, 80, generator=torch.Generator().manual_seed(0))
     w, h = 5 * pattern.columns, 4 * pattern.rows
     boxes = torch.tensor([[3.0, 7.0, 3.0 + w, 7.0 + h], [0.0, 0.0, w, h]])
-    found = bench.crop_by_crop(score_map, boxes, pattern)
+    scores = bench.crop_by_crop(score_map, boxes, pattern)
     torch.testing.assert_close(
-        found, composition_pool(score_map, boxes, pattern, rule="cells"), rtol=0, atol=1e-5
+        scores, composition_pool(score_map, boxes, pattern, rule="cells"), rtol=0, atol=1e-5
     )
 
 

@@ -12,7 +12,7 @@ from cropnb.asm_net import asm_loss, ranking_loss, ranking_pairs, saliency_loss,
 from cropnb.errors import ImageError, MetricError
 
 
-def draw(*shape, seed=0):
+def noise(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
@@ -39,13 +39,13 @@ def test_decimals_reach_their_difference():
 
 
 def test_pairs_are_those_of_the_accuracy():
-    mos = (draw(30) * 5).round() / 5
+    mos = (noise(30) * 5).round() / 5
     assert len(ranking_pairs(mos, 0.4)) == metrics.ranking.pair_counts(mos, mos, 0.4)[1]
 
 
 @pytest.mark.parametrize("delta", [0.0, 0.3, 1.0])
 def test_the_ranking_loss_is_a_sum_over_pairs_counted_once(delta):
-    scores, mos = draw(12), draw(12, seed=1)
+    scores, mos = noise(12), noise(12, seed=1)
     by_hand = sum(
         max(0.0, 1 + float(scores[t]) - float(scores[k]))
         for k, t in itertools.permutations(range(12), 2)
@@ -70,7 +70,7 @@ def test_the_better_crop_is_pushed_up():
 
 
 def test_a_batch_of_photos_has_a_loss_for_each():
-    scores, mos = draw(3, 12), draw(3, 12, seed=1)
+    scores, mos = noise(3, 12), noise(3, 12, seed=1)
     together = ranking_loss(scores, mos, 0.3)
     assert together.tolist() == pytest.approx(
         [ranking_loss(s, m, 0.3).item() for s, m in zip(scores, mos, strict=True)]
@@ -114,7 +114,10 @@ def test_theta_has_a_gradient_where_nothing_deviates():
 
 
 def test_the_saliency_loss_by_hand():
-    score_map, salient = draw(4, 5, 6), torch.rand(5, 6, generator=torch.Generator().manual_seed(2))
+    score_map, salient = (
+        noise(4, 5, 6),
+        torch.rand(5, 6, generator=torch.Generator().manual_seed(2)),
+    )
     deviation = score_map.var(0, correction=0).sqrt()
     expected = ((1 - salient) * deviation / deviation.mean()).mean()
     assert saliency_loss(score_map, salient).item() == pytest.approx(expected.item(), rel=1e-5)
@@ -134,7 +137,10 @@ def test_the_saliency_loss_asks_salient_places_to_depend_on_the_partition():
 
 
 def test_the_saliency_loss_does_not_shrink_with_the_map():
-    score_map, salient = draw(3, 6, 6), torch.rand(6, 6, generator=torch.Generator().manual_seed(2))
+    score_map, salient = (
+        noise(3, 6, 6),
+        torch.rand(6, 6, generator=torch.Generator().manual_seed(2)),
+    )
     torch.testing.assert_close(
         saliency_loss(100 * score_map, salient), saliency_loss(score_map, salient)
     )
@@ -142,7 +148,7 @@ def test_the_saliency_loss_does_not_shrink_with_the_map():
 
 @pytest.mark.parametrize("partitions", [1, 4])
 def test_the_saliency_loss_of_a_map_without_deviation_is_zero_and_never_nan(partitions):
-    score_map = torch.ones(partitions, 4, 4) if partitions > 1 else draw(1, 4, 4)
+    score_map = torch.ones(partitions, 4, 4) if partitions > 1 else noise(1, 4, 4)
     score_map.requires_grad_()
     loss = saliency_loss(score_map, torch.rand(4, 4))
     assert loss.item() == 0
@@ -151,7 +157,7 @@ def test_the_saliency_loss_of_a_map_without_deviation_is_zero_and_never_nan(part
 
 
 def test_one_flat_place_does_not_spoil_the_gradient():
-    score_map = draw(3, 4, 4)
+    score_map = noise(3, 4, 4)
     score_map[:, 1, 2] = 0.5
     score_map.requires_grad_()
     saliency_loss(score_map, torch.rand(4, 4)).backward()
@@ -161,15 +167,15 @@ def test_one_flat_place_does_not_spoil_the_gradient():
 
 def test_bad_saliency_is_refused():
     with pytest.raises(ImageError, match="0…1"):
-        saliency_loss(draw(3, 4, 4), torch.full((4, 4), 1.5))
+        saliency_loss(noise(3, 4, 4), torch.full((4, 4), 1.5))
     with pytest.raises(ImageError, match="0…1"):
-        saliency_loss(draw(3, 4, 4), torch.full((4, 4), float("nan")))
+        saliency_loss(noise(3, 4, 4), torch.full((4, 4), float("nan")))
     with pytest.raises(ImageError, match=r"give \(H, W\)"):
-        saliency_loss(draw(3, 4, 4), torch.zeros(4, 5))
+        saliency_loss(noise(3, 4, 4), torch.zeros(4, 5))
 
 
 def test_the_total_loss():
-    maps, scores, mos = draw(2, 3, 4, 4), draw(2, 10), draw(2, 10, seed=1)
+    maps, scores, mos = noise(2, 3, 4, 4), noise(2, 10), noise(2, 10, seed=1)
     salient = torch.rand(2, 4, 4, generator=torch.Generator().manual_seed(2))
     parts = asm_loss(maps, scores, mos, salient, 0.3, 7.0)
     ranking = sum(ranking_loss(s, m, 0.3) for s, m in zip(scores, mos, strict=True)) / 2

@@ -16,12 +16,12 @@ from cropnb.asm_net import (
     composition_pool,
     load_cropper,
     neighbourhood,
-    rules,
     search,
 )
-from cropnb.asm_net.circles import inscribed
-from cropnb.asm_net.photos import prepare
+from cropnb.asm_net.model import prepare
 from cropnb.asm_net.pooling import RULES
+from cropnb.asm_net.studies import equation_2
+from cropnb.asm_net.studies.circles import inscribed
 from cropnb.croppers import Cropper
 from cropnb.errors import BoxError, CheckpointError, CropnbError, ImageError, PatternError
 
@@ -29,9 +29,9 @@ GAICD_RATIOS = (9 / 16, 3 / 4, 1.0, 4 / 3, 16 / 9)  # the five of Figure 8
 
 
 def levels(seed=0, height=64, width=96):
-    draw = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     return [
-        torch.randn(2, c, height // s, width // s, generator=draw)
+        torch.randn(2, c, height // s, width // s, generator=rng)
         for c, s in ((5, 8), (7, 16), (9, 32))
     ]
 
@@ -59,15 +59,15 @@ def test_scoring_before_upsampling_is_the_same(size):
         ScoreHead((5, 7, 9), 4).double(),
         [level.double().requires_grad_() for level in levels()],
     )
-    found = []
+    orders = []
     for order in (head, head.joined_first):
         scored = order(maps, size)
         head.zero_grad()
-        found.append(
+        orders.append(
             (scored, *torch.autograd.grad(scored.square().sum(), [*maps, *head.parameters()]))
         )
-    assert found[0][0].shape == (2, 4, *size)
-    for small_first, joined_first in zip(*found, strict=True):
+    assert orders[0][0].shape == (2, 4, *size)
+    for small_first, joined_first in zip(*orders, strict=True):
         torch.testing.assert_close(small_first, joined_first)
 
 
@@ -192,9 +192,9 @@ def test_the_neighbourhood_varies_place_size_and_ratio():
         0,
         6,
     ]
-    kept = neighbourhood(box, 240, 160, keep_ratio=True)
-    assert len(kept) == 3**3 - 1
-    torch.testing.assert_close(box_math.aspect(kept), torch.full((26,), 1.25))
+    same_ratio = neighbourhood(box, 240, 160, keep_ratio=True)
+    assert len(same_ratio) == 3**3 - 1
+    torch.testing.assert_close(box_math.aspect(same_ratio), torch.full((26,), 1.25))
     corner = neighbourhood(torch.tensor([[0.0, 0.0, 100.0, 80.0]]), 240, 160)
     box_math.check(corner, width=240, height=160)
     assert len(corner) < 80
@@ -239,9 +239,9 @@ def test_a_checkpoint_says_which_network_it_is(tmp_path):
         "stride": 16,
     }
     checkpoints.save_weights(tmp_path / "w.safetensors", network.state_dict(), card)
-    found = load_cropper(tmp_path / "w.safetensors")
-    assert found.pattern is PATTERNS["multi_direction"]
-    assert found.score_map(torch.rand(3, 256, 256)).shape == (8, 16, 16)
+    cropper = load_cropper(tmp_path / "w.safetensors")
+    assert cropper.pattern is PATTERNS["multi_direction"]
+    assert cropper.score_map(torch.rand(3, 256, 256)).shape == (8, 16, 16)
     checkpoints.save_weights(
         tmp_path / "other.safetensors", network.state_dict(), {**card, "method": "vrn"}
     )
@@ -251,14 +251,14 @@ def test_a_checkpoint_says_which_network_it_is(tmp_path):
 
 def test_how_far_equation_2_lies_from_equation_1(model):
     photo = torch.rand(3, 64, 96, generator=torch.Generator().manual_seed(0))
-    found = rules.compare(AsmCropper(model, {}), photo)
-    assert set(found) == {"cells", "area"} <= set(RULES)
-    for mean, largest, turned, same in found.values():
+    values = equation_2.compare(AsmCropper(model, {}), photo)
+    assert set(values) == {"cells", "area"} <= set(RULES)
+    for mean, largest, reordered, same in values.values():
         assert 0 < mean < largest
-        assert 0 <= turned < 50
+        assert 0 <= reordered < 50
         assert same in (0, 100)
     # one cell: nothing to deal out
     whole = AsmCropper(AsmNet(pattern="grid_1x1", weights=None), {})
-    for mean, largest, turned, same in rules.compare(whole, photo).values():
-        assert (mean, largest, turned) == pytest.approx((0, 0, 0), abs=1e-2)
+    for mean, largest, reordered, same in equation_2.compare(whole, photo).values():
+        assert (mean, largest, reordered) == pytest.approx((0, 0, 0), abs=1e-2)
         assert same == 100

@@ -35,13 +35,14 @@ def test_1x3_is_one_row_of_three_columns():
 
 @pytest.mark.parametrize("pattern", PATTERNS.values(), ids=PATTERNS)
 def test_every_pattern_is_symmetric(pattern):
-    """A photo turned left to right, or upside down, has the same borders; the partitions only
+    """A photo flipped left to right, or upside down, has the same borders; the partitions only
     change names.
     """
     for dims in ((0,), (1,)):
-        turned = pattern.cells.flip(dims)
+        flipped = pattern.cells.flip(dims)
         pairs = {
-            (int(a), int(b)) for a, b in zip(pattern.cells.flatten(), turned.flatten(), strict=True)
+            (int(a), int(b))
+            for a, b in zip(pattern.cells.flatten(), flipped.flatten(), strict=True)
         }
         assert len(pairs) == pattern.partitions
 

@@ -14,8 +14,8 @@ from cropnb.asm_net import (
     composition_pool_pixels,
     partition_scores,
 )
-from cropnb.asm_net.circles import bounding_squares, inscribed
 from cropnb.asm_net.pooling import summed_area_table
+from cropnb.asm_net.studies.circles import bounding_squares, inscribed
 from cropnb.errors import BoxError, CropnbError, PatternError
 
 EACH = pytest.mark.parametrize("pattern", PATTERNS.values(), ids=PATTERNS)
@@ -29,11 +29,11 @@ def noise(pattern, height=60, width=90, seed=0):
 
 def boxes(count=20, height=60, width=90, least=13, seed=1):
     """Whole pixels, of sides that are seldom a multiple of a pattern's cells."""
-    draw = torch.Generator().manual_seed(seed)
-    w = torch.randint(least, width + 1, (count,), generator=draw)
-    h = torch.randint(least, height + 1, (count,), generator=draw)
-    x = (torch.rand(count, generator=draw) * (width - w + 1)).floor()
-    y = (torch.rand(count, generator=draw) * (height - h + 1)).floor()
+    rng = torch.Generator().manual_seed(seed)
+    w = torch.randint(least, width + 1, (count,), generator=rng)
+    h = torch.randint(least, height + 1, (count,), generator=rng)
+    x = (torch.rand(count, generator=rng) * (width - w + 1)).floor()
+    y = (torch.rand(count, generator=rng) * (height - h + 1)).floor()
     return torch.stack([x, y, x + w, y + h], dim=1)
 
 
@@ -66,12 +66,12 @@ def test_equation_1_by_hand(pattern):
 def test_the_fast_pooling_is_the_slow_one_in_value_and_gradient(pattern):
     score_map, crops = noise(pattern).requires_grad_(), boxes(40)
     weights = torch.randn(40, generator=torch.Generator().manual_seed(2))
-    found = []
+    results = []
     for pool in (composition_pool, composition_pool_pixels):
         scores = pool(score_map, crops, pattern)
         (gradient,) = torch.autograd.grad((scores * weights).sum(), score_map)
-        found.append((scores, gradient))
-    for fast, slow in zip(*found, strict=True):
+        results.append((scores, gradient))
+    for fast, slow in zip(*results, strict=True):
         torch.testing.assert_close(fast, slow, rtol=0, atol=1e-5)
         assert slow.abs().max() > 1e-3
 
@@ -289,8 +289,8 @@ def equation_9(score_map, circle, pattern):
 def test_equation_9_by_hand(pattern):
     score_map = noise(pattern, 40, 50)
     circles = torch.tensor([[25.0, 20.0, 20.0], [20.3, 18.9, 11.7], [13.0, 26.0, 13.0]])
-    found = circle_pool(score_map, circles, pattern)
-    for score, circle in zip(found, circles, strict=True):
+    scores = circle_pool(score_map, circles, pattern)
+    for score, circle in zip(scores, circles, strict=True):
         assert score.item() == pytest.approx(
             equation_9(score_map, circle.tolist(), pattern), abs=1e-5
         )
@@ -322,8 +322,8 @@ def test_a_circle_on_a_coarse_map():
     pattern, coarse = PATTERNS["multi_rectangle"], noise(PATTERNS["multi_rectangle"], 12, 16)
     fine = coarse.repeat_interleave(10, -1).repeat_interleave(10, -2)
     circles = torch.tensor([[80.0, 60.0, 55.0], [71.0, 52.0, 40.0]])
-    found = circle_pool(coarse, circles, pattern, (160, 120))
-    torch.testing.assert_close(found, circle_pool(fine, circles, pattern), rtol=0, atol=5e-3)
+    scores = circle_pool(coarse, circles, pattern, (160, 120))
+    torch.testing.assert_close(scores, circle_pool(fine, circles, pattern), rtol=0, atol=5e-3)
 
 
 def test_circle_scores_are_means_of_partitions():

@@ -2,23 +2,34 @@
 
 import importlib
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 import cropnb
 from cropnb import checkpoints, datasets, files, ledger, metrics, paper, training
-from cropnb.asm_net import AsmNet, experiment, recipe, rows
-from cropnb.asm_net import __main__ as program
-from cropnb.asm_net import photos as reading
-from cropnb.asm_net.experiment import Experiment, load_splits, step
-from cropnb.asm_net.photos import ScoredPhotos
-from cropnb.asm_net.recipe import Profile, Variant
+from cropnb.asm_net import AsmNet
+from cropnb.asm_net import model as reading
+from cropnb.asm_net.cropper import crop_scores, pair_accuracy
+from cropnb.asm_net.model import ScoredPhotos, photo_and_saliency
+from cropnb.asm_net.recipe import (
+    METHOD,
+    Profile,
+    Variant,
+    from_cache,
+    from_photos,
+    step,
+)
+from cropnb.asm_net.studies import best_crops, tables
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import BoxError, CropnbError
+from cropnb.reproduction import Context
+from cropnb.runs import Experiment, FeatureCache, Result, plan, program, record
 from cropnb.saliency import spectral_residual
 
 TINY = Profile(10, 4, 5, head_epochs=2, head_batch=4, epochs=1, batch=4)
+SHIPPED_FIELDS = {"dataset", "profile", "commit", "scores", "seed", "init", "photos"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,62 +53,116 @@ def model():
     return AsmNet(weights=None).eval()
 
 
+def read(dataset, delta=None):
+    """A dataset as the network reads it, held in memory."""
+    pixels = FeatureCache(
+        lambda number, view: photo_and_saliency(dataset[number].image()),
+        len(dataset),
+        progress=False,
+        dtype=torch.uint8,
+    )
+    return ScoredPhotos(dataset, pixels, delta)
+
+
+def features(photos, network, count):
+    """What a network makes of the first photos of a dataset."""
+    with torch.no_grad():
+        return FeatureCache(
+            lambda number, view: [level[0] for level in network.levels(photos.images([number]))],
+            count,
+            progress=False,
+        )
+
+
+def nothing(numbers, mirrored):
+    """For batches whose features nobody asks for."""
+    return []
+
+
+def experiment(profile=TINY, **options):
+    return Experiment(
+        METHOD, **{"profile": profile, "init": "random", "progress": False, **options}
+    )
+
+
 def test_batches_hold_the_photos_of_the_dataset(scenes):
-    photos = ScoredPhotos(scenes, progress=False)
+    photos = read(scenes)
     assert len(photos) == 8
     for index in range(8):
-        (batch,) = photos.batches([index])
+        (batch,) = photos.batches([index], nothing)
+        images = photos.images([index])
         sample = scenes[index]
         width, height = batch.size
         assert min(width, height) == 64
         assert width % 32 == height % 32 == 0
-        assert batch.images.shape == (1, 3, height, width)
+        assert images.shape == (1, 3, height, width)
         torch.testing.assert_close(batch.mos[0], sample.scores)
         share = sample.boxes / torch.tensor([sample.width, sample.height] * 2)
         torch.testing.assert_close(batch.boxes[0] / torch.tensor([width, height] * 2), share)
-        salient = spectral_residual(batch.images[0])
-        torch.testing.assert_close(batch.saliency_at((8, 8))[0], salient.unfold(0, height // 8, height // 8).unfold(
-            1, width // 8, width // 8
-        ).mean((-1, -2)), rtol=0, atol=0.01)  # fmt: skip
+        salient = spectral_residual(images[0])
+        cells = salient.unfold(0, height // 8, height // 8).unfold(1, width // 8, width // 8)
+        expected = cells.mean((-1, -2))
+        torch.testing.assert_close(batch.saliency_at((8, 8))[0], expected, rtol=0, atol=0.01)
 
 
 def test_photos_of_one_size_come_together(scenes):
-    photos = ScoredPhotos(scenes, progress=False)
-    together = list(photos.batches(range(8)))
+    photos = read(scenes)
+    together = list(photos.batches(range(8), nothing))
     assert len({batch.size for batch in together}) == len(together) < 8
-    assert sum(len(batch.mos) for batch in together) == 8
-    numbers = photos.by_photo(lambda batch: (batch.mos.sum(1),))
-    assert [round(n.item(), 3) for (n,) in numbers] == [
-        round(s.scores.sum().item(), 3) for s in scenes.samples
-    ]
+    assert sorted(index for batch in together for index in batch.indices) == list(range(8))
+    in_parts = list(photos.batches(range(8), nothing, at_once=2))
+    assert max(len(batch.mos) for batch in in_parts) == 2
+    for batch in in_parts:
+        for index, mos in zip(batch.indices, batch.mos, strict=True):
+            torch.testing.assert_close(mos, scenes[index].scores)
 
 
-def test_mirroring_turns_photo_boxes_and_saliency(scenes):
-    photos = ScoredPhotos(scenes, progress=False)
-    (plain,), (turned,) = photos.batches([0]), photos.batches([0], mirrored=True)
-    torch.testing.assert_close(turned.images.flip(-1), plain.images)
-    torch.testing.assert_close(turned.saliency.flip(-1), plain.saliency)
+def test_mirroring_flips_photo_boxes_and_saliency(scenes):
+    photos = read(scenes)
+    (plain,) = photos.batches([0], nothing)
+    (flipped,) = photos.batches([0], nothing, mirrored=True)
+    image, mirrored = photos.images([0]), photos.images([0], mirrored=True)
+    torch.testing.assert_close(mirrored.flip(-1), image)
+    torch.testing.assert_close(flipped.saliency.flip(-1), plain.saliency)
     x1, y1, x2, y2 = plain.boxes[0, 5].round().int().tolist()
-    a1, b1, a2, b2 = turned.boxes[0, 5].round().int().tolist()
-    torch.testing.assert_close(
-        turned.images[..., b1:b2, a1:a2].flip(-1), plain.images[..., y1:y2, x1:x2]
-    )
-    torch.testing.assert_close(turned.mos, plain.mos)
+    a1, b1, a2, b2 = flipped.boxes[0, 5].round().int().tolist()
+    torch.testing.assert_close(mirrored[..., b1:b2, a1:a2].flip(-1), image[..., y1:y2, x1:x2])
+    torch.testing.assert_close(flipped.mos, plain.mos)
 
 
 @torch.no_grad()
-def test_frozen_features_are_the_networks(scenes, model, tmp_path):
-    photos, cache = ScoredPhotos(scenes, progress=False), tmp_path / "kept.safetensors"
-    made = ScoredPhotos(scenes, model=model, cache=cache, progress=False)
-    again = ScoredPhotos(scenes, model=model, cache=cache, progress=False)
-    for index in range(8):
-        maps = [
-            next(iter(part.batches([index]))).score_map(model) for part in (photos, made, again)
+def test_frozen_features_are_the_networks(tmp_path):
+    trial = experiment(out=tmp_path)
+    network = trial.model(trial.run(METHOD.main, 0))
+    photos = trial.photos("train")
+    first, again = (
+        from_cache(METHOD.frozen_features(one, "train", network), "cpu")
+        for one in (trial, experiment(out=tmp_path))
+    )
+    for index in range(len(photos)):
+        score_maps = [
+            next(photos.batches([index], levels)).score_map(network)
+            for levels in (from_photos(network, photos), first, again)
         ]
-        torch.testing.assert_close(maps[1], maps[0], rtol=0, atol=5e-3)
-        assert torch.equal(maps[1], maps[2])
+        torch.testing.assert_close(score_maps[1], score_maps[0], rtol=0, atol=5e-3)
+        assert torch.equal(score_maps[1], score_maps[2])
     with pytest.raises(CropnbError, match="not mirrored"):
-        next(iter(made.batches([0], mirrored=True)))
+        next(photos.batches([0], first, mirrored=True))
+
+
+def test_photos_are_decoded_once_for_every_run(tmp_path, monkeypatch):
+    trial = experiment(out=tmp_path)
+    (batch,) = trial.photos("val").batches([0], nothing)
+    image = trial.photos("val").images([0])
+
+    def refuse(*arguments):
+        raise AssertionError("decoded although it was kept")
+
+    monkeypatch.setattr(Sample, "image", refuse)
+    photos = experiment(out=tmp_path).photos("val")
+    (again,) = photos.batches([0], nothing)
+    assert torch.equal(photos.images([0]), image)
+    assert torch.equal(again.saliency, batch.saliency)
 
 
 def test_photos_without_a_pair_are_left_out_of_training():
@@ -109,33 +174,37 @@ def test_photos_without_a_pair_are_left_out_of_training():
     both = CropDataset(
         "cpc", "train", "cpc", None, [sample("flat", [1.0, 1.1]), sample("steep", [1.0, 2.0])]
     )
-    photos = ScoredPhotos(both, 0.3, progress=False)
+    photos = read(both, 0.3)
     assert (len(photos), photos.left_out) == (1, 1)
-    assert next(iter(photos.batches([0]))).mos.tolist() == [[1.0, 2.0]]
-    assert len(ScoredPhotos(both, None, progress=False)) == 2
+    assert next(photos.batches([0], nothing)).mos.tolist() == [[1.0, 2.0]]
+    assert len(read(both)) == 2
     with pytest.raises(
         CropnbError, match=r"no photo of cpc \(train\) has a pair at delta = 1\.5; lower it"
     ):
-        ScoredPhotos(both, 1.5, progress=False)
+        read(both, 1.5)
 
 
 def test_true_boxes_teach_nothing():
     with pytest.raises(BoxError, match="no scored crops"):
-        ScoredPhotos(datasets.load("scenes", "train", form="fcdb", size=1), progress=False)
+        read(datasets.load("scenes", "train", form="fcdb", size=1))
+    with pytest.raises(CropnbError, match="no delta for fcdb; it learns from cpc, gaicd"):
+        experiment(dataset="fcdb").run(METHOD.main, 0)
 
 
 def test_a_step_is_the_mean_over_photos_whatever_their_sizes(scenes, model):
-    photos = ScoredPhotos(scenes, 0.3, model, progress=False)
-    compute = step(model, photos, Variant(weight=2.0), 0.3, mirror=False)
-    draw = torch.Generator()
-    together = compute(list(range(8)), draw)
-    apart = [compute([index], draw) for index in range(8)]
+    photos = read(scenes, 0.3)
+    levels = from_cache(features(photos, model, len(scenes)), "cpu")
+    compute = step(model, photos, Variant(weight=2.0), 0.3, levels, mirror=False)
+    rng = torch.Generator()
+    together = compute(list(range(8)), rng)
+    apart = [compute([index], rng) for index in range(8)]
     for name in ("loss", "ranking", "saliency"):
         torch.testing.assert_close(
             together[name], torch.stack([part[name] for part in apart]).mean()
         )
     torch.testing.assert_close(together["loss"], together["ranking"] + 2 * together["saliency"])
-    per_pair = step(model, photos, Variant(per_pair=True), 0.3, mirror=False)(list(range(8)), draw)
+    mean = step(model, photos, Variant(per_pair=True), 0.3, levels, mirror=False)
+    per_pair = mean(list(range(8)), rng)
     assert per_pair["ranking"] < together["ranking"] / 50
 
 
@@ -144,54 +213,62 @@ def test_training_finds_the_map_that_made_the_scores(scenes, model):
     other crops too.
     """
     torch.manual_seed(1)
-    photos, hidden = ScoredPhotos(scenes, None, model, progress=False), AsmNet(weights=None)
-    for (height, width, _), kept in photos._groups.items():
-        for name in ("level0", "level1", "level2"):
-            kept[name] = torch.randn_like(kept[name].float()).half()
-        left = torch.rand(*kept["mos"].shape, 2) * torch.tensor([width / 2, height / 2])
-        kept["boxes"] = torch.cat([left, left + torch.tensor([width / 2, height / 2])], dim=-1)
+    photos, hidden = read(scenes), AsmNet(weights=None)
+    shapes = [[level.shape for level in features(photos, model, 8).levels(i)] for i in range(8)]
+    cache = FeatureCache(
+        lambda number, view: [torch.randn(shape) for shape in shapes[number]], 8, progress=False
+    )
+    levels = from_cache(cache, "cpu")
     for index in range(8):
-        (batch,) = photos.batches([index])
-        _, group, position = photos._place[index]
-        with torch.no_grad():
-            scores = experiment.crop_scores(hidden, batch)[0]
-        photos._groups[group]["mos"][position] = 2 * (scores - scores.mean()) / scores.std()
+        size = torch.tensor(next(photos.batches([index], nothing)).size)
+        corner = torch.rand(len(photos.mos[index]), 2) * size / 2
+        photos.boxes[index] = torch.cat([corner, corner + size / 2], dim=-1)
+    for index, scores in enumerate(crop_scores(hidden, photos, levels)):
+        photos.mos[index] = 2 * (scores - scores.mean()) / scores.std()
     network = AsmNet(weights=None)
     network.head.convolution.weight.data.zero_()
-    compute = step(network, photos, Variant(), 0.3, mirror=False)
+    compute = step(network, photos, Variant(), 0.3, levels, mirror=False)
     history = training.train(network.head, compute, 8, training.Recipe(15, 1e-2, 8), progress=False)
     losses = history.column("loss")
     assert losses[-1] < 0.3 * losses[0]
-    assert experiment.pair_accuracy(experiment.pair_counts(network, photos, 0.3)) > 0.9
+    assert pair_accuracy(network, photos, 0.3, levels) > 0.9
 
 
 def test_every_variant_of_the_paper_is_there():
-    tables = paper.read("asm_net").tables
-    assert set(tables["Table 1"].rows) == set(recipe.TABLE_1) <= set(recipe.VARIANTS)
-    known = {*recipe.VARIANTS, *recipe.SAME_RUN}
-    assert (
-        {row for row in tables["Figure 5"].rows if "less" not in row}
-        == set(recipe.FIGURE_5)
-        <= known
-    )
-    for claim in paper.read("asm_net").claims:
-        assert {claim["better"], claim["worse"]} <= known
-    assert recipe.VARIANTS["λ=10"] == Variant("cross_rectangle", 10.0)
-    assert recipe.VARIANTS["λ=10, mean over pairs"].per_pair
-    assert recipe.VARIANTS[recipe.MAIN].weight == 0.1
-    for equation in paper.read("asm_net").equations:
+    printed = paper.read("asm_net")
+    assert set(printed.tables["Table 1"].rows) == set(tables.TABLE_1) <= set(METHOD.variants)
+    points = {row for row in printed.tables["Figure 5"].rows if "less" not in row}
+    assert points == {*tables.FIGURE_5, tables.MAIN_POINT}
+    assert set(tables.FIGURE_5) <= set(METHOD.variants)
+    for claim in printed.claims:
+        assert {claim["better"], claim["worse"]} <= set(METHOD.variants)
+    assert METHOD.variants["λ=10"] == Variant("cross_rectangle", 10.0)
+    assert METHOD.variants["λ=10, mean over pairs"].per_pair
+    assert METHOD.variants[METHOD.main].weight == 0.1
+    assert set(METHOD.groups["table"]) | set(METHOD.groups["figure"]) == set(METHOD.variants)
+    for equation in printed.equations:
         module, _, name = equation["function"].rpartition(".")
-        assert callable(getattr(importlib.import_module(module), name))
+        function = getattr(importlib.import_module(module), name)
+        assert f"(Eq. {equation['number']})" in function.__doc__
 
 
-def test_what_does_not_matter_does_not_tell_runs_apart():
-    frozen = Profile(1, 1, 1, head_epochs=2)
-    assert (
-        frozen.settings() == Profile(1, 1, 1, head_epochs=2, learning_rate=5.0, stem=4).settings()
-    )
-    whole = Profile(1, 1, 1, epochs=2)
-    assert whole.settings() != Profile(1, 1, 1, epochs=2, learning_rate=5.0).settings()
-    assert whole.settings() != Profile(1, 1, 1, epochs=2, stem=4).settings()
+def test_what_does_not_matter_does_not_tell_runs_apart(monkeypatch):
+    def identity(**changed):
+        monkeypatch.setitem(METHOD.profiles, "smoke", Profile(1, 1, 1, **changed))
+        return experiment("smoke").run(METHOD.main, 0).config_hash
+
+    assert identity(head_epochs=2) == identity(head_epochs=2, learning_rate=5.0, stem=4)
+    assert identity(head_epochs=2) != identity(head_epochs=3)
+    assert identity(epochs=2) != identity(epochs=2, learning_rate=5.0)
+    assert identity(epochs=2) != identity(epochs=2, stem=4)
+
+
+def test_the_form_decides_delta_and_so_the_run():
+    cpc, gaicd = experiment(form="cpc"), experiment(form="gaicd")
+    assert (METHOD.delta(cpc), METHOD.delta(gaicd)) == (0.3, 0.9)
+    assert gaicd.run(METHOD.main, 0).identity["delta"] == 0.9
+    frozen = experiment("cpu", frozen=True).profile
+    assert (frozen.epochs, frozen.head_epochs, frozen.stem) == (0, 2, 0)
 
 
 def test_cpc_is_measured_on_its_validation_photos(tmp_path, monkeypatch):
@@ -203,54 +280,52 @@ def test_cpc_is_measured_on_its_validation_photos(tmp_path, monkeypatch):
         return CropDataset(name, split, "cpc", tmp_path, samples)
 
     monkeypatch.setattr(datasets, "load", fake)
-    train, held, test = load_splits("cpc", "cpc", Profile(None, 3, None))
+    parts = experiment(Profile(None, 3, None), dataset="cpc").parts
+    train, held, test = (parts[name] for name in ("train", "val", "test"))
     assert [len(train), len(held), len(test)] == [7, 3, 10]
     assert {sample.name for sample in test.samples} == {f"val{i}" for i in range(10)}
     assert {s.name for s in (*train.samples, *held.samples)} == {f"train{i}" for i in range(10)}
     assert test.split == "val"
 
 
-@pytest.mark.parametrize("profile", recipe.PROFILES)
-@pytest.mark.parametrize("form", ["cpc", "gaicd"])
+@pytest.mark.parametrize("profile", METHOD.profiles)
+@pytest.mark.parametrize("form", METHOD.forms)
 def test_every_profile_fits_every_form(profile, form):
     """Scenes in GAICD's form have fewer validation photos than the profiles ask for, and none may
     be taken twice.
     """
-    parts = load_splits("scenes", form, recipe.PROFILES[profile])
-    wanted = recipe.PROFILES[profile]
+    parts = experiment(profile, form=form).parts
+    wanted = METHOD.profiles[profile]
     there = [len(datasets.load("scenes", split, form=form)) for split in ("train", "val", "test")]
     asked = (wanted.train_photos, wanted.validation_photos, wanted.test_photos)
     expected = [
         most if number is None else min(number, most)
         for number, most in zip(asked, there, strict=True)
     ]
-    assert [len(part) for part in parts] == expected
-    assert [part.split for part in parts] == ["train", "val", "test"]
+    assert [len(part) for part in parts.values()] == expected
+    assert [part.split for part in parts.values()] == ["train", "val", "test"]
 
 
 def test_the_accuracy_counts_pairs_and_not_photos():
-    run = {"right": [8.0, 1.0], "pairs": [10.0, 30.0]}
-    values = rows.accuracies(run)
-    assert sum(values) / 2 == pytest.approx(100 * 9 / 40)  # and not the mean of 80 % and 3 %
-    even = rows.accuracies({"right": [8.0, 1.0], "pairs": [10.0, 10.0]})
-    assert even == pytest.approx([80, 10])
+    values = tables.accuracies(torch.tensor([8.0, 1.0]), torch.tensor([10.0, 30.0]))
+    assert values.mean() == pytest.approx(9 / 40)  # and not the mean of 80 % and 3 %
+    even = tables.accuracies(torch.tensor([8.0, 1.0]), torch.tensor([10.0, 10.0]))
+    assert even.tolist() == pytest.approx([0.8, 0.1])
 
 
 @pytest.fixture(scope="module")
 def tiny_run(tmp_path_factory):
-    out = tmp_path_factory.mktemp("runs")
-    trial = Experiment("scenes", "cpc", "tiny", TINY, out=out, init="random", progress=False)
-    boxes = {"fcdb": datasets.load("scenes", "test", form="fcdb", size=2)}
-    return trial, trial.run("cross_rectangle", 0, boxes)
+    trial = experiment(out=tmp_path_factory.mktemp("runs"))
+    return trial, trial.train(METHOD.main, 0)
 
 
 def test_a_run_leaves_weights_and_results(tiny_run):
     trial, (network, histories, result) = tiny_run
-    folder = trial.folder("cross_rectangle", 0)
-    assert json.loads((folder / "result.json").read_text()) == result
+    folder = trial.run(METHOD.main, 0).folder
+    assert json.loads((folder / "result.json").read_text())["columns"] == result.columns
     assert [len(history.steps) for history in histories.values()] == [6, 3]
-    assert len(result["right"]) == len(result["SRCC"]) == result["photos"] == 5
-    assert len(result["boxes"]["fcdb"]["IoU"]) == 2
+    assert list(result.columns) == list(METHOD.columns)
+    assert {len(values) for values in result.columns.values()} == {result.photos} == {5}
     state, card = checkpoints.load_weights(folder / "weights.safetensors", "asm_net")
     assert (card["pattern"], card["backbone"], card["stride"]) == (
         "cross_rectangle",
@@ -258,33 +333,45 @@ def test_a_run_leaves_weights_and_results(tiny_run):
         8,
     )
     assert all(torch.equal(state[name], value) for name, value in network.state_dict().items())
-    assert files.file_hash(folder / "weights.safetensors") == result["checkpoint_hash"]
+    assert files.file_hash(folder / "weights.safetensors") == result.checkpoint_hash
     cropper = cropnb.load("asm_net", weights=folder / "weights.safetensors")
-    scores = [cropper.score(sample.photo(), sample.boxes) for sample in trial.parts["test"].samples]
-    right = [
-        metrics.ranking.pair_counts(s, t.scores, 0.3)[0].item()
-        for s, t in zip(scores, trial.parts["test"])
+    test = trial.parts["test"]
+    scores = [cropper.score(sample.photo(), sample.boxes) for sample in test.samples]
+    counts = [
+        metrics.ranking.pair_counts(one, sample.scores, 0.3)
+        for one, sample in zip(scores, test, strict=True)
     ]
-    assert sum(right) == pytest.approx(sum(result["right"]), rel=0.02)
+    right, pairs = (sum(part).item() for part in zip(*counts, strict=True))
+    assert right == pytest.approx(sum(result.details["right"]), rel=0.02)
+    assert pairs == sum(result.details["pairs"])
+    assert result.means()["Accuracy"] == pytest.approx(right / pairs, rel=0.02)
 
 
 def test_a_finished_run_is_not_trained_again(tiny_run, monkeypatch):
     trial, (_, _, result) = tiny_run
     monkeypatch.setattr(torch.optim.Adam, "step", None)
-    assert trial.finished("cross_rectangle", 0) == result
-    assert trial.finished("λ=0.1", 0) == result  # the same run under its other name
-    assert trial.finished("cross_rectangle", 1) is None
-    again = trial.run("cross_rectangle", 0)[2]
-    for name in ("right", "SRCC", "config_hash"):
-        assert again[name] == result[name]
+    assert trial.finished(METHOD.main, 0) == result
+    assert trial.finished(METHOD.main, 1) is None
+    assert trial.train(METHOD.main, 0)[2] == result
 
 
-def test_the_stem_stays_as_it_is(tmp_path):
-    profile = Profile(4, 2, 2, epochs=1, batch=4, stem=4)
-    trial = Experiment("scenes", "cpc", "tiny", profile, out=None, init="random", progress=False)
+@pytest.mark.parametrize("stage", ["head", "whole"])
+def test_a_killed_run_ends_with_the_same_bits(stage, tmp_path):
+    profile = replace(TINY, epochs=0) if stage == "head" else replace(TINY, head_epochs=0)
+    network, _, result = experiment(profile, out=None).train(METHOD.main, 0)
+    experiment(profile, out=tmp_path).train(METHOD.main, 0, max_steps=2)
+    again, histories, continued = experiment(profile, out=tmp_path).train(METHOD.main, 0)
+    assert list(histories) == [stage]
+    assert continued.columns == result.columns
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+
+
+def test_the_stem_stays_as_it_is():
+    trial = experiment(Profile(4, 2, 2, epochs=1, batch=4, stem=4), out=None)
     torch.manual_seed(0)
     before = AsmNet(weights=None).state_dict()
-    after = trial.run("cross_rectangle", 0)[0].state_dict()
+    after = trial.train(METHOD.main, 0)[0].state_dict()
     changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
     assert changed
     assert not any(
@@ -293,49 +380,84 @@ def test_the_stem_stays_as_it_is(tmp_path):
     assert any(name.startswith("backbone.units.4.") for name in changed)
 
 
-def runs_of(share, seeds=3, photos=60, variant="cross_rectangle"):
-    draw = torch.Generator().manual_seed(len(variant))
-    result = []
-    for _ in range(seeds):
-        right = (torch.full((photos,), 100 * share) + torch.randn(photos, generator=draw)).tolist()
-        result.append(
-            {
-                "variant": variant, "right": right, "pairs": [100.0] * photos, "photos": photos, "minutes": 1.0,
-                "settings": {"backbone": "mobilenet_v2"}, "init": "imagenet", "config_hash": "x", "boxes": {},
-                **{name: [0.5] * photos for name in rows.RANKING},
-            }
-        )  # fmt: skip
-    return result
+def test_a_stem_computed_once_trains_like_one_computed_each_time(tmp_path):
+    """Up to half precision: the same draws, the same units trained, and a kill costs nothing."""
+    plain = Profile(6, 2, 3, epochs=2, batch=4, stem=4)
+    fast = replace(plain, stem=0, trunk_from="c2_2")
+    network, histories, _ = experiment(fast, out=None).train(METHOD.main, 0)
+    expected, plain_histories, _ = experiment(plain, out=None).train(METHOD.main, 0)
+    torch.testing.assert_close(
+        histories["whole"].column("loss"),
+        plain_histories["whole"].column("loss"),
+        rtol=0.02,
+        atol=0,
+    )
+    before = experiment(plain, out=None)
+    start = before.model(before.run(METHOD.main, 0)).state_dict()
+    state, other = network.state_dict(), expected.state_dict()
+    for name, value in start.items():
+        assert torch.equal(state[name], value) == torch.equal(other[name], value), name
+    experiment(fast, out=tmp_path).train(METHOD.main, 0, max_steps=1)
+    again = experiment(fast, out=tmp_path).train(METHOD.main, 0)[0].state_dict()
+    assert all(torch.equal(again[name], value) for name, value in state.items())
+    assert experiment(fast).run(METHOD.main, 0) != experiment(plain).run(METHOD.main, 0)
+
+
+def runs_of(variant, share, seeds=3, photos=60):
+    rng = torch.Generator().manual_seed(len(variant))
+    settings = {"variant": vars(METHOD.variants[variant]), "profile": {"backbone": "mobilenet_v2"}}
+    for seed in range(seeds):
+        right = 100 * share + torch.randn(photos, generator=rng)
+        accuracies = tables.accuracies(right, torch.full((photos,), 100.0))
+        columns = {"Accuracy": accuracies.tolist()}
+        columns |= {name: [0.5] * photos for name in tables.RANKING}
+        yield Result(
+            method="asm_net",
+            variant=variant,
+            dataset="scenes",
+            form="cpc",
+            profile="cpu",
+            init="imagenet",
+            frozen=False,
+            seed=seed,
+            split="test",
+            photos=photos,
+            minutes=1.0,
+            device="CPU",
+            commit="0",
+            config_hash="x",
+            settings=settings,
+            validation=[],
+            columns=columns,
+        )
 
 
 def test_rows_and_claims(tmp_path, monkeypatch):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
     shares = {
-        "grid_1x1": 0.6, "grid_1x3": 0.7, "grid_3x1": 0.75, "grid_5x5": 0.8, "cross_rectangle": 0.85, "λ=0": 0.82,
+        "grid_1x1": 0.6,
+        "grid_1x3": 0.7,
+        "grid_3x1": 0.75,
+        "grid_5x5": 0.8,
+        "cross_rectangle": 0.85,
+        "λ=0": 0.82,
         "λ=0.1, mean over pairs": 0.86,
-    }  # fmt: skip
-    from cropnb.reproduction import Context
-
+    }
     context = Context("asm_net", "scenes", ["--record"], seeds=(0, 1, 2), profile="cpu")
-    found = rows.of(
-        context,
-        {name: runs_of(share, variant=name) for name, share in shares.items()},
-        "cpc",
-        False,
-    )
-    ledger.record("asm_net", found)
+    results = {name: list(runs_of(name, share)) for name, share in shares.items()}
+    ledger.record("asm_net", record.rows(context, experiment(out=None), results))
     one = lambda **wanted: ledger.one("asm_net", **wanted)  # noqa: E731
     assert one(table="Table 1", row="grid_1x1", column="Accuracy").ours == pytest.approx(
         60, abs=0.5
     )
-    assert (
-        one(table="Figure 5", row="λ=0.1").ours
-        == one(table="Table 1", row=recipe.MAIN, column="Accuracy").ours
-    )
+    point = one(table="Figure 5", row="λ=0.1")
+    assert point.ours == one(table="Table 1", row=METHOD.main, column="Accuracy").ours
+    assert point.note == "last epoch, mobilenet_v2, λ = 0.1"
     assert one(table="Figure 5", row="λ=0.1 less λ=0").ours == pytest.approx(3, abs=0.5)
     assert one(table="Figure 5", row="λ=0.1 less λ=0, mean over pairs").ours == pytest.approx(
         4, abs=0.5
     )
+    assert "divided by its pairs" in one(table="Figure 5", row="λ=0.1, mean over pairs").note
     verdicts = {row.row: row.verdict for row in ledger.find("asm_net", table="claim")}
     assert verdicts == {
         "one score a pixel is not enough": "holds",
@@ -344,15 +466,24 @@ def test_rows_and_claims(tmp_path, monkeypatch):
         "λ = 0.1 beats no saliency": "holds",
         "cross-rectangle beats 1 × 1 by ten points": "holds",
     }
-    near = {"cross_rectangle": runs_of(0.68), "grid_1x1": runs_of(0.6, variant="grid_1x1")}
-    (ten,) = [row for row in rows.claims(context, near, False) if "ten points" in row.row]
+    near = {"cross_rectangle": 0.68, "grid_1x1": 0.6}
+    near = {name: list(runs_of(name, share)) for name, share in near.items()}
+    claims = record.claims(context, experiment(out=None), near)
+    (ten,) = [row for row in claims if "ten points" in row.row]
     assert ten.verdict == "contradicted"  # eight points are not ten
+    half_a_point = {"cross_rectangle": 0.605, "grid_5x5": 0.6}
+    half_a_point = {
+        name: list(runs_of(name, share, photos=2000)) for name, share in half_a_point.items()
+    }
+    (claim,) = record.claims(context, experiment(out=None), half_a_point)
+    assert claim.verdict == "trivial"  # less than the point that is worth having
     assert not any(row.paper_value for row in ledger.read("asm_net"))
 
 
 def test_the_papers_rows_wait_for_photos(tmp_path, monkeypatch):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
-    waiting = rows.pending()
+    monkeypatch.setenv("CROPNB_PLAN", str(PLAN))
+    waiting = plan.pending("asm_net")
     values = {(row.table, row.row, row.column): row.paper_value for row in waiting}
     assert len(values) == 7 + 1 + 2 + 2 + 3
     assert values["Table 1", "cross_rectangle", "Accuracy"] == 87.59
@@ -363,38 +494,52 @@ def test_the_papers_rows_wait_for_photos(tmp_path, monkeypatch):
     assert {row.dataset for row in waiting} == {"cpc", "fcdb", "flms", "gaicd"}
 
 
+PLAN = plan.plan_file()  # before a test names other results
+
+
 def test_the_program_records_and_ships(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("CROPNB_PLAN", str(PLAN))
     monkeypatch.setattr(program, "shipped", lambda method: tmp_path / "shipped.safetensors")
-    monkeypatch.setitem(recipe.PROFILES, "smoke", TINY)
-    common = ["--init", "random", "--device", "cpu", "--out", str(tmp_path / "runs"), "--record"]
-    assert program.main([*common, "--form", "gaicd", "--frozen", "--boxes", "flms", "--ship"]) == 0
-    found = {
+    monkeypatch.setitem(METHOD.profiles, "smoke", TINY)
+    shared = ["--init", "random", "--device", "cpu", "--out", str(tmp_path / "runs"), "--record"]
+    shared += ["--form", "gaicd", "--frozen"]
+    assert program.main(METHOD, [*shared, "--ship"]) == 0
+    assert best_crops.main([*shared, "--boxes", "flms"]) == 0
+    rows = {
         (row.table, row.row, row.column): row
         for row in ledger.read("asm_net")
         if row.verdict != "pending"
     }
-    assert set(found) == {
-        *(("Table 4", "ASM-Net, frozen backbone", column) for column in rows.RANKING),
+    assert set(rows) == {
+        *(("Table 4", "ASM-Net, frozen backbone", column) for column in tables.RANKING),
         *(("Table 3", "ASM-Net, frozen backbone", column) for column in ("IoU", "Disp")),
     }
-    for row in found.values():
+    for row in rows.values():
         assert row.images == 5
         assert row.verdict == "measured"
         assert "random start" in row.note
-        assert row.command.startswith("python -m cropnb.asm_net --init random")
-    assert "form of flms" in found["Table 3", "ASM-Net, frozen backbone", "IoU"].note
+        assert row.checkpoint_hash
+        assert row.seeds == (0,)
+        assert "--init random" in row.command
+        assert "--out" not in row.command
+    box = rows["Table 3", "ASM-Net, frozen backbone", "IoU"]
+    assert "form of flms" in box.note
+    assert box.command.startswith("python -m cropnb.asm_net.studies.best_crops")
     cropper = cropnb.load("asm_net", weights=tmp_path / "shipped.safetensors")
-    assert {"dataset", "profile", "commit", "scores", "seed", "init", "photos"} <= set(
-        cropper.method.card
-    )
+    assert set(cropper.method.card) >= SHIPPED_FIELDS
     assert len(cropper(torch.rand(3, 100, 150), k=3)) == 3
     assert "SRCC" in capsys.readouterr().out
 
 
+def test_best_crops_need_a_finished_run(tmp_path, capsys):
+    assert best_crops.main(["--init", "random", "--device", "cpu", "--out", str(tmp_path)]) == 2
+    assert "no run of cross_rectangle is finished" in capsys.readouterr().err
+
+
 def test_the_program_answers_missing_data_in_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CROPNB_DATA", str(tmp_path))
-    assert program.main(["--dataset", "cpc", "--out", str(tmp_path)]) == 2
+    assert program.main(METHOD, ["--dataset", "cpc", "--out", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert len(error.splitlines()) == 1

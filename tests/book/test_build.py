@@ -2,10 +2,13 @@
 
 import ast
 import importlib
+import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import build_book
@@ -13,10 +16,13 @@ import nbformat
 import pytest
 import readme_table
 import reproduce
+import skips
 from build_book import ROOT, BookError, check_parameters, execute, execute_all
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from notebooks import WIDGET_STATE, strip_volatile
-from sphinx_cropnb import modules_of, public_names
+from sphinx_cropnb import modules_of, public_names, script_content
+
+from cropnb.files import locked
 
 API_PAGE = (ROOT / "book/reference/api.md").read_text()
 
@@ -82,6 +88,111 @@ def test_a_crash_names_the_chapter_and_the_error(chapter: Path, tmp_path: Path) 
     with pytest.raises(BookError, match=r"papers/small, cell \d+: ZeroDivisionError"):
         execute(chapter, tmp_path / "out.ipynb", {})
     assert not list(tmp_path.glob("*.ipynb"))
+
+
+def _with_cell(chapter: Path, source: str) -> None:
+    notebook = nbformat.read(chapter, as_version=4)
+    notebook.cells.append(new_code_cell(source, id="z"))
+    nbformat.write(notebook, chapter)
+
+
+def test_a_cell_that_takes_too_long_is_told_with_its_chapter(chapter: Path, tmp_path: Path) -> None:
+    _with_cell(chapter, "import time\ntime.sleep(60)")
+    with pytest.raises(
+        BookError, match=r"papers/small: a cell took longer than 2 seconds[^$]*sleep"
+    ):
+        execute(chapter, tmp_path / "out.ipynb", {}, cell_seconds=2)
+    assert not list(tmp_path.glob("*.ipynb"))
+
+
+def test_a_kernel_that_dies_is_told_with_its_chapter(chapter: Path, tmp_path: Path) -> None:
+    _with_cell(chapter, "import os\nos._exit(1)")
+    with pytest.raises(BookError, match=r"papers/small: its kernel died[^$]*os._exit"):
+        execute(chapter, tmp_path / "out.ipynb", {})
+    assert not list(tmp_path.glob("*.ipynb"))
+
+
+def _tools(code: str) -> list[str]:
+    """A program that has the book's tools."""
+    return [
+        sys.executable,
+        "-c",
+        f"import sys; sys.path.insert(0, {str(ROOT / 'tools')!r}); {code}",
+    ]
+
+
+def _until(condition, seconds: float = 60.0) -> bool:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.1)
+    return condition()
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    # one that has ended and that nobody has asked for yet
+    return ") Z " not in Path(f"/proc/{process}/stat").read_text()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
+def test_sigterm_leaves_neither_kernel_nor_half_a_chapter(chapter: Path, tmp_path: Path) -> None:
+    noted = tmp_path / "kernel"
+    _with_cell(
+        chapter,
+        f"import os, time, pathlib\npathlib.Path({str(noted)!r}).write_text(str(os.getpid()))\n"
+        "time.sleep(120)",
+    )
+    before = chapter.read_bytes()
+    code = (
+        "import build_book; from pathlib import Path; build_book._Stop.install(); "
+        f"build_book.execute_all([(Path({str(chapter)!r}),) * 2], dict(PROFILE='smoke'))"
+    )
+    with subprocess.Popen(_tools(code), stdout=subprocess.DEVNULL) as build:
+        assert _until(lambda: noted.exists() and noted.read_text())
+        kernel = int(noted.read_text())
+        assert _alive(kernel)
+        build.terminate()
+        assert build.wait(60) == 143
+    assert _until(lambda: not _alive(kernel), 10)
+    assert [path.name for path in chapter.parent.iterdir()] == ["small.ipynb"]
+    assert chapter.read_bytes() == before
+
+
+def test_what_a_killed_build_left_is_cleared_by_the_next(chapter: Path) -> None:
+    left = chapter.with_suffix(build_book.RUNNING)
+    left.write_text("half a")
+    with pytest.raises(BookError, match="no parameter"):
+        execute_all([(chapter, chapter)], {"DEVICE": "cpu"})
+    assert not left.exists()
+
+
+def test_two_builds_wait_for_each_other(tmp_path: Path) -> None:
+    output = tmp_path / "_build"
+    output.mkdir()
+    code = f"import build_book; sys.exit(build_book.main(['html', '--output', {str(tmp_path)!r}]))"
+    with (
+        locked(output),
+        subprocess.Popen(_tools(code), stderr=subprocess.PIPE, text=True) as second,
+    ):
+        assert "Another build is at work" in second.stderr.readline()
+        assert second.poll() is None
+        second.terminate()
+        assert second.wait(30) == 143
+
+
+@pytest.mark.parametrize("command", ["html", "book", "refresh"])
+def test_where_nothing_can_be_written_is_told_in_one_line(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "_build").write_text("")
+    monkeypatch.setattr(build_book, "BUILD", tmp_path / "_build")
+    assert build_book.main([command]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert str(tmp_path / "_build") in said
 
 
 def test_refresh_in_place_gives_the_same_bytes_twice(chapter: Path) -> None:
@@ -187,6 +298,16 @@ def test_the_api_page_names_the_public_surface(rendered: Path) -> None:
         assert f'id="api-cropnb-{module}-{name}"' in page
 
 
+@pytest.mark.parametrize("end", ["</script>", "</SCRIPT >", "<!--<script>"])
+def test_no_text_can_end_the_script_it_stands_in(end: str) -> None:
+    state = {"text": f"a {end} b < c"}
+    content = script_content(json.dumps(state))
+    assert "<" not in content
+    assert json.loads(content) == state
+    assert "</script" not in script_content(f"if (a < b) f('{end}')").lower()
+    assert "a < b" in script_content(f"if (a < b) f('{end}')")
+
+
 def test_readme_table_is_the_ledger() -> None:
     text = (ROOT / "README.md").read_text()
     assert readme_table.updated(text) == text, "run python tools/readme_table.py"
@@ -248,6 +369,79 @@ def test_help_lists_the_commands() -> None:
     ).stdout
     for name in ("book", "test", "html", "lab", "refresh", "reproduce", "bench", "lock", "lint"):
         assert re.search(rf"^  make {name} ", listed, re.MULTILINE), name
+
+
+def _skipping(folder: Path, body: str) -> subprocess.CompletedProcess:
+    """A run of one file of tests with the counting plugin, whose counts go to the folder."""
+    (folder / "test_it.py").write_text(f"import pytest\n{body}\ndef test_passes(): pass\n")
+    plugin = (
+        f"from pathlib import Path\nfrom tools import skips\nfrom tools.skips import *\n"
+        f"skips.COUNTS = Path({str(folder / 'skips.json')!r})\n"
+    )
+    (folder / "counting.py").write_text(plugin)
+    command = [sys.executable, "-m", "pytest", "-p", "counting", "-p", "no:cacheprovider", "-q"]
+    command += ["-n", "2", "--rootdir", str(folder), str(folder / "test_it.py")]
+    paths = os.pathsep.join([str(folder), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": paths}
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, env=environment
+    )
+
+
+def test_what_was_skipped_is_told_in_one_line_with_what_enables_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    browser = "@pytest.mark.skipif(True, reason='no Chromium on this machine')"
+    data = "pytest.skip('CROPNB_DATA names no folder')"
+    body = (
+        f"{browser}\ndef test_a(): pass\n{browser}\ndef test_b(): pass\n"
+        f"def test_c(): {data}\ndef test_d(): pytest.skip('the moon is full')"
+    )
+    assert _skipping(tmp_path, body).returncode == 0
+    monkeypatch.setattr(skips, "COUNTS", tmp_path / "skips.json")
+    assert skips.main([]) == 0
+    told = capsys.readouterr().out
+    assert told.count("\n") == 1
+    assert "2 for want of a browser (apt-get install chromium)" in told
+    assert "1 for want of the real datasets" in told
+    assert "1 for other reasons" in told
+    assert skips.main(["--need", "browser"]) == 1
+    assert skips.main(["--need", "gpu"]) == 0
+    # a second run of the same tests adds to the first, as the chapters do to the package's
+    _skipping(tmp_path, f"{browser}\ndef test_a(): pass")
+    assert skips.by_kind(skips._read())["browser"] == 3
+    (tmp_path / "skips.json").unlink()
+    assert skips.main(["--need", "browser"]) == 0
+    assert capsys.readouterr().out.endswith("Skipped: nothing.\n")
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make on this machine")
+def test_make_works_in_a_folder_with_spaces_and_other_letters(tmp_path: Path) -> None:
+    folder = tmp_path / "käse und brot"
+    (folder / ".venv/bin").mkdir(parents=True)
+    (folder / "tools").mkdir()
+    shutil.copy(ROOT / "Makefile", folder)
+    for name in ("requirements.lock", "pyproject.toml", "tools/requirements-html.lock"):
+        (folder / name).write_text("")
+    version = re.search(r"^UV_VERSION := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
+    noted = folder / "noted"
+    python = folder / ".venv/bin/python"
+    python.write_text('#!/bin/sh\necho "$PWD|$VIRTUAL_ENV|$PATH|$*" >> noted\n')
+    python.chmod(0o755)
+    for name in (f".uv-{version}", ".installed", ".rendering"):
+        (folder / ".venv" / name).write_text("")
+    for target in ("html", "book", "test", "refresh", "bench", "lab"):
+        noted.unlink(missing_ok=True)
+        done = subprocess.run(
+            ["make", target], cwd=folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        for told in noted.read_text().splitlines():
+            place, environment, path, command = told.split("|")
+            assert place == str(folder)
+            assert environment == str(folder / ".venv")
+            assert path.startswith(f"{folder}/.venv/bin:")
+            assert command
 
 
 def test_nbval_count_fails_a_notebook_that_compares_too_little(chapter: Path) -> None:

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from cropnb import paper
-from cropnb.mars import bench
 from cropnb.mars.model import Mars
+from cropnb.mars.studies import bench
 
 
 def test_every_row_with_a_speed_is_measured_over_the_papers_model():
@@ -23,15 +23,15 @@ def test_every_row_with_a_speed_is_measured_over_the_papers_model():
     ]
 
 
-@pytest.mark.parametrize(("kept", "predicted"), [(True, 3), (False, 12)])
-def test_kept_weights_are_predicted_once_for_each_ratio(monkeypatch, kept, predicted):
+@pytest.mark.parametrize(("reuse", "predicted"), [(True, 3), (False, 12)])
+def test_kept_weights_are_predicted_once_for_each_ratio(monkeypatch, reuse, predicted):
     monkeypatch.setattr(bench, "photos", lambda number: [torch.rand(3, 64, 96)] * number)
     asked = []
     before = Mars.ratio_weights
     monkeypatch.setattr(
         Mars, "ratio_weights", lambda self, ratio: asked.append(ratio) or before(self, ratio)
     )
-    call = bench.cropping(kept=kept, number=6)
+    call = bench.cropping(reuse=reuse, number=6)
     call(), call()
     assert len(asked) == predicted
 

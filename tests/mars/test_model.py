@@ -7,7 +7,7 @@ from torch import nn
 from cropnb import backbones
 from cropnb.errors import BoxError, CropnbError, ImageError, WeightsUnavailable
 from cropnb.mars import Mars, RatioWeights
-from cropnb.mars.padding import cells, collate, masked_mean, trunk_features, valid
+from cropnb.mars.photos import cells, collate, masked_mean, trunk_features, valid
 
 
 def small(**arguments):
@@ -26,8 +26,8 @@ def model():
 
 
 def photos(*sizes):
-    draw = torch.Generator().manual_seed(2)
-    return [torch.rand(3, height, width, generator=draw) for width, height in sizes]
+    rng = torch.Generator().manual_seed(2)
+    return [torch.rand(3, height, width, generator=rng) for width, height in sizes]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_each_sample_has_weights_of_its_own(model):
 def test_the_head_is_figure_2_step_by_step(model):
     features = torch.randn(2, 96, 4, 5)
     weights = model.ratio_weights(torch.tensor([0.7, 1.3]))
-    found = model.head(features, weights)
+    logits = model.head(features, weights)
     for number in range(2):
         f_ara = features[number].mean(dim=(1, 2))
         f_ars = weights.transform[number] @ f_ara
@@ -126,7 +126,7 @@ def test_the_head_is_figure_2_step_by_step(model):
         for layer in (model.upsampler.reduce, model.upsampler.mix, *model.upsampler.deconvolutions):
             x = layer(x).relu()
         expected = torch.einsum("c,chw->hw", weights.predictor[number], x[0])
-        torch.testing.assert_close(found[number], expected, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(logits[number], expected, atol=1e-4, rtol=1e-4)
         transposed = RatioWeights(weights.transform.mT.contiguous(), weights.predictor)
         assert (model.head(features, transposed)[number] - expected).abs().max() > 1e-3
 

@@ -3,9 +3,10 @@
 import pytest
 
 from cropnb import ledger, paper
-from cropnb.mars import Mars, parameters
-from cropnb.mars.parameters import OURS, Reading, cells, rounds_to
-from cropnb.mars.variants import VARIANTS
+from cropnb.mars import Mars
+from cropnb.mars.recipe import METHOD
+from cropnb.mars.studies import parameters
+from cropnb.mars.studies.parameters import OURS, Reading, cells, rounds_to
 
 
 @pytest.fixture(scope="module")
@@ -48,18 +49,14 @@ def test_the_counts_are_of_real_numbers_too():
 )
 def test_other_readings_miss_cells(wrong, missed):
     reading = Reading(**{**OURS.__dict__, **wrong})
-    found = [cell for cell in cells() if not rounds_to(reading.total(*cell.settings), cell.printed)]
-    assert len(found) >= missed
+    counts = [(reading.total(*cell.settings), cell.printed) for cell in cells()]
+    assert sum(not rounds_to(*pair) for pair in counts) >= missed
 
 
 def test_without_a_second_layer_only_the_widest_map_misses():
     reading = Reading(**{**OURS.__dict__, "second": "none"})
-    found = [(cell.row, reading.total(*cell.settings)) for cell in cells()]
-    missed = [
-        (row, number)
-        for (row, number), cell in zip(found, cells(), strict=True)
-        if not rounds_to(number, cell.printed)
-    ]
+    counts = [(cell, reading.total(*cell.settings)) for cell in cells()]
+    missed = [(cell.row, number) for cell, number in counts if not rounds_to(number, cell.printed)]
     assert missed == [("1/4, 256", 6_147_392)]
 
 
@@ -85,7 +82,18 @@ def test_rows_are_recorded_as_exact(tmp_path, monkeypatch, capsys):
     assert {row.verdict for row in rows} == {"exact"}
     row = ledger.one("mars", table="Table 1", row="resnet50 c4_6", column="Param")
     assert (row.ours, row.paper_value) == (144.0441, 144.0)
-    assert row.command == "python -m cropnb.mars.parameters --record"
+    assert row.command == "python -m cropnb.mars.studies.parameters --record"
+
+
+def test_the_search_prints_what_the_readings_share(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+    without = Reading(**{**OURS.__dict__, "second": "none"})
+    monkeypatch.setattr(parameters, "readings", lambda: iter([OURS, without]))
+    assert parameters.main(["--search"]) == 0
+    printed = capsys.readouterr().out
+    assert "1 readings miss no cell" in printed
+    assert "  second is 1x1 or none" in printed
+    assert not list(tmp_path.iterdir())
 
 
 def test_every_own_row_of_tables_1_to_6_can_be_built():
@@ -96,7 +104,7 @@ def test_every_own_row_of_tables_1_to_6_can_be_built():
         if not name.startswith("Table 7")
         for row in table.own
     }
-    assert {cell for variant in VARIANTS.values() for cell in variant.cells} == printed
+    assert {cell for variant in METHOD.variants.values() for cell in variant.cells} == printed
 
 
 def test_claims_name_variants_and_equations_functions():
@@ -105,10 +113,10 @@ def test_claims_name_variants_and_equations_functions():
     content = paper.read("mars")
     assert [equation["number"] for equation in content.equations] == list(range(1, 9))
     for claim in content.claims:
-        assert {claim["better"], claim["worse"]} <= set(VARIANTS)
+        assert {claim["better"], claim["worse"]} <= set(METHOD.variants)
     for equation in content.equations:
         parts = equation["function"].split(".")
-        found = importlib.import_module(".".join(parts[:3]))
+        function = importlib.import_module(".".join(parts[:3]))
         for part in parts[3:]:
-            found = getattr(found, part)
-        assert callable(found)
+            function = getattr(function, part)
+        assert f"(Eq. {equation['number']})" in function.__doc__

@@ -1,6 +1,4 @@
-"""The loss of equation 8 and the medians of section 3.4, against plain numpy and plausible wrong
-versions.
-"""
+"""The loss (Eq. 8) and the medians (Sec. 3.4), against plain numpy and plausible wrong versions."""
 
 import numpy as np
 import pytest
@@ -12,11 +10,11 @@ from cropnb.mars import crop_masks, crops_from_maps, pixel_loss
 CELL, PHOTO = torch.tensor([4.0, 4.0]), torch.tensor([120.0, 80.0])  # 30 × 20 cells
 
 
-def by_hand(found, ratio, threshold=0.4, cell=4.0):
-    """Section 3.4 with numpy's medians: (centre x, centre y, width, height) before and after the
+def by_hand(values, ratio, threshold=0.4, cell=4.0):
+    """(Sec. 3.4) with numpy's medians: (centre x, centre y, width, height) before and after the
     ratio.
     """
-    ones = found.numpy() > threshold
+    ones = values.numpy() > threshold
     rows, columns = np.nonzero(ones)
     x, y = (np.median(columns) + 0.5) * cell, (np.median(rows) + 0.5) * cell
     heights, widths = ones.sum(0), ones.sum(1)
@@ -25,19 +23,19 @@ def by_hand(found, ratio, threshold=0.4, cell=4.0):
 
 
 def blob(seed, height=20, width=30):
-    draw = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     x, y = torch.arange(width) + 0.5, torch.arange(height) + 0.5
-    cx, cy = 10 + 10 * torch.rand(1, generator=draw), 7 + 6 * torch.rand(1, generator=draw)
+    cx, cy = 10 + 10 * torch.rand(1, generator=rng), 7 + 6 * torch.rand(1, generator=rng)
     far = ((x - cx) / 7)[None] ** 2 + ((y - cy) / 5)[:, None] ** 2
-    return (1.2 - far + 0.3 * torch.randn(height, width, generator=draw)).sigmoid()
+    return (1.2 - far + 0.3 * torch.randn(height, width, generator=rng)).sigmoid()
 
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("ratio", [0.5, 1.0, 16 / 9])
 def test_the_medians_are_numpys(seed, ratio):
-    found = blob(seed)
-    crop = crops_from_maps(found[None], torch.tensor([ratio]), CELL, PHOTO)
-    medians, (width, height) = by_hand(found, ratio)
+    patch = blob(seed)
+    crop = crops_from_maps(patch[None], torch.tensor([ratio]), CELL, PHOTO)
+    medians, (width, height) = by_hand(patch, ratio)
     assert crop.medians[0].tolist() == pytest.approx(medians, abs=1e-4)
     x1, y1, x2, y2 = crop.boxes[0].tolist()
     assert (x2 - x1, y2 - y1) == pytest.approx((width, height), abs=1e-3)
@@ -61,10 +59,10 @@ def l_shape():
     """A wide bar with a thin tail: medians over all cells and over the ones alone differ, and so do
     means.
     """
-    found = torch.zeros(20, 30)
-    found[2:8, 4:24] = 0.9
-    found[8:18, 4:6] = 0.9
-    return found
+    patch = torch.zeros(20, 30)
+    patch[2:8, 4:24] = 0.9
+    patch[8:18, 4:6] = 0.9
+    return patch
 
 
 def test_medians_are_taken_over_the_ones_and_the_nonzero_sums_only():
@@ -98,20 +96,20 @@ def test_height_comes_from_columns_and_width_from_rows():
 
 
 def test_an_even_count_gives_the_middle_of_two():
-    found = torch.zeros(20, 30)
-    found[4:8, 10:20] = 1.0
-    crop = crops_from_maps(found[None], torch.tensor([1.0]), CELL, PHOTO)
+    patch = torch.zeros(20, 30)
+    patch[4:8, 10:20] = 1.0
+    crop = crops_from_maps(patch[None], torch.tensor([1.0]), CELL, PHOTO)
     # between cells 14 and 15, and between 5 and 6
     assert crop.medians[0, :2].tolist() == [60.0, 24.0]
 
 
 def test_where_nothing_lies_above_the_threshold_half_of_the_maximum_stands_in():
-    found = blob(0) * 0.3
-    assert found.max() < 0.4
-    crop = crops_from_maps(found[None], torch.tensor([1.0]), CELL, PHOTO)
-    assert crop.thresholds.item() == pytest.approx(found.max().item() / 2)
+    patch = blob(0) * 0.3
+    assert patch.max() < 0.4
+    crop = crops_from_maps(patch[None], torch.tensor([1.0]), CELL, PHOTO)
+    assert crop.thresholds.item() == pytest.approx(patch.max().item() / 2)
     assert crop.medians[0].tolist() == pytest.approx(
-        by_hand(found, 1.0, found.max().item() / 2)[0], abs=1e-4
+        by_hand(patch, 1.0, patch.max().item() / 2)[0], abs=1e-4
     )
     nothing = crops_from_maps(torch.zeros(1, 20, 30), torch.tensor([1.5]), CELL, PHOTO)
     torch.testing.assert_close(nothing.boxes[0], torch.tensor([0.0, 0.0, 120.0, 80.0]))
@@ -121,9 +119,9 @@ def test_windows_stay_in_the_photo_and_keep_their_ratio():
     corner = torch.zeros(20, 30)
     corner[:, :4] = 1.0  # 20 high, 4 wide, and nothing else
     corner[0, :25] = 1.0
-    draw = torch.Generator().manual_seed(0)
-    maps = torch.cat([corner[None], torch.rand(200, 20, 30, generator=draw) ** 3])
-    ratios = torch.exp2(8 * torch.rand(201, generator=draw) - 4)
+    rng = torch.Generator().manual_seed(0)
+    maps = torch.cat([corner[None], torch.rand(200, 20, 30, generator=rng) ** 3])
+    ratios = torch.exp2(8 * torch.rand(201, generator=rng) - 4)
     boxes = crops_from_maps(maps, ratios, CELL, PHOTO).boxes
     assert (boxes[:, :2] >= 0).all()
     assert (boxes[:, 2:] <= PHOTO).all()
@@ -138,12 +136,12 @@ def test_a_partly_covered_last_cell_can_t_push_the_window_out():
 
 
 def test_padding_is_not_part_of_the_map():
-    found = blob(3)
+    patch = blob(3)
     padded = torch.ones(1, 24, 40)
-    padded[0, :20, :30] = found
+    padded[0, :20, :30] = patch
     inside = torch.zeros(1, 24, 40, dtype=torch.bool)
     inside[0, :20, :30] = True
-    clean = crops_from_maps(found[None], torch.tensor([1.2]), CELL, PHOTO)
+    clean = crops_from_maps(patch[None], torch.tensor([1.2]), CELL, PHOTO)
     torch.testing.assert_close(
         crops_from_maps(padded, torch.tensor([1.2]), CELL, PHOTO, inside=inside).boxes, clean.boxes
     )
@@ -162,10 +160,10 @@ def test_bad_maps_thresholds_and_ratios_are_refused():
 
 
 def test_equation_8_by_hand():
-    draw = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     logits, targets = (
-        torch.randn(2, 3, 4, generator=draw),
-        (torch.rand(2, 3, 4, generator=draw) > 0.5).float(),
+        torch.randn(2, 3, 4, generator=rng),
+        (torch.rand(2, 3, 4, generator=rng) > 0.5).float(),
     )
     p = 1 / (1 + np.exp(-logits.double().numpy()))
     g = targets.numpy()
@@ -174,8 +172,8 @@ def test_equation_8_by_hand():
 
 
 def test_each_photo_counts_the_same_and_its_padding_not_at_all():
-    draw = torch.Generator().manual_seed(1)
-    logits, targets = torch.randn(2, 6, 6, generator=draw), torch.zeros(2, 6, 6)
+    rng = torch.Generator().manual_seed(1)
+    logits, targets = torch.randn(2, 6, 6, generator=rng), torch.zeros(2, 6, 6)
     inside = torch.ones(2, 6, 6, dtype=torch.bool)
     inside[1, 3:] = inside[1, :, 2:] = False  # 6 of 36 cells are photo
     expected = (

@@ -1,4 +1,4 @@
-"""The embedding of a ratio by hand (equation 7), the meta-learners, and what plausible wrong
+"""The embedding of a ratio by hand (Eq. 7), the meta-learners, and what plausible wrong
 versions would give.
 """
 
@@ -17,7 +17,7 @@ def embedding(number=101, dimension=8, kind="interpolated"):
 
 
 def by_hand(module, ratio):
-    """Equation 7 for one ratio, term by term."""
+    """(Eq. 7) for one ratio, term by term."""
     step = 2 * math.log(2) / (module.number - 1)
     logs = [-math.log(2) + step * i for i in range(module.number)]
     lower = max(i for i, value in enumerate(logs) if value < math.log(ratio))
@@ -105,18 +105,18 @@ def test_it_is_continuous_where_two_intervals_meet():
 
 def test_beyond_the_range_the_ends_stay():
     module = embedding(11)
-    found = module(torch.tensor([0.2, 0.5, 2.0, 3.0]))
-    torch.testing.assert_close(found[0], module.vectors.weight[0])
-    torch.testing.assert_close(found[0], found[1])
-    torch.testing.assert_close(found[3], module.vectors.weight[-1])
-    torch.testing.assert_close(found[3], found[2])
+    vectors = module(torch.tensor([0.2, 0.5, 2.0, 3.0]))
+    torch.testing.assert_close(vectors[0], module.vectors.weight[0])
+    torch.testing.assert_close(vectors[0], vectors[1])
+    torch.testing.assert_close(vectors[3], module.vectors.weight[-1])
+    torch.testing.assert_close(vectors[3], vectors[2])
 
 
 def test_the_nearest_is_nearest_in_the_logarithm():
     # 1/2, 1, 2; between 1 and 2 the logarithm turns at √2, the ratio at 1.5
     module = embedding(3, kind="nearest")
-    found = module(torch.tensor([1.41, 1.42, 1.49]))
-    torch.testing.assert_close(found, module.vectors.weight[[1, 2, 2]])
+    vectors = module(torch.tensor([1.41, 1.42, 1.49]))
+    torch.testing.assert_close(vectors, module.vectors.weight[[1, 2, 2]])
 
 
 def test_the_scalar_is_the_ratio_itself():
@@ -163,8 +163,8 @@ def test_bad_ratios_are_refused(bad):
 @pytest.mark.parametrize("layers", [0, 1, 2])
 def test_predictions_start_as_large_as_learned_weights(layers):
     torch.manual_seed(0)
-    found = MetaLearner(512, 32, 96, layers)(torch.randn(16, 512))
-    assert found.transform.shape == (16, 32, 32)
-    assert found.predictor.shape == (16, 96)
-    assert 0.6 < found.transform.std().item() * 32**0.5 < 1.6
-    assert 0.6 < found.predictor.std().item() * 96**0.5 < 1.6
+    weights = MetaLearner(512, 32, 96, layers)(torch.randn(16, 512))
+    assert weights.transform.shape == (16, 32, 32)
+    assert weights.predictor.shape == (16, 96)
+    assert 0.6 < weights.transform.std().item() * 32**0.5 < 1.6
+    assert 0.6 < weights.predictor.std().item() * 96**0.5 < 1.6

@@ -1,11 +1,13 @@
 """Table 7's protocol: each true box at its own ratio, and rows that say what was measured."""
 
+import argparse
+
 import pytest
 import torch
 
 from cropnb import croppers, datasets, ledger
 from cropnb.croppers import Cropper
-from cropnb.mars import table7
+from cropnb.mars.studies import table7
 
 
 class Told:
@@ -21,9 +23,9 @@ class Told:
 
     def propose(self, image, aspect=None):
         sides = self.boxes[:, 2:] - self.boxes[:, :2]
-        found = self.boxes[(sides[:, 0] / sides[:, 1] - aspect).abs().argmin()].clone()
-        found[[0, 2]] += self.shift
-        return found[None], None
+        box = self.boxes[(sides[:, 0] / sides[:, 1] - aspect).abs().argmin()].clone()
+        box[[0, 2]] += self.shift
+        return box[None], None
 
 
 def test_each_box_is_asked_for_at_its_own_ratio():
@@ -40,10 +42,8 @@ def test_how_boxes_of_a_photo_share_its_weight(form):
     dataset = datasets.load("scenes", "test", form=form, size=6)
     number = [len(sample.boxes) for sample in dataset]
     assert len(set(number)) > 1, "the test says nothing otherwise"
-    found = torch.tensor(
-        table7.measure(croppers.load("center_window"), dataset, progress=False)["IoU"]
-    )
     cropper = croppers.load("center_window")
+    ours = torch.tensor(table7.measure(cropper, dataset, progress=False)["IoU"])
     each = []
     for sample in dataset:
         sides = sample.boxes[:, 2:] - sample.boxes[:, :2]
@@ -63,7 +63,7 @@ def test_how_boxes_of_a_photo_share_its_weight(form):
         torch.stack([values.mean() for values in each]).mean().item(),
     )
     assert abs(of_boxes - of_photos) > 1e-4
-    assert found.mean().item() == pytest.approx(of_boxes if form == "fat" else of_photos, abs=1e-5)
+    assert ours.mean().item() == pytest.approx(of_boxes if form == "fat" else of_photos, abs=1e-5)
 
 
 def test_the_program_records_rows_of_scenes_without_the_printed_number(
@@ -85,9 +85,18 @@ def test_the_program_records_rows_of_scenes_without_the_printed_number(
     assert table7.main(["--photos", "0"]) == 2
 
 
+def test_runs_on_another_dataset_are_measured_in_place_of_what_ships(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("CROPNB_RUNS", str(tmp_path))
+    assert table7.main(["--trained-on", "fat"]) == 2
+    assert "fat-fat-full" in capsys.readouterr().err
+    chosen = argparse.Namespace(trained_on="fat", weights=None)
+    names = [path.parent.name for path in table7.weights(chosen)]
+    assert [name.rpartition("-")[0].rpartition("-")[0] for name in names] == ["Mars", "vgg16-c4-3"]
+
+
 def test_a_network_trained_on_scenes_is_not_compared_with_print(real_data):
-    dataset, listed = table7._photos("fcdb", "fcdb", 2)
-    context = table7.Context("mars", "fcdb", [], "cropnb.mars.table7")
+    dataset, listed = table7.photos("fcdb", "fcdb", 2)
+    context = table7.Context("mars", "fcdb", [], "cropnb.mars.studies.table7")
     ours = table7.rows(context, "mars", croppers.load("mars"), dataset, listed)
     assert {row.verdict for row in ours} == {"not_comparable"}
     assert ours[0].paper_value == 0.735

@@ -162,7 +162,7 @@ def test_a_run_folder_of_another_version_is_refused(tmp_path):
 def test_other_data_below_the_same_settings_are_refused(tmp_path, monkeypatch):
     trial = experiment(tmp_path)
     trial.train("plain", 0)
-    (trial.run("plain", 0).folder / results.RESULT_FILE).unlink()
+    assert trial.finished("plain", 0) is None
     parts = Tiny().parts(trial)
     parts["val"].samples.pop()
     monkeypatch.setattr(Tiny, "parts", lambda self, experiment: parts)
@@ -203,7 +203,7 @@ def test_a_run_that_stops_early_goes_on_with_the_same_bits(tmp_path):
     whole = experiment(tmp_path / "a").train("plain", 0)[0]
     trial = experiment(tmp_path / "b")
     trial.train("plain", 0, max_steps=3)
-    (trial.run("plain", 0).folder / results.RESULT_FILE).unlink()
+    assert trial.finished("plain", 0) is None
     parted = trial.train("plain", 0)[0]
     assert torch.equal(whole.weight, parted.weight)
 

@@ -45,6 +45,18 @@ def test_a_batch_is_padded_with_zeros_to_its_largest_map():
     assert not first[1, :, 4:].any()
 
 
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_bytes_are_kept_as_bytes(tmp_path, on_disk):
+    def photo(index, view):
+        return [torch.arange(12, dtype=torch.uint8).view(3, 2, 2) + 240 * view + index]
+
+    folder = tmp_path if on_disk else None
+    cache = FeatureCache(photo, PHOTOS, VIEWS, folder, progress=False, dtype=torch.uint8)
+    assert torch.equal(cache.levels(3, 1)[0], photo(3, 1)[0])
+    assert cache.levels(3, 1)[0].dtype == torch.uint8
+    assert torch.equal(cache([2, 0], [1, 0])[0][0], photo(2, 1)[0].float())
+
+
 def test_a_kept_cache_is_read_and_not_computed_again(tmp_path):
     FeatureCache(maps, PHOTOS, VIEWS, tmp_path, progress=False)
     again = FeatureCache(refuse, PHOTOS, VIEWS, tmp_path, progress=False)

@@ -69,7 +69,7 @@ def test_dilation_keeps_the_weights_and_sees_the_same():
     torch.manual_seed(0)
     theirs = resnet50(weights=None, replace_stride_with_dilation=[False, False, True]).eval()
     ours = SetPredictionCropper(weights=None, dilated=True, **TINY).eval()
-    from cropnb.backbones import _torchvision_names
+    from cropnb.backbones.weights import _torchvision_names
 
     state = theirs.state_dict()
     ours.backbone.load_state_dict(

@@ -18,7 +18,7 @@ from PIL import Image
 
 from cropnb import widgets
 from cropnb.errors import BoxError, CropnbError
-from cropnb.mars.postprocess import crops_from_maps
+from cropnb.mars import crops_from_maps
 from cropnb.widgets import RatioSlider
 from cropnb.widgets.ratio_slider import Recording, largest_window, pack, unpack
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from PIL import Image
 from tqdm.auto import tqdm
 
+from cropnb.datasets import checked
 from cropnb.datasets.fetch import download, install, layouts, manifest, photos, storage
 from cropnb.datasets.fetch.install import Job, Report
 from cropnb.datasets.fetch.manifest import Source
@@ -79,15 +80,16 @@ def read_lists(folder: Path) -> Iterator[tuple[str, tuple[str, list[float]]]]:
     for file in layouts.FCDB_LISTS:
         path = folder / file
         if path.exists():
-            for entry in json.loads(path.read_text(encoding="utf-8")):
-                yield entry["url"].rpartition("/")[2], (entry["url"], entry["crop"])
+            for photo in checked.fcdb_list(path):
+                yield photo.name, (photo.url, photo.crop)
 
 
 def statuses(folder: Path) -> dict[str, str]:
     """What `photos.json` says: name → status. Empty where there is none."""
     try:
-        return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["photos"]
-    except (OSError, ValueError, KeyError):
+        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["photos"]
+        return {name: status for name, status in content.items() if isinstance(status, str)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 

@@ -302,7 +302,7 @@ def _read_json(path: Path) -> dict:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CropnbError(
             f"{path} can't be read ({error}); remove it and run the command again"
         ) from error

@@ -4,12 +4,12 @@ An archive's own top folder may have any name; what is looked for is found where
 are moved, so the caller gives a folder that it may empty.
 """
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from cropnb.datasets import checked
 from cropnb.datasets.fetch import archives, photos
 from cropnb.errors import DatasetMissing
 
@@ -139,28 +139,18 @@ def _annotated(name: str, folder: Path) -> int:
     if name in ("fcdb", "fat"):
         lists = [folder / file for file in (FCDB_LISTS if name == "fcdb" else FAT_LISTS)]
         try:
-            return sum(len(json.loads(path.read_text("utf-8"))) for path in lists if path.exists())
-        except ValueError:
+            return sum(len(checked.entries(path, "photos")) for path in lists if path.exists())
+        except DatasetMissing:
             return 0
     path = folder / ANNOTATIONS[name]
     if not path.exists():
         return 0
-    if name == "cuhk_icd":
-        return (
-            sum(
-                1 for line in path.read_text("utf-8", errors="replace").splitlines() if line.strip()
-            )
-            // 4
-        )
-    return _flms_records(path)
-
-
-def _flms_records(path: Path) -> int:
-    import scipy.io
-
     try:
-        return scipy.io.loadmat(path)["img_gt"].size
-    except Exception:  # SciPy raises many types on a file that is damaged or none of MATLAB's
+        if name == "cuhk_icd":
+            lines = checked.read_text(path).splitlines()
+            return sum(1 for line in lines if line.strip()) // 4
+        return len(checked.matlab_records(path))
+    except DatasetMissing:
         return 0
 
 

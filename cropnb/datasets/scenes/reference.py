@@ -285,7 +285,7 @@ def _box_prior(training: CropDataset, person: int | None) -> dict[None, Tensor]:
 def _normalised(training: CropDataset, person: int | None) -> tuple[Tensor, Tensor]:
     """Boxes `(N, 4)` of the first training photos and the number of the photo of each."""
     boxes, photo = [], []
-    for number, sample in enumerate(training):
+    for place, sample in enumerate(training):
         drawn = sample.boxes if person is None else sample.boxes[person : person + 1]
         boxes.append(box_math.normalize(drawn, *sample.size))
         photo += [number] * len(drawn)

@@ -47,7 +47,7 @@ class _Rules:
     def _start(
         self, rows: np.ndarray, generators: list[np.random.Generator], options: dict | None
     ) -> None:
-        """Begin episodes, each on a photo that its own generator draws, or on `options["photo"]`."""
+        """Begin episodes, each on a photo from its own generator, or on `options["photo"]`."""
         photos, number = len(self.batch.bank), (options or {}).get("photo")
         if number is not None and not 0 <= int(number) < photos:
             raise CropnbError(
@@ -116,13 +116,12 @@ class CropEnv(_Rules, gymnasium.Env):
             raise EpisodeError("the episode has ended; call reset() first")
         result = self.batch.act(self._checked(np.asarray(action)[None], 1))
         self.ended[0] = bool(result.ended)
-        moved = bool(result.moved)
         return (
             self._observation(),
             float(result.reward),
             bool(result.terminated),
             bool(result.truncated),
-            self._info(moved),
+            self._info(bool(result.moved)),
         )
 
     def render(self) -> np.ndarray | None:
@@ -197,8 +196,7 @@ class CropVectorEnv(_Rules, VectorEnv):
         for index, value in enumerate(seeds):
             if value is not None:
                 self._rngs[index] = gymnasium.utils.seeding.np_random(value)[0]
-        every = np.arange(self.num_envs)
-        self._start(every, self._rngs, options)
+        self._start(np.arange(self.num_envs), self._rngs, options)
         self._begun = True
         return self._observation(), self._masked(self._infos(np.zeros(self.num_envs, dtype=bool)))
 

@@ -1,5 +1,8 @@
 """What the book says about the speed of the environment."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import torch
 from PIL import Image
@@ -59,23 +62,17 @@ def _large() -> CropDataset:
     )
 
 
-def _pillow_against_batched(dataset: CropDataset, rounds: int) -> list[float]:
-    env = _env(dataset)
+def batched_crops(scenes: Callable[[], CropDataset], rounds: int) -> list[float]:
+    """Seconds of Pillow in a loop over seconds of one batched call; no photo is reduced before."""
+    env = _env(scenes())
     pillow, boxes = PillowCrops(env), env.boxes().tolist()
     return ratios(lambda: pillow(boxes), env.observe, rounds)
 
 
-def batched_crops(rounds: int) -> list[float]:
-    """Seconds of Pillow in a loop over seconds of one batched call, on scenes."""
-    return _pillow_against_batched(_scenes(), rounds)
-
-
-def batched_crops_of_large_photos(rounds: int) -> list[float]:
-    """The same on photos of 1 024 pixels, none of them reduced before."""
-    return _pillow_against_batched(_large(), rounds)
-
-
-def _vector_against_sync(dataset: CropDataset, rounds: int) -> list[float]:
+def vector_against_sync(scenes: Callable[[], CropDataset], rounds: int) -> list[float]:
+    """Seconds of a step of Gymnasium's `SyncVectorEnv` of plain Pillow environments over one of
+    `CropVectorEnv`, which reduces large photos once, and Pillow at every step.
+    """
     import gymnasium
     from gymnasium.vector import SyncVectorEnv
 
@@ -106,6 +103,7 @@ def _vector_against_sync(dataset: CropDataset, rounds: int) -> list[float]:
             box = tuple(self.cells / 30 * (self.photo.size * 2))
             return np.asarray(self.photo.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box=box))
 
+    dataset = scenes()
     ours = CropVectorEnv(ImageBank(dataset), ENVIRONMENTS, size=SIZE, step_limit=10**9)
     samples = [dataset.samples[number % len(dataset)] for number in range(ENVIRONMENTS)]
     theirs = SyncVectorEnv([lambda sample=sample: Plain(sample) for sample in samples])
@@ -116,20 +114,6 @@ def _vector_against_sync(dataset: CropDataset, rounds: int) -> list[float]:
         env.step(rng.integers(8, size=ENVIRONMENTS))
 
     return ratios(lambda: play(theirs), lambda: play(ours), rounds)
-
-
-def vector_against_sync(rounds: int) -> list[float]:
-    """Seconds of a step of Gymnasium's `SyncVectorEnv` of plain Pillow environments over one of
-    `CropVectorEnv`.
-    """
-    return _vector_against_sync(_scenes(), rounds)
-
-
-def vector_against_sync_on_large_photos(rounds: int) -> list[float]:
-    """The same on photos of 1 024 pixels, which our environment reduces once and Pillow at every
-    step.
-    """
-    return _vector_against_sync(_large(), rounds)
 
 
 @torch.inference_mode()
@@ -172,16 +156,16 @@ def update_with_sixteen_against_one(rounds: int) -> list[float]:
 
 MEASURED = {
     "16 crops of 256-pixel scenes, Pillow in a loop": Ratio(
-        batched_crops, "times one batched call", images=16
+        partial(batched_crops, _scenes), "times one batched call", images=16
     ),
     "16 crops of 1 024-pixel photos, Pillow in a loop": Ratio(
-        batched_crops_of_large_photos, "times one batched call", images=4
+        partial(batched_crops, _large), "times one batched call", images=4
     ),
     "SyncVectorEnv of 16 Pillow environments": Ratio(
-        vector_against_sync, "times CropVectorEnv", images=16
+        partial(vector_against_sync, _scenes), "times CropVectorEnv", images=16
     ),
     "SyncVectorEnv of 16 Pillow environments, 1 024-pixel photos": Ratio(
-        vector_against_sync_on_large_photos, "times CropVectorEnv", at_least=4, images=4
+        partial(vector_against_sync, _large), "times CropVectorEnv", at_least=4, images=4
     ),
     "LA2C's updates with 16 environments": Ratio(
         update_with_sixteen_against_one, "times as many with one", images=16

@@ -2,10 +2,13 @@
 little memory.
 """
 
+import gzip
 import io
 import os
 import shutil
 import stat
+import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -179,6 +182,84 @@ def test_what_is_no_archive(tmp_path):
     with pytest.raises(ArchiveError, match="cut short or damaged"):
         unpack(b"<html>", tmp_path)
     assert not archives.is_archive(tmp_path / "set.zip")
+
+
+PAIRS = [("set/a.jpg", "set/A.jpg"), ("Set/a.jpg", "set/b.jpg"), ("é.jpg", "e\u0301.jpg")]
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred], ids=["zip", "tar"])
+@pytest.mark.parametrize("names", PAIRS)
+def test_names_that_differ_in_case_or_unicode_form_alone(tmp_path, pack, names):
+    with pytest.raises(ArchiveError, match="differ in case or Unicode form alone"):
+        unpack(pack(dict.fromkeys(names, b"1")), tmp_path)
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred], ids=["zip", "tar"])
+@pytest.mark.parametrize("name", ["a" * 300, "é" * 130, "/".join(["folder"] * 200)])
+def test_names_that_no_disk_takes(tmp_path, pack, name):
+    with pytest.raises(ArchiveError, match="too long"):
+        unpack(pack({name: b"1"}), tmp_path)
+
+
+def test_a_name_without_end_is_not_read(tmp_path):
+    # A GNU long name of 100 MB: tarfile would read it whole before anyone can look at it.
+    info = tarfile.TarInfo("././@LongLink")
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, 100_000_000
+    with tarfile.open(tmp_path / "long.tar.gz", "w:gz") as archive:
+        archive.addfile(info, io.BytesIO(b"a" * info.size))
+        archive.addfile(tarfile.TarInfo("a.txt"))
+    with pytest.raises(ArchiveError, match="have no end"):
+        archives.unpack(tmp_path / "long.tar.gz", tmp_path / "out", progress=False)
+    assert memory_of_refusing(tmp_path / "long.tar.gz") < 80
+
+
+def memory_of_refusing(archive: Path) -> float:
+    """Megabytes at most of a process that tries to unpack a refused archive."""
+    program = memory._UNPACK.replace(
+        "archives.unpack(",
+        "import contextlib\nwith contextlib.suppress(ValueError, OSError): archives.unpack(",
+    )
+    command = [sys.executable, "-c", program, str(archive), str(archive.with_suffix(".out"))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return int(done.stdout) * 1024 / 1e6
+
+
+def test_headers_without_end_are_counted(tmp_path, monkeypatch):
+    # Attributes of no entry, one after the other: none of them counts as an entry.
+    header = tarfile.TarInfo().create_pax_global_header({"comment": "a" * 20_000})
+    (tmp_path / "set.tar.gz").write_bytes(gzip.compress(header * 100 + tarred(GOOD)))
+    with pytest.raises(ArchiveError, match="have no end"):
+        archives.unpack(tmp_path / "set.tar.gz", tmp_path / "out", progress=False)
+    # and all of them together, where each is small enough
+    monkeypatch.setattr(archives, "ALL_HEADERS", 100_000)
+    with pytest.raises(ArchiveError, match="have no end"):
+        unpack(tarred({f"{number}.txt": b"1" for number in range(200)}), tmp_path)
+
+
+def test_what_is_left_out_counts_as_well(tmp_path, strict):
+    with pytest.raises(ArchiveError, match="times its size"):
+        unpack(tarred({f"__MACOSX/{i}": bytes(400_000) for i in range(9)}, "w:gz"), tmp_path)
+
+
+@pytest.mark.parametrize("sixty_four", [False, True])
+def test_a_zip_with_a_directory_that_fills_the_memory(tmp_path, sixty_four):
+    content = bytearray(zipped(GOOD))
+    if sixty_four:
+        record = b"PK\x06\x06" + bytes(36) + (1 << 40).to_bytes(8, "little") + bytes(8)
+        content[content.rfind(b"PK\x05\x06") : 0] = record
+    else:
+        place = content.rfind(b"PK\x05\x06") + 12
+        content[place : place + 4] = (1 << 30).to_bytes(4, "little")
+    with pytest.raises(ArchiveError, match="directory of"):
+        unpack(bytes(content), tmp_path)
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
+def test_a_packed_tar_with_wrong_bytes(tmp_path, mode):
+    content = bytearray(tarred(GOOD, mode))
+    content[len(content) // 2 : len(content) // 2 + 40] = bytes(40)
+    with pytest.raises(ArchiveError, match="cut short or damaged"):
+        unpack(bytes(content), tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])

@@ -2,22 +2,21 @@
 Tables 1, 2 and 6.
 """
 
-import copy
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 
 import torch
 
-from cropnb import backbones, datasets, paper
+from cropnb import datasets, paper
 from cropnb.bench import Ratio, classification, keep_signals, ratios, training_speed
-from cropnb.mars.cropper import FixedShape, MarsCropper
-from cropnb.mars.losses import pixel_loss
-from cropnb.mars.model import Mars
-from cropnb.mars.padding import cells, collate, trunk_features
+from cropnb.mars.cropper import MarsCropper
+from cropnb.mars.model import VARIANTS, Mars
 from cropnb.mars.photos import prepare
-from cropnb.mars.variants import VARIANTS
-from cropnb.runs.features import FeatureCache
+from cropnb.mars.recipe import METHOD, Profile
+from cropnb.mars.studies.fixed_shape import FixedShape
+from cropnb.runs import Experiment
 
 ASPECTS = (1.0, 16 / 9, 3 / 4)  # asked for in turn
 COLUMN = "Speed"  # of the tables: photos a second on the authors' GPU
@@ -32,17 +31,19 @@ def photos(number: int = 12) -> list[torch.Tensor]:
 
 
 def _cropper(variant: str, device: str = "cpu") -> MarsCropper:
-    torch.manual_seed(0)  # speed doesn't depend on the weights
+    """A network with weights at random: speed doesn't depend on them."""
+    torch.manual_seed(0)
     return MarsCropper(Mars(**VARIANTS[variant].arguments, weights=None), device=device)
 
 
-def cropping(variant: str = "Mars", kept: bool = True, number: int = 12) -> Callable[[], object]:
+def cropping(variant: str = "Mars", reuse: bool = True, number: int = 12) -> Callable[[], object]:
     """One call crops every photo, one at a time, post-processing included.
 
-    kept: the weights of a ratio are predicted once; otherwise anew for each photo.
+    Args:
+        reuse: the weights of a ratio are predicted once; otherwise anew for each photo.
     """
     cropper, shown = _cropper(variant), photos(number)
-    crop = cropper.propose if kept else cropper.predict
+    crop = cropper.propose if reuse else cropper.predict
 
     def call() -> None:
         for index, photo in enumerate(shown):
@@ -77,13 +78,14 @@ def photos_a_second_on_a_gpu(rounds: int, half: bool = True) -> list[float]:
 
 
 def _a_second(call: Callable[[], object], number: int, rounds: int) -> list[float]:
+    """Photos a second, round by round, after a warm-up."""
     call()
-    found = []
+    speeds = []
     for _ in range(rounds):
         start = perf_counter()
         call()
-        found.append(number / (perf_counter() - start))
-    return found
+        speeds.append(number / (perf_counter() - start))
+    return speeds
 
 
 def against_classification(rounds: int) -> list[float]:
@@ -94,7 +96,7 @@ def against_classification(rounds: int) -> list[float]:
 
 def keeping(rounds: int) -> list[float]:
     """What it brings to predict the weights of a ratio once: seconds without over seconds with."""
-    return ratios(cropping(kept=False), cropping(), rounds)
+    return ratios(cropping(reuse=False), cropping(), rounds)
 
 
 def between_rows(variant: str, rounds: int) -> list[float]:
@@ -104,8 +106,8 @@ def between_rows(variant: str, rounds: int) -> list[float]:
     Rows of Table 2 differ in the meta-learners only, so there the weights are predicted for each
     photo, on both sides.
     """
-    kept = not any(table == "Table 2" for table, _ in VARIANTS[variant].cells)
-    first, second = (cropping(name, kept, number=6) for name in ("Mars", variant))
+    reuse = not any(table == "Table 2" for table, _ in VARIANTS[variant].cells)
+    first, second = (cropping(name, reuse, number=6) for name in ("Mars", variant))
     return ratios(first, second, min(rounds, MOST_ROUNDS))
 
 
@@ -114,48 +116,28 @@ def training_steps(bfloat16: bool = True) -> tuple[Callable[[], float], Callable
     the units up to c3_3 as they are: their maps kept, norms folded, the rest in bfloat16.
     Each returns its loss.
     """
-    samples = datasets.load("scenes", "train", form="fat", size=TRAINING_PHOTOS)
-    shown = [(prepare(sample.image()) * 255).round().to(torch.uint8) for sample in samples]
-    sizes = torch.tensor([[photo.shape[-1], photo.shape[-2]] for photo in shown])
-    aspects = torch.linspace(0.5, 2, TRAINING_PHOTOS)
-    torch.manual_seed(0)
-    plain = keep_signals(Mars(neurons=256, weights=None)).train()
-    fast = copy.deepcopy(plain)
-    stem, trunk = backbones.split(fast.backbone, "c3_3", bfloat16)
-    cache = FeatureCache(
-        lambda index, view: [stem(shown[index][None].float() / 255)[0][0]],
-        len(shown),
-        progress=False,
-    )
-    indices, views = range(len(shown)), [0] * len(shown)
+    plain = Profile(TRAINING_PHOTOS, 1, 1, epochs=1, views=1, neurons=256, cells=LOSS_CELLS)
+    fast = replace(plain, trained_from="c3_3", bfloat16=bfloat16)
+    return _training_step(plain), _training_step(fast)
 
-    def plain_features() -> torch.Tensor:
-        images, sizes = collate([photo.float() / 255 for photo in shown])
-        return plain.features(images, sizes)
 
-    def fast_features() -> torch.Tensor:
-        return trunk_features(trunk, cache(indices, views)[0], sizes)
+def _training_step(profile: Profile) -> Callable[[], float]:
+    """A step of a profile on one annotation of each photo."""
+    experiment = Experiment(METHOD, profile=profile, init="random", out=None, progress=False)
+    run = experiment.run(METHOD.main, 0)
+    model = keep_signals(experiment.model(run)).train()
+    stage = next(METHOD.stages(experiment, run, model))
+    owner = experiment.photos("train").owner
+    batch = torch.searchsorted(owner, torch.arange(TRAINING_PHOTOS)).tolist()
 
-    def step(model: Mars, features: Callable[[], torch.Tensor]) -> Callable[[], float]:
-        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.Adam(trained, lr=1e-4, fused=True)
+    def step() -> float:
+        loss = stage.loss(batch, torch.Generator().manual_seed(0))["loss"]
+        stage.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        stage.optimizer.step()
+        return loss.item()
 
-        def call() -> float:
-            weights = model.ratio_weights(aspects)
-            raised = model.add_global(features(), weights, cells(sizes, model.stride))
-            # The loss is taken on some cells of each map, here the first ones; their targets don't
-            # change how long it takes.
-            raised = raised.flatten(2)[..., :LOSS_CELLS, None]  # (B, c, n, 1)
-            logits = model.predict_cells(raised, weights)
-            optimizer.zero_grad(set_to_none=True)
-            loss = pixel_loss(logits, torch.zeros_like(logits))
-            loss.backward()
-            optimizer.step()
-            return loss.item()
-
-        return call
-
-    return step(plain, plain_features), step(fast, fast_features)
+    return step
 
 
 def speed_rows() -> dict[str, tuple[str, str]]:
@@ -163,12 +145,8 @@ def speed_rows() -> dict[str, tuple[str, str]]:
     they are over.
     """
     tables = paper.read("mars").tables
-    cells = {name: variant.cells for name, variant in VARIANTS.items() if name != "Mars"}
-    return {
-        name: found[0]
-        for name, found in cells.items()
-        if found and COLUMN in tables[found[0][0]].columns
-    }
+    places = {name: variant.cells[0] for name, variant in VARIANTS.items() if name != "Mars"}
+    return {name: place for name, place in places.items() if COLUMN in tables[place[0]].columns}
 
 
 MEASURED = {

@@ -1,5 +1,5 @@
 """The parameter counts of Tables 1, 2 and 6, as arithmetic:
-`python -m cropnb.mars.parameters --record`.
+`python -m cropnb.mars.studies.parameters --record`.
 
 The text leaves open which layer each cut names, the kernels, where channels change and what is
 counted. The columns «Param» decide most of it: `search` tries every combination of readings on all
@@ -8,6 +8,7 @@ printed cells, and `table` counts the parameters of the networks that `Mars` bui
 
 import argparse
 import itertools
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -15,10 +16,10 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-from cropnb import ledger, paper, program, reproduction
+from cropnb import ledger, paper, reproduction
 from cropnb.backbones import Backbone
-from cropnb.mars.model import WIDEST, Mars
-from cropnb.mars.variants import VARIANTS, Variant
+from cropnb.mars.model import VARIANTS, WIDEST, Mars, Variant
+from cropnb.runs import program
 
 EMBEDDINGS, DIMENSION, NEURONS = 101, 512, 512
 COLUMN = "Param"  # in millions, one decimal
@@ -38,14 +39,14 @@ class Cell:
     @property
     def settings(self) -> tuple[str, str, int, int, int]:
         """Backbone, cut, FC layers, C_out and the output's stride."""
-        wanted = {
+        defaults = {
             "backbone": "mobilenet_v2",
             "cut": "c4_6",
             "fc_layers": 1,
             "out_channels": 96,
             "out_stride": 4,
         }
-        return tuple((wanted | self.variant.arguments)[name] for name in wanted)
+        return tuple((defaults | self.variant.arguments)[name] for name in defaults)
 
 
 def cells() -> list[Cell]:
@@ -74,8 +75,8 @@ def build(cell: Cell) -> Mars:
 
 def table() -> list[tuple[Cell, int, bool]]:
     """(cell, our count, whether it rounds to the printed number) for every printed count."""
-    found = [(cell, count(build(cell))) for cell in cells()]
-    return [(cell, number, rounds_to(number, cell.printed)) for cell, number in found]
+    counts = [(cell, count(build(cell))) for cell in cells()]
+    return [(cell, number, rounds_to(number, cell.printed)) for cell, number in counts]
 
 
 def rounds_to(number: int, printed: float) -> bool:
@@ -189,7 +190,7 @@ def search(at_most: int = 1) -> list[Fit]:
     seconds.
     """
     printed = cells()
-    found = []
+    fits = []
     for reading in readings():
         missed = []
         for cell in printed:
@@ -199,8 +200,8 @@ def search(at_most: int = 1) -> list[Fit]:
                 if len(missed) > at_most:
                     break
         else:
-            found.append(Fit(reading, tuple(missed)))
-    return sorted(found, key=lambda fit: len(fit.missed))
+            fits.append(Fit(reading, tuple(missed)))
+    return sorted(fits, key=lambda fit: len(fit.missed))
 
 
 @lru_cache(maxsize=64)
@@ -215,7 +216,9 @@ def _trunk(backbone: str, cut: str) -> tuple[int, int, int, int]:
 
 
 def rows(context: reproduction.Context) -> list[ledger.Row]:
-    """A row for each printed count, with how near it lies to the end of the printed number's range."""
+    """A row for each printed count, with how near it lies to the end of the printed number's
+    range.
+    """
     return [
         reproduction.number(
             context,
@@ -235,41 +238,43 @@ def rows(context: reproduction.Context) -> list[ledger.Row]:
     ]
 
 
-def _main(chosen: argparse.Namespace, arguments: list[str]) -> int:
-    found = table()
-    for cell, number, fits in found:
-        verdict = "exact" if fits else "MISSED"
-        room = slack(number, cell.printed)
-        print(
-            f"{cell.table:8}{cell.row:20}{cell.printed:7.1f}M {number:12,} {verdict:7} slack "
-            f"{room:,}"
-        )
-    print(f"{sum(fits for _, _, fits in found)} of {len(found)} cells are exact")
+def print_search() -> None:
+    """What the readings share that miss no cell, and those that miss one."""
+    fits = search(1)
+    exact = [fit for fit in fits if not fit.missed]
+    for kind, group in (("no cell", exact), ("at most one", fits)):
+        print(f"{len(group)} readings miss {kind}; what they share:")
+        for field in fields(Reading):
+            values = sorted({str(getattr(fit.reading, field.name)) for fit in group})
+            print(f"  {field.name} is {' or '.join(values)}")
+
+
+def measure(
+    chosen: argparse.Namespace, context: reproduction.Context
+) -> Iterator[list[ledger.Row]]:
+    """The rows of all cells."""
+    counted = rows(context)
+    yield counted
+    exact = sum(row.verdict == "exact" for row in counted)
+    print(f"{exact} of {len(counted)} cells are exact")
     if chosen.search:
-        fits = search(1)
-        for kind, group in (
-            ("no cell", [fit for fit in fits if not fit.missed]),
-            ("at most one", fits),
-        ):
-            print(f"{len(group)} readings miss {kind}; what they share:")
-            for field in fields(Reading):
-                values = sorted({str(getattr(fit.reading, field.name)) for fit in group})
-                print(f"  {field.name} is {' or '.join(values)}")
-    if chosen.record:
-        context = reproduction.Context(
-            "mars", "fat", arguments, "cropnb.mars.parameters", "val", device="arithmetic"
-        )
-        ledger.record("mars", rows(context))
-    return 0
+        print_search()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print every cell; the exit status is 0."""
-    parser = argparse.ArgumentParser(prog="python -m cropnb.mars.parameters", description=__doc__)
-    parser.add_argument("--search", action="store_true", help="try every reading on every cell")
-    parser.add_argument("--record", action="store_true", help="write the rows into the ledger")
-    return program.run(_main, parser, arguments)
+    """Print every cell, and with `--record` write the rows. Returns the exit status."""
+    options = program.parser("mars.studies.parameters", __doc__)
+    options.add_argument("--search", action="store_true", help="try every reading on every cell")
+    context = reproduction.Context(
+        method="mars",
+        dataset="fat",
+        arguments=(),
+        module="cropnb.mars.studies.parameters",
+        split="val",
+        device="arithmetic",
+    )
+    return program.study(measure, options, context, arguments)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

@@ -5,17 +5,17 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+from torch.nn import functional as F
 
 from cropnb import backbones, candidates, datasets
 from cropnb.asm_net.cropper import AsmCropper
-from cropnb.asm_net.losses import DELTA, asm_loss
-from cropnb.asm_net.model import AsmNet
+from cropnb.asm_net.losses import DELTA
+from cropnb.asm_net.model import AsmNet, Levels, ScoredPhotos, photo_and_saliency, prepare
 from cropnb.asm_net.patterns import PATTERNS, Pattern
-from cropnb.asm_net.photos import prepare
 from cropnb.asm_net.pooling import composition_pool, composition_pool_pixels
+from cropnb.asm_net.recipe import Variant, from_cache, from_photos, step
 from cropnb.bench import Ratio, classification, keep_signals, ratios, training_speed
-from cropnb.runs.features import FeatureCache
+from cropnb.runs import FeatureCache
 
 CROPS = 2000
 WIDTH, HEIGHT = 384, 256
@@ -23,24 +23,24 @@ TRAINING_PHOTOS = 4  # a batch of the CPU profile
 
 
 def crop_by_crop(score_map: Tensor, boxes: Tensor, pattern: Pattern) -> Tensor:
-    """Equation 2 as the paper computes it: cut out each crop's map, average every channel in every
+    """Φ as the paper computes it (Eq. 2): cut out each crop's map, average every channel in every
     cell, read off.
     """
     cells = pattern.cells[None]
     scores = []
     for x1, y1, x2, y2 in boxes.long().tolist():
         # (L, rows, columns)
-        pooled = functional.adaptive_avg_pool2d(score_map[:, y1:y2, x1:x2], pattern.cells.shape)
+        pooled = F.adaptive_avg_pool2d(score_map[:, y1:y2, x1:x2], pattern.cells.shape)
         scores.append(pooled.gather(0, cells).mean())
     return torch.stack(scores)
 
 
 def many_crops() -> tuple[Tensor, Tensor, Pattern]:
     """A score map of a photo's resolution, 2 000 windows of it in whole pixels, and the pattern."""
-    pattern, draw = PATTERNS["cross_rectangle"], torch.Generator().manual_seed(0)
+    pattern, rng = PATTERNS["cross_rectangle"], torch.Generator().manual_seed(0)
     windows = candidates.sliding_windows(WIDTH, HEIGHT, steps=20).round()
-    chosen = torch.randperm(len(windows), generator=draw)[:CROPS]
-    return torch.randn(pattern.partitions, HEIGHT, WIDTH, generator=draw), windows[chosen], pattern
+    chosen = torch.randperm(len(windows), generator=rng)[:CROPS]
+    return torch.randn(pattern.partitions, HEIGHT, WIDTH, generator=rng), windows[chosen], pattern
 
 
 def pooling_against_crop_by_crop(rounds: int) -> list[float]:
@@ -56,7 +56,7 @@ def pooling_against_crop_by_crop(rounds: int) -> list[float]:
 
 
 def pooling_against_equation_1(rounds: int) -> list[float]:
-    """The same over equation 1 crop by crop, which reads one channel a pixel and so a twelfth of
+    """The same over (Eq. 1) crop by crop, which reads one channel a pixel and so a twelfth of
     the numbers.
     """
     score_map, boxes, pattern = many_crops()
@@ -92,51 +92,42 @@ def training_steps(bfloat16: bool = True) -> tuple[Callable[[], float], Callable
     time, and those up to c3_3 frozen, their maps kept, norms folded, the rest in bfloat16.
     Each returns its loss.
     """
-    samples = datasets.load("scenes", "train", form="cpc", size=24)
-    photos = [(prepare(sample.image()) * 255).round().to(torch.uint8) for sample in samples]
-    shapes = [photo.shape for photo in photos]
+    dataset = datasets.load("scenes", "train", form="cpc", size=24)
+    pixels = FeatureCache(
+        lambda number, view: photo_and_saliency(dataset[number].image()),
+        len(dataset),
+        progress=False,
+        dtype=torch.uint8,
+    )
+    photos = ScoredPhotos(dataset, pixels, DELTA["cpc"])
+    sizes = photos.batches(range(len(photos)), lambda numbers, mirrored: [])
     # As many photos as a batch has, of the size that most of them have.
-    chosen = [i for i, each in enumerate(shapes) if each == max(shapes, key=shapes.count)]
-    chosen = chosen[:TRAINING_PHOTOS]
-    images = torch.stack([photos[i] for i in chosen])  # (B, 3, H, W)
-    height, width = images.shape[-2:]
-    boxes = torch.stack([samples[i].boxes * (width / samples[i].size[0]) for i in chosen])
-    boxes = boxes.clamp(max=min(width, height) - 1).float()  # (B, N, 4)
-    mos = torch.stack([samples[i].scores for i in chosen]).float()
-    saliency = torch.zeros(len(chosen), height // 8, width // 8)
+    batch = max((each.indices for each in sizes), key=len)[:TRAINING_PHOTOS]
     torch.manual_seed(0)
     plain = keep_signals(AsmNet(weights=None)).train().to(memory_format=torch.channels_last)
     fast = copy.deepcopy(plain)
     plain.backbone.units[:4].requires_grad_(False)
     stem, trunk = backbones.split(fast.backbone, "c3_3", bfloat16)
-    cache = FeatureCache(
-        lambda index, view: [stem(images[index][None].float() / 255)[0][0]],
-        len(images),
-        progress=False,
+    maps = FeatureCache(
+        lambda number, view: [stem(photos.images([number]))[0][0]], len(dataset), progress=False
     )
 
-    def plain_levels() -> list[Tensor]:
-        return plain.levels((images.float() / 255).contiguous(memory_format=torch.channels_last))
-
-    def fast_levels() -> list[Tensor]:
-        return trunk(cache(range(len(images)), [0] * len(images))[0])
-
-    def step(model: AsmNet, levels: Callable[[], list[Tensor]]) -> Callable[[], float]:
+    def training(model: AsmNet, levels: Levels) -> Callable[[], float]:
+        loss = step(model, photos, Variant(), DELTA["cpc"], levels, mirror=False)
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         optimizer = torch.optim.Adam(trained, lr=1e-4, fused=True)
 
         def call() -> float:
-            score_map = model.head(levels(), saliency.shape[-2:])
-            scores = composition_pool(score_map, boxes, model.pattern, (width, height))
             optimizer.zero_grad(set_to_none=True)
-            loss = asm_loss(score_map, scores, mos, saliency, DELTA["cpc"])["loss"]
-            loss.backward()
+            value = loss(batch, torch.Generator())["loss"]
+            value.backward()
             optimizer.step()
-            return loss.item()
+            return value.item()
 
         return call
 
-    return step(plain, plain_levels), step(fast, fast_levels)
+    fast_levels = from_cache(maps, torch.device("cpu"), trunk)
+    return training(plain, from_photos(plain, photos)), training(fast, fast_levels)
 
 
 MEASURED = {

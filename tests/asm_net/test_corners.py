@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from cropnb import candidates
-from cropnb.asm_net import study
-from cropnb.asm_net.study import area_share, best_and_worst, corners_reached, off_centre
+from cropnb.asm_net.studies import corners
+from cropnb.asm_net.studies.corners import area_share, best_and_worst, corners_reached, off_centre
 from cropnb.datasets.base import Sample
 
 
@@ -62,10 +62,10 @@ def test_a_run_says_what_it_measured_and_records_nothing_unasked(
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
     few = datasets.load("scenes", "train", form="gaicd", size=12)
     monkeypatch.setattr(datasets, "load", lambda *_, **__: few)
-    assert study.main([]) == 0
+    assert corners.main([]) == 0
     assert "corners reached" in capsys.readouterr().out
     assert not ledger.read("asm_net")
-    assert study.main(["--record"]) == 0
+    assert corners.main(["--record"]) == 0
     rows = ledger.find("asm_net", table="Figure 7", dataset="scenes")
     assert len(rows) == 2 * (3 * 2 + 1)
     assert {row.images for row in rows} == {12}

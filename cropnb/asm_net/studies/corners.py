@@ -1,20 +1,24 @@
 """Do the best crops reach further into the corners? What Figure 7 says, measured on annotations
 alone.
 
-`python -m cropnb.asm_net.study --record` measures scenes and, where its annotations are on this
-disk, GAICD: half a minute on one core. No photo is needed.
+`python -m cropnb.asm_net.studies.corners --record` measures scenes and, where its annotations are
+on this disk, GAICD: half a minute on one core. No photo is needed.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from cropnb import candidates, datasets, ledger, program, reproduction
+from cropnb import candidates, datasets
 from cropnb.datasets.base import Sample
 from cropnb.errors import DatasetMissing
+from cropnb.ledger import SCENES, Row
+from cropnb.reproduction import Context, claim, measured
+from cropnb.runs import program
 
 QUARTER = 0.25
 Measure = Callable[[Tensor, int, int], Tensor]
@@ -28,10 +32,8 @@ def corners_reached(boxes: Tensor, width: int, height: int, bins: int = 12) -> T
     near as one can come.
     """
     left, top, right, bottom = candidates.cells_of(boxes, width, height, bins=bins).unbind(-1)
-    beside, over = (
-        torch.stack([left == 0, right == bins - 1]),
-        torch.stack([top == 0, bottom == bins - 1]),
-    )
+    beside = torch.stack([left == 0, right == bins - 1])  # (2, N)
+    over = torch.stack([top == 0, bottom == bins - 1])  # (2, N)
     return (beside[:, None] & over[None]).flatten(0, 1).float().mean(0)
 
 
@@ -61,9 +63,12 @@ def best_and_worst(
     """The mean of a measure over the best and over the worst scored quarter of a photo's crops, in
     per cent.
 
-    same_size: look only at the third of the crops that is neither large nor small, so that size
-        explains less. None
-        where a quarter would hold no crop.
+    Args:
+        same_size: look only at the third of the crops that is neither large nor small, so that size
+            explains less.
+
+    Returns:
+        Both, or None where a quarter would hold no crop.
     """
     width, height = sample.size
     boxes, scores = sample.boxes, sample.scores
@@ -80,60 +85,54 @@ def best_and_worst(
     return float(values[:count].mean()), float(values[-count:].mean())
 
 
-def rows(
-    dataset: str, samples: Sequence[Sample], context: reproduction.Context
-) -> list[ledger.Row]:
+def rows(context: Context, samples: Sequence[Sample]) -> list[Row]:
     """The rows of Figure 7 on one dataset: best and worst quarter of each photo's crops, and their
     difference.
     """
-    found = []
+    rows = []
     for same_size in (False, True):
         suffix = ", crops of middling size" if same_size else ""
         for name, measure in MEASURES.items():
             pairs = [best_and_worst(sample, measure, same_size) for sample in samples]
             best, worst = zip(*(pair for pair in pairs if pair is not None), strict=True)
-            found += [
-                reproduction.measured(context, "Figure 7", f"{which}{suffix}", name, list(values))
+            rows += [
+                measured(context, "Figure 7", f"{which}{suffix}", name, list(values))
                 for which, values in (("best quarter", best), ("worst quarter", worst))
             ]
             if measure is corners_reached:
-                note = f"best less worst quarter of a photo's crops, in points; {dataset}"
-                claim = f"high scores reach the corners{suffix}"
-                found.append(
-                    reproduction.claim(
-                        context, claim, name, best, worst, table="Figure 7", note=note
+                rows.append(
+                    claim(
+                        context,
+                        f"high scores reach the corners{suffix}",
+                        name,
+                        best,
+                        worst,
+                        table="Figure 7",
+                        note="best less worst quarter of a photo's crops, in points; "
+                        f"{context.dataset}",
                     )
                 )
-    return found
+    return rows
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what is here, and record it when asked to. Returns the exit status."""
-    options = argparse.ArgumentParser(prog="python -m cropnb.asm_net.study", description=__doc__)
-    options.add_argument("--record", action="store_true", help="write the rows into the ledger")
-    return program.run(_main, options, arguments)
-
-
-def _main(options: argparse.Namespace, arguments: list[str]) -> int:
-    for dataset in ("scenes", "gaicd"):
+def measure(chosen: argparse.Namespace, context: Context) -> Iterator[list[Row]]:
+    """The rows of each dataset whose annotations are on this disk."""
+    for dataset in (SCENES, "gaicd"):
         try:
-            form = {"form": "gaicd"} if dataset == "scenes" else {}
+            form = {"form": "gaicd"} if dataset == SCENES else {}
             samples = list(datasets.load(dataset, "train", **form).samples)
         except DatasetMissing as missing:
             print(f"without {dataset}: {missing}")
             continue
-        context = reproduction.Context(
-            "asm_net", dataset, arguments, "cropnb.asm_net.study", split="train"
-        )
-        found = rows(dataset, samples, context)
-        for row in found:
-            print(
-                f"{dataset}, {row.row}, {row.column}: {row.ours:.3g} [{row.low:.3g}, "
-                f"{row.high:.3g}] {row.verdict}"
-            )
-        if options.record:
-            ledger.record("asm_net", found)
-    return 0
+        yield rows(replace(context, dataset=dataset), samples)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, and with `--record` write the rows. Returns the exit status."""
+    options = program.parser("asm_net.studies.corners", __doc__)
+    module = "cropnb.asm_net.studies.corners"
+    context = Context("asm_net", SCENES, arguments=(), module=module, split="train")
+    return program.study(measure, options, context, arguments)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,182 @@
+"""Table 7's protocol: every annotated box, asked for at its own ratio.
+`python -m cropnb.mars.studies.table7 --record`.
+
+Croppers are read, not trained. On scenes all three forms are measured, FAT's, FCDB's and HCDB's (=
+FLMS'); of a real dataset the photos that are on this disk.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from tqdm.auto import tqdm
+
+from cropnb import checkpoints, croppers, datasets, evaluation, ledger, metrics, reproduction
+from cropnb.croppers import Cropper, shipped
+from cropnb.datasets.base import CropDataset
+from cropnb.errors import CropnbError
+from cropnb.mars.photos import RatioPhotos, asked_ratios
+from cropnb.mars.recipe import METHOD
+from cropnb.reproduction import Context
+from cropnb.runs import Experiment, plan, program
+from cropnb.runs.experiment import WEIGHTS_FILE, device_name
+
+FORMS = {"fat": "Table 7, FAT", "fcdb": "Table 7, FCDB", "flms": "Table 7, HCDB"}
+COLUMNS = {"fat": ("IoU", "Offset"), "fcdb": ("IoU", "BDE"), "flms": ("IoU", "BDE")}
+BACKBONES = {"mobilenet_v2": "Mars, MobileNetV2", "vgg16": "Mars, VGG16"}  # rows of the paper
+VARIANTS = (METHOD.main, "vgg16 c4_3")  # the networks of these rows
+CENTRED = "center_window"
+NAMES = {CENTRED: "largest centred window"}
+
+
+def measure(
+    cropper: Cropper, dataset: CropDataset, progress: bool = True
+) -> dict[str, list[float]]:
+    """IoU, centre offset in pixels and BDE, (photos,) each, of the crop at each true box's ratio
+    against that box.
+
+    A required ratio of the dataset is asked for where it has one (FAT), the box's own elsewhere
+    (Sec. 4.3). In FAT a mean over photos is the mean over annotations, as the paper prints it;
+    elsewhere a photo's boxes share its weight.
+    """
+    photos = RatioPhotos(dataset, progress=False)
+    bar = tqdm(dataset, desc=cropper.name, unit="photo", disable=not progress)
+    crops = [
+        cropper(photo, aspect=ratio)[0].box
+        for photo, ratios in ((sample.photo(), asked_ratios(sample).tolist()) for sample in bar)
+        for ratio in ratios
+    ]
+    return {
+        name: photos.per_photo(values, by_annotation=dataset.form == "fat").tolist()
+        for name, values in photos.compare(torch.stack(crops)).items()
+    }
+
+
+def rows(
+    context: Context, name: str, cropper: Cropper, dataset: CropDataset, listed: int
+) -> list[ledger.Row]:
+    """The row of one cropper in one part of Table 7, and how it stands beside the centred window,
+    photo by photo.
+
+    Args:
+        listed: how many photos the dataset's list has.
+    """
+    start = time.perf_counter()
+    ours = measure(cropper, dataset)
+    minutes = round((time.perf_counter() - start) / 60, 2)
+    centred = ours if name == CENTRED else measure(croppers.load(CENTRED), dataset, progress=False)
+    card = getattr(cropper.method, "card", {})
+    seeds = tuple(card[key] for key in ("seed",) if key in card)
+    written = []
+    for column in COLUMNS[dataset.form]:
+        note = f"{sum(len(sample.boxes) for sample in dataset)} boxes"
+        if name != CENTRED:
+            gap = metrics.paired_bootstrap(ours[column], centred[column])
+            note += f"; less the centred window: {gap.mean:+.4g} [{gap.low:+.4g}, {gap.high:+.4g}]"
+            note += ", paired by photo"
+        row = reproduction.measured(
+            replace(context, seeds=seeds),
+            FORMS[dataset.form],
+            row_name(name, cropper),
+            column,
+            ours[column],
+            listed=listed,
+            note=note,
+            minutes=minutes,
+        )
+        if row.paper_value is not None and card.get("dataset") == ledger.SCENES:
+            note = f"trained on scenes, so not the printed network; {note}"
+            row = replace(row, verdict="not_comparable", note=note)
+        written.append(row)
+    return written
+
+
+def row_name(name: str, cropper: Cropper) -> str:
+    """The paper's name of a row where it has one: «Mars, VGG16» and «Mars, MobileNetV2»."""
+    if name != "mars":
+        return NAMES.get(name, name)
+    backbone = cropper.method.model.backbone.name
+    return BACKBONES.get(backbone, f"Mars, {backbone}")
+
+
+def photos(name: str, form: str, size: int | None) -> tuple[CropDataset, int]:
+    """The test photos, and how many of them the dataset's list has."""
+    if name == ledger.SCENES:
+        dataset = datasets.load(name, "test", form=form, size=size)
+        return dataset, len(dataset)
+    whole = datasets.load(name, "test")
+    there = whole.with_photos()
+    return CropDataset(there.name, there.split, form, there.root, there.samples[:size]), len(whole)
+
+
+def weights(chosen: argparse.Namespace) -> list[Path]:
+    """The files of Mars' weights that are measured."""
+    if chosen.trained_on is None:
+        return [chosen.weights or shipped("mars")]
+    out = plan.runs_folder()
+    experiment = Experiment(METHOD, chosen.trained_on, profile="full", out=out)
+    return [experiment.run(variant, 0).folder / WEIGHTS_FILE for variant in VARIANTS]
+
+
+def measured_rows(chosen: argparse.Namespace, context: Context) -> Iterator[list[ledger.Row]]:
+    """The rows of each form, cropper by cropper."""
+    if chosen.photos is not None and chosen.photos < 1:
+        raise CropnbError(f"--photos is {chosen.photos}; one at least is needed")
+    files = weights(chosen)
+    card = checkpoints.load_weights(files[0], "mars")[1]
+    context = replace(
+        context,
+        dataset=chosen.dataset,
+        profile=card.get("profile", ""),
+        device=device_name(chosen.device),
+    )
+    for form in chosen.forms if chosen.dataset == ledger.SCENES else [chosen.dataset]:
+        dataset, listed = photos(chosen.dataset, form, chosen.photos)
+        for name in chosen.methods:
+            if name == "mars":
+                asked = [croppers.load("mars", path, chosen.device) for path in files]
+            else:
+                asked = [evaluation.load(name, chosen.device)]
+            for cropper in asked:
+                yield rows(context, name, cropper, dataset, listed)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, and with `--record` write the rows. Returns the exit status."""
+    options = program.parser("mars.studies.table7", __doc__)
+    options.set_defaults(device="cpu")
+    options.add_argument("--dataset", default=ledger.SCENES, choices=[ledger.SCENES, *FORMS])
+    options.add_argument(
+        "--forms", nargs="+", default=list(FORMS), choices=list(FORMS), help="of the scenes"
+    )
+    options.add_argument("--photos", type=int, help="of each form; by default all there are")
+    options.add_argument(
+        "--methods",
+        nargs="+",
+        default=["mars", CENTRED],
+        metavar="NAME",
+        help="as `cropnb.evaluation`",
+    )
+    options.add_argument(
+        "--weights", type=Path, help="a trained Mars; by default the one that ships"
+    )
+    options.add_argument(
+        "--trained-on",
+        metavar="DATASET",
+        help=f"in place of it, the finished runs of {' and '.join(VARIANTS)} there, profile full",
+    )
+    context = Context(
+        method="mars",
+        dataset=ledger.SCENES,
+        arguments=(),
+        module="cropnb.mars.studies.table7",
+    )
+    return program.study(measured_rows, options, context, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,280 @@
+"""Every reader of files from outside on files that are nearly right: it reads them, or refuses them
+with a typed error. Nothing else may come out, and no crash.
+
+    CROPNB_FUZZ_SECONDS=600 pytest tests/fuzz        for longer than the 20 seconds of `make test`
+"""
+
+import io
+import itertools
+import json
+import os
+import shutil
+import tarfile
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.io
+import torch
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from cropnb import checkpoints, croppers, datasets, ledger, paper, training
+from cropnb.datasets import checked
+from cropnb.datasets.fetch import archives, flickr, layouts
+from cropnb.errors import CropnbError
+from cropnb.runs import results
+
+SECONDS = float(os.environ.get("CROPNB_FUZZ_SECONDS") or 20)  # of all tests here together
+EXAMPLES = 5  # of one run of Hypothesis; a MATLAB file takes as long as five others
+
+NUMBERS = [0, -1, 1, 0.5, 2**31, 2**63, 10**400, 1e39, -1e308, float("nan"), float("inf"), True]
+TEXTS = ["", "..", "../a", "/etc/passwd", "a" * 5000, "\x1b[31m", "\ud800", "é", "1", "nan", "\0"]
+NESTED = [None, [], {}, [[]], [None], {"": 1}]
+VALUES = st.sampled_from([*NUMBERS, *TEXTS, *NESTED]) | st.integers() | st.floats() | st.text()
+
+
+@st.composite
+def bytes_like(draw: st.DrawFn, content: bytes) -> bytes:
+    """The content with a few bytes changed, cut off or put in."""
+    changed = bytearray(content)
+    for _ in range(draw(st.integers(1, 4))):
+        place = draw(st.integers(0, len(changed)))
+        kind = draw(st.sampled_from(["set", "cut", "insert", "repeat"]))
+        if kind == "set" and place < len(changed):
+            changed[place] = draw(st.integers(0, 255))
+        elif kind == "cut":
+            del changed[place : place + draw(st.integers(1, 64))]
+        elif kind == "insert":
+            changed[place:place] = draw(st.binary(max_size=8))
+        elif kind == "repeat":
+            changed[place:place] = changed[max(0, place - 16) : place] * draw(st.integers(1, 40))
+    return bytes(changed)
+
+
+@st.composite
+def json_like(draw: st.DrawFn, content: bytes) -> bytes:
+    """JSON with one value replaced, one field dropped or doubled, or the whole nested too deep."""
+    whole = [json.loads(content)]
+    place: Any = whole
+    key: Any = 0
+    while (
+        isinstance(place[key], list | dict)
+        and place[key]
+        and draw(st.booleans()) | (place is whole)
+    ):
+        place = place[key]
+        keys = list(place) if isinstance(place, dict) else range(len(place))
+        key = draw(st.sampled_from(list(keys)))
+    kind = draw(st.sampled_from(["value", "value", "drop", "double", "deep"]))
+    if kind == "value":
+        place[key] = draw(VALUES)
+    elif kind == "drop" and place is not whole:
+        del place[key]
+    elif kind == "double" and isinstance(place, list):
+        place.append(place[key])
+    text = json.dumps(whole[0])
+    if kind == "deep":
+        text = "[" * draw(st.sampled_from([10, 900, 100_000])) + text
+    return text.encode()
+
+
+def _matlab() -> bytes:
+    records = np.zeros((1, 2), dtype=[("filename", object), ("bbox", object)])
+    for number in range(2):
+        records[0, number] = (f"{number}.jpg", np.array([[1.0, 2, 31, 22], [-1, -1, -1, -1]]))
+    buffer = io.BytesIO()
+    scipy.io.savemat(buffer, {"img_gt": records})
+    return buffer.getvalue()
+
+
+def _zip() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("set/a.txt", "1 2 3\n" * 50)
+        archive.writestr("set/folder/b.txt", "4")
+    return buffer.getvalue()
+
+
+def _tar(mode: str = "w") -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode, format=tarfile.PAX_FORMAT) as archive:
+        for name in ("set/a.txt", "set/" + "é" * 60 + "/b.txt"):
+            info = tarfile.TarInfo(name)
+            info.size = 300
+            archive.addfile(info, io.BytesIO(b"1" * 300))
+    return buffer.getvalue()
+
+
+def _weights(folder: Path) -> bytes:
+    state = {"weight": torch.ones(2, 3), "bias": torch.zeros(2)}
+    checkpoints.save_weights(folder / "weights", state, {"method": "trial", "score": 0.5})
+    return (folder / "weights").read_bytes()
+
+
+def _run(folder: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(2, 1)
+    training.train(
+        model,
+        lambda batch, rng: {"loss": model(torch.rand(1, 2, generator=rng)).square().sum()},
+        3,
+        training.Recipe(epochs=2, learning_rate=0.1),
+        folder,
+        progress=False,
+    )
+
+
+def _load_weights(folder: Path) -> None:
+    state, _ = checkpoints.load_weights(folder / "weights", "trial")
+    checkpoints.load_into(nn.Linear(3, 2), state, folder / "weights")
+
+
+def _ledger(folder: Path) -> None:
+    os.environ["CROPNB_RESULTS"] = str(folder)
+    ledger.read("vrn")
+
+
+def _archive(folder: Path) -> None:
+    try:
+        archives.unpack(folder / "set", folder / "out", progress=False)
+    finally:
+        # nothing beside the folder that it was to go into
+        assert {path.name for path in folder.iterdir()} <= {"set", "out"}
+        shutil.rmtree(folder / "out", ignore_errors=True)
+
+
+def _load(name: str, split: str = "test") -> Callable[[Path], object]:
+    def read(folder: Path) -> None:
+        try:
+            datasets.load(name, split, root=folder)
+        finally:
+            if name != "flms":  # whose file would be read a second time for it
+                layouts.count(name, folder)
+
+    return read
+
+
+BOX = {"bboxes": [[1, 2, 31, 22], [5, 6, 35, 26]], "scores": [[1, 2], [3, 4]]}
+FAT = {"name": "a.jpg", "width": 80, "height": 60, "boxes": [[1, 2, 31, 22]], "aspects": [1.5]}
+RESULT = {
+    "method": "vrn",
+    "variant": "full",
+    "dataset": "scenes",
+    "form": "gaicd",
+    "profile": "smoke",
+    "init": "random",
+    "frozen": False,
+    "seed": 0,
+    "split": "test",
+    "photos": 2,
+    "minutes": 0.1,
+    "device": "CPU",
+    "commit": "",
+    "config_hash": "",
+    "settings": {},
+    "validation": [0.5],
+    "columns": {"SRCC": [0.5, 0.25]},
+}
+LEDGER = json.loads((ledger.folder() / "vrn.json").read_text("utf-8"))[:3]
+FCDB = [{"url": "https://farm1.example/1/a.jpg", "crop": [1, 2, 30, 20]}] * 2
+GAICD = "5 10 115 230 3.14\n15 30 105 190 -2\n"
+CUHK = "a.jpg\n" + "2 22 1 31\n" * 3
+
+# name → file, its content, how it is changed, what reads it
+READERS: dict[str, tuple[str, bytes, tuple, Callable[[Path], object]]] = {
+    "gaicd": ("annotations/test/a.txt", GAICD.encode(), (bytes_like,), _load("gaicd")),
+    "cpc": (
+        "annotations/a.jpg.txt",
+        json.dumps(BOX).encode(),
+        (json_like, bytes_like),
+        _load("cpc", "all"),
+    ),
+    "fcdb": (
+        "cropping_testing_set.json",
+        json.dumps(FCDB).encode(),
+        (json_like, bytes_like),
+        _load("fcdb"),
+    ),
+    "photos of fcdb": (
+        "photos.json",
+        json.dumps({"date": "", "photos": {"a.jpg": "present"}}).encode(),
+        (json_like, bytes_like),
+        flickr.statuses,
+    ),
+    "fat": ("test.json", json.dumps([FAT]).encode(), (json_like, bytes_like), _load("fat")),
+    "cuhk_icd": ("Cropping parameters.txt", CUHK.encode(), (bytes_like,), _load("cuhk_icd", "all")),
+    "flms": ("500_image_dataset.mat", _matlab(), (bytes_like,), _load("flms")),
+    "zip": ("set", _zip(), (bytes_like,), _archive),
+    "tar": ("set", _tar(), (bytes_like,), _archive),
+    "tar.gz": ("set", _tar("w:gz"), (bytes_like,), _archive),
+    "ledger": ("vrn.json", json.dumps(LEDGER).encode(), (json_like, bytes_like), _ledger),
+    "results": ("result.json", json.dumps(RESULT).encode(), (json_like, bytes_like), results.read),
+    "paper": (
+        "paper.toml",
+        (Path(croppers.__file__).parent / "vrn/paper.toml").read_bytes(),
+        (bytes_like,),
+        lambda folder: paper.parse(folder / "paper.toml"),
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def _results(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROPNB_RESULTS", "")  # put back whatever a reader sets
+    monkeypatch.setattr(checked, "MATLAB_SECONDS", 5)  # damaged files can keep SciPy for ever
+
+
+def _fuzz(
+    folder: Path, file: str, content: bytes, changes: tuple, read: Callable[[Path], object]
+) -> None:
+    path = folder / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    read(folder)  # unchanged, it is right
+    end = time.monotonic() + SECONDS / (len(READERS) + 2)
+
+    refusals: list[str] = []
+
+    def check(changed: bytes) -> None:
+        path.write_bytes(changed)
+        try:
+            read(folder)
+        except CropnbError as error:
+            refusals.append(str(error))
+
+    # In small runs of Hypothesis, as many as there is time for, each with a seed of its own. Where
+    # there is more time than usual, they begin elsewhere each time.
+    first = 0 if SECONDS <= 20 else time.time_ns() % 2**32
+    changed = st.one_of([change(content) for change in changes])
+    sizes = settings(
+        max_examples=1 if file.endswith(".mat") else EXAMPLES,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    for number in itertools.count(first):
+        seed(number)(sizes(given(changed)(check)))()
+        if time.monotonic() > end:
+            break
+    assert all(refusals)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_nearly_right_files_are_read_or_refused(name: str, tmp_path: Path) -> None:
+    _fuzz(tmp_path, *READERS[name])
+
+
+def test_nearly_right_weights_are_read_or_refused(tmp_path: Path) -> None:
+    _fuzz(tmp_path, "weights", _weights(tmp_path), (bytes_like,), _load_weights)
+
+
+def test_nearly_right_runs_are_continued_or_refused(tmp_path: Path) -> None:
+    _run(tmp_path)
+    content = (tmp_path / training.RUN_FILE).read_bytes()
+    _fuzz(tmp_path, training.RUN_FILE, content, (bytes_like,), _run)
