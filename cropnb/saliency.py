@@ -1,6 +1,6 @@
 """Where a photo draws the eye, without any training: the spectral residual (Hou and Zhang 2007).
 
-ASM-Net's saliency-aware loss (equation 7) takes its saliency maps from this method.
+ASM-Net's saliency-aware loss (Eq. 7) takes its saliency maps from this method.
 """
 
 import torch
@@ -14,13 +14,22 @@ GRAY_WEIGHTS = (4899, 9617, 1868)
 
 
 def spectral_residual(image: Tensor, size: int = 64) -> Tensor:
-    """Saliency (..., H, W) in 0…1, 1 at the most salient place, of images (..., 3, H, W) in 0…1.
+    """How much each place of a photo stands out.
 
     The photo is taken at `size` x `size`. What a 3 x 3 mean of its log spectrum predicts is
     expected of any photo; the rest, sent back with the photo's own phase, is the saliency
-    (equations 1 to 4 of Hou and Zhang). Steps and constants are those of OpenCV's
-    StaticSaliencySpectralResidual. No contrast, no salient place: all 0. Raises ImageError for
-    another shape, or values outside of 0…1.
+    (Eq. 1 to 4 of Hou and Zhang). Steps and constants are those of OpenCV's
+    StaticSaliencySpectralResidual.
+
+    Args:
+        image: (..., 3, H, W) in 0…1.
+        size: of the spectrum.
+
+    Returns:
+        (..., H, W) in 0…1, 1 at the most salient place; without contrast all 0.
+
+    Raises:
+        ImageError: another shape, or values outside of 0…1.
     """
     if image.ndim < 3 or image.shape[-3] != 3 or image.numel() == 0:
         raise ImageError(f"the image has shape {tuple(image.shape)}: give (..., 3, H, W)")

@@ -18,6 +18,10 @@ def gaic_loss(
 ) -> Mapping[str, Tensor]:
     """Huber loss with δ = 1 between predicted and normalised scores (GAIC, Eq. 5).
 
-    features (1, C, h, w), one tensor of boxes (N, 4), mos (N,).
+    Args:
+        model: the network.
+        features: (1, C, h, w).
+        boxes: one tensor (N, 4).
+        mos: (N,), annotated scores.
     """
     return {"loss": F.huber_loss(model.from_features(features, boxes), normalise(mos))}
