@@ -13,12 +13,20 @@ from cropnb.errors import BoxError
 def check(
     boxes, *, width: float | None = None, height: float | None = None, name: str = "boxes"
 ) -> Tensor:
-    """Boxes (..., 4), from a tensor, an array or nested lists, as a float tensor that is safe to
-    compute with.
+    """Boxes as a float tensor that is safe to compute with.
 
-    Raises BoxError, naming the first bad box, where the last dimension isn't 4, a coordinate isn't
-    finite, a box is inverted or empty (x2 <= x1 or y2 <= y1), or, where `width` and `height` are
-    given, a box leaves the photo.
+    Args:
+        boxes: (..., 4) in pixels, a tensor, an array or nested lists.
+        width: of the photo, where boxes may not leave it.
+        height: of the photo, where boxes may not leave it.
+        name: what the message calls them.
+
+    Returns:
+        (..., 4), floating point.
+
+    Raises:
+        BoxError: naming the first bad box, where the last dimension isn't 4, a coordinate isn't
+            finite, a box is inverted or empty (x2 <= x1 or y2 <= y1), or leaves the photo.
     """
     try:
         boxes = torch.as_tensor(boxes)
@@ -94,10 +102,17 @@ def intersection_and_union(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def iou(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union (...), 0…1, of boxes (..., 4) with boxes (..., 4); leading dimensions
-    broadcast.
+    """Intersection over union.
 
-    Raises BoxError as `check`, or where the leading dimensions don't broadcast.
+    Args:
+        a: (..., 4) in pixels.
+        b: (..., 4) in pixels; leading dimensions broadcast.
+
+    Returns:
+        (...) in 0…1.
+
+    Raises:
+        BoxError: as `check`, or where the leading dimensions don't broadcast.
     """
     a, b = _pair(a, b)
     intersection, union = intersection_and_union(a, b)
@@ -105,8 +120,17 @@ def iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union of every a with every b: (..., N, 4), (..., M, 4) -> (..., N, M).
-    BoxError as `iou`.
+    """Intersection over union of every a with every b.
+
+    Args:
+        a: (..., N, 4) in pixels.
+        b: (..., M, 4) in pixels.
+
+    Returns:
+        (..., N, M) in 0…1.
+
+    Raises:
+        BoxError: as `iou`.
     """
     a, b = check(a, name="a"), check(b, name="b")
     if a.ndim < 2 or b.ndim < 2:
@@ -120,8 +144,14 @@ def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
 def generalized_iou(a: Tensor, b: Tensor) -> Tensor:
     """Generalised IoU (...), -1…1: IoU less the share of the common hull that neither box covers.
 
-    Unlike IoU it has a gradient for boxes that don't touch (Rezatofighi et al. 2019). BoxError as
-    `iou`.
+    Unlike IoU it has a gradient for boxes that don't touch (Rezatofighi et al. 2019).
+
+    Args:
+        a: (..., 4) in pixels.
+        b: (..., 4) in pixels; leading dimensions broadcast.
+
+    Raises:
+        BoxError: as `iou`.
     """
     a, b = _pair(a, b)
     intersection, union = intersection_and_union(a, b)
@@ -163,14 +193,16 @@ def normalize(boxes: Tensor, width: float, height: float) -> Tensor:
 
 
 def denormalize(boxes_norm: Tensor, width: float, height: float) -> Tensor:
-    """The way back from `normalize`: boxes (..., 4) in 0…1 -> pixels. Raises BoxError as `check`."""
+    """The way back from `normalize`: boxes (..., 4) in 0…1 -> pixels. BoxError as `check`."""
     boxes_norm = check(boxes_norm, name="boxes_norm")
     return boxes_norm * _scale(boxes_norm, width, height)
 
 
 def clip(boxes: Tensor, width: float, height: float) -> Tensor:
-    """Boxes (..., 4) cut off at the borders of the photo. BoxError as `check`, or where nothing is
-    left inside.
+    """Boxes (..., 4) cut off at the borders of the photo.
+
+    Raises:
+        BoxError: as `check`, or where nothing is left inside.
     """
     boxes = check(boxes)
     limit = _scale(boxes, width, height)

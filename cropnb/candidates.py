@@ -51,15 +51,27 @@ def grid_cells(
     min_aspect: float = 0.5,
     max_aspect: float = 2.2,
 ) -> Tensor:
-    """The cells (N, 4), int64, whose centres are the corners of the grid anchors: column, row,
-    column, row in 0…bins-1.
+    """The cells whose centres are the corners of the grid anchors.
 
     The first corner lies in the first third of each axis, the second in the last third. A pair of
     cells is kept where area / photo area > `min_area` and `min_aspect` <= w / h <= `max_aspect`.
     All of that is decided in integers: at 16:9 and at 8:5 some boxes sit exactly on a limit, and
     floating point would keep or drop them by chance.
-    Order: by first column, first row, second column, second row. Raises BoxError for a photo
-        smaller than the grid.
+
+    Args:
+        width: of the photo, in pixels.
+        height: of the photo, in pixels.
+        bins: cells along each side.
+        min_area: share of the photo that is too little.
+        min_aspect: smallest w / h.
+        max_aspect: largest w / h.
+
+    Returns:
+        (N, 4), int64: column, row, column, row in 0…bins-1, ordered by first column, first row,
+        second column, second row.
+
+    Raises:
+        BoxError: the photo is smaller than the grid.
     """
     if bins < 3:
         raise BoxError(f"bins is {bins}: a grid needs at least 3 cells on a side")
@@ -67,11 +79,11 @@ def grid_cells(
     third = bins // 3
     first, second = torch.arange(third), torch.arange(bins - third, bins)
     cells = torch.cartesian_prod(first, first, second, second)
-    across, down = (cells[:, 2:] - cells[:, :2]).unbind(1)
+    columns, rows = (cells[:, 2:] - cells[:, :2]).unbind(1)  # (N,)
     least, low, high = _exact(min_area), _exact(min_aspect), _exact(max_aspect)
-    keep = across * down * least.denominator > least.numerator * bins * bins
-    keep &= across * width * low.denominator >= low.numerator * down * height
-    keep &= across * width * high.denominator <= high.numerator * down * height
+    keep = columns * rows * least.denominator > least.numerator * bins * bins
+    keep &= columns * width * low.denominator >= low.numerator * rows * height
+    keep &= columns * width * high.denominator <= high.numerator * rows * height
     return cells[keep]
 
 
@@ -85,12 +97,19 @@ def grid_anchors(
     max_aspect: float = 2.2,
     rounded: bool = True,
 ) -> Tensor:
-    """The candidates (N, 4) of GAICD, in pixels: at most 90, with their corners at the centres of a
-    12 x 12 grid.
+    """The candidates of GAICD: at most 90, with their corners at the centres of a 12 x 12 grid.
 
-    90 at 4:3, 87 at 3:2, 75 at 16:9; 87, 83 and 72 in portrait. `rounded=True` gives whole pixels,
-    halves upwards, as the annotation files have them; `rounded=False` the cell centres themselves.
-    Rule, order and errors: `grid_cells`.
+    90 at 4:3, 87 at 3:2, 75 at 16:9; 87, 83 and 72 in portrait. Rule, order, errors and the other
+    arguments are those of `grid_cells`.
+
+    Args:
+        width: of the photo, in pixels.
+        height: of the photo, in pixels.
+        rounded: whole pixels, halves upwards, as the annotation files have them; else the cell
+            centres themselves.
+
+    Returns:
+        (N, 4) in pixels.
     """
     cells = grid_cells(
         width, height, bins=bins, min_area=min_area, min_aspect=min_aspect, max_aspect=max_aspect
@@ -130,18 +149,30 @@ def sliding_windows(
     scales: Sequence[float | Fraction] = SLIDING_SCALES,
     steps: int = 10,
 ) -> Tensor:
-    """Windows (N, 4) in pixels of several ratios and sizes, slid over the photo: 899 for a 3:2
-    photo.
+    """Windows of several ratios and sizes, slid over the photo: 899 for a 3:2 photo.
 
     VEN and ASM-Net search about 895 such windows and print no rule. Ours: the largest window of
     each of seven ratios (1:1, and 4:3, 3:2, 16:9 lying and standing), at 50, 60 … 100 % of its
     sides; each slides in as many equal moves of at least 1 / `steps` of the photo's side as fit,
-    from border to border. BoxError for a photo below 16 pixels.
+    from border to border.
+
+    Args:
+        width: of the photo, in pixels.
+        height: of the photo, in pixels.
+        aspects: the ratios, w / h.
+        scales: sides of the windows, as shares of those of the largest one.
+        steps: of which a move is at least one, along the photo's side.
+
+    Returns:
+        (N, 4) in pixels.
+
+    Raises:
+        BoxError: a photo below 16 pixels.
     """
     width, height = _photo(width, height, 16)
     sizes = [
-        (scale * across, scale * down)
-        for across, down in (_largest(width, height, _exact(aspect)) for aspect in aspects)
+        (scale * w, scale * h)
+        for w, h in (_largest(width, height, _exact(aspect)) for aspect in aspects)
         for scale in map(_exact, scales)
     ]
     return _slide(width, height, sizes, Fraction(width, steps), Fraction(height, steps))
@@ -155,22 +186,32 @@ def aspect_windows(
     *,
     scales: Sequence[float | Fraction] = ASPECT_SCALES,
 ) -> Tensor:
-    """Windows (N, 4) in pixels of one ratio `aspect` = w / h: as many as fit into `count`, and
-    never more.
+    """Windows of one ratio: as many as fit into `count`, and never more.
 
-    Mars (section 4.3) lets sliding-window methods choose among 1140 windows of the required ratio
-    and prints no rule.
-    Ours: the largest window of that ratio at 40, 45 … 100 % of its sides, slid from border to
-        border in equal moves;
-        the least move, the same for all sizes, is the smallest that stays within `count`.
-    Raises BoxError for a photo below 16 pixels, a ratio that leaves no window of one pixel, or a
-    `count` too small.
+    Mars (Sec. 4.3) lets sliding-window methods choose among 1140 windows of the required ratio and
+    prints no rule. Ours: the largest window of that ratio at 40, 45 … 100 % of its sides, slid from
+    border to border in equal moves; the least move, the same for all sizes, is the smallest that
+    stays within `count`.
+
+    Args:
+        width: of the photo, in pixels.
+        height: of the photo, in pixels.
+        aspect: w / h.
+        count: the most windows.
+        scales: sides of the windows, as shares of those of the largest one.
+
+    Returns:
+        (N, 4) in pixels.
+
+    Raises:
+        BoxError: a photo below 16 pixels, a ratio that leaves no window of one pixel, or a `count`
+            too small.
     """
     width, height = _photo(width, height, 16)
     if not 0 < aspect < float("inf"):
         raise BoxError(f"aspect is {aspect}: give width / height, above 0, such as 16 / 9")
-    across, down = _largest(width, height, _exact(aspect))
-    sizes = [(scale * across, scale * down) for scale in map(_exact, scales)]
+    largest = _largest(width, height, _exact(aspect))
+    sizes = [(scale * largest[0], scale * largest[1]) for scale in map(_exact, scales)]
     if min(min(size) for size in sizes) < 1:
         raise BoxError(
             f"no window of ratio {float(aspect):.4g} has a pixel's width in {width} x {height} "

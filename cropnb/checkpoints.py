@@ -1,4 +1,4 @@
-"""Weights with a card, and the state of a training run: safetensors files that are whole or absent."""
+"""Weights with a card, and the state of a training run: files that are whole or absent."""
 
 import json
 from collections.abc import Mapping
@@ -60,7 +60,7 @@ def load_weights(
 
 
 def load_into(model: nn.Module, state: Mapping[str, Tensor], where: str | Path) -> None:
-    """Copy weights into a model; `CheckpointError` when names, shapes or kinds of numbers differ."""
+    """Copy weights into a model; `CheckpointError` when names, shapes or number types differ."""
     guards.kinds(where, model, state)
     try:
         model.load_state_dict(state)

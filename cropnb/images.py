@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2 import functional
+from torchvision.transforms.v2 import functional as TF
 
 from cropnb.errors import ImageError
 from cropnb.photos import PHOTO_IS as PHOTO_IS
@@ -109,4 +109,4 @@ def resize_short_side(
         image.size if isinstance(image, Image.Image) else (image.shape[-1], image.shape[-2])
     )
     new_width, new_height = short_side_size(width, height, size, multiple)
-    return functional.resize(image, [new_height, new_width], antialias=True)
+    return TF.resize(image, [new_height, new_width], antialias=True)

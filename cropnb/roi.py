@@ -9,8 +9,8 @@ inside the crop.
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import functional
 from torchvision.ops import roi_align as torchvision_roi_align
 
 from cropnb.errors import BoxError
@@ -21,9 +21,17 @@ SAMPLES = 2  # sampling points along each side of a cell, as RoIAlign averages t
 def roi_align(features: Tensor, boxes: Sequence[Tensor], size: int, stride: float) -> Tensor:
     """The region of interest: torchvision's RoIAlign with half-pixel alignment.
 
-    features (B, C, h, w); boxes: B tensors (N_b, 4) in pixels of the photo; stride: pixels of the
-    photo a feature. Returns (ΣN_b, C, size, size). Raises `BoxError` when there isn't one set of
-    boxes a photo.
+    Args:
+        features: (B, C, h, w).
+        boxes: B tensors (N_b, 4) in pixels of the photo.
+        size: cells along each side.
+        stride: pixels of the photo a feature.
+
+    Returns:
+        (ΣN_b, C, size, size).
+
+    Raises:
+        BoxError: there isn't one set of boxes a photo.
     """
     _check(features, boxes)
     boxes = [box.to(features.dtype) for box in boxes]
@@ -33,9 +41,20 @@ def roi_align(features: Tensor, boxes: Sequence[Tensor], size: int, stride: floa
 def rod_align(features: Tensor, boxes: Sequence[Tensor], size: int, stride: float) -> Tensor:
     """The region of discard: the whole map on a `size` × `size` grid, zero inside of the crop.
 
-    features (B, C, h, w); boxes: B tensors (N_b, 4) in pixels of the photo. Returns (ΣN_b, C, size,
-    size). Each cell averages SAMPLES² points, and a point counts as discarded when it lies outside
-    of the box.
+    Each cell averages SAMPLES² points, and a point counts as discarded when it lies outside of the
+    box.
+
+    Args:
+        features: (B, C, h, w).
+        boxes: B tensors (N_b, 4) in pixels of the photo.
+        size: cells along each side.
+        stride: pixels of the photo a feature.
+
+    Returns:
+        (ΣN_b, C, size, size).
+
+    Raises:
+        BoxError: there isn't one set of boxes a photo.
     """
     _check(features, boxes)
     points, values = discard_samples(features, size, stride)  # (P, 2), (B, C, P)
@@ -52,14 +71,20 @@ def discard_samples(features: Tensor, size: int, stride: float) -> tuple[Tensor,
     """Where RoDAlign looks, and what it sees there before the crop is cut out; the same for every
     box of a photo.
 
-    features (B, C, h, w). Returns points (P, 2) as x, y in pixels of the photo and values (B, C,
-    P), with P = size² · SAMPLES², the samples of one cell beside each other.
+    Args:
+        features: (B, C, h, w).
+        size: cells along each side.
+        stride: pixels of the photo a feature.
+
+    Returns:
+        Points (P, 2) as x, y in pixels of the photo and values (B, C, P), with P = size² ·
+        SAMPLES², the samples of one cell beside each other.
     """
     batch, channels, height, width = features.shape
     fine = size * SAMPLES
     # Bilinear interpolation to a grid SAMPLES times finer gives the points that RoIAlign of the
     # whole map averages.
-    values = functional.interpolate(features, (fine, fine), mode="bilinear", align_corners=False)
+    values = F.interpolate(features, (fine, fine), mode="bilinear", align_corners=False)
     values = values.reshape(batch, channels, size, SAMPLES, size, SAMPLES)
     # (B, C, size, size, S, S) → (B, C, P)
     values = values.permute(0, 1, 2, 4, 3, 5).reshape(batch, channels, -1)

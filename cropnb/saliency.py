@@ -1,11 +1,11 @@
 """Where a photo draws the eye, without any training: the spectral residual (Hou and Zhang 2007).
 
-ASM-Net's saliency-aware loss (equation 7) takes its saliency maps from this method.
+ASM-Net's saliency-aware loss (Eq. 7) takes its saliency maps from this method.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import functional
 
 from cropnb.errors import ImageError
 
@@ -14,13 +14,22 @@ GRAY_WEIGHTS = (4899, 9617, 1868)
 
 
 def spectral_residual(image: Tensor, size: int = 64) -> Tensor:
-    """Saliency (..., H, W) in 0…1, 1 at the most salient place, of images (..., 3, H, W) in 0…1.
+    """How much each place of a photo stands out.
 
     The photo is taken at `size` x `size`. What a 3 x 3 mean of its log spectrum predicts is
     expected of any photo; the rest, sent back with the photo's own phase, is the saliency
-    (equations 1 to 4 of Hou and Zhang). Steps and constants are those of OpenCV's
-    StaticSaliencySpectralResidual. No contrast, no salient place: all 0. Raises ImageError for
-    another shape, or values outside of 0…1.
+    (Eq. 1 to 4 of Hou and Zhang). Steps and constants are those of OpenCV's
+    StaticSaliencySpectralResidual.
+
+    Args:
+        image: (..., 3, H, W) in 0…1.
+        size: of the spectrum.
+
+    Returns:
+        (..., H, W) in 0…1, 1 at the most salient place; without contrast all 0.
+
+    Raises:
+        ImageError: another shape, or values outside of 0…1.
     """
     if image.ndim < 3 or image.shape[-3] != 3 or image.numel() == 0:
         raise ImageError(f"the image has shape {tuple(image.shape)}: give (..., 3, H, W)")
@@ -53,11 +62,11 @@ def _to_level(values: Tensor) -> Tensor:
 
 
 def _resize(image: Tensor, size: tuple[int, int]) -> Tensor:
-    return functional.interpolate(image, size=size, mode="bilinear", align_corners=False)
+    return F.interpolate(image, size=size, mode="bilinear", align_corners=False)
 
 
 def _mean_3x3(image: Tensor) -> Tensor:
-    return functional.avg_pool2d(functional.pad(image, (1, 1, 1, 1), mode="reflect"), 3, stride=1)
+    return F.avg_pool2d(F.pad(image, (1, 1, 1, 1), mode="reflect"), 3, stride=1)
 
 
 def _blur(image: Tensor, width: int = 5, sigma: float = 8.0) -> Tensor:
@@ -65,4 +74,4 @@ def _blur(image: Tensor, width: int = 5, sigma: float = 8.0) -> Tensor:
     kernel = torch.exp(-place.square() / (2 * sigma**2))
     kernel = torch.outer(kernel, kernel) / kernel.sum().square()
     edge = width // 2
-    return functional.conv2d(functional.pad(image, (edge,) * 4, mode="reflect"), kernel[None, None])
+    return F.conv2d(F.pad(image, (edge,) * 4, mode="reflect"), kernel[None, None])

@@ -31,7 +31,7 @@ Loss = Callable[[Sequence[int], torch.Generator], Mapping[str, Tensor]]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained. `batch_size` counts photos; `clip` bounds the norm of the gradient."""
+    """How a model is trained. `batch_size` counts photos; `clip` bounds the gradient's norm."""
 
     epochs: int
     learning_rate: float
@@ -45,7 +45,7 @@ class Recipe:
 
 
 def _cosine(done: float) -> float:
-    """Half a wave from 1 down to 0; in PyTorch's own double precision, the same on every machine."""
+    """Half a wave from 1 down to 0; in PyTorch's double precision, the same on every machine."""
     return 0.5 * (1 + float(torch.cos(torch.tensor(done * torch.pi, dtype=torch.float64))))
 
 

@@ -1,4 +1,4 @@
-"""Shared fixtures. Real data are optional: a clone without them passes, and says what it skipped."""
+"""Shared fixtures. Real data are optional: a clone without them passes and says what it skips."""
 
 import os
 from pathlib import Path

@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import nn
-from torch.nn import functional
 
 from cropnb import checkpoints, training
 
@@ -44,9 +44,7 @@ def run(
     def loss(batch: list[int], rng: torch.Generator) -> dict[str, torch.Tensor]:
         time.sleep(pause)
         shift = int(torch.randint(8, (1,), generator=rng))
-        error = functional.mse_loss(
-            model(pictures[batch].roll(shift, 3)).squeeze(1), targets[batch]
-        )
+        error = F.mse_loss(model(pictures[batch].roll(shift, 3)).squeeze(1), targets[batch])
         return {"loss": error, "shift": torch.tensor(float(shift))}
 
     def validate() -> float:

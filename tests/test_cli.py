@@ -322,9 +322,9 @@ def test_a_new_folder_is_made_for_one_photo(folder, tmp_path):
 
 
 def test_a_size_is_cut_and_reduced_and_not_enlarged(folder, tmp_path):
-    def crop(*more):
+    def crop(*extra):
         out = tmp_path / "out.png"
-        arguments = ("--method", "full", *more, "--force", "--out", out)
+        arguments = ("--method", "full", *extra, "--force", "--out", out)
         assert run("crop", folder / "b.png", *arguments) == 0
         return size(out)
 

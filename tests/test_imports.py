@@ -6,10 +6,26 @@ import subprocess
 import sys
 
 ABSENT = (
-    "IPython", "anywidget", "cv2", "gymnasium", "ipykernel", "ipywidgets", "matplotlib",
-    "nbformat", "pandas", "papermill", "pooch", "pycocotools", "pyvips", "skimage", "smartcrop",
-    "sphinx", "stable_baselines3", "transformers", "yaml",
-)  # fmt: skip
+    "IPython",
+    "anywidget",
+    "cv2",
+    "gymnasium",
+    "ipykernel",
+    "ipywidgets",
+    "matplotlib",
+    "nbformat",
+    "pandas",
+    "papermill",
+    "pooch",
+    "pycocotools",
+    "pyvips",
+    "skimage",
+    "smartcrop",
+    "sphinx",
+    "stable_baselines3",
+    "transformers",
+    "yaml",
+)
 PROGRAM = f"""
 import contextlib, io, pkgutil, runpy, sys
 

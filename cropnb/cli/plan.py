@@ -189,7 +189,7 @@ def _add(plan: Plan, photo: Path, out: Path | None, place: Path) -> None:
 def _identity(path: Path | None) -> tuple[int, int] | None:
     """What tells one file from another, whatever it is called; None where there is none."""
     try:
-        found = None if path is None else path.stat()
+        status = None if path is None else path.stat()
     except OSError:
         return None
-    return None if found is None else (found.st_dev, found.st_ino)
+    return None if status is None else (status.st_dev, status.st_ino)

@@ -257,8 +257,8 @@ class Cropper:
         best = scores.argsort(descending=True, stable=True)
         return boxes[best], scores[best]
 
-    def _crops(self, look: Look, found: Found, request: Request) -> list[Crop]:
-        boxes, scores = found
+    def _crops(self, look: Look, proposals: Found, request: Request) -> list[Crop]:
+        boxes, scores = proposals
         if len(boxes) < request.k:
             warnings.warn(
                 f"{self.name} found only {len(boxes)} of the {request.k} crops that were asked for",

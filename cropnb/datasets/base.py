@@ -51,7 +51,8 @@ class Sample:
     def __repr__(self) -> str:
         kind = "true boxes" if self.scores is None else "scored boxes"
         size = f"{self.width or '?'} × {self.height or '?'}"
-        return f"Sample({self.name!r}, {size}, {len(self.boxes)} {kind}, {'' if self.has_photo else 'no '}photo)"
+        photo = "photo" if self.has_photo else "no photo"
+        return f"Sample({self.name!r}, {size}, {len(self.boxes)} {kind}, {photo})"
 
     @property
     def has_photo(self) -> bool:
@@ -136,7 +137,8 @@ class CropDataset(torch.utils.data.Dataset):
         return CropDataset(self.name, self.split, self.form, self.root, samples)
 
     def __repr__(self) -> str:
-        return f"CropDataset({self.name!r}, {self.split!r}, {len(self)} samples, {self.photo_count} with photos)"
+        counts = f"{len(self)} samples, {self.photo_count} with photos"
+        return f"CropDataset({self.name!r}, {self.split!r}, {counts})"
 
 
 def require(root: Path, *relative: str) -> Path:

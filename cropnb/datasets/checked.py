@@ -1,5 +1,6 @@
 """What annotation files are trusted with: names that are names, numbers that are numbers, and no
-more of either than a dataset can have. Without torch, as the scripts that fetch datasets need it too.
+more of either than a dataset can have. Without torch, as the scripts that fetch datasets need it
+too.
 """
 
 import json
@@ -103,7 +104,7 @@ def distinct_names(names: Iterable[str], path: Path) -> None:
 
 
 def same_file(name: str) -> str:
-    """What two names have in common that are one file on a disk that ignores case or Unicode form."""
+    """What two names of one file share on a disk that ignores case or Unicode form."""
     if name.isascii():
         return name.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
@@ -148,7 +149,7 @@ def photo_files(*folders: Path) -> dict[str, Path]:
 
 
 class Listed(NamedTuple):
-    """A photo of a list of FCDB: its name, where it was on Flickr, and its crop: x, y, width, height."""
+    """A photo of FCDB's list: its name, its place on Flickr, and its crop: x, y, width, height."""
 
     name: str
     url: str

@@ -15,6 +15,12 @@ __all__ = ["Gaic", "MultiScaleFeatures", "ViewScorer", "gaic_loss", "load_croppe
 def load_cropper(weights: str | Path | None = None, device: str = "cpu") -> cropper.AnchorCropper:
     """A trained GAIC.
 
-    Raises `WeightsUnavailable` without weights, `CheckpointError` for those of another method.
+    Args:
+        weights: a file, or None for those that ship.
+        device: where it runs.
+
+    Raises:
+        WeightsUnavailable: there are no weights.
+        CheckpointError: they are another method's.
     """
     return cropper.load("gaic", Gaic(weights=None), weights, device)

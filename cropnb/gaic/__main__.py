@@ -1,4 +1,4 @@
-"""`python -m cropnb.gaic --profile cpu`: train and measure the GAIC baseline, and record its rows."""
+"""`python -m cropnb.gaic --profile cpu`: train and measure GAIC, and record its rows."""
 
 import sys
 

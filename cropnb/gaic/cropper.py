@@ -47,7 +47,7 @@ class AnchorCropper:
 
     @torch.inference_mode()
     def score_boxes(self, image: Tensor, boxes: Tensor) -> Tensor:
-        """The score of each box, (N,), on the CPU; only scores of the same photo can be compared."""
+        """The score of each box, (N,), on the CPU; only those of one photo can be compared."""
         size = (image.shape[-1], image.shape[-2])
         return self.score_all([self.see(image)], [size], [boxes])[0]
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn import functional
 
 MOS_MEAN, MOS_DEVIATION = 2.95, 0.8
 
@@ -18,6 +18,10 @@ def gaic_loss(
 ) -> Mapping[str, Tensor]:
     """Huber loss with δ = 1 between predicted and normalised scores (GAIC, Eq. 5).
 
-    features (1, C, h, w), one tensor of boxes (N, 4), mos (N,).
+    Args:
+        model: the network.
+        features: (1, C, h, w).
+        boxes: one tensor (N, 4).
+        mos: (N,), annotated scores.
     """
-    return {"loss": functional.huber_loss(model.from_features(features, boxes), normalise(mos))}
+    return {"loss": F.huber_loss(model.from_features(features, boxes), normalise(mos))}

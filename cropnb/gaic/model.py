@@ -7,8 +7,8 @@ network under VRN, and the baseline of its tables.
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn import functional
 
 from cropnb import backbones, roi
 
@@ -37,9 +37,7 @@ class MultiScaleFeatures(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         size = (images.shape[-2] // self.stride, images.shape[-1] // self.stride)
         maps = [
-            level
-            if level.shape[-2:] == size
-            else functional.interpolate(level, size, mode="bilinear")
+            level if level.shape[-2:] == size else F.interpolate(level, size, mode="bilinear")
             for level in self.backbone(images)
         ]
         return torch.cat(maps, dim=1)  # (B, 448, H/16, W/16)
@@ -100,7 +98,7 @@ class ViewScorer(nn.Module):
         return torch.cat(hidden)
 
     def score_densely(self, features: Tensor, boxes: Sequence[Tensor]) -> Tensor:
-        """The same scores by building each view's RoDAlign feature: slower, and easier to follow."""
+        """The same scores from each view's RoDAlign feature: slower, and easier to follow."""
         hidden = self.keep(
             roi.roi_align(features, boxes, ALIGN, MultiScaleFeatures.stride).flatten(1)
         )

@@ -86,7 +86,9 @@ def evaluate(score: Callable[[int], Tensor], views: ScoredViews) -> dict[str, Te
     """`metrics.ranking_table` of a scorer: every metric of the GAICD protocol, one value a photo,
     (photos,) each.
 
-    score: the index of a photo → (N,) predicted scores of its views.
+    Args:
+        score: the index of a photo → (N,) predicted scores of its views.
+        views: the photos.
     """
     scores = [score(index).detach().float().cpu() for index in range(len(views))]
     return metrics.ranking_table(scores, [views.mos(index).cpu() for index in range(len(views))])

@@ -12,8 +12,13 @@ from cropnb.errors import MetricError
 
 
 def average_steps(steps: Iterable[int] | Tensor) -> float:
-    """The mean number of actions an agent takes on a photo (LA2C, equation 7). steps: one whole
-    number a photo.
+    """The mean number of actions an agent takes on a photo (LA2C, Eq. 7).
+
+    Args:
+        steps: one whole number a photo.
+
+    Raises:
+        MetricError: no photo, or a number below zero.
     """
     steps = torch.as_tensor(list(steps) if not isinstance(steps, Tensor) else steps).double()
     if steps.ndim != 1 or len(steps) == 0 or not torch.isfinite(steps).all() or (steps < 0).any():
@@ -26,12 +31,19 @@ def average_steps(steps: Iterable[int] | Tensor) -> float:
 def time_a_photo(
     call: Callable[[Any], Any], photos: Sequence[Any], *, warm_up: int = 1, repeats: int = 1
 ) -> float:
-    """The median seconds that `call(photo)` takes over all photos and repeats, after `warm_up`
-    calls not counted.
+    """The median seconds that `call(photo)` takes.
 
     Waits for the GPU before and after each call: without it the clock measures how fast work is
-    queued. The median, since one photo that hits a busy moment of the machine moves a mean. Raises
-    MetricError without a photo.
+    queued. The median, since one photo that hits a busy moment of the machine moves a mean.
+
+    Args:
+        call: what is measured.
+        photos: each is given to it in turn.
+        warm_up: calls before, which are not counted.
+        repeats: how often each photo is measured.
+
+    Raises:
+        MetricError: no photo, or no repeat.
     """
     if len(photos) == 0 or repeats < 1:
         raise MetricError("time_a_photo needs at least one photo and one repeat")

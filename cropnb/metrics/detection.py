@@ -22,22 +22,26 @@ def average_precision(
     max_detections: int,
     take: str = "best",
 ) -> float:
-    """Average precision, 0…1: precision averaged over 101 recalls, as COCO's own program computes
-    it.
+    """Precision averaged over 101 recalls, as COCO's own program computes it.
 
-    predictions: for each photo its boxes (N, 4) and scores (N,); truths: for each photo its true
-        boxes (M, 4); N and M
-        may be 0. Of each photo the `max_detections` best-scored boxes count. In that order each
-        takes the free true box of the highest IoU, if it reaches `iou_threshold` (of equal ones the
-        last). Equal scores keep the order given. NaN where no photo has a true box. Set
-        prediction's Table 2 prints it for 5, 10 and 40 detections.
+    Of each photo the `max_detections` best-scored boxes count. In that order each takes the free
+    true box of the highest IoU, if it reaches `iou_threshold` (of equal ones the last). Equal
+    scores keep the order given. Set prediction prints it for 5, 10 and 40 detections (Table 2).
 
-    take: "best" is COCO's rule; with "last" each prediction takes the last free true box that it
-        reaches, whatever the
-        others' IoU, as set prediction's published code does.
+    Args:
+        predictions: for each photo its boxes (N, 4) and scores (N,); N may be 0.
+        truths: for each photo its true boxes (M, 4); M may be 0.
+        iou_threshold: in 0…1.
+        max_detections: of a photo.
+        take: "best" is COCO's rule; with "last" each prediction takes the last free true box that
+            it reaches, whatever the others' IoU, as set prediction's published code does.
 
-    Raises BoxError for bad boxes, MetricError where lengths differ, a score is NaN or `take` is
-    neither.
+    Returns:
+        In 0…1; NaN where no photo has a true box.
+
+    Raises:
+        BoxError: bad boxes.
+        MetricError: lengths differ, a score is NaN or `take` is neither.
     """
     hits, scores, total, _ = _ranked_hits(predictions, truths, iou_threshold, max_detections, take)
     if total == 0:
@@ -55,13 +59,23 @@ def average_precision_interval(
     level: float = 0.95,
     take: str = "best",
 ) -> tuple[Interval, np.ndarray]:
-    """`average_precision` with its percentile bootstrap interval over photos, and the resampled
-    values (samples,).
+    """`average_precision` with its percentile bootstrap interval over photos.
 
     Photos are drawn with replacement, each with its predictions and true boxes. The same seed draws
     the same photos: the difference of two methods on the same photos is the difference of their
-    resampled values, pair by pair. Raises as `average_precision`, and MetricError where no photo
-    has a true box.
+    resampled values, pair by pair. The other arguments are those of `average_precision`.
+
+    Args:
+        seed: of the resamples.
+        samples: how many resamples.
+        level: of the interval.
+
+    Returns:
+        The interval, and the resampled values (samples,).
+
+    Raises:
+        BoxError: bad boxes.
+        MetricError: as `average_precision`, or no photo has a true box.
     """
     hits, scores, total, photo = _ranked_hits(
         predictions, truths, iou_threshold, max_detections, take
@@ -71,10 +85,10 @@ def average_precision_interval(
     order = scores.argsort(descending=True, stable=True)
     hits, photo = hits[order].numpy(), photo[order].numpy()
     counts = np.array([len(boxes) for boxes in truths])
-    generator = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     resamples = np.empty(samples)
     for sample in range(samples):
-        times = generator.multinomial(len(counts), np.full(len(counts), 1 / len(counts)))
+        times = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)))
         among = max(int(times @ counts), 1)
         resamples[sample] = _area(hits, among, times[photo])
     low, high = np.quantile(resamples, [(1 - level) / 2, (1 + level) / 2])
@@ -231,14 +245,14 @@ def _matches(boxes: Tensor, truths: Tensor, counts: Tensor, threshold: float, ta
 def _overlaps(a: Tensor, b: Tensor) -> Tensor:
     """IoU of boxes (..., 4) that broadcast; 0 for the empty boxes of a padding."""
     (x1, y1, x2, y2), (u1, v1, u2, v2) = a.unbind(-1), b.unbind(-1)
-    across = (torch.minimum(x2, u2) - torch.maximum(x1, u1)).clamp_(min=0)
-    shared = across.mul_((torch.minimum(y2, v2) - torch.maximum(y1, v1)).clamp_(min=0))
+    width = (torch.minimum(x2, u2) - torch.maximum(x1, u1)).clamp_(min=0)
+    shared = width.mul_((torch.minimum(y2, v2) - torch.maximum(y1, v1)).clamp_(min=0))
     union = (x2 - x1) * (y2 - y1) + (u2 - u1) * (v2 - v1) - shared
     return shared / union.clamp_(min=1e-300)
 
 
 def _area(hits: np.ndarray, total: int, times: np.ndarray | int = 1) -> float:
-    """times: how often each prediction counts, where photos are drawn several times."""
+    """Of hits (N,), best first; `times` each counts, where photos are drawn several times."""
     right, wrong = np.cumsum(hits * times), np.cumsum(~hits * times)
     recall = right / total
     precision = right / (right + wrong + np.spacing(1.0))

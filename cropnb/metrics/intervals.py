@@ -50,12 +50,18 @@ class Comparison(NamedTuple):
 def bootstrap_interval(
     values: ArrayLike, seed: int = 0, level: float = 0.95, samples: int = 10_000
 ) -> Interval:
-    """Mean and percentile bootstrap interval of values (photos,), or (seeds, photos) of several
-    training runs.
+    """Mean and percentile bootstrap interval.
 
-    Photos are drawn anew with replacement `samples` times, and so are the seeds where there are
-    several. The same `seed` gives the same interval. Raises MetricError for no values, NaN, or
-    other shapes.
+    Photos are drawn anew with replacement, and so are the seeds where there are several.
+
+    Args:
+        values: (photos,), or (seeds, photos) of several training runs.
+        seed: the same one gives the same interval.
+        level: of the interval.
+        samples: how often photos are drawn.
+
+    Raises:
+        MetricError: no values, NaN, or other shapes.
     """
     values = _table(values)
     means = _resampled_means(values, seed, samples)
@@ -70,8 +76,16 @@ def with_missing(
 
     What is gone is gone for reasons, and may be easier or harder in the mean: both ends move out by
     the share that is missing times `shift` standard deviations between photos. With nothing missing
-    it is the plain interval. Raises MetricError for fewer listed photos than values, and as
-    `bootstrap_interval`.
+    it is the plain interval.
+
+    Args:
+        values: (photos,) or (seeds, photos) of those that are left.
+        listed: photos of the whole list.
+        shift: standard deviations by which those that are gone may differ.
+        seed: of the bootstrap.
+
+    Raises:
+        MetricError: fewer listed photos than values, or as `bootstrap_interval`.
     """
     table = _table(values)
     photos = table.shape[-1]
@@ -85,11 +99,19 @@ def with_missing(
 def paired_bootstrap(
     a: ArrayLike, b: ArrayLike, seed: int = 0, level: float = 0.95, samples: int = 10_000
 ) -> Difference:
-    """Mean and interval of a - b, photo by photo: a, b (photos,) or (seeds, photos), the same
-    photos in both.
+    """Mean and interval of a - b, photo by photo.
 
-    Far narrower than two intervals side by side, for a hard photo is hard for both. Errors as
-    `bootstrap_interval`.
+    Far narrower than two intervals side by side, for a hard photo is hard for both.
+
+    Args:
+        a: (photos,) or (seeds, photos).
+        b: of the same photos.
+        seed: the same one gives the same interval.
+        level: of the interval.
+        samples: how often photos are drawn.
+
+    Raises:
+        MetricError: as `bootstrap_interval`, or other photos in b than in a.
     """
     values = _differences(a, b)
     means = _resampled_means(values, seed, samples)
@@ -199,12 +221,12 @@ def _resampled_means(values: np.ndarray, seed: int, samples: int) -> np.ndarray:
     if samples < 1:
         raise MetricError(f"samples is {samples}: draw at least one")
     runs, photos = values.shape
-    generator = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     means = []
     for start in range(0, samples, 500):  # in pieces, so that 4 000 photos don't take 300 MB
         size = min(500, samples - start)
-        photo_share = generator.multinomial(photos, np.full(photos, 1 / photos), size=size) / photos
-        run_share = generator.multinomial(runs, np.full(runs, 1 / runs), size=size) / runs
+        photo_share = rng.multinomial(photos, np.full(photos, 1 / photos), size=size) / photos
+        run_share = rng.multinomial(runs, np.full(runs, 1 / runs), size=size) / runs
         means.append(((photo_share @ values.T) * run_share).sum(1))
     return np.concatenate(means)
 

@@ -27,12 +27,22 @@ def bde(pred: Tensor, truth: Tensor, width: float, height: float) -> Tensor:
 
 
 def iou_and_bde(pred: Tensor, truths: Tensor, width: float, height: float) -> tuple[Tensor, Tensor]:
-    """IoU and BDE (...) of a crop against the true box that it overlaps best.
+    """IoU and BDE of a crop against the true box that it overlaps best.
 
-    pred: (..., 4); truths: (..., M, 4), M >= 1, in pixels of a photo of `width` x `height`. Both
-        numbers come from the
-        same true box, that of the highest IoU (of those tied in IoU, the one of the lowest BDE).
-    Raises BoxError for boxes that `cropnb.boxes.check` refuses, or where there is no true box.
+    Both numbers come from the same true box, that of the highest IoU (of those tied in IoU, the one
+    of the lowest BDE).
+
+    Args:
+        pred: (..., 4) in pixels.
+        truths: (..., M, 4) in pixels, M >= 1.
+        width: of the photo, in pixels.
+        height: of the photo, in pixels.
+
+    Returns:
+        IoU (...) and BDE (...), 0…1.
+
+    Raises:
+        BoxError: boxes that `cropnb.boxes.check` refuses, or no true box.
     """
     pred, truths = box_math.check(pred, name="pred"), box_math.check(truths, name="truths")
     if truths.ndim < 2 or truths.shape[-2] == 0:
@@ -57,11 +67,18 @@ def set_acc_1n(ranked_boxes: Tensor, best_box: Tensor, n: int, eps: float = 0.85
     """Set prediction's ACC 1/N (Eq. 7) of one photo: 1 where one of the first n boxes reaches
     IoU `eps`, else 0.
 
-    ranked_boxes: (P, 4), the best first; fewer than n are taken as they are. best_box: (4,), the
-        *labelled* crop of
-        the highest score, or (T, 4), any of which may be hit where several tie for best. Note the
-        order of things: n counts predictions here, and annotations in `acc_kn`. Raises BoxError for
-        bad boxes, MetricError for a bad n or eps.
+    Note the order of things: n counts predictions here, and annotations in `acc_kn`.
+
+    Args:
+        ranked_boxes: (P, 4), the best first; fewer than n are taken as they are.
+        best_box: (4,), the *labelled* crop of the highest score, or (T, 4), any of which may be hit
+            where several tie for best.
+        n: predictions that count.
+        eps: the IoU that is enough.
+
+    Raises:
+        BoxError: bad boxes.
+        MetricError: a bad n or eps.
     """
     if n < 1 or not 0 < eps <= 1:
         raise MetricError(f"n is {n} and eps {eps}: n is at least 1, eps lies in 0…1")

@@ -39,7 +39,7 @@ def _check_picks(candidates: int, **picks: int) -> None:
 
 
 def _pick_weights(scores: Tensor, k: int) -> Tensor:
-    """How likely each candidate (..., N) is among the k best scored, ties being broken at random."""
+    """How likely each candidate (..., N) is among the k best scored, ties broken at random."""
     threshold = scores.topk(k, dim=-1).values[..., -1:]
     above, level = scores > threshold, scores == threshold
     places = (k - above.sum(-1, keepdim=True)).double()
@@ -47,18 +47,27 @@ def _pick_weights(scores: Tensor, k: int) -> Tensor:
 
 
 def _among_best(mos: Tensor, n: int) -> Tensor:
-    """Which candidates (..., N) reach the n-th largest MOS. More than n of them where the MOS tie."""
+    """Which candidates (..., N) reach the n-th largest MOS: more than n where the MOS tie."""
     return mos >= mos.topk(n, dim=-1).values[..., -1:]
 
 
 def acc_kn(scores: Tensor, mos: Tensor, k: int, n: int) -> Tensor:
-    """Acc K/N: the share (...), 0…1, of the k best-scored candidates whose MOS reaches the n-th
-    largest MOS.
+    """Acc K/N: how many of the k best-scored candidates have one of the n largest MOS.
 
-    scores, mos: (..., N). The GAICD protocol. VRN's Table 1 prints it for k = 1, n = 5 and 10; set
-        prediction's repeats
-        that for earlier methods, and has `set_acc_1n` for its own.
-    Raises MetricError for other shapes, for values that aren't finite and for k or n above N.
+    The GAICD protocol. VRN prints it for k = 1, n = 5 and 10 (Table 1); set prediction repeats that
+    for earlier methods, and has `set_acc_1n` for its own.
+
+    Args:
+        scores: (..., N), predicted.
+        mos: (..., N), annotated.
+        k: candidates that are taken.
+        n: candidates that count as good.
+
+    Returns:
+        A share (...), 0…1.
+
+    Raises:
+        MetricError: other shapes, values that aren't finite, k or n above N.
     """
     scores, mos = _pair(scores, mos)
     _check_picks(scores.shape[-1], k=k, n=n)
@@ -73,7 +82,7 @@ def acc_n(scores: Tensor, mos: Tensor, n: int) -> Tensor:
 
 
 def acc_bar(scores: Tensor, mos: Tensor, n: int) -> Tensor:
-    """Acc N by the formula that VRN prints (section 4.1): the mean (...) of Acc K/N over K = 1…N.
+    """Acc N by the formula that VRN prints (Sec. 4.1): the mean (...) of Acc K/N over K = 1…N.
 
     Not the protocol behind the rows of its Table 1: see `acc_n`. Shapes and errors as `acc_kn`.
     """
@@ -85,7 +94,7 @@ def _mean_over_k(scores: Tensor, mos: Tensor, most: int, n: int) -> Tensor:
 
 
 def average_ranks(values: Tensor) -> Tensor:
-    """Ranks (..., N) from 1 for the smallest; equal values share the mean of the places they take."""
+    """Ranks (..., N) from 1 for the smallest; equal values share the mean of their places."""
     ordered = values.contiguous().sort(dim=-1).values
     below = torch.searchsorted(ordered, values.contiguous(), right=False)
     up_to = torch.searchsorted(ordered, values.contiguous(), right=True)
@@ -93,12 +102,20 @@ def average_ranks(values: Tensor) -> Tensor:
 
 
 def srcc(scores: Tensor, mos: Tensor) -> Tensor:
-    """Spearman's rank correlation (...), -1…1: Pearson's correlation of the average ranks (ties
-    averaged).
+    """Spearman's rank correlation: Pearson's correlation of the average ranks.
 
-    scores, mos: (..., N), N >= 2. Where one of them is constant there is no correlation to speak of
-        and the result
-        is 0 (SciPy gives NaN). Column SRCC of ASM-Net's Table 4. Raises MetricError as `acc_kn`.
+    Column SRCC of ASM-Net's Table 4.
+
+    Args:
+        scores: (..., N), N >= 2.
+        mos: (..., N).
+
+    Returns:
+        (...), -1…1; 0 where one of them is constant and there is no correlation to speak of (SciPy
+        gives NaN).
+
+    Raises:
+        MetricError: as `acc_kn`, or a single candidate.
     """
     scores, mos = _pair(scores, mos)
     if scores.shape[-1] < 2:
@@ -124,26 +141,41 @@ def pair_counts(scores: Tensor, mos: Tensor, delta: float = 0.0) -> tuple[Tensor
 
 
 def pair_accuracy(scores: Tensor, mos: Tensor, delta: float = 0.0) -> Tensor:
-    """The share (...), 0…1, of the pairs whose MOS differ by at least `delta` (ASM-Net, equation 3)
-    ranked rightly.
+    """How many of the pairs whose MOS differ enough (ASM-Net, Eq. 3) are ranked rightly.
 
-    scores, mos: (..., N). Pairs of equal MOS never count, whatever `delta`; a tie of scores counts
-        half. NaN where a
-        photo has no such pair: to average over a dataset, sum the `pair_counts` instead. Raises
-        MetricError as `acc_kn`.
+    Pairs of equal MOS never count, whatever `delta`; a tie of scores counts half.
+
+    Args:
+        scores: (..., N).
+        mos: (..., N).
+        delta: the least difference of a pair's MOS.
+
+    Returns:
+        A share (...), 0…1; NaN where a photo has no such pair: to average over a dataset, sum the
+        `pair_counts` instead.
+
+    Raises:
+        MetricError: as `acc_kn`.
     """
     right, pairs = pair_counts(scores, mos, delta)
     return right / pairs
 
 
 def ranking_table(scores: Iterable[Tensor], mos: Iterable[Tensor]) -> dict[str, Tensor]:
-    """Every ranking metric of a dataset: name -> (photos,), one value a photo, all as 0…1 (SRCC as
-    -1…1).
+    """Every ranking metric of a dataset.
 
-    scores, mos: one tensor (N,) a photo; N may differ from photo to photo. `.mean()` of a column is
-        the printed
-        number, `bootstrap_interval` of it the interval. Photos with the same N are computed
-        together.
+    Photos with the same N are computed together.
+
+    Args:
+        scores: one tensor (N,) a photo; N may differ from photo to photo.
+        mos: the same.
+
+    Returns:
+        Name → one value a photo (photos,), all as 0…1 (SRCC as -1…1). `.mean()` of a column is the
+        printed number, `bootstrap_interval` of it the interval.
+
+    Raises:
+        MetricError: as `acc_kn`, no photo, or other photos in one than in the other.
     """
     scores, mos = list(scores), list(mos)
     if len(scores) != len(mos) or not scores:

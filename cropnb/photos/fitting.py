@@ -114,9 +114,9 @@ def to_palette(image: Image.Image) -> tuple[Image.Image, list[str]]:
 
 def _transparent(image: Image.Image, form: str) -> tuple[Image.Image, list[str]]:
     if image.mode in ("I;16", "I"):
-        kept = image.copy()
-        kept.info.pop("transparency", None)
-        return kept, [f"{form} holds no transparent level of grey: it is opaque now"]
+        plain = image.copy()
+        plain.info.pop("transparency", None)
+        return plain, [f"{form} holds no transparent level of grey: it is opaque now"]
     full = with_alpha(image)
     if form in _ALPHA:
         return _with_info(full, image), []

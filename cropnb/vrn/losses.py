@@ -1,4 +1,4 @@
-"""VRN's losses: the ranking gain of Equations 1–4, and the sum of Equation 5.
+"""VRN's losses: the ranking gain (Eq. 1) to (Eq. 4), and the sum (Eq. 5).
 
 Symbols of the paper: s the predicted scores, ŝ the annotated ones, σ their similarity, β the
 ranking gain.
@@ -7,10 +7,10 @@ ranking gain.
 from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import functional
 
-LAMBDA = 3.0  # λ of Equation 5, Sec. 4.2
+LAMBDA = 3.0  # λ of (Eq. 5), from Sec. 4.2
 
 
 def similarity(scores: Tensor, mos: Tensor) -> Tensor:
@@ -58,15 +58,21 @@ def vrn_loss(
 ) -> Mapping[str, Tensor]:
     """L = L_i + L_v + λ L_r (Eq. 5) for the views of one photo.
 
-    view_scores (N,): predicted mean-subtracted scores. image_scores (N,): every view's guess of the
-        photo's mean
-        score, or None without the feature splitter. mos (N,): annotated scores.
-    Returns the parts and their sum under `loss`.
+    Args:
+        view_scores: (N,), predicted mean-subtracted scores.
+        mos: (N,), annotated scores.
+        image_scores: (N,), every view's guess of the photo's mean score, or None without the
+            feature splitter.
+        with_ranking_gain: whether L_r is part of the sum.
+        weight: λ.
+
+    Returns:
+        The parts and their sum under `loss`.
     """
     mean = mos.mean()
-    parts = {"view": functional.l1_loss(view_scores, mos - mean)}
+    parts = {"view": F.l1_loss(view_scores, mos - mean)}
     if image_scores is not None:
-        parts["image"] = functional.l1_loss(image_scores, mean.expand_as(image_scores))
+        parts["image"] = F.l1_loss(image_scores, mean.expand_as(image_scores))
     if with_ranking_gain:
         parts["ranking"] = ranking_gain_loss(view_scores, mos - mean)
     total = sum(weight * value if name == "ranking" else value for name, value in parts.items())

@@ -100,7 +100,8 @@ class CropExplorer(Figure):
 
     def _summary(self) -> str:
         values = self.values()
-        text = f"IoU {values['iou']:.3f}, BDE {values['bde']:.3f}, centre offset {values['offset']:.1f} px"
+        text = f"IoU {values['iou']:.3f}, BDE {values['bde']:.3f}, "
+        text += f"centre offset {values['offset']:.1f} px"
         if self.candidates:
             text += f", rank {values['rank']} of {len(self.candidates) + 1}"
         if self.scores:

@@ -147,7 +147,7 @@ class MatchPlayer(Figure):
         return value
 
     def costs(self) -> Tensor:
-        """Equation 3 for every good crop with every anchor of the moment shown: (M, Q)."""
+        """(Eq. 3) for every good crop with every anchor of the moment shown: (M, Q)."""
         size = torch.tensor([self.width, self.height] * 2, dtype=torch.float64)
         truths = torch.tensor(self.truths, dtype=torch.float64)[:, None] / size  # (M, 1, 4)
         predicted = torch.tensor(self.boxes[self.moment], dtype=torch.float64) / size  # (Q, 4)

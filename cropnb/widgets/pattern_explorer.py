@@ -162,7 +162,7 @@ class PatternExplorer(Figure):
         )
 
     def values(self) -> dict[str, float]:
-        """`score` of the crop (equation 1, or 9 for a circle), its `rank`, and the `best`
+        """`score` of the crop (Eq. 1, or Eq. 9 for a circle), its `rank`, and the `best`
         candidate's index.
         """
         score_map = self.score_map()
@@ -175,7 +175,8 @@ class PatternExplorer(Figure):
     def _summary(self) -> str:
         values = self.values()
         boxes = self.squares if self.shape == "circle" else self.candidates
-        return f"{_label(self.pattern)}: score {values['score']:.3f}, rank {values['rank']} of {len(boxes) + 1}"
+        rank = f"rank {values['rank']} of {len(boxes) + 1}"
+        return f"{_label(self.pattern)}: score {values['score']:.3f}, {rank}"
 
     def _draw(self, ax: "Axes") -> None:
         from matplotlib.patheffects import withStroke

@@ -102,7 +102,8 @@ class SampleBrowser(Figure):
 
     def _summary(self) -> str:
         values, chosen = self.values(), self.samples[self.index]
-        text = f"{chosen['dataset']}, {chosen['name']}: {values['boxes']} boxes, {values['share']:.2f} of the photo kept"
+        text = f"{chosen['dataset']}, {chosen['name']}: {values['boxes']} boxes, "
+        text += f"{values['share']:.2f} of the photo kept"
         return text + (f", best score {values['score']:.2f}" if "score" in values else "")
 
     def _draw(self, ax: "Axes") -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch.nn import functional
+from torch.nn import functional as F
 
 from cropnb import boxes as box_math
 from cropnb import candidates, checkpoints
@@ -77,7 +77,7 @@ def test_it_would_not_be_the_same_with_something_curved_in_between():
     early = head([level.relu() for level in maps], (64, 96))
     late = head.convolution(
         torch.cat(
-            [functional.interpolate(level, (64, 96), mode="bilinear").relu() for level in maps],
+            [F.interpolate(level, (64, 96), mode="bilinear").relu() for level in maps],
             dim=1,
         )
     )

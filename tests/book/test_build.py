@@ -189,9 +189,9 @@ def test_where_nothing_can_be_written_is_told_in_one_line(
     (tmp_path / "_build").write_text("")
     monkeypatch.setattr(build_book, "BUILD", tmp_path / "_build")
     assert build_book.main([command]) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert str(tmp_path / "_build") in said
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert str(tmp_path / "_build") in message
 
 
 def test_refresh_in_place_gives_the_same_bytes_twice(chapter: Path) -> None:

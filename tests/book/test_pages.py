@@ -111,12 +111,16 @@ class Visit:
 
 
 MATH_IS_DRAWN = """() => {
-    if (!window.MathJax || !MathJax.startup || !MathJax.startup.promise || window._drawn) return true;
+    if (!window.MathJax || !MathJax.startup) return true;
+    if (!MathJax.startup.promise || window._drawn) return true;
     MathJax.startup.promise.then(() => { window._drawn = true; });
     return false;
 }"""
 VIEW_SCRIPT = 'script[type="application/vnd.jupyter.widget-view+json"]'
-FIGURE = ".bd-article .cell_output .widget-subarea > *, .bd-article .cell_output .jupyter-widgets:not(.jupyter-widgets *)"
+FIGURE = (
+    ".bd-article .cell_output .widget-subarea > *, "
+    ".bd-article .cell_output .jupyter-widgets:not(.jupyter-widgets *)"
+)
 
 
 @pytest.fixture(params=PAGES)
@@ -148,7 +152,8 @@ def test_page_from_its_file(visit: Visit) -> None:
 
     # Folded solutions have no height; all other outputs show something.
     empty = page.locator(".bd-article div.cell_output").evaluate_all(
-        """outputs => outputs.filter(o => !o.closest('.solution, .toggle-hidden, details:not([open])')
+        """outputs => outputs
+            .filter(o => !o.closest('.solution, .toggle-hidden, details:not([open])')
              && o.getBoundingClientRect().height < 8).map(o => o.outerHTML.slice(0, 200))"""
     )
     assert not empty
@@ -156,7 +161,8 @@ def test_page_from_its_file(visit: Visit) -> None:
 
 
 TOO_WIDE = """limit => [...document.querySelectorAll('.bd-article *')]
-    .filter(e => e.getBoundingClientRect().right > limit).map(e => e.outerHTML.slice(0, 120)).slice(0, 5)"""
+    .filter(e => e.getBoundingClientRect().right > limit).map(e => e.outerHTML.slice(0, 120))
+    .slice(0, 5)"""
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -171,7 +177,8 @@ def test_page_on_a_phone(browser: object, address: str, name: str) -> None:
 # What a reader can tell apart: the text, what attributes draw, the state of the controls, and
 # painted pixels.
 SEEN = """figure => [figure.innerText, figure.innerHTML,
-    ...[...figure.querySelectorAll('input, select')].map(control => control.value + control.checked),
+    ...[...figure.querySelectorAll('input, select')]
+      .map(control => control.value + control.checked),
     ...[...figure.querySelectorAll('canvas')].map(canvas => canvas.toDataURL())].join('|')"""
 REACHED_BY_KEYBOARD = ":is([tabindex='0'], input, select, button, [role='slider']):visible:enabled"
 # seen one by one: on a slider the second takes the first one back

@@ -204,13 +204,13 @@ def test_300_000_entries_are_read_in_seconds(name, tmp_path):
 
 def _flipped(content: bytes, seed: int) -> bytes:
     """A MATLAB file with a few wrong bytes behind its header, packed anew where it was packed."""
-    draw = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     if content[128:132] == (15).to_bytes(4, "little"):
         body = bytearray(zlib.decompress(content[136:]))
     else:
         body = bytearray(content[128:])
-    for place in draw.integers(0, min(len(body), 400), 3):
-        body[place] = draw.integers(256)
+    for place in rng.integers(0, min(len(body), 400), 3):
+        body[place] = rng.integers(256)
     packed = zlib.compress(bytes(body))
     return content[:128] + (15).to_bytes(4, "little") + len(packed).to_bytes(4, "little") + packed
 

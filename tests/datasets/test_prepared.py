@@ -1,4 +1,4 @@
-"""The cache of scaled photos gives the same bits as scaling on the spot, and notices other photos."""
+"""The cache of scaled photos gives the bits of scaling on the spot, and notices other photos."""
 
 import os
 import pickle

@@ -148,9 +148,14 @@ def test_splits_and_seeds_differ():
 
 def test_standard_sizes():
     assert {form: tuple(sizes.values()) for form, sizes in scenes.SIZES.items()} == {
-        "gaicd": (1036, 200, 200), "gaicd_v2": (2636, 200, 500), "cpc": (4000, 500, 500), "fcdb": (4000, 500, 500),
-        "flms": (4000, 500, 500), "fat": (4000, 500, 500), "cuhk_icd": (4000, 500, 500),
-    }  # fmt: skip
+        "gaicd": (1036, 200, 200),
+        "gaicd_v2": (2636, 200, 500),
+        "cpc": (4000, 500, 500),
+        "fcdb": (4000, 500, 500),
+        "flms": (4000, 500, 500),
+        "fat": (4000, 500, 500),
+        "cuhk_icd": (4000, 500, 500),
+    }
     assert len(scenes.load("train")) == 1036
 
 
@@ -179,7 +184,7 @@ def test_samples_travel_to_the_workers_of_a_loader():
 
 
 # ---- the panel
-# ------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def test_a_rating_is_one_to_five_stars_in_equal_steps():

@@ -40,25 +40,25 @@ VALUES = st.sampled_from([*NUMBERS, *TEXTS, *NESTED]) | st.integers() | st.float
 
 
 @st.composite
-def bytes_like(draw: st.DrawFn, content: bytes) -> bytes:
+def bytes_like(pick: st.DrawFn, content: bytes) -> bytes:
     """The content with a few bytes changed, cut off or put in."""
     changed = bytearray(content)
-    for _ in range(draw(st.integers(1, 4))):
-        place = draw(st.integers(0, len(changed)))
-        kind = draw(st.sampled_from(["set", "cut", "insert", "repeat"]))
+    for _ in range(pick(st.integers(1, 4))):
+        place = pick(st.integers(0, len(changed)))
+        kind = pick(st.sampled_from(["set", "cut", "insert", "repeat"]))
         if kind == "set" and place < len(changed):
-            changed[place] = draw(st.integers(0, 255))
+            changed[place] = pick(st.integers(0, 255))
         elif kind == "cut":
-            del changed[place : place + draw(st.integers(1, 64))]
+            del changed[place : place + pick(st.integers(1, 64))]
         elif kind == "insert":
-            changed[place:place] = draw(st.binary(max_size=8))
+            changed[place:place] = pick(st.binary(max_size=8))
         elif kind == "repeat":
-            changed[place:place] = changed[max(0, place - 16) : place] * draw(st.integers(1, 40))
+            changed[place:place] = changed[max(0, place - 16) : place] * pick(st.integers(1, 40))
     return bytes(changed)
 
 
 @st.composite
-def json_like(draw: st.DrawFn, content: bytes) -> bytes:
+def json_like(pick: st.DrawFn, content: bytes) -> bytes:
     """JSON with one value replaced, one field dropped or doubled, or the whole nested too deep."""
     whole = [json.loads(content)]
     place: Any = whole
@@ -66,21 +66,21 @@ def json_like(draw: st.DrawFn, content: bytes) -> bytes:
     while (
         isinstance(place[key], list | dict)
         and place[key]
-        and draw(st.booleans()) | (place is whole)
+        and pick(st.booleans()) | (place is whole)
     ):
         place = place[key]
         keys = list(place) if isinstance(place, dict) else range(len(place))
-        key = draw(st.sampled_from(list(keys)))
-    kind = draw(st.sampled_from(["value", "value", "drop", "double", "deep"]))
+        key = pick(st.sampled_from(list(keys)))
+    kind = pick(st.sampled_from(["value", "value", "drop", "double", "deep"]))
     if kind == "value":
-        place[key] = draw(VALUES)
+        place[key] = pick(VALUES)
     elif kind == "drop" and place is not whole:
         del place[key]
     elif kind == "double" and isinstance(place, list):
         place.append(place[key])
     text = json.dumps(whole[0])
     if kind == "deep":
-        text = "[" * draw(st.sampled_from([10, 900, 100_000])) + text
+        text = "[" * pick(st.sampled_from([10, 900, 100_000])) + text
     return text.encode()
 
 

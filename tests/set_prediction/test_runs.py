@@ -76,9 +76,9 @@ def test_a_run_in_pieces_ends_with_the_same_bits(tmp_path, variant):
     )
     assert again.details == result.details
     assert len(result.details["epochs"]) == (3 if variant == "QG" else 4)
-    kept, other = last.tensors(variant, 1), experiment(tmp_path / "whole").tensors(variant, 1)
-    assert set(kept) == {"xyxy", "validity", "starts", "crops"}
-    assert all(torch.equal(value, other[name]) for name, value in kept.items())
+    resumed, other = last.tensors(variant, 1), experiment(tmp_path / "whole").tensors(variant, 1)
+    assert set(resumed) == {"xyxy", "validity", "starts", "crops"}
+    assert all(torch.equal(value, other[name]) for name, value in resumed.items())
 
 
 def test_variants_differ_and_keep_apart(tmp_path):
@@ -101,10 +101,10 @@ def test_a_finished_run_predicts_what_it_kept_and_has_a_card(tmp_path):
     trained.train("QG", 0)
     model = trained.trained("QG", 0)
     test, features = METHOD.photos(trained, "test", "QG"), METHOD.features(trained, "test", model)
-    for ours, kept in zip(
+    for ours, resumed in zip(
         predict(model, test, features), METHOD.predictions(trained, "QG", 0), strict=True
     ):
-        assert torch.equal(ours.xyxy, kept.xyxy)
+        assert torch.equal(ours.xyxy, resumed.xyxy)
     card = checkpoints.load_weights(trained.run("QG", 0).folder / "weights.safetensors")[1]
     assert card["short_side"] == 64
     assert set(card["scores"]) == {"ACC 1/5", "ACC 1/10", "AP, ε = 0.85, K = 10"}

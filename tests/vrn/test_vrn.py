@@ -28,7 +28,7 @@ MOS = torch.tensor([0.5, -1.0, 0.5, 0.0])
 
 
 def beta_by_hand(scores, mos, ranks, log=math.log):
-    """Equation 1, term by term, with Equation 2's two cases."""
+    """(Eq. 1), term by term, with the two cases of (Eq. 2)."""
     total = 0.0
     for s, target, rank in zip(scores.tolist(), mos.tolist(), ranks, strict=True):
         sigma = s if s < target else target - (s - target)

@@ -147,7 +147,8 @@ window.model = {
     if (changed) (listeners["change:" + name] ?? []).forEach((listener) => listener());
   },
   save_changes() {},
-  on: (names, listener) => names.split(" ").forEach((name) => (listeners[name] ??= []).push(listener)),
+  on: (names, listener) =>
+    names.split(" ").forEach((name) => (listeners[name] ??= []).push(listener)),
   off: (names, listener) => names.split(" ").forEach(
     (name) => (listeners[name] = (listeners[name] ?? []).filter((other) => other !== listener))),
 };
@@ -162,7 +163,7 @@ import(url).then((module) => {
 
 @pytest.fixture
 def show(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """Show a figure in a page opened from a file; every error that the page reports fails the test."""
+    """Show a figure in a page opened from a file; every error in the page fails the test."""
     contexts, errors = [], []
 
     def open_page(figure: Any, width: int = 820, dark: bool = False, touch: bool = False) -> Any:

@@ -23,7 +23,8 @@ def in_page(node: str, calls: list[tuple[str, list[Any]]]) -> list[Any]:
             "process.argv[1]", json.dumps(GEOMETRY.as_uri())
         )
         + "let text = ''; for await (const part of process.stdin) text += part;"
-        + "console.log(JSON.stringify(JSON.parse(text).map(([name, values]) => geometry[name](...values))));"
+        + "const results = JSON.parse(text).map(([name, values]) => geometry[name](...values));"
+        + "console.log(JSON.stringify(results));"
     )
     command = [node, "--input-type=module", "-e", program]
     done = subprocess.run(

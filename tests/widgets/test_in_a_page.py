@@ -72,7 +72,8 @@ def test_nothing_overflows_or_is_blank(
     texts = page.locator(".cropnb").inner_text()
     assert not re.search(r"NaN|undefined|null|Infinity", texts)
     # Every control is named for a screen reader, and can be reached with the keyboard.
-    unnamed = """nodes => nodes.filter((node) => !node.getAttribute("aria-label") && !(node.labels ?? []).length
+    unnamed = """nodes => nodes.filter((node) => !node.getAttribute("aria-label")
+        && !(node.labels ?? []).length
         && !node.textContent.trim()).length"""
     assert (
         page.locator("input, select, button, [role=application], [role=listbox]").evaluate_all(

@@ -1,4 +1,4 @@
-"""The ledger's table as a Python object; what it does in the page is tested with the rendered book."""
+"""The ledger's table in Python; what it does in the page is tested with the rendered book."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The pattern explorer: the page, the figure in Python and the package's pooling give one number."""
+"""The pattern explorer: page, figure in Python and the package's pooling give one number."""
 
 import json
 import subprocess
@@ -43,7 +43,8 @@ def page_scores(
     """`cropScore` of the chosen pattern's map for each box."""
     map_ = next(one for one in explorer.patterns if one["name"] == explorer.pattern)
     program = "(() => { const map = page.sumsOf(given.map, ...given.size); "
-    program += "return given.boxes.map((box) => page.cropScore(map, given.map.cells, box, given.circle)); })()"
+    program += "const score = (box) => page.cropScore(map, given.map.cells, box, given.circle); "
+    program += "return given.boxes.map(score); })()"
     return in_page(node, program, {"map": map_, "size": SIZE, "boxes": boxes, "circle": circle})
 
 

@@ -125,7 +125,7 @@ def test_a_smaller_page_holds_nearly_the_same_maps() -> None:
 
 
 def test_the_page_crops_as_the_package_does(node: str, tmp_path: Path) -> None:
-    """Every ratio, low and high thresholds, soft maps and scattered ones, wide and upright photos."""
+    """Every ratio, low and high thresholds, soft maps and scattered, wide and upright photos."""
     generator = torch.Generator().manual_seed(5)
     cases = [(some_maps(43, 64, seed), (480.0, 322.0)) for seed in range(4)]
     cases += [
@@ -297,7 +297,8 @@ def test_nothing_overflows_and_all_is_named(
     svg = page.locator(".cropnb-picture svg").bounding_box()
     assert svg["width"] / svg["height"] == pytest.approx(1.5, rel=0.01)
     assert not re.search(r"NaN|undefined|null|Infinity", page.locator(".cropnb").inner_text())
-    unnamed = """nodes => nodes.filter((node) => !node.getAttribute("aria-label") && !(node.labels ?? []).length
+    unnamed = """nodes => nodes.filter((node) => !node.getAttribute("aria-label")
+        && !(node.labels ?? []).length
         && !node.textContent.trim()).length"""
     assert page.locator("input, select, button, [role=img]").evaluate_all(unnamed) == 0
     painted = page.locator(".cropnb-picture image").last.get_attribute("href")
@@ -367,7 +368,8 @@ def test_layers_and_the_centred_window(slider: RatioSlider, show: Any) -> None:
 def test_it_speaks_and_leaves_no_listener(slider: RatioSlider, show: Any) -> None:
     page = show(slider, width=390, touch=True)
     page.locator("[data-ratio='16:9']").tap()
-    spoken = "() => /Ratio 1\\.[78]\\d, about 16:9: the crop keeps/.test(document.querySelector('[aria-live]').textContent)"
+    live = "document.querySelector('[aria-live]').textContent"
+    spoken = rf"() => /Ratio 1\.[78]\d, about 16:9: the crop keeps/.test({live})"
     page.wait_for_function(spoken, timeout=10_000)
     assert page.evaluate("count()") > 0
     page.evaluate("stop()")

@@ -100,7 +100,8 @@ def test_it_fits_a_phone_and_a_dark_page(
 ) -> None:
     page = show(browser_of_samples, width=width, dark=dark)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    unnamed = """nodes => nodes.filter((node) => !node.getAttribute("aria-label") && !(node.labels ?? []).length
+    unnamed = """nodes => nodes.filter((node) => !node.getAttribute("aria-label")
+        && !(node.labels ?? []).length
         && !node.textContent.trim()).length"""
     assert page.locator("input, select, button").evaluate_all(unnamed) == 0
     assert "NaN" not in page.locator(".cropnb").inner_text()

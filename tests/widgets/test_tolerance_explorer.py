@@ -212,7 +212,8 @@ def test_nothing_overflows_and_all_is_named(
     page = show(explorer, width=width, dark=dark)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert not re.search(r"NaN|undefined|null|Infinity", page.locator(".cropnb").inner_text())
-    unnamed = """nodes => nodes.filter((node) => !node.getAttribute("aria-label") && !(node.labels ?? []).length
+    unnamed = """nodes => nodes.filter((node) => !node.getAttribute("aria-label")
+        && !(node.labels ?? []).length
         && !node.textContent.trim()).length"""
     assert page.locator("input, select, button, ol").evaluate_all(unnamed) == 0
     sections = [
@@ -254,7 +255,8 @@ def test_it_speaks_and_leaves_no_listener(explorer: ToleranceExplorer, show: Any
     box = page.locator("input[data-name=n]").bounding_box()
     page.touchscreen.tap(box["x"] + 3, box["y"] + box["height"] / 2)
     assert page.evaluate("model.get('n')") == 1
-    spoken = "() => /Tolerance 0.85, 1 crops\\. GAICD/.test(document.querySelector('[aria-live]').textContent)"
+    live = "document.querySelector('[aria-live]').textContent"
+    spoken = rf"() => /Tolerance 0.85, 1 crops\. GAICD/.test({live})"
     page.wait_for_function(spoken, timeout=10_000)
     assert page.evaluate("count()") > 0
     page.evaluate("stop()")

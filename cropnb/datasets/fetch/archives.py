@@ -52,7 +52,7 @@ BROKEN = (
 
 @dataclass(frozen=True)
 class _Entry:
-    """A file in an archive: its path as the archive has it, its declared size, and how to read it."""
+    """A file in an archive: its path as the archive has it, its size, and how to read it."""
 
     path: str
     size: int
@@ -141,8 +141,8 @@ def _unpacked(archive: Path) -> IO[bytes]:
     with archive.open("rb") as stream:
         start = stream.read(6)
     openers = {PACKED[0]: gzip.open, PACKED[1]: bz2.open, PACKED[2]: lzma.open}
-    for mark, opener in openers.items():
-        if start.startswith(mark):
+    for signature, opener in openers.items():
+        if start.startswith(signature):
             return opener(archive)
     return archive.open("rb")
 
@@ -188,8 +188,8 @@ def _check_directory(archive: Path) -> None:
         stream.seek(max(0, archive.stat().st_size - (1 << 16) - 200))
         end = stream.read()
     places = ((b"PK\5\6", 12, "<L", 0xFFFFFFFF), (b"PK\6\6", 40, "<Q", None))
-    for mark, offset, form, elsewhere in places:
-        start = end.rfind(mark) + offset
+    for signature, offset, form, elsewhere in places:
+        start = end.rfind(signature) + offset
         if start >= offset and start + struct.calcsize(form) <= len(end):
             (size,) = struct.unpack_from(form, end, start)
             if size != elsewhere and size > ALL_HEADERS:
@@ -254,7 +254,7 @@ def _write(
 
 
 class _Names:
-    """The paths of an archive's entries so far, as disks see them that ignore case or Unicode form."""
+    """The paths of an archive's entries, as disks see them that ignore case or Unicode form."""
 
     def __init__(self, archive: Path) -> None:
         self._archive = archive

@@ -89,7 +89,7 @@ def fetch(
         for left_over in folder.glob("tmp*"):
             left_over.unlink()
         try:
-            found = pooch.retrieve(
+            path_text = pooch.retrieve(
                 source.url,
                 f"sha256:{known}" if known else None,
                 source.file,
@@ -101,7 +101,7 @@ def fetch(
                 f"{source.url} gave a file with another SHA-256 than the {known} that is expected "
                 f"({describe(source)}); it was thrown away. {by_hand(source)}"
             ) from error
-    return Path(found)
+    return Path(path_text)
 
 
 def describe(source: Source) -> str:
@@ -212,13 +212,13 @@ class Resuming:
         if not self._arrived:
             return {}
         try:
-            mark = json.loads(self._notes.read_text(encoding="utf-8"))["mark"]
+            tag = json.loads(self._notes.read_text(encoding="utf-8"))["mark"]
         except (OSError, ValueError, KeyError, TypeError):
-            mark = ""
-        if not mark and not self.verified:
+            tag = ""
+        if not tag and not self.verified:
             self._forget()
             return {}
-        return {"Range": f"bytes={self._arrived}-"} | ({"If-Range": mark} if mark else {})
+        return {"Range": f"bytes={self._arrived}-"} | ({"If-Range": tag} if tag else {})
 
     def _receive(self, response: "requests.Response") -> str | None:
         status, start = response.status_code, 0
@@ -248,16 +248,14 @@ class Resuming:
                 f"{by_hand(self.source)}"
             )
         storage.need_room(self.part.parent, (total or 0) - start, f"the rest of {self.source.file}")
-        mark = response.headers.get("ETag", "")
-        mark = (
-            response.headers.get("Last-Modified", "") if not mark or mark.startswith("W/") else mark
-        )
+        tag = response.headers.get("ETag", "")
+        tag = response.headers.get("Last-Modified", "") if not tag or tag.startswith("W/") else tag
         with (
             self.part.open("ab" if start else "wb") as stream,
             storage.bytes_bar(total, self.source.file, self.progress, start) as bar,
         ):
             self._notes.write_text(
-                json.dumps({"url": self.source.url, "mark": mark}), encoding="utf-8"
+                json.dumps({"url": self.source.url, "mark": tag}), encoding="utf-8"
             )
             for piece in itertools.chain((first,), pieces):
                 stream.write(piece)
@@ -316,7 +314,7 @@ def _content_range(response: "requests.Response") -> tuple[int, int | None]:
 
 
 def retry_after(text: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for, given in seconds or as a date; None without one."""
+    """Seconds that a Retry-After header asks for, in seconds or as a date; None without one."""
     if not text:
         return None
     if text.strip().isdecimal():

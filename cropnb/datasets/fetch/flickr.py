@@ -56,18 +56,18 @@ def obtain(job: Job, given: Sequence[Path] = (), keep: bool = False, retry: bool
             changed |= _adopt(job, unpacked, listed)
         finally:
             shutil.rmtree(unpacked, ignore_errors=True)
-        found = _present(job, listed, before)
+        status_of = _present(job, listed, before)
         wanted = [
             name
             for name in listed
-            if found.get(name) not in FINAL or (retry and found[name] in (GONE, OTHER_SIZE))
+            if status_of.get(name) not in FINAL or (retry and status_of[name] in (GONE, OTHER_SIZE))
         ]
         if wanted and not (given and not retry):
-            found |= _from_flickr(job, {name: listed[name] for name in wanted})
+            status_of |= _from_flickr(job, {name: listed[name] for name in wanted})
             changed = True
-        _write_manifest(job, listed, found)
+        _write_manifest(job, listed, status_of)
         if changed:
-            counts = Counter(found.get(name, FAILED) for name in listed)
+            counts = Counter(status_of.get(name, FAILED) for name in listed)
             notes.append(
                 "photos: "
                 + ", ".join(f"{count} {status}" for status, count in counts.most_common())
@@ -96,9 +96,9 @@ def statuses(folder: Path) -> dict[str, str]:
 def is_complete(job: Job) -> bool:
     """Whether every listed photo is settled: present, or known to be gone."""
     listed = dict(read_lists(job.folder))
-    found = _present(job, listed, statuses(job.folder))
+    status_of = _present(job, listed, statuses(job.folder))
     return len(listed) >= manifest.entry(job.name).published and all(
-        found.get(name) in FINAL for name in listed
+        status_of.get(name) in FINAL for name in listed
     )
 
 
@@ -155,14 +155,14 @@ def _judge(path: Path, crop: Sequence[float]) -> str:
 def _present(
     job: Job, listed: dict[str, tuple[str, list[float]]], before: dict[str, str]
 ) -> dict[str, str]:
-    """The status of each photo by what is on the disk; what the last run knew of those that aren't."""
-    found = {}
+    """The status of each photo: what is on the disk, or what the last run knew of it."""
+    status_of = {}
     for name in listed:
         there = any((job.folder / folder / name).is_file() for folder in ("photos", "images"))
         status = PRESENT if there else before.get(name)
         if status and (there or status != PRESENT):
-            found[name] = status
-    return found
+            status_of[name] = status
+    return status_of
 
 
 def _from_flickr(job: Job, wanted: dict[str, tuple[str, list[float]]]) -> dict[str, str]:
@@ -177,7 +177,7 @@ def _from_flickr(job: Job, wanted: dict[str, tuple[str, list[float]]]) -> dict[s
         )
     import requests
 
-    parts, found, unreachable = job.work / "photos", {}, threading.Event()
+    parts, status_of, unreachable = job.work / "photos", {}, threading.Event()
     parts.mkdir(exist_ok=True)
     local = threading.local()
 
@@ -199,16 +199,17 @@ def _from_flickr(job: Job, wanted: dict[str, tuple[str, list[float]]]) -> dict[s
             disable=not job.progress,
         )
         for name, status, problem in bar:
-            found[name] = status
+            status_of[name] = status
             problems += [problem] * (status == FAILED)
-            if len(problems) >= 2 * WORKERS and all(other == FAILED for other in found.values()):
+            failed = all(other == FAILED for other in status_of.values())
+            if len(problems) >= 2 * WORKERS and failed:
                 unreachable.set()
     if unreachable.is_set():
         raise DownloadError(
             f"no photo can be fetched from Flickr: {problems[0]}. Try again later, or from "
             "elsewhere"
         )
-    return found
+    return status_of
 
 
 def _one(
@@ -250,8 +251,8 @@ def _is_placeholder(path: Path) -> bool:
 
 
 def _write_manifest(
-    job: Job, listed: dict[str, tuple[str, list[float]]], found: dict[str, str]
+    job: Job, listed: dict[str, tuple[str, list[float]]], status_of: dict[str, str]
 ) -> None:
-    content = {name: found.get(name, FAILED) for name in listed}
+    content = {name: status_of.get(name, FAILED) for name in listed}
     if content != statuses(job.folder):
         install.write_json(job.folder / MANIFEST, {"date": install.today(), "photos": content})

@@ -63,11 +63,11 @@ class Job:
         """Whether nothing is left to do: all that is published is there, or all that the last run
         put there.
         """
-        annotated, found = layouts.count(self.name, self.folder)
+        annotated, photo_count = layouts.count(self.name, self.folder)
         published = manifest.entry(self.name).published
         put = self.installed()
         wanted = (put.get("annotated", published), put.get("photos", published))
-        return annotated >= wanted[0] > 0 and found >= wanted[1]
+        return annotated >= wanted[0] > 0 and photo_count >= wanted[1]
 
 
 def obtain(job: Job, given: Sequence[Path] = (), keep: bool = False) -> Report:
@@ -121,13 +121,13 @@ def obtain(job: Job, given: Sequence[Path] = (), keep: bool = False) -> Report:
 
 def report(job: Job, done: bool, notes: Sequence[str] = ()) -> Report:
     """What is in the dataset's folder now."""
-    annotated, found = layouts.count(job.name, job.folder)
+    annotated, photo_count = layouts.count(job.name, job.folder)
     return Report(
         job.name,
         job.folder,
         done,
         annotated,
-        found,
+        photo_count,
         job.installed().get("damaged", {}),
         list(notes),
     )
@@ -140,22 +140,22 @@ def assign(sources: Sequence[Source], given: Sequence[Path]) -> dict[Source | No
     Raises DatasetMissing for a path that isn't there, DownloadError for one that can't be told
     apart.
     """
-    found: dict[Source | None, Path] = {}
+    assigned: dict[Source | None, Path] = {}
     for path in given:
         if not path.exists():
             raise DatasetMissing(f"there is no {path}; check the path given with --from")
         if path.is_dir():
-            found[None] = path
+            assigned[None] = path
             continue
         named = [source for source in sources if source.file.lower() == path.name.lower()]
-        left = [source for source in sources if source not in found]
+        left = [source for source in sources if source not in assigned]
         same = [source for source in left if Path(source.file).suffix == path.suffix]
         match = named or (left if len(left) == 1 else []) or (same if len(same) == 1 else [])
         if not match:
             names = ", ".join(source.file for source in sources)
             raise DownloadError(f"{path} may be any of {names}: rename it to the one that it is")
-        found[match[0]] = path
-    return found
+        assigned[match[0]] = path
+    return assigned
 
 
 def fetched(job: Job, source: Source, notes: list[str]) -> Path:
@@ -186,13 +186,13 @@ def _known(job: Job, source: Source) -> str | None:
 def verify(job: Job, source: Source, path: Path, notes: list[str], how: str) -> None:
     """Check a file's size and hash, and keep a receipt of it."""
     known, size = _known(job, source), path.stat().st_size
-    found = storage.sha256_of(path, job.progress)
-    if known not in (None, found) and found not in job.trusted:
+    digest = storage.sha256_of(path, job.progress)
+    if known not in (None, digest) and digest not in job.trusted:
         raise DownloadError(
-            f"{path} has the SHA-256 {found}, and not the {known} that is expected "
+            f"{path} has the SHA-256 {digest}, and not the {known} that is expected "
             f"({download.describe(source)}). If the authors have published a new version and you "
             "trust it, "
-            f"add `--trust {found}`"
+            f"add `--trust {digest}`"
         )
     if known is None and source.size not in (None, size):
         raise DownloadError(
@@ -200,11 +200,11 @@ def verify(job: Job, source: Source, path: Path, notes: list[str], how: str) -> 
         )
     if known is None:
         notes.append(
-            f"nobody had recorded the SHA-256 of {source.file} yet: it is {found}, {size:,} bytes "
+            f"nobody had recorded the SHA-256 of {source.file} yet: it is {digest}, {size:,} bytes "
             f"({how})"
         )
     receipt = {
-        "sha256": found,
+        "sha256": digest,
         "size": size,
         "known": download.describe(source) if known else how,
         "url": source.url,
@@ -269,13 +269,13 @@ def place(job: Job, ready: Path, damaged: dict[str, str]) -> None:
 
     What the user keeps in that folder beside the dataset, such as a list `test.txt`, moves along.
     """
-    annotated, found = layouts.count(job.name, ready)
+    annotated, photo_count = layouts.count(job.name, ready)
     with storage.disk_errors(job.folder):
         if job.folder.exists():
             os.rename(job.folder, job.work / "replaced")
         os.rename(ready, job.folder)
         _carry_over(job)
-    content = {"annotated": annotated, "photos": found, "damaged": damaged, "date": today()}
+    content = {"annotated": annotated, "photos": photo_count, "damaged": damaged, "date": today()}
     write_json(job.work / INSTALLED, content)
 
 

@@ -26,15 +26,15 @@ def find(unpacked: Path, name: str, *, folder: bool = False) -> Path:
     """The file or folder of that name that lies least deep. Raises DatasetMissing where there is
     none.
     """
-    found = [path for path in unpacked.rglob(name) if path.is_dir() == folder]
-    if not found:
+    matches = [path for path in unpacked.rglob(name) if path.is_dir() == folder]
+    if not matches:
         raise DatasetMissing(
             f"there is no {'folder' if folder else 'file'} {name!r} in what was unpacked: the "
             "archive is another "
             "one, or its authors have changed it; see data_scripts/README.md for what belongs "
             "into it"
         )
-    return min(found, key=lambda path: (len(path.parts), path))
+    return min(matches, key=lambda path: (len(path.parts), path))
 
 
 def arrange(name: str, unpacked: Path, ready: Path) -> None:
@@ -71,15 +71,15 @@ def _gaicd(unpacked: Path, ready: Path) -> None:
     for split in splits:
         names = {path.stem for path in photos.photos_below(split)}
         own = texts / split.name
-        found = [
+        texts_of_split = [
             path for path in (own if own.is_dir() else texts).glob("*.txt") if path.stem in names
         ]
-        lost = names - {path.stem for path in found}
+        lost = names - {path.stem for path in texts_of_split}
         if lost:
             raise DatasetMissing(
                 f"{len(lost)} photos of {split.name} have no annotations, among them {min(lost)}"
             )
-        _move(found, ready / "annotations" / split.name)
+        _move(texts_of_split, ready / "annotations" / split.name)
         _move(photos.photos_below(split), ready / "images" / split.name)
 
 
@@ -125,10 +125,10 @@ def count(name: str, folder: Path) -> tuple[int, int]:
     """Annotated photos and photo files in a dataset's folder, by its file names alone."""
     if not folder.is_dir():
         return 0, 0
-    found = sum(
+    photo_files = sum(
         1 for _ in photos.photos_below(folder) if "prepared" not in _.relative_to(folder).parts
     )
-    return _annotated(name, folder), found
+    return _annotated(name, folder), photo_files
 
 
 def _annotated(name: str, folder: Path) -> int:

@@ -63,12 +63,12 @@ class Entry:
 def entries() -> Mapping[str, Entry]:
     """All datasets by name, in the manifest's order."""
     text = resources.files(__package__).joinpath("manifest.toml").read_text(encoding="utf-8")
-    found = {}
+    by_name = {}
     for name, content in tomllib.loads(text).items():
         sources = tuple(Source(**source) for source in content.pop("sources"))
         lists = {key: tuple(content.pop(key)) for key in ("used_in", "defects")}
-        found[name] = Entry(name=name, sources=sources, **lists, **content)
-    return found
+        by_name[name] = Entry(name=name, sources=sources, **lists, **content)
+    return by_name
 
 
 def entry(name: str) -> Entry:

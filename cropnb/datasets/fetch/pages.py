@@ -34,15 +34,15 @@ class _Reader(HTMLParser):
         self.forms: list[dict] = []
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        found = {name: value or "" for name, value in attributes}
+        given = {name: value or "" for name, value in attributes}
         if tag == "title":
             self._in_title = True
         elif tag == "form":
-            self.forms.append({"action": "", "method": "get", **found, "fields": {}, "asks": False})
+            self.forms.append({"action": "", "method": "get", **given, "fields": {}, "asks": False})
         elif tag in ("input", "select", "textarea") and self.forms:
-            kind = found.get("type", "text").lower() if tag == "input" else tag
+            kind = given.get("type", "text").lower() if tag == "input" else tag
             if kind == "hidden":
-                self.forms[-1]["fields"][found.get("name", "")] = found.get("value", "")
+                self.forms[-1]["fields"][given.get("name", "")] = given.get("value", "")
             elif kind not in ("submit", "button"):
                 self.forms[-1]["asks"] = True
 

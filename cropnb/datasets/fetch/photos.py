@@ -34,5 +34,5 @@ def problem_of(path: Path) -> str | None:
 def damaged(paths: Sequence[Path], progress: bool = True) -> dict[Path, str]:
     """The photos that don't decode, with the reason."""
     bar = tqdm(paths, desc="decoding every photo", unit="photo", disable=not progress, leave=False)
-    found = ((path, problem_of(path)) for path in bar)
-    return {path: problem for path, problem in found if problem}
+    checked = ((path, problem_of(path)) for path in bar)
+    return {path: problem for path, problem in checked if problem}

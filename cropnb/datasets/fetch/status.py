@@ -49,7 +49,8 @@ def _split(name: str, split: str, published: int, folder: Path) -> tuple[str, bo
     except CropnbError as error:
         return f"  {split}: can't be used: {error}", True
     boxes = sum(len(sample.boxes) for sample in dataset)
-    line = f"  {split}: {len(dataset)} of {published} annotations with {boxes} boxes, {dataset.photo_count} photos"
+    line = f"  {split}: {len(dataset)} of {published} annotations with {boxes} boxes"
+    line += f", {dataset.photo_count} photos"
     lost = [f"{published - len(dataset)} annotations"] if len(dataset) < published else []
     lost += (
         [f"{len(dataset) - dataset.photo_count} photos"]
@@ -60,12 +61,11 @@ def _split(name: str, split: str, published: int, folder: Path) -> tuple[str, bo
 
 
 def _photos_of_fcdb(folder: Path) -> list[str]:
-    found = Counter(flickr.statuses(folder).values())
-    if not found:
+    statuses = Counter(flickr.statuses(folder).values())
+    if not statuses:
         return ["  photos.json: not there; the script writes it when it asks Flickr for the photos"]
-    return [
-        "  photos.json: " + ", ".join(f"{count} {status}" for status, count in found.most_common())
-    ]
+    counts = ", ".join(f"{count} {status}" for status, count in statuses.most_common())
+    return [f"  photos.json: {counts}"]
 
 
 def blocked(name: str) -> list[str]:
@@ -92,8 +92,8 @@ def availability(folder: Path) -> list[tuple[str, int, int, int]]:
     """For each dataset below `folder`: name, photos published, annotated photos here, photo files
     here.
     """
-    found = []
+    rows = []
     for entry in manifest.entries().values():
         annotated, photos = layouts.count(entry.name, folder / entry.name)
-        found.append((entry.name, entry.published, annotated, photos))
-    return found
+        rows.append((entry.name, entry.published, annotated, photos))
+    return rows

@@ -33,7 +33,10 @@ def disk_errors(place: Path) -> Iterator[None]:
                 "the disk is full; make room and run the command again, it goes on where it stopped"
             )
         else:
-            what = "nothing may be written there; choose another folder with CROPNB_DATA, or change its permissions"
+            what = (
+                "nothing may be written there; choose another folder with CROPNB_DATA, or change "
+                "its permissions"
+            )
         raise StorageError(f"{error.filename or place}: {what} ({error.strerror})") from error
 
 

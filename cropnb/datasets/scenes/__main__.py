@@ -19,7 +19,7 @@ from cropnb.runs import program
 def contact_sheet(
     split: str = "train", seed: int = 0, first: int = 0, columns: int = 6, rows: int = 4
 ) -> Image.Image:
-    """The photographs of `columns` × `rows` scenes side by side, each in a cell of 240 × 180 pixels.
+    """The photographs of `columns` × `rows` scenes side by side, in cells of 240 × 180 pixels.
 
     `first` is the number of the first scene.
     """

@@ -99,7 +99,7 @@ class Canvas:
         part += (np.array(colour) - part) * cover // UNIT
 
     def glow(self, x: int, y: int, radius: int, colour, opacity: int) -> None:
-        """A soft round light, in pixels: opaque at its centre by `opacity`, nothing at its radius."""
+        """A soft round light, in pixels: `opacity` at its centre, nothing at its radius."""
         x1, y1, x2, y2 = (
             max(x - radius, 0),
             max(y - radius, 0),

@@ -26,10 +26,25 @@ SHAPES = (
 # Width of a thing in thousandths of its height. Facing things look to one side; the others look
 # nowhere.
 WIDTHS = {
-    "person": 440, "dog": 1300, "deer": 950, "heron": 760, "boat": 900, "van": 1700, "gull": 1900,
-    "balloon": 780, "tree": 760, "house": 1150, "lighthouse": 400,
-    "bin": 700, "pole": 150, "passer": 560, "sign": 480, "cone": 760, "thumb": 580, "lamp": 600,
-}  # fmt: skip
+    "person": 440,
+    "dog": 1300,
+    "deer": 950,
+    "heron": 760,
+    "boat": 900,
+    "van": 1700,
+    "gull": 1900,
+    "balloon": 780,
+    "tree": 760,
+    "house": 1150,
+    "lighthouse": 400,
+    "bin": 700,
+    "pole": 150,
+    "passer": 560,
+    "sign": 480,
+    "cone": 760,
+    "thumb": 580,
+    "lamp": 600,
+}
 FACING = ("person", "dog", "deer", "heron", "boat", "van", "gull")
 ON_LAND = ("person", "person", "dog", "deer", "heron", "van", "tree", "house", "lighthouse")
 ON_WATER = ("boat", "boat", "boat", "heron", "lighthouse")
@@ -107,8 +122,21 @@ def describe(seed: int, index: int, split: str = "train") -> Scene:
         other = _distractor(dice, width, height, subjects + distractors)
         if other is not None:
             distractors.append(other)
-    return Scene(seed, split, index, width, height, horizon, ground, light, sun, hills, clouds,
-                 tuple(subjects), tuple(distractors))  # fmt: skip
+    return Scene(
+        seed,
+        split,
+        index,
+        width,
+        height,
+        horizon,
+        ground,
+        light,
+        sun,
+        hills,
+        clouds,
+        tuple(subjects),
+        tuple(distractors),
+    )
 
 
 def _main_subject(
@@ -152,13 +180,23 @@ def _companion(
 
 
 def _distractor(dice: Dice, width: int, height: int, others: list[Thing]) -> Thing | None:
-    """Something ugly at the border, mostly cut by it already, or None when no free place was found."""
+    """Something ugly at the border, mostly cut by it already, or None without a free place."""
     for _ in range(12):
         kind = dice.pick(DISTRACTORS)
         left = dice.chance(50)
-        tall = SHORT_SIDE * {"pole": dice.roll(60, 95), "passer": dice.roll(40, 70), "sign": dice.roll(35, 60),
-                             "bin": dice.roll(17, 27), "cone": dice.roll(14, 22),
-                             "thumb": dice.roll(20, 32), "lamp": dice.roll(26, 40)}[kind] // 100  # fmt: skip
+        tall = (
+            SHORT_SIDE
+            * {
+                "pole": dice.roll(60, 95),
+                "passer": dice.roll(40, 70),
+                "sign": dice.roll(35, 60),
+                "bin": dice.roll(17, 27),
+                "cone": dice.roll(14, 22),
+                "thumb": dice.roll(20, 32),
+                "lamp": dice.roll(26, 40),
+            }[kind]
+            // 100
+        )
         wide = tall * WIDTHS[kind] // 1000
         bottom = height + (
             dice.roll(-4, tall // 4)
@@ -196,5 +234,9 @@ def _place(dice: Dice, kind: str, tall: int, bottom: int, width: int) -> Thing:
 
 
 def _overlap(a: Thing, b: Thing, margin: int) -> bool:
-    return (a.box[0] < b.box[2] + margin and b.box[0] < a.box[2] + margin
-            and a.box[1] < b.box[3] + margin and b.box[1] < a.box[3] + margin)  # fmt: skip
+    return (
+        a.box[0] < b.box[2] + margin
+        and b.box[0] < a.box[2] + margin
+        and a.box[1] < b.box[3] + margin
+        and b.box[1] < a.box[3] + margin
+    )

@@ -18,10 +18,12 @@ SKIES = {
     "night": ((22, 28, 62), (66, 80, 124), (244, 242, 224), (150, 160, 190), (80, 86, 102)),
 }
 GROUND = {  # far, near
-    "meadow": ((150, 176, 96), (84, 128, 62)), "field": ((214, 188, 108), (172, 128, 62)),
-    "sand": ((236, 216, 172), (206, 172, 122)), "water": ((128, 178, 200), (44, 98, 140)),
+    "meadow": ((150, 176, 96), (84, 128, 62)),
+    "field": ((214, 188, 108), (172, 128, 62)),
+    "sand": ((236, 216, 172), (206, 172, 122)),
+    "water": ((128, 178, 200), (44, 98, 140)),
     "snow": ((238, 242, 248), (206, 218, 232)),
-}  # fmt: skip
+}
 
 CLUTTER = {
     "meadow": ((70, 112, 50), (236, 214, 90), (226, 120, 140), (240, 240, 232)),
@@ -103,8 +105,15 @@ def _ground(canvas: Canvas, scene: Scene, dice: Dice) -> None:
     if scene.ground == "field":  # furrows run to a point on the horizon
         for furrow in range(-16, 17):
             end = middle + furrow * scene.width // 7
-            canvas.polygon([(middle * UNIT, scene.horizon * UNIT), ((end - 9) * UNIT, scene.height * UNIT),
-                            ((end + 9) * UNIT, scene.height * UNIT)], shade(near.tolist(), 84), 140)  # fmt: skip
+            canvas.polygon(
+                [
+                    (middle * UNIT, scene.horizon * UNIT),
+                    ((end - 9) * UNIT, scene.height * UNIT),
+                    ((end + 9) * UNIT, scene.height * UNIT),
+                ],
+                shade(near.tolist(), 84),
+                140,
+            )
     elif scene.ground == "water":
         x = scene.sun[0]
         for _ in range(64):

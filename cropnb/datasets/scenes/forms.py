@@ -242,7 +242,7 @@ def _flms(scene: Scene, dice: Dice) -> Sample:
 
 
 def _fat(scene: Scene, dice: Dice) -> Sample:
-    """Up to three boxes, each for another required aspect ratio of 0.5 … 2, by one person a photo."""
+    """Up to three boxes, each for another required ratio of 0.5 … 2, by one person a photo."""
     person = draw_people(dice, 1)
     order = np.argsort(dice.many(0, 1 << 40, len(FAT_ASPECTS)), kind="stable")
     aspects = [FAT_ASPECTS[number] for number in order[: dice.pick((2, 3, 3))]]
@@ -259,5 +259,11 @@ def _cuhk_icd(scene: Scene, dice: Dice) -> Sample:
 
 
 FORMS: dict[str, Callable[[Scene, Dice], Sample]] = {
-    "gaicd": _gaicd, "gaicd_v2": _gaicd, "cpc": _cpc, "fcdb": _fcdb, "flms": _flms, "fat": _fat, "cuhk_icd": _cuhk_icd,
-}  # fmt: skip
+    "gaicd": _gaicd,
+    "gaicd_v2": _gaicd,
+    "cpc": _cpc,
+    "fcdb": _fcdb,
+    "flms": _flms,
+    "fat": _fat,
+    "cuhk_icd": _cuhk_icd,
+}

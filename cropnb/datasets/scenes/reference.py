@@ -1,8 +1,8 @@
 """Reference rows of each form: how far a perfect judge gets, how far one person, and how far one
 who never looks.
 
-`python -m cropnb.datasets.scenes --reference --record` measures them on the standard sizes and writes
-`book/results/scenes.json`.
+`python -m cropnb.datasets.scenes --reference --record` measures them on the standard sizes and
+writes `book/results/scenes.json`.
 """
 
 from collections import defaultdict

@@ -128,9 +128,14 @@ def content(scene: Scene, crop: np.ndarray) -> np.ndarray:
 
 
 TERMS: dict[str, Callable[[Scene, np.ndarray], np.ndarray]] = {
-    "power_point": power_point, "look_room": look_room, "headroom": headroom, "horizon": horizon,
-    "whole": whole, "clean": clean, "content": content,
-}  # fmt: skip
+    "power_point": power_point,
+    "look_room": look_room,
+    "headroom": headroom,
+    "horizon": horizon,
+    "whole": whole,
+    "clean": clean,
+    "content": content,
+}
 
 
 def visible(thing: Thing, crop: np.ndarray, photo: tuple[int, int] | None = None) -> np.ndarray:

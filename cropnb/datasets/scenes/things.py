@@ -324,8 +324,22 @@ def _lamp(pen: Pen, colour: int) -> None:
 
 
 PAINTERS = {
-    "person": _person, "dog": _dog, "deer": _deer, "heron": _heron, "boat": _boat, "van": _van, "gull": _gull,
-    "balloon": _balloon, "tree": _tree, "house": _house, "lighthouse": _lighthouse,
-    "bin": _bin, "pole": _pole, "passer": _passer, "sign": _sign, "cone": _cone, "thumb": _thumb,
+    "person": _person,
+    "dog": _dog,
+    "deer": _deer,
+    "heron": _heron,
+    "boat": _boat,
+    "van": _van,
+    "gull": _gull,
+    "balloon": _balloon,
+    "tree": _tree,
+    "house": _house,
+    "lighthouse": _lighthouse,
+    "bin": _bin,
+    "pole": _pole,
+    "passer": _passer,
+    "sign": _sign,
+    "cone": _cone,
+    "thumb": _thumb,
     "lamp": _lamp,
-}  # fmt: skip
+}

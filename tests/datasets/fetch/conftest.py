@@ -150,14 +150,19 @@ def unmeasured(body: bytes) -> Callable[[BaseHTTPRequestHandler, bytes], None]:
     return fault
 
 
-PAGE = b"<!DOCTYPE html><html><head><title>Quota exceeded</title></head><body>Too many users today.</body></html>"
+PAGE = (
+    b"<!DOCTYPE html><html><head><title>Quota exceeded</title></head>"
+    b"<body>Too many users today.</body></html>"
+)
 
 
 def confirmation(target: str, question: str = "") -> bytes:
     """A page with the form that drives put before large files."""
     return f"""<!DOCTYPE html><html><head><title>Can't scan for viruses</title></head><body>
-<form id="download-form" action="{target}" method="get"><input type="submit" value="Download anyway">
-<input type="hidden" name="id" value="7"><input type="hidden" name="confirm" value="t">{question}</form></body></html>
+<form id="download-form" action="{target}" method="get">
+<input type="submit" value="Download anyway">
+<input type="hidden" name="id" value="7"><input type="hidden" name="confirm" value="t">
+{question}</form></body></html>
 """.encode()
 
 
@@ -247,7 +252,7 @@ class Catalogue:
         return job
 
     def start(self, **options: object) -> subprocess.Popen:
-        """The same in a process of its own, which may be killed, held short, or kept from writing."""
+        """The same in a process of its own, which may be killed or kept from writing."""
         description = {
             **vars(self.entry),
             "sources": [vars(source) for source in self.entry.sources],

@@ -236,7 +236,7 @@ def test_too_little_room_is_noticed_before_anything_is_fetched(gaicd, monkeypatc
 
 
 def test_a_folder_that_may_not_be_written_to(gaicd):
-    """Run as nobody, for whom the folder is closed (root may write everywhere). Then it is opened."""
+    """As nobody, for whom the folder is closed (root may write everywhere). Then it is opened."""
     with tempfile.TemporaryDirectory() as open_to_all:
         os.chmod(open_to_all, 0o755)
         gaicd.folder = Path(open_to_all) / "data"

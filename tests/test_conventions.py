@@ -1,0 +1,111 @@
+"""What the whole repository agrees on: names of variables, aliases, equations in docstrings."""
+
+import ast
+import importlib
+import inspect
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cropnb import methods, paper
+
+ROOT = Path(__file__).parents[1]
+# They say nothing of what they hold; `draw` and `mark` have words of the field: rng, fingerprint.
+VAGUE = {"found", "kept", "about", "more", "said", "some", "draw", "mark"}
+ALIASES = {"torch.nn.functional": "F", "torchvision.transforms.v2.functional": "TF"}
+MOST_FILES = 10  # at the top of a method's folder
+
+
+def sources() -> Iterator[tuple[str, ast.Module]]:
+    """Every module, and every code cell that is plain Python."""
+    for folder in ("cropnb", "tests", "tools"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            yield str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))
+    for path in sorted((ROOT / "book").rglob("*.ipynb")):
+        if "_build" in path.parts:
+            continue
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        for number, cell in enumerate(cells):
+            lines = "".join(cell["source"]).splitlines(keepends=True)
+            plain = "".join(line for line in lines if not line.startswith(("%", "!")))
+            if cell["cell_type"] == "code":
+                yield f"{path.relative_to(ROOT)}, cell {number}", ast.parse(plain)
+
+
+def vague_names(tree: ast.AST) -> list[tuple[str, int]]:
+    """Assignment targets and arguments that are called something vague, with their lines."""
+    names = [
+        (node.id, node.lineno)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    ]
+    names += [(node.arg, node.lineno) for node in ast.walk(tree) if isinstance(node, ast.arg)]
+    return [(name, line) for name, line in names if name in VAGUE]
+
+
+def wrong_aliases(tree: ast.AST) -> list[str]:
+    """Modules of `ALIASES` that are imported under another name."""
+    imported = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported += [(alias.name, alias.asname or alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            imported += [
+                (f"{node.module}.{alias.name}", alias.asname or alias.name) for alias in node.names
+            ]
+    return [f"{module} as {name}" for module, name in imported if name != ALIASES.get(module, name)]
+
+
+def equations() -> list[tuple[str, int, str]]:
+    """Method, number and function of every equation that has a function."""
+    return [
+        (method, equation["number"], equation["function"])
+        for method in methods.METHODS
+        if paper.known(method)
+        for equation in paper.read(method).equations
+        if "function" in equation
+    ]
+
+
+def test_a_variable_says_what_it_holds():
+    vague = {where: names for where, tree in sources() if (names := vague_names(tree))}
+    assert not vague
+
+
+def test_a_module_has_one_alias_everywhere():
+    wrong = {where: names for where, tree in sources() if (names := wrong_aliases(tree))}
+    assert not wrong
+
+
+def test_the_checks_see_what_they_forbid():
+    tree = ast.parse("import torch.nn.functional as f\nfor kept in ():\n  g = lambda more: more\n")
+    assert sorted(vague_names(tree)) == [("kept", 2), ("more", 3)]
+    assert wrong_aliases(tree) == ["torch.nn.functional as f"]
+    tree = ast.parse("from torch.nn import functional\nfrom torch.nn import functional as F\n")
+    assert wrong_aliases(tree) == ["torch.nn.functional as functional"]
+    assert not vague_names(ast.parse("rows.found = 1\nprint(found, more=2)"))
+
+
+@pytest.mark.parametrize(("method", "number", "function"), equations())
+def test_an_equations_function_carries_its_number(method, number, function):
+    module, _, name = function.rpartition(".")
+    while True:  # `cropnb.vrn.model.Vrn.forward` names a method of a class
+        try:
+            place = importlib.import_module(module)
+            break
+        except ModuleNotFoundError:
+            module, _, outer = module.rpartition(".")
+            name = f"{outer}.{name}"
+    for part in name.split("."):
+        place = getattr(place, part)
+    text = inspect.getdoc(place) or ""
+    assert re.search(rf"Eq\. {number}\b", text), f"{function} doesn't say (Eq. {number})"
+
+
+@pytest.mark.parametrize("method", methods.METHODS)
+def test_a_methods_folder_is_short(method):
+    files = [path for path in (ROOT / "cropnb" / method).iterdir() if path.is_file()]
+    assert len(files) <= MOST_FILES, sorted(path.name for path in files)
