@@ -2,7 +2,7 @@
 
 import sys
 
-from cropnb.runs.program import main
 from cropnb.layout.recipe import METHOD
+from cropnb.runs.program import main
 
 sys.exit(main(METHOD))

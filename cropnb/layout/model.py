@@ -2,6 +2,7 @@
 look at a pixel.
 """
 
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -26,7 +27,7 @@ class LayoutNetwork(nn.Module):
         seen = 2 * layout_maps.SAMPLES**2 if sees_map else 0
         widths = (seen + layout_maps.GEOMETRY, *WIDTHS)
         layers: list[nn.Module] = []
-        for before, after in zip(widths[:-1], widths[1:], strict=True):
+        for before, after in pairwise(widths):
             layers += [nn.Linear(before, after), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Linear(WIDTHS[-1], 1))
 
