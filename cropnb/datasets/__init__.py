@@ -9,11 +9,24 @@ from cropnb.errors import CropnbError
 if TYPE_CHECKING:
     from cropnb.datasets.base import CropDataset, Sample
 
-__all__ = ["NAMES", "CropDataset", "Sample", "load", "splits"]
+__all__ = ["FORMS", "NAMES", "CropDataset", "Sample", "load", "splits"]
 
-NAMES = ("gaicd", "gaicd_v2", "cpc", "fcdb", "flms", "fat", "cuhk_icd", "scenes")
+NAMES = (
+    "gaicd",
+    "gaicd_v2",
+    "gaicd_layouts",
+    "gaicd_v2_layouts",
+    "cpc",
+    "fcdb",
+    "flms",
+    "fat",
+    "cuhk_icd",
+    "scenes",
+)
+# Datasets whose samples have the form of another one; a method's settings follow the form.
+FORMS = {"gaicd_layouts": "gaicd", "gaicd_v2_layouts": "gaicd_v2"}
 
-_MODULES = {"gaicd_v2": "gaicd"}  # one reader for both
+_MODULES = {"gaicd_v2": "gaicd", "gaicd_v2_layouts": "gaicd_layouts"}  # one reader for both
 
 
 def __getattr__(name: str) -> Any:

@@ -36,6 +36,7 @@ class Sample:
         raters: (R, N) the score that each rater gave to each candidate, where the dataset tells.
         aspects: (N,) the aspect ratio (width / height) that was asked for when each true box was
             drawn (FAT).
+        objects: (M, 4) in pixels: the boxes of the objects in the photo, where the dataset tells.
         load_photo: reads the photo; None where only the annotations are there.
     """
 
@@ -46,6 +47,7 @@ class Sample:
     scores: Tensor | None = None
     raters: Tensor | None = None
     aspects: Tensor | None = None
+    objects: Tensor | None = None
     load_photo: Callable[[], Image.Image] | None = None
 
     def __repr__(self) -> str:

@@ -119,8 +119,14 @@ def _scaled(sample: Sample, short_side: int, place: _Place | None, pixels: Path)
         reader = partial(_read, pixels, place)
     elif sample.load_photo is not None:
         reader = partial(_scale, sample.load_photo, short_side)
+    objects = None if sample.objects is None else sample.objects * factors
     return replace(
-        sample, width=width, height=height, boxes=sample.boxes * factors, load_photo=reader
+        sample,
+        width=width,
+        height=height,
+        boxes=sample.boxes * factors,
+        objects=objects,
+        load_photo=reader,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cropnb import checkpoints, files, ledger, training
+from cropnb import checkpoints, datasets, files, ledger, training
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import CropnbError
 from cropnb.runs import results
@@ -78,7 +78,8 @@ class Experiment:
         deadline: float | None = None,
     ) -> None:
         self.method, self.dataset, self.init, self.frozen = method, dataset, init, frozen
-        self.form = form or method.forms[0] if dataset == ledger.SCENES else dataset
+        own_form = datasets.FORMS.get(dataset, dataset)
+        self.form = form or method.forms[0] if dataset == ledger.SCENES else own_form
         check_choice("init", init, STARTS)
         if dataset == ledger.SCENES:
             check_choice("form", self.form, method.forms)
