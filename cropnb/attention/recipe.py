@@ -24,7 +24,8 @@ from cropnb.datasets import gaze, unlabelled
 from cropnb.datasets.gaze import GazePhotos
 from cropnb.images import resize_short_side
 from cropnb.ledger import Row
-from cropnb.reproduction import Context, measured
+from cropnb.runs.context import Context
+from cropnb.runs.rows import measured
 from cropnb.runs import (
     Column,
     Experiment,

@@ -22,6 +22,7 @@ NAMES = (
     "fat",
     "cuhk_icd",
     "scenes",
+    "taught",
 )
 # Datasets whose samples have the form of another one; a method's settings follow the form.
 FORMS = {"gaicd_layouts": "gaicd", "gaicd_v2_layouts": "gaicd_v2"}
