@@ -39,12 +39,14 @@ def auc_judd(attention: Tensor, fixations: Tensor) -> float:
     cells = attention.flatten().sort().values
     above = len(cells) - torch.searchsorted(cells, values.contiguous())  # cells at it or above
     alarms = torch.cat([torch.zeros(1), above / len(cells), torch.ones(1)])
-    hits = torch.cat([torch.zeros(1), torch.arange(1, len(values) + 1) / len(values), torch.ones(1)])
+    hits = torch.cat(
+        [torch.zeros(1), torch.arange(1, len(values) + 1) / len(values), torch.ones(1)]
+    )
     return float(torch.trapezoid(hits, alarms))
 
 
 def divergence(density: Tensor, truth: Tensor) -> float:
-    """Kullback-Leibler divergence of a density (h, w) from the people's (h, w), in nats; 0 at best."""
+    """Kullback-Leibler divergence of a density (h, w) from people's (h, w), in nats; 0 at best."""
     density, truth = density.double(), truth.double()
     density = (density / density.sum()).clamp(min=1e-12)
     truth = truth / truth.sum()

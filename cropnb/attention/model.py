@@ -17,8 +17,8 @@ SHORT_SIDE, MULTIPLE = 256, 32
 class AttentionReadout(nn.Module):
     """Features of four depths, brought to one resolution, and three convolutions.
 
-    `forward` takes the maps of `CUTS`, each (B, C, h, w), and returns logits (B, 2, H / 16, W / 16):
-    of the gaze, whose softmax over the cells is a density, and of the salient mask, whose sigmoid
+    `forward` takes the maps of `CUTS`, each (B, C, h, w), and returns logits (B, 2, H / 16,
+    W / 16): of the gaze, whose softmax over the cells is a density, and of the salient mask, whose sigmoid
     is the share of a cell that it covers.
     """
 

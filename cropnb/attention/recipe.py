@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from cropnb import backbones, metrics
+from cropnb import backbones
 from cropnb.attention.maps import center_prior, gaze_density, salient_mask
 from cropnb.attention.metrics import auc_judd, divergence, nss
 from cropnb.attention.model import (
@@ -24,8 +24,6 @@ from cropnb.datasets import gaze, unlabelled
 from cropnb.datasets.gaze import GazePhotos
 from cropnb.images import resize_short_side
 from cropnb.ledger import Row
-from cropnb.runs.context import Context
-from cropnb.runs.rows import measured
 from cropnb.runs import (
     Column,
     Experiment,
@@ -38,6 +36,8 @@ from cropnb.runs import (
     Stage,
 )
 from cropnb.runs import Profile as Base
+from cropnb.runs.context import Context
+from cropnb.runs.rows import measured
 from cropnb.saliency import spectral_residual
 from cropnb.training import Loss, Recipe
 
@@ -85,9 +85,7 @@ class AttentionMethod(Method):
     def build(self, experiment: Experiment, run: Run) -> AttentionReadout:
         return AttentionReadout()
 
-    def stages(
-        self, experiment: Experiment, run: Run, model: AttentionReadout
-    ) -> Iterator[Stage]:
+    def stages(self, experiment: Experiment, run: Run, model: AttentionReadout) -> Iterator[Stage]:
         profile, lessons = experiment.profile, experiment.photos("train")
         val = experiment.photos("val")
         yield Stage(
@@ -105,9 +103,7 @@ class AttentionMethod(Method):
             validate=lambda: -sum(val.divergences(model)) / len(val),
         )
 
-    def measure(
-        self, experiment: Experiment, run: Run, model: AttentionReadout
-    ) -> Measurement:
+    def measure(self, experiment: Experiment, run: Run, model: AttentionReadout) -> Measurement:
         lessons = experiment.photos("test")
         densities = lessons.densities(model)
         columns = _columns(densities, lessons)
@@ -127,9 +123,7 @@ class AttentionMethod(Method):
         prior = center_prior(torch.stack([train.density(n, *size) for n in range(len(train))]))
         context = replace(context, seeds=())
         others = {
-            "center prior": [
-                _resized(prior, test.shape(number)) for number in range(len(test))
-            ],
+            "center prior": [_resized(prior, test.shape(number)) for number in range(len(test))],
             "spectral residual": [
                 _resized(spectral_residual(photo.image()) + 1e-4, test.shape(number))
                 for number, photo in enumerate(test.photos.samples)
@@ -267,9 +261,7 @@ def _columns(maps: Sequence[Tensor], lessons: Lessons) -> dict[str, list[float]]
     return {
         "NSS": [nss(each, sample.fixations) for each, sample in pairs],
         "AUC-Judd": [auc_judd(each, sample.fixations) for each, sample in pairs],
-        "KL": [
-            divergence(each, lessons.targets(number)[0]) for number, each in enumerate(maps)
-        ],
+        "KL": [divergence(each, lessons.targets(number)[0]) for number, each in enumerate(maps)],
     }
 
 

@@ -14,6 +14,7 @@ from cropnb import boxes as box_math
 from cropnb import candidates, photos
 from cropnb.croppers import batches
 from cropnb.croppers.crops import Crop
+from cropnb.croppers.preference import preference
 from cropnb.croppers.protocols import ProposingMethod, ScoringMethod
 from cropnb.croppers.request import Request
 from cropnb.croppers.windows import check_room
@@ -73,7 +74,9 @@ class Cropper:
         """The `k` best crops of a photo, best first; of a list of photos, a list of such lists.
 
         A scoring method gives its `k` best candidates, which may overlap as much as candidates do;
-        of equal scores the first candidate wins. With fewer good crops than `k` there are fewer,
+        of equal scores the first candidate wins. Best is the highest score or, for a method that
+        names its `sharpness`, the largest expected overlap with the crop that a person would draw
+        (see `cropnb.croppers.preference`). With fewer good crops than `k` there are fewer,
         with a warning. Photos of a list are read in threads and shown to the network in batches.
 
         Args:
@@ -254,7 +257,10 @@ class Cropper:
             raise CropnbError(
                 f"{self.name} gave scores that are not finite; its weights may be damaged"
             )
-        best = scores.argsort(descending=True, stable=True)
+        if getattr(self.method, "ordered", False):
+            return boxes, scores
+        liked = preference(boxes, scores, getattr(self.method, "sharpness", None))
+        best = liked.argsort(descending=True, stable=True)
         return boxes[best], scores[best]
 
     def _crops(self, look: Look, proposals: Found, request: Request) -> list[Crop]:

@@ -129,9 +129,7 @@ def _read(folder: Path, name: str) -> list[GazeSample]:
             continue
         width, height = base.read_size(file)
         loader = base.photo_loader(file)
-        samples.append(
-            GazeSample(f"{name}/{stem}", width, height, fixations, viewers, loader)
-        )
+        samples.append(GazeSample(f"{name}/{stem}", width, height, fixations, viewers, loader))
     if not samples:
         raise DatasetMissing(f"{folder} holds no photo that {path.name} speaks of")
     return sorted(samples, key=lambda sample: sample.name)

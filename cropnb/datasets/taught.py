@@ -73,8 +73,8 @@ def find(root: str | os.PathLike | None = None) -> Path:
         if (folder / LABELS).is_file():
             return folder
     raise DatasetMissing(
-        f"no {LABELS} in {' or '.join(map(str, folders))}; `python -m cropnb.teacher labels` writes "
-        "it from the photographs below $CROPNB_DATA"
+        f"no {LABELS} in {' or '.join(map(str, folders))}; `python -m cropnb.teacher labels` "
+        "writes it from the photographs below $CROPNB_DATA"
     )
 
 

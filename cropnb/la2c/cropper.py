@@ -228,7 +228,7 @@ def load_agent(weights: str | Path | None = None, device: str = "cpu") -> Agent:
         WeightsUnavailable: there are no weights.
         CheckpointError: damaged weights, or those of another method.
     """
-    path = Path(weights) if weights is not None else shipped("la2c")
+    path = Path(weights) if weights is not None else shipped("la2c", "scenes")
     if not path.exists():
         raise WeightsUnavailable(
             f"no weights of la2c at {path}; train them: python -m cropnb.la2c --profile cpu"

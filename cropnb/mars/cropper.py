@@ -267,7 +267,7 @@ def load_cropper(weights: str | Path | None = None, device: str = "cpu") -> Mars
         WeightsUnavailable: there are no weights.
         CheckpointError: they are of another method, or damaged.
     """
-    path = Path(weights) if weights is not None else shipped("mars")
+    path = Path(weights) if weights is not None else shipped("mars", "scenes")
     if not path.exists():
         raise WeightsUnavailable(
             f"no weights of mars at {path}; train them: python -m cropnb.mars --profile cpu"

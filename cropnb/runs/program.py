@@ -4,11 +4,13 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from cropnb import checkpoints, ledger
-from cropnb.croppers import shipped
+from cropnb.croppers import SHIPPED, choose_sharpness, load, shipped
+from cropnb.datasets.base import CropDataset
 from cropnb.errors import CropnbError, WeightsUnavailable
 from cropnb.runs import plan, record
 from cropnb.runs.context import Context
@@ -98,14 +100,21 @@ def main(method: Method, arguments: Sequence[str] | None = None) -> int:
     options.add_argument(
         "--finished", action="store_true", help="train nothing, read the runs that are finished"
     )
-    options.add_argument("--ship", action="store_true", help="the first run's weights ship")
+    options.add_argument(
+        "--ship",
+        choices=list(SHIPPED),
+        nargs="?",
+        const="scenes",
+        help="the first run's weights ship, as those for scenes (the default) or for photographs",
+    )
     method.add_options(options)
 
     def start(chosen: argparse.Namespace, given: list[str]) -> int:
         experiment, variants = chosen_experiment(method, chosen)
         results = measure(experiment, variants, chosen.seeds, chosen.finished)
         if chosen.ship:
-            ship(experiment, variants[0], chosen.seeds[0], results[variants[0]][0])
+            first = results[variants[0]][0]
+            ship(experiment, variants[0], chosen.seeds[0], first, chosen.ship)
         if chosen.record:
             rows = record.rows(context(experiment, results, given), experiment, results)
             rows += plan.pending(method.name)
@@ -204,13 +213,32 @@ def repeatable(arguments: Sequence[str]) -> list[str]:
     return repeated
 
 
-def ship(experiment: Experiment, variant: str, seed: int, result: Result) -> None:
-    """Put the weights of a run beside the package, in half precision, with their card."""
+def ship(
+    experiment: Experiment, variant: str, seed: int, result: Result, trained_on: str = "scenes"
+) -> None:
+    """Put the weights of a run beside the package, in half precision, with their card.
+
+    Those for photographs are asked for the crop that a person would draw: where the method scores
+    crops, its card names the sharpness that serves this best on validation photos.
+    """
     method, run = experiment.method, experiment.run(variant, seed)
-    path = shipped(method.name)
-    state, _ = checkpoints.load_weights(run.folder / WEIGHTS_FILE, method.name)
+    path, weights = shipped(method.name, trained_on), run.folder / WEIGHTS_FILE
+    state, _ = checkpoints.load_weights(weights, method.name)
     scores = record.means(method.columns, result)
     card = record.card(result, scores) | dict(method.card(result))
+    if trained_on == "photographs":
+        card |= _sharpness(method.name, weights, experiment.parts["val"])
     checkpoints.save_weights(path, method.shipped(state), card, half=True)
     method.ship_beside(experiment, run, result)
     print(f"shipped {path} ({path.stat().st_size / 1e6:.1f} MB)")
+
+
+def _sharpness(method: str, weights: Path, photos: CropDataset) -> dict[str, float]:
+    """The card's `sharpness`, for a method that scores boxes and photos whose boxes are rated."""
+    cropper = load(method, weights=weights)
+    if not hasattr(cropper.method, "sharpness") or photos[0].scores is None:
+        return {}
+    samples = list(photos)
+    scores = [cropper.score(sample.photo(), sample.boxes) for sample in samples]
+    boxes, mos = [sample.boxes for sample in samples], [sample.scores for sample in samples]
+    return {"sharpness": round(choose_sharpness(boxes, scores, mos), 3)}

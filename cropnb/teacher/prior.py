@@ -64,9 +64,7 @@ class BoxPrior:
 
     def __init__(self, photos: Sequence[Tensor], bandwidth: float = BANDWIDTH) -> None:
         boxes = torch.cat(list(photos))  # (M, 4)
-        flipped = torch.stack(
-            [1 - boxes[:, 2], boxes[:, 1], 1 - boxes[:, 0], boxes[:, 3]], dim=1
-        )
+        flipped = torch.stack([1 - boxes[:, 2], boxes[:, 1], 1 - boxes[:, 0], boxes[:, 3]], dim=1)
         self.boxes, self.bandwidth = torch.cat([boxes, flipped]), bandwidth  # (2 M, 4)
 
     def log_density(self, boxes_norm: Tensor) -> Tensor:

@@ -139,7 +139,7 @@ def _cpc(scene: Scene, dice: Dice) -> Sample:
 
 
 def cpc_windows(width: int, height: int, dice: Dice) -> Tensor:
-    """24 crops (24, 4) in pixels, six sizes of each of four aspect ratios, somewhere in the photo."""
+    """24 crops (24, 4) in pixels: six sizes of each of four ratios, somewhere in the photo."""
     boxes = []
     for across, down in CPC_ASPECTS:
         wide, high = largest(width, height, across, down)

@@ -117,7 +117,7 @@ def photos(name: str, form: str, size: int | None) -> tuple[CropDataset, int]:
 def weights(chosen: argparse.Namespace) -> list[Path]:
     """The files of Mars' weights that are measured."""
     if chosen.trained_on is None:
-        return [chosen.weights or shipped("mars")]
+        return [chosen.weights or shipped("mars", "scenes")]
     out = plan.runs_folder()
     experiment = Experiment(METHOD, chosen.trained_on, profile="full", out=out)
     return [experiment.run(variant, 0).folder / WEIGHTS_FILE for variant in VARIANTS]
