@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor, nn
 
-from cropnb import backbones, metrics
+from cropnb import backbones, datasets, metrics
 from cropnb.asm_net.cropper import crop_scores, pair_accuracy, pair_counts
 from cropnb.asm_net.losses import DELTA, LAMBDA, asm_loss
 from cropnb.asm_net.model import (
@@ -25,7 +25,7 @@ from cropnb.asm_net.studies import tables
 from cropnb.backbones import Trunk
 from cropnb.datasets.scenes import SIZES
 from cropnb.errors import CropnbError
-from cropnb.ledger import SCENES, Row
+from cropnb.ledger import Row
 from cropnb.runs import (
     Column,
     Experiment,
@@ -142,7 +142,7 @@ class AsmNetMethod(Method):
         profile = super().profile(experiment)
         if experiment.frozen or not profile.epochs:
             profile = head_only(profile)
-        if experiment.dataset != SCENES:
+        if not datasets.takes_form(experiment.dataset):
             return profile
         # The numbers of photos are the most that are taken: a split with fewer gives all it has.
         names = ("train_photos", "validation_photos", "test_photos")

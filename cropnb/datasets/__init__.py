@@ -27,6 +27,7 @@ NAMES = (
 # Datasets whose samples have the form of another one; a method's settings follow the form.
 FORMS = {"gaicd_layouts": "gaicd", "gaicd_v2_layouts": "gaicd_v2"}
 
+ANY_FORM = ("scenes", "taught")  # datasets whose samples take the form of any real one
 _MODULES = {"gaicd_v2": "gaicd", "gaicd_v2_layouts": "gaicd_layouts"}  # one reader for both
 
 
@@ -49,7 +50,8 @@ def load(
     """Load a split of a dataset.
 
     Args:
-        name: one of `NAMES`. "scenes" are drawn, need no files, and take `form`, `size` and `seed`.
+        name: one of `NAMES`. "scenes" are drawn, need no files, and take `form`, `size` and `seed`;
+            "taught" take `form` and `size`.
         split: "train", "val" or "test"; which ones there are depends on the dataset.
         root: the dataset's folder; by default `$CROPNB_DATA/name`, else the user's cache folder.
         short_side: scale photos and boxes so that the shorter side has so many pixels; fast where
@@ -75,24 +77,36 @@ def load(
     return importlib.import_module("cropnb.datasets.prepared").resized(dataset, short_side)
 
 
+def takes_form(name: str) -> bool:
+    """Whether a dataset, or one of several joined by "+", has samples in any form."""
+    return any(part in ANY_FORM for part in name.split("+"))
+
+
 def splits(
     name: str, form: str, train: int | None, validation: int, test: int | None
 ) -> "tuple[CropDataset, CropDataset, CropDataset]":
     """Training, validation and test part of a dataset, of those photos that are on this disk.
 
-    form: the form of the scenes, where `name` is "scenes"; of a real dataset its form is given.
-    train, validation, test: photos in each part; None for all there are.
+    name: of a dataset, or of several, such as "scenes+taught": then the training parts are joined,
+        and validation and test are those of the last.
+    form: of datasets that can have any, those of `ANY_FORM`; a real dataset has its own.
+    train, validation, test: photos in each part of each dataset; None for all there are.
 
     Where a dataset has no validation split the last `validation` training photos are held out,
     never test photos. CPC has no test photos: ASM-Net measures on the 2 000 of its validation part
     (Sec. 4.3), so these are the test part, and the validation part is held out from training by
     its photos' names. Raises as `load` does.
     """
-    from cropnb.datasets.base import CropDataset, held_out
+    from cropnb.datasets.base import Chained, CropDataset, held_out
 
-    if name == "scenes":
+    if "+" in name:
+        each = [splits(part, form, train, validation, test) for part in name.split("+")]
+        _, val, last = each[-1]
+        samples = Chained([parts[0].samples for parts in each])
+        return CropDataset(name, "train", val.form, None, samples), val, last
+    if name in ANY_FORM:
         sizes = (("train", train), ("val", validation), ("test", test))
-        return tuple(load("scenes", split, form=form, size=size) for split, size in sizes)
+        return tuple(load(name, split, form=form, size=size) for split, size in sizes)
     names = ["train", "val", "test"]
     whole = load(name, "train").with_photos()
     if name == "cpc":

@@ -22,7 +22,7 @@ from cropnb.la2c.envs.features import SIZE, VIEWS, FeatureBank, calibrate, look_
 from cropnb.la2c.learner import Learner, Settings, per_episode
 from cropnb.la2c.model import CUT, HIDDEN, SHARED_CUT, Agent
 from cropnb.la2c.studies import measures, rows
-from cropnb.ledger import SCENES, Row
+from cropnb.ledger import Row
 from cropnb.runs import Column, Experiment, Measurement, Method, Place, Result, Run, Stage
 from cropnb.runs import Profile as Base
 from cropnb.runs.context import Context
@@ -173,7 +173,7 @@ class La2cMethod(Method):
     def parts(self, experiment: Experiment) -> Mapping[str, CropDataset]:
         """Training and validation scenes are in another form than those of the tests."""
         parts, profile = super().parts(experiment), experiment.profile
-        if experiment.dataset != SCENES:
+        if not datasets.takes_form(experiment.dataset):
             return parts
         sizes = (profile.train_photos, profile.validation_photos, profile.test_photos)
         train, val, _ = datasets.splits(experiment.dataset, profile.train_form, *sizes)

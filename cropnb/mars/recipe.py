@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from cropnb import backbones, ledger
+from cropnb import backbones, datasets, ledger
 from cropnb.mars.cropper import THRESHOLD
 from cropnb.mars.losses import (
     Features,
@@ -111,7 +111,7 @@ class MarsMethod(Method):
         if experiment.frozen:
             epochs = profile.head_epochs or profile.epochs
             profile = replace(profile, epochs=0, head_epochs=epochs)
-        if experiment.dataset != ledger.SCENES:
+        if not datasets.takes_form(experiment.dataset):
             return replace(profile, octaves=0.0)
         # More scenes there aren't.
         return replace(profile, validation_photos=min(profile.validation_photos, 500))

@@ -79,9 +79,10 @@ class Experiment:
     ) -> None:
         self.method, self.dataset, self.init, self.frozen = method, dataset, init, frozen
         own_form = datasets.FORMS.get(dataset, dataset)
-        self.form = form or method.forms[0] if dataset == ledger.SCENES else own_form
+        any_form = datasets.takes_form(dataset)
+        self.form = form or method.forms[0] if any_form else own_form
         check_choice("init", init, STARTS)
-        if dataset == ledger.SCENES:
+        if any_form:
             check_choice("form", self.form, method.forms)
         if isinstance(profile, str):
             check_choice("profile", profile, method.profiles)

@@ -7,8 +7,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from cropnb import metrics
-from cropnb.runs import Column, Experiment, Measurement, Result, Run, Stage
+from cropnb import backbones, metrics
+from cropnb.runs import Column, Experiment, FeatureCache, Measurement, Result, Run, Stage
 from cropnb.runs import Profile as Base
 from cropnb.set_prediction.cropper import CropPredictions, predict, set_accuracy
 from cropnb.set_prediction.labels import (
@@ -61,6 +61,8 @@ class Profile(Base):
     learning_rate: float = 1e-4
     # None: the backbone stays as it is, and its maps are computed once
     backbone_rate: float | None = 1e-5
+    # "c3_3": the units up to this cut stay as they are, and their maps are computed once
+    trained_from: str | None = None
     weight_decay: float = 1e-4
     batch_size: int = 2
     # The authors clip at 0.1 with weights of 5, 2 and 2; (Eq. 3) has the same divided by five.
@@ -89,6 +91,15 @@ _FROZEN = Profile(
     clip=1.0,
     start_from_crops=True,
 )
+_TRAINED = replace(
+    _FROZEN,
+    backbone_rate=5e-4,
+    trained_from="c3_3",
+    epochs=8,
+    milestone=6,
+    distil_after=6,
+    longer=2,
+)
 _FEW = {"train_photos": 48, "validation_photos": 16, "test_photos": 32}
 
 
@@ -108,6 +119,8 @@ class SetPredictionMethod(TablesMethod):
     profiles = {
         "smoke": replace(_FROZEN, **_FEW, epochs=4, milestone=3, distil_after=2, longer=1),
         "cpu": replace(_FROZEN, epochs=16, milestone=12, distil_after=12, longer=4),
+        # What a CPU trains of the network in minutes: the first units, which cost most, stay.
+        "trained": _TRAINED,
         # Sec. 4.3, with the short sides of DETR's multi-scale augmentation.
         "full": Profile(
             None, 36, None, short_sides=tuple(range(480, 801, 32)), test_side=600, light=False
@@ -130,13 +143,16 @@ class SetPredictionMethod(TablesMethod):
 
     def profile(self, experiment: Experiment) -> Profile:
         profile = super().profile(experiment)
-        return replace(profile, backbone_rate=None) if experiment.frozen else profile
+        if not experiment.frozen:
+            return profile
+        return replace(profile, backbone_rate=None, trained_from=None)
 
     def prepare(self, experiment: Experiment, part: str) -> dict[bool, CropPhotos]:
         """By whether crops are good from the threshold on."""
         profile = experiment.profile
         # Training photos are resized at each step where their size is drawn, the others once.
-        drawn = profile.backbone_rate is not None and part == "train"
+        drawn = part == "train" and profile.backbone_rate is not None
+        drawn = drawn and profile.trained_from is None
         side = None if drawn else profile.test_side
         return {
             at_least: CropPhotos(experiment.parts[part], side, experiment.device, at_least)
@@ -173,6 +189,29 @@ class SetPredictionMethod(TablesMethod):
         )
         return lambda index, mirrored=False: cache([index], [int(mirrored)], experiment.device)[0]
 
+    def training_features(
+        self, experiment: Experiment, model: SetPredictionCropper
+    ) -> dict[str, Callable[..., Tensor]]:
+        """`features` of each part as training needs them: by the trained units of the backbone
+        from the maps of those that stay, where some do.
+        """
+        cut = experiment.profile.trained_from
+        if cut is None:
+            return {part: self.features(experiment, part, model) for part in experiment.parts}
+        stem, trunk = backbones.split(model.backbone, cut)
+        features = {}
+        for part in experiment.parts:
+            photos = experiment.photos(part)[False]
+            cache = experiment.features(
+                part,
+                stem,
+                lambda index, view, photos=photos: stem(photos.photo(index, bool(view)))[0],
+                views=2 if part == "train" else 1,
+                size=photos.short_side,
+            )
+            features[part] = _from_stem(model, cache, trunk, experiment.device)
+        return features
+
     def stages(self, experiment: Experiment, run: Run, model: nn.Module) -> Iterator[Stage]:
         profile, variant = experiment.profile, self.variants[run.variant]
         epochs, milestone = profile.schedule(variant)
@@ -181,16 +220,16 @@ class SetPredictionMethod(TablesMethod):
         photos = self.photos(experiment, "train", run.variant)
         epoch_steps = -(-len(photos) // profile.batch_size)
         trainee = Trainee(model, variant.teacher, epochs).to(experiment.device)
+        features = self.training_features(experiment, model)
         checks = [
-            (self.photos(experiment, part, run.variant), self.features(experiment, part, model))
-            for part in ("val", "test")
+            (self.photos(experiment, part, run.variant), features[part]) for part in ("val", "test")
         ]
         trainee.look(0, *checks[0])
         groups = rate_groups(model, profile.learning_rate, profile.backbone_rate)
         yield Stage(
             name="whole" if whole else "head",
             trained=trainee,
-            loss=self._step(experiment, variant, trainee, photos, epoch_steps),
+            loss=self._step(experiment, variant, trainee, photos, epoch_steps, features["train"]),
             size=len(photos),
             recipe=Recipe(
                 epochs=epochs,
@@ -216,15 +255,15 @@ class SetPredictionMethod(TablesMethod):
         trainee: Trainee,
         photos: CropPhotos,
         epoch_steps: int,
+        cached: Callable[..., Tensor],
     ) -> Loss:
         """A batch of photos, each mirrored by chance; its size and colours are drawn where the
         backbone is trained.
         """
         profile, model = experiment.profile, trainee.model
-        cached = self.features(experiment, "train", model)
 
         def look(index: int, flip: bool, rng: torch.Generator) -> Tensor:
-            if profile.backbone_rate is None:
+            if profile.backbone_rate is None or profile.trained_from:
                 return cached(index, flip)
             sides = profile.short_sides
             side = sides[int(torch.randint(len(sides), (1,), generator=rng))]
@@ -277,6 +316,18 @@ class SetPredictionMethod(TablesMethod):
     def ship_beside(self, experiment: Experiment, run: Run, result: Result) -> None:
         """How the anchors moved, for the chapter."""
         anchors.write(experiment, run, self.photos(experiment, "val", run.variant))
+
+
+def _from_stem(
+    model: SetPredictionCropper, cache: FeatureCache, trunk: backbones.Trunk, device: torch.device
+) -> Callable[..., Tensor]:
+    """What a trunk makes of the maps of its stem, which were computed before."""
+
+    def features(index: int, mirrored: bool = False) -> Tensor:
+        (level,) = cache([index], [int(mirrored)], device)
+        return model.join(trunk(level))
+
+    return features
 
 
 def _validate(

@@ -54,10 +54,8 @@ def trained(out: str | Path) -> tuple[Teacher, dict[str, object]]:
 def _labels(chosen: argparse.Namespace, arguments: list[str]) -> int:
     teacher, card = trained(chosen.out)
     photographs = unlabelled.load(chosen.sets, masks=chosen.masks)
-    masked = sum(photograph.mask is not None for photograph in photographs)
-    card |= {"photos": len(photographs), "masks": masked}
     path = labels.write(teacher, Path(chosen.to), photographs, card)
-    print(f"wrote {path}: {len(photographs)} photos, {masked} of them with a mask")
+    print(f"wrote {path}: labels of {len(photographs)} photos")
     return 0
 
 

@@ -63,13 +63,16 @@ def write(
     make_folder(parts)
     data, photos = dataset_root("", root), {}
     for photograph in tqdm(photographs, desc="labels", unit="photo", disable=not progress):
-        part = parts / f"{photograph.name.replace('/', '__')}.json"
+        shown = "masked" if photograph.mask else "unmasked"
+        part = parts / f"{photograph.name.replace('/', '__')}-{shown}.json"
         if not part.exists():
             entry = label(teacher, photograph)
             write_atomically(part, json.dumps(entry).encode())
         entry = json.loads(part.read_text("utf-8"))
         path = os.path.relpath(photograph.path, data)
         photos[photograph.name] = {"path": Path(path).as_posix(), **entry}
+    counts = {"photos": len(photos), "masks": sum(one["mask"] for one in photos.values())}
+    card = {**card, **counts}
     content = {"format": taught.FORMAT, "version": __version__, "card": card, "photos": photos}
     write_atomically(folder / taught.LABELS, json.dumps(content).encode())
     return folder / taught.LABELS
