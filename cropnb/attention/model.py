@@ -18,8 +18,8 @@ class AttentionReadout(nn.Module):
     """Features of four depths, brought to one resolution, and three convolutions.
 
     `forward` takes the maps of `CUTS`, each (B, C, h, w), and returns logits (B, 2, H / 16,
-    W / 16): of the gaze, whose softmax over the cells is a density, and of the salient mask, whose sigmoid
-    is the share of a cell that it covers.
+    W / 16): of the gaze, whose softmax over the cells is a density, and of the salient mask,
+    whose sigmoid is the share of a cell that it covers.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ def _to_size(level: Tensor, size: Sequence[int]) -> Tensor:
     """A finer map averaged, a coarser one interpolated."""
     if level.shape[-1] > size[-1]:
         return F.adaptive_avg_pool2d(level, tuple(size))
-    if level.shape[-1] < size[-1]:
+    if level.shape[-2:] != tuple(size):
         return F.interpolate(level, size=tuple(size), mode="bilinear", align_corners=False)
     return level
 

@@ -16,7 +16,7 @@ from cropnb.datasets.scenes.dice import Dice
 from cropnb.datasets.unlabelled import Photograph
 from cropnb.files import make_folder, write_atomically
 from cropnb.images import read_photo, to_tensor
-from cropnb.teacher.forms import FORMS, Labels
+from cropnb.teacher.forms import FORMS, Labels, Seen
 from cropnb.teacher.teacher import Teacher
 
 DIGITS = 3  # of a pixel, or of a point
@@ -29,8 +29,9 @@ def label(teacher: Teacher, photograph: Photograph) -> dict[str, object]:
     attention = teacher.attention(image, mask)
     number = int.from_bytes(hashlib.sha256(photograph.name.encode()).digest()[:6], "big")
     size = (photograph.width, photograph.height)
+    seen = Seen(teacher, attention, size)
     labels = {
-        form: _plain(annotate(teacher, attention, size, Dice(number, place)))
+        form: _plain(annotate(seen, Dice(number, place)))
         for place, (form, annotate) in enumerate(FORMS.items())
     }
     return {"width": size[0], "height": size[1], "mask": mask is not None, **labels}

@@ -95,12 +95,10 @@ class Teacher:
         scores = self.scores(attention, size, windows)
         return windows, (SHARPNESS * scores).softmax(0)
 
-    def best(
-        self, attention: Tensor, size: tuple[int, int], aspect: tuple[int, int] | None = None
-    ) -> Tensor:
-        """The window (4,) of largest expected overlap with what someone draws; see `posterior`."""
-        windows, probabilities = self.posterior(attention, size, aspect)
-        return windows[metrics.expected_iou(windows, probabilities).argmax()]
+
+def best(windows: Tensor, probabilities: Tensor) -> Tensor:
+    """The window (4,) of (N, 4) that overlaps most, by expectation, with what someone draws."""
+    return windows[metrics.expected_iou(windows, probabilities).argmax()]
 
 
 def large_enough(windows: Tensor, size: tuple[int, int], one_ratio: bool) -> Tensor:
