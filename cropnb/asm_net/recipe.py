@@ -113,6 +113,9 @@ class AsmNetMethod(Method):
         # an epoch. Of the whole network the first units, of strides 2 and 4, would cost half of the
         # time.
         "cpu": Profile(None, 500, None, head_epochs=2, epochs=1, learning_rate=2e-4, stem=4),
+        "photographs": Profile(
+            None, 150, None, epochs=4, learning_rate=5e-4, trunk_from="c3_3", batch=8
+        ),
         # Sec. 4.2 names VGG16 and δ. Optimiser, learning rate, batch and epochs are not printed:
         # these are ours.
         "full": Profile(None, 500, None, epochs=20, batch=8, backbone="vgg16", stride=1),

@@ -150,6 +150,16 @@ class La2cMethod(Method):
             views=3,
             symmetric=True,
         ),
+        "photographs": Profile(
+            2000,
+            150,
+            None,
+            learning=replace(_LEARNING, updates=25_000, validate_every=2500),
+            narrow=32,
+            dropout=0.3,
+            views=2,
+            symmetric=True,
+        ),
         # A short run, for comparing variants with three seeds each.
         "trial": Profile(
             2000, 200, None, learning=replace(_LEARNING, updates=800, validate_every=400)
