@@ -16,8 +16,9 @@ from cropnb import boxes as box_math
 from cropnb import candidates, datasets, ledger, metrics
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import MetricError
-from cropnb.reproduction import Context, measured
 from cropnb.runs import program
+from cropnb.runs.context import Context
+from cropnb.runs.rows import measured
 
 NAME = "gaicd_baselines"
 # The GAICD paper's own baseline row, for GAICD v1: always take the largest candidate.

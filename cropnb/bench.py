@@ -20,9 +20,10 @@ from torch import nn
 from torchvision import models
 
 from cropnb import ledger
-from cropnb.reproduction import Context, number
 from cropnb.runs import program
+from cropnb.runs.context import Context
 from cropnb.runs.experiment import device_name
+from cropnb.runs.rows import number
 
 NAME, TABLE = "speed", "seconds, as a ratio"
 TRAINING_ROUNDS = 10  # a training step takes seconds

@@ -17,8 +17,9 @@ from cropnb import boxes as box_math
 from cropnb import candidates, datasets, ledger
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import BoxError
-from cropnb.reproduction import Context, measured, number
 from cropnb.runs import program
+from cropnb.runs.context import Context
+from cropnb.runs.rows import measured, number
 
 NAME = "candidates"
 FAMILIES: dict[str, Callable[[int, int], Tensor]] = {

@@ -23,9 +23,10 @@ from cropnb import candidates, croppers, datasets, ledger, metrics
 from cropnb.croppers import Cropper
 from cropnb.datasets.base import CropDataset
 from cropnb.images import to_image
-from cropnb.reproduction import Context, measured
 from cropnb.runs import program
+from cropnb.runs.context import Context
 from cropnb.runs.experiment import device_name
+from cropnb.runs.rows import measured
 
 NAME = "photographs"
 FREE, REQUIRED = "no required aspect ratio", "aspect ratio of the true crop"

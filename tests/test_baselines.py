@@ -8,7 +8,7 @@ import torch
 from cropnb import baselines, candidates, ledger
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import MetricError
-from cropnb.reproduction import Context
+from cropnb.runs.context import Context
 
 
 def scored_dataset(photos: int = 6, seed: int = 0, split: str = "train") -> CropDataset:

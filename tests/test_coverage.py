@@ -7,7 +7,7 @@ import torch
 
 from cropnb import boxes, candidates, coverage, datasets, ledger
 from cropnb.errors import BoxError
-from cropnb.reproduction import Context
+from cropnb.runs.context import Context
 
 CONTEXT = Context(coverage.NAME, "gaicd", ["--record"], module="cropnb.coverage", device="CPU")
 

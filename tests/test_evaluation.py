@@ -10,7 +10,7 @@ import torch
 from cropnb import croppers, evaluation, ledger
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.images import to_image
-from cropnb.reproduction import Context
+from cropnb.runs.context import Context
 
 WIDTH, HEIGHT = 240, 160
 

@@ -26,7 +26,6 @@ from cropnb.backbones import Trunk
 from cropnb.datasets.scenes import SIZES
 from cropnb.errors import CropnbError
 from cropnb.ledger import SCENES, Row
-from cropnb.reproduction import Context
 from cropnb.runs import (
     Column,
     Experiment,
@@ -39,6 +38,7 @@ from cropnb.runs import (
     Stage,
 )
 from cropnb.runs import Profile as Base
+from cropnb.runs.context import Context
 from cropnb.training import Loss, Recipe
 
 

@@ -10,8 +10,8 @@ from cropnb import datasets, ledger
 from cropnb.audit import curves, rows, tolerance
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import DatasetMissing
-from cropnb.reproduction import Context
 from cropnb.runs import program
+from cropnb.runs.context import Context
 from cropnb.runs.experiment import device_name
 
 NAME = "audit"

@@ -20,7 +20,7 @@ from cropnb.audit import blind
 from cropnb.audit.tolerance import MOST, Prediction
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import LedgerError
-from cropnb.reproduction import Context
+from cropnb.runs.context import Context
 
 EPSILONS = tuple(hundredth / 100 for hundredth in range(70, 101))
 KINDS = ("oracle", "method", "blind", "chance")

@@ -12,8 +12,9 @@ from cropnb.audit import blind, epochs, shares, tolerance
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import CropnbError
 from cropnb.ledger import SCENES, Row
-from cropnb.reproduction import Context, measured, number, resampled
 from cropnb.runs import Experiment, Result, plan, results
+from cropnb.runs.context import Context
+from cropnb.runs.rows import measured, number, resampled
 
 GOOD = 4.0
 SAMPLES = 400  # of the bootstrap of AP

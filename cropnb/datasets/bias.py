@@ -16,8 +16,9 @@ from torch import Tensor
 from cropnb import datasets, ledger
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import CropnbError
-from cropnb.reproduction import Context, number
 from cropnb.runs import program
+from cropnb.runs.context import Context
+from cropnb.runs.rows import number
 
 NAME = "position_bias"
 TABLE = "edges of preferred crops"

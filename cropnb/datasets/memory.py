@@ -17,8 +17,9 @@ from pathlib import Path
 
 from cropnb import ledger
 from cropnb.errors import CropnbError
-from cropnb.reproduction import Context, number
 from cropnb.runs import program
+from cropnb.runs.context import Context
+from cropnb.runs.rows import number
 
 NAME, TABLE = "speed", "memory, MB at most"
 MOST = 300

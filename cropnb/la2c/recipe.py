@@ -23,9 +23,9 @@ from cropnb.la2c.learner import Learner, Settings, per_episode
 from cropnb.la2c.model import CUT, HIDDEN, SHARED_CUT, Agent
 from cropnb.la2c.studies import measures, rows
 from cropnb.ledger import SCENES, Row
-from cropnb.reproduction import Context
 from cropnb.runs import Column, Experiment, Measurement, Method, Place, Result, Run, Stage
 from cropnb.runs import Profile as Base
+from cropnb.runs.context import Context
 
 GAMMA = 0.5  # detail 1: leaves little to farm
 VALUE_WEIGHT, ENTROPY_WEIGHT = 0.5, 0.05  # detail 2: λ and β

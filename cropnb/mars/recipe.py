@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from cropnb import backbones, ledger, reproduction
+from cropnb import backbones, ledger
 from cropnb.mars.cropper import THRESHOLD
 from cropnb.mars.losses import (
     Features,
@@ -18,7 +18,6 @@ from cropnb.mars.losses import (
 )
 from cropnb.mars.model import VARIANTS, Mars, cut_features
 from cropnb.mars.photos import LONG_SIDE, RatioPhotos
-from cropnb.reproduction import Context
 from cropnb.runs import (
     Column,
     Experiment,
@@ -30,6 +29,8 @@ from cropnb.runs import (
     Stage,
 )
 from cropnb.runs import Profile as Base
+from cropnb.runs.context import Context
+from cropnb.runs.rows import measured
 from cropnb.training import Loss, Recipe
 
 MEASURED = ("IoU", "Offset")  # of Tables 1 to 6
@@ -261,7 +262,7 @@ class MarsMethod(Method):
         columns = photos.compare(photos.centred())
         note = f"the largest window of the required ratio; {len(photos.owner)} annotations"
         return [
-            reproduction.measured(
+            measured(
                 context,
                 "baseline",
                 "largest centred window",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cropnb.checkpoints import History
     from cropnb.datasets.base import CropDataset
     from cropnb.ledger import Row
-    from cropnb.reproduction import Context
+    from cropnb.runs.context import Context
     from cropnb.runs.experiment import Experiment, Run
     from cropnb.runs.results import Result
 

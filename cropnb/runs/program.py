@@ -10,8 +10,8 @@ import torch
 from cropnb import checkpoints, ledger
 from cropnb.croppers import shipped
 from cropnb.errors import CropnbError, WeightsUnavailable
-from cropnb.reproduction import Context
 from cropnb.runs import plan, record
+from cropnb.runs.context import Context
 from cropnb.runs.experiment import STARTS, WEIGHTS_FILE, Experiment
 from cropnb.runs.method import Method
 from cropnb.runs.results import Result

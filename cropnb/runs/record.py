@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from cropnb import ledger, metrics, paper, reproduction
-from cropnb.reproduction import Context
+from cropnb import ledger, metrics, paper
+from cropnb.runs.claims import bounds, claim
+from cropnb.runs.context import Context
 from cropnb.runs.experiment import Experiment
 from cropnb.runs.method import Column, Place
 from cropnb.runs.results import Result
+from cropnb.runs.rows import measured
 
 Results = Mapping[str, list[Result]]  # variant → one result a seed
 
@@ -27,7 +29,7 @@ def cells(
     """The rows of the tables that a variant fills."""
     method = experiment.method
     return [
-        reproduction.measured(
+        measured(
             context,
             place.table,
             place.row + method.suffix(experiment),
@@ -66,7 +68,7 @@ def claims(context: Context, experiment: Experiment, results: Results) -> list[l
                 values(method.columns, column, [side[seed] for seed in seeds]) for side in pair
             )
             written.append(
-                reproduction.claim(
+                claim(
                     replace(context, seeds=tuple(seeds)),
                     entry["name"],
                     column,
@@ -133,9 +135,9 @@ def _bounds(
     entry: Mapping[str, object], name: str, columns: Mapping[str, Column]
 ) -> dict[str, float | None]:
     """Margin and smallest difference worth having: the claim's own, or the column's."""
-    bounds = reproduction.bounds(entry, name)
-    worth_having = bounds["worth_having"]
-    return bounds | {
+    own = bounds(entry, name)
+    worth_having = own["worth_having"]
+    return own | {
         "worth_having": _column(columns, name).worth_having
         if worth_having is None
         else worth_having

@@ -24,8 +24,8 @@ from cropnb.asm_net.recipe import (
 from cropnb.asm_net.studies import best_crops, tables
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import BoxError, CropnbError
-from cropnb.reproduction import Context
 from cropnb.runs import Experiment, FeatureCache, Result, plan, program, record
+from cropnb.runs.context import Context
 from cropnb.saliency import spectral_residual
 
 TINY = Profile(10, 4, 5, head_epochs=2, head_batch=4, epochs=1, batch=4)

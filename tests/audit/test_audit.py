@@ -15,8 +15,8 @@ from cropnb.audit import __main__ as program
 from cropnb.audit import blind, curves, epochs, rows, shares, tolerance
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import LedgerError, MetricError
-from cropnb.reproduction import Context
 from cropnb.runs import Experiment, Result, plan
+from cropnb.runs.context import Context
 
 CONTEXT = Context(program.NAME, "scenes", [])
 BOXES = torch.tensor([[0.0, 0, 100, 100], [0, 0, 100, 90], [50, 0, 100, 100], [0, 0, 100, 50]])

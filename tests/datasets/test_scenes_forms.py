@@ -17,7 +17,7 @@ from cropnb.datasets.scenes.dice import Dice
 from cropnb.datasets.scenes.panel import HIGH, LOW, PANEL, PHOTOGRAPHERS, Annotator, rating
 from cropnb.datasets.scenes.reference import CEILING, CENTRE, GAP, LIMIT, MEMBER, PRIOR
 from cropnb.errors import CropnbError, DatasetMissing
-from cropnb.reproduction import Context
+from cropnb.runs.context import Context
 
 
 def labels(sample) -> bytes:

@@ -22,8 +22,8 @@ from cropnb.la2c.envs.features import FeatureBank, bank_for, calibrate, changed,
 from cropnb.la2c.model import PolicyOutput, reset_memory
 from cropnb.la2c.recipe import METHOD
 from cropnb.la2c.studies import perfect_play, rows
-from cropnb.reproduction import Context
 from cropnb.runs import Experiment, FeatureCache, plan
+from cropnb.runs.context import Context
 from cropnb.runs.experiment import device_name
 from cropnb.runs.program import main
 

@@ -16,8 +16,8 @@ from cropnb.mars.model import Variant
 from cropnb.mars.photos import Augmentations, RatioPhotos, long_side_size, prepare
 from cropnb.mars.recipe import METHOD, MarsMethod, Profile, optimizer
 from cropnb.mars.studies.fixed_shape import FixedShape
-from cropnb.reproduction import Context
 from cropnb.runs import Experiment, Result, plan, program, record
+from cropnb.runs.context import Context
 from cropnb.runs.experiment import WEIGHTS_FILE
 
 TINY = Profile(6, 3, 4, head_epochs=2, head_learning_rate=3e-3, batch_size=8, neurons=8, cells=24)

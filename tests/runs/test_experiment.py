@@ -13,7 +13,6 @@ from torch import nn
 from cropnb import checkpoints, ledger
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import CheckpointError, CropnbError
-from cropnb.reproduction import Context
 from cropnb.runs import (
     Column,
     Experiment,
@@ -26,6 +25,7 @@ from cropnb.runs import (
     record,
     results,
 )
+from cropnb.runs.context import Context
 from cropnb.training import Recipe
 
 

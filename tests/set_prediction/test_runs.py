@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cropnb import checkpoints, croppers, datasets, ledger, metrics, paper, reproduction
+from cropnb import checkpoints, croppers, datasets, ledger, metrics, paper
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import CheckpointError, CropnbError
 from cropnb.runs import Experiment, Result, plan, program, record, results
+from cropnb.runs.context import Context
 from cropnb.set_prediction import (
     CropPhotos,
     CropPredictions,
@@ -256,9 +257,7 @@ def ledger_rows(form: str, dataset: str = "scenes") -> list[ledger.Row]:
         fixed |= {"minutes": 1.0, "init": "imagenet", "best": {}, "columns": columns}
         runs[variant] = [Result(**fixed | {"seed": seed}) for seed in (0, 1)]
     measured.dataset = dataset  # the rows of photographs, had we any
-    context = reproduction.Context(
-        "set_prediction", dataset, ["--record"], profile="cpu", seeds=(0, 1)
-    )
+    context = Context("set_prediction", dataset, ["--record"], profile="cpu", seeds=(0, 1))
     return record.rows(context, measured, runs)
 
 
@@ -443,7 +442,7 @@ def test_table_3_tests_on_flms_what_cpc_trained(tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "datasets", FewPhotos)
     cpc = experiment(tmp_path, replace(TINY, train_photos=12, epochs=1, distil_after=1), form="cpc")
     cpc.train("SD", 0)
-    rows = figures.rows(reproduction.Context("set_prediction", "scenes", []), cpc, "SD", [0])
+    rows = figures.rows(Context("set_prediction", "scenes", []), cpc, "SD", [0])
     (table_3,) = [row for row in rows if row.table == "Table 3"]
     assert (table_3.row, table_3.column, table_3.images) == ("Ours", "IoU", 3)
     assert 0 < table_3.ours < 1

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from cropnb import ledger
-from cropnb.reproduction import Context
+from cropnb.runs.context import Context
 from cropnb.vrn.studies import ranking_gain as study
 
 

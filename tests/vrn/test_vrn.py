@@ -7,10 +7,11 @@ from dataclasses import fields
 import pytest
 import torch
 
-from cropnb import candidates, ledger, paper, reproduction
+from cropnb import candidates, ledger, paper
 from cropnb.errors import CropnbError
 from cropnb.gaic.recipe import Profile
 from cropnb.runs import Experiment, Result, record
+from cropnb.runs.context import Context
 from cropnb.runs.program import main
 from cropnb.vrn import FeatureSplitter, Vrn
 from cropnb.vrn.losses import annotated_ranks, ranking_gain, ranking_gain_loss, similarity, vrn_loss
@@ -219,7 +220,7 @@ def test_claims_are_decided_by_the_whole_interval(tmp_path, monkeypatch):
         return [Result(**fixed | {"seed": seed, "columns": columns}) for seed in (0, 1)]
 
     results = {"baseline": runs(0.5), "FS": runs(0.9), "RGL": runs(0.505), "FS + RGL": runs(0.6)}
-    context = reproduction.Context("vrn", "scenes", [], seeds=(0, 1))
+    context = Context("vrn", "scenes", [], seeds=(0, 1))
     experiment = Experiment(METHOD, frozen=True, out=None)
     verdicts = {
         row.row: row

@@ -15,9 +15,10 @@ from cropnb.asm_net.cropper import AsmCropper
 from cropnb.asm_net.recipe import METHOD
 from cropnb.croppers import Cropper
 from cropnb.datasets.base import CropDataset
-from cropnb.reproduction import Context, measured
 from cropnb.runs import Experiment, program, record
+from cropnb.runs.context import Context
 from cropnb.runs.experiment import device_name
+from cropnb.runs.rows import measured
 
 TABLES = {"fcdb": "Table 2", "flms": "Table 3"}
 COLUMNS = {"IoU": "IoU", "Disp": "BDE"}  # the paper's name → ours

@@ -17,8 +17,10 @@ from cropnb import candidates, datasets
 from cropnb.datasets.base import Sample
 from cropnb.errors import DatasetMissing
 from cropnb.ledger import SCENES, Row
-from cropnb.reproduction import Context, claim, measured
 from cropnb.runs import program
+from cropnb.runs.claims import claim
+from cropnb.runs.context import Context
+from cropnb.runs.rows import measured
 
 QUARTER = 0.25
 Measure = Callable[[Tensor, int, int], Tensor]

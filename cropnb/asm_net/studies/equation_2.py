@@ -17,8 +17,9 @@ from cropnb.asm_net.cropper import AsmCropper, load_cropper
 from cropnb.asm_net.model import prepare
 from cropnb.asm_net.pooling import composition_pool
 from cropnb.ledger import SCENES, Row
-from cropnb.reproduction import Context, measured
 from cropnb.runs import program
+from cropnb.runs.context import Context
+from cropnb.runs.rows import measured
 
 TABLE = "equation 2"
 ROWS = {

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from cropnb.asm_net.losses import LAMBDA
 from cropnb.ledger import Row
-from cropnb.reproduction import Context, measured
 from cropnb.runs import Experiment, Place, Result, record
+from cropnb.runs.context import Context
+from cropnb.runs.rows import measured
 
 MAIN = "cross_rectangle"
 TABLE_1 = (

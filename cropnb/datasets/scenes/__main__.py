@@ -12,8 +12,8 @@ from cropnb import ledger
 from cropnb.datasets.scenes import SIZES, describe, draw
 from cropnb.datasets.scenes.reference import NAME, ledger_rows, reference
 from cropnb.errors import CropnbError
-from cropnb.reproduction import Context
 from cropnb.runs import program
+from cropnb.runs.context import Context
 
 
 def contact_sheet(

@@ -20,7 +20,8 @@ from cropnb.datasets.scenes.describe import SPLITS, Scene
 from cropnb.datasets.scenes.dice import Dice
 from cropnb.datasets.scenes.panel import PANEL, PHOTOGRAPHERS, Annotator, share_of_photo
 from cropnb.datasets.scenes.score import aesthetic_score, term_matrix
-from cropnb.reproduction import Context, measured, number
+from cropnb.runs.context import Context
+from cropnb.runs.rows import measured, number
 
 NAME = "scenes"
 CEILING, MEMBER, PRIOR, CENTRE = (

@@ -11,9 +11,10 @@ import torch
 from cropnb import datasets, ledger
 from cropnb.la2c import rules
 from cropnb.la2c.envs import planning
-from cropnb.reproduction import Context, measured
 from cropnb.runs import program
+from cropnb.runs.context import Context
 from cropnb.runs.experiment import device_name
+from cropnb.runs.rows import measured
 
 MODULE = "cropnb.la2c.studies.perfect_play"
 GAMMAS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)

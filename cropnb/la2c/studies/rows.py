@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cropnb import ledger, metrics, reproduction
+from cropnb import ledger, metrics
 from cropnb.la2c import rules
-from cropnb.reproduction import Context
 from cropnb.runs import Experiment, Result, record
+from cropnb.runs.context import Context
+from cropnb.runs.rows import measured, number, rounded
 
 MAIN, RIVAL = "LA2C", "A2-RL actions, aesthetic score"
 STEP_LIMITS = {MAIN: "step limits", "LA2C-LSTM": "step limits, LSTM"}  # tables of the ledger
@@ -36,7 +37,7 @@ def seconds(
     note = f"{len(values[0])} photos, one at a time on this device"
     fields = record.row_fields(runs, note)
     return [
-        reproduction.measured(context, place.table, place.row, "seconds", values, **fields)
+        measured(context, place.table, place.row, "seconds", values, **fields)
         for place in experiment.method.places(experiment, name)
         if "steps" in place.columns
     ]
@@ -46,7 +47,7 @@ def step_limits(context: Context, name: str, runs: Sequence[Result]) -> list[led
     """Where the same agent is when it is cut off earlier."""
     fields = record.row_fields(runs)
     return [
-        reproduction.measured(
+        measured(
             context,
             STEP_LIMITS[name],
             f"{limit} steps",
@@ -73,16 +74,16 @@ def noise_free(context: Context, name: str, runs: Sequence[Result]) -> list[ledg
         **context.fields()
         | {"verdict": "measured", "images": len(whole)}
         | fields
-        | reproduction.rounded(share_of_gap(values, whole, ceiling)),
+        | rounded(share_of_gap(values, whole, ceiling)),
         table=NOISE_FREE,
         row=name,
         column="per cent of the oracle's gain",
     )
     fields = record.row_fields(runs)
     return [
-        reproduction.measured(context, NOISE_FREE, name, "IoU", values, **fields),
-        reproduction.measured(context, NOISE_FREE, "whole photo", "IoU", whole),
-        reproduction.measured(context, NOISE_FREE, "oracle", "IoU", ceiling),
+        measured(context, NOISE_FREE, name, "IoU", values, **fields),
+        measured(context, NOISE_FREE, "whole photo", "IoU", whole),
+        measured(context, NOISE_FREE, "oracle", "IoU", ceiling),
         share,
     ]
 
@@ -127,11 +128,9 @@ def savings(context: Context, results: Mapping[str, list[Result]]) -> list[ledge
         mine, other = (np.asarray(one, dtype=float) for one in values)  # (seeds, photos) each
         means = [float(rules.average_steps(one.ravel())) for one in (mine, other)]
         share, saved = round(100 * (1 - means[0] / means[1]), 2), (other - mine).tolist()
+        rows.append(measured(context, "text", column=f"fewer {column}", values=saved, **fields))
         rows.append(
-            reproduction.measured(context, "text", column=f"fewer {column}", values=saved, **fields)
-        )
-        rows.append(
-            reproduction.number(
+            number(
                 context,
                 "text",
                 column=f"fewer {column}, per cent",

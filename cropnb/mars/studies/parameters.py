@@ -16,10 +16,12 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-from cropnb import ledger, paper, reproduction
+from cropnb import ledger, paper
 from cropnb.backbones import Backbone
 from cropnb.mars.model import VARIANTS, WIDEST, Mars, Variant
 from cropnb.runs import program
+from cropnb.runs.context import Context
+from cropnb.runs.rows import number
 
 EMBEDDINGS, DIMENSION, NEURONS = 101, 512, 512
 COLUMN = "Param"  # in millions, one decimal
@@ -215,26 +217,26 @@ def _trunk(backbone: str, cut: str) -> tuple[int, int, int, int]:
     return count(network), network.channels[0], network.strides[0], statistics
 
 
-def rows(context: reproduction.Context) -> list[ledger.Row]:
+def rows(context: Context) -> list[ledger.Row]:
     """A row for each printed count, with how near it lies to the end of the printed number's
     range.
     """
     return [
-        reproduction.number(
+        number(
             context,
             cell.table,
             cell.row,
             COLUMN,
-            round(number / 1e6, 4),
+            round(parameters / 1e6, 4),
             1,
             paper_value=cell.printed,
             verdict="exact" if fits else "contradicts",
             note=(
-                f"{number:,} parameters; arithmetic, no photo is looked at; slack "
-                f"{slack(number, cell.printed):,}"
+                f"{parameters:,} parameters; arithmetic, no photo is looked at; slack "
+                f"{slack(parameters, cell.printed):,}"
             ),
         )
-        for cell, number, fits in table()
+        for cell, parameters, fits in table()
     ]
 
 
@@ -249,9 +251,7 @@ def print_search() -> None:
             print(f"  {field.name} is {' or '.join(values)}")
 
 
-def measure(
-    chosen: argparse.Namespace, context: reproduction.Context
-) -> Iterator[list[ledger.Row]]:
+def measure(chosen: argparse.Namespace, context: Context) -> Iterator[list[ledger.Row]]:
     """The rows of all cells."""
     counted = rows(context)
     yield counted
@@ -265,7 +265,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print every cell, and with `--record` write the rows. Returns the exit status."""
     options = program.parser("mars.studies.parameters", __doc__)
     options.add_argument("--search", action="store_true", help="try every reading on every cell")
-    context = reproduction.Context(
+    context = Context(
         method="mars",
         dataset="fat",
         arguments=(),

@@ -15,15 +15,16 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from cropnb import checkpoints, croppers, datasets, evaluation, ledger, metrics, reproduction
+from cropnb import checkpoints, croppers, datasets, evaluation, ledger, metrics
 from cropnb.croppers import Cropper, shipped
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import CropnbError
 from cropnb.mars.photos import RatioPhotos, asked_ratios
 from cropnb.mars.recipe import METHOD
-from cropnb.reproduction import Context
 from cropnb.runs import Experiment, plan, program
+from cropnb.runs.context import Context
 from cropnb.runs.experiment import WEIGHTS_FILE, device_name
+from cropnb.runs.rows import measured
 
 FORMS = {"fat": "Table 7, FAT", "fcdb": "Table 7, FCDB", "flms": "Table 7, HCDB"}
 COLUMNS = {"fat": ("IoU", "Offset"), "fcdb": ("IoU", "BDE"), "flms": ("IoU", "BDE")}
@@ -78,7 +79,7 @@ def rows(
             gap = metrics.paired_bootstrap(ours[column], centred[column])
             note += f"; less the centred window: {gap.mean:+.4g} [{gap.low:+.4g}, {gap.high:+.4g}]"
             note += ", paired by photo"
-        row = reproduction.measured(
+        row = measured(
             replace(context, seeds=seeds),
             FORMS[dataset.form],
             row_name(name, cropper),

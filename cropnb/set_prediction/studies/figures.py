@@ -16,9 +16,10 @@ from torch import Tensor
 
 from cropnb import datasets, ledger, metrics
 from cropnb.ledger import Row
-from cropnb.reproduction import Context, measured, number
 from cropnb.runs import Experiment, program
+from cropnb.runs.context import Context
 from cropnb.runs.experiment import device_name
+from cropnb.runs.rows import measured, number
 from cropnb.set_prediction.cropper import CropPredictions, predict
 from cropnb.set_prediction.labels import CropPhotos
 from cropnb.set_prediction.recipe import METHOD

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cropnb import metrics, reproduction
+from cropnb import metrics
 from cropnb.ledger import SCENES, Row
-from cropnb.reproduction import Context
 from cropnb.runs import Experiment, Method, Place, Result, record
+from cropnb.runs.context import Context
+from cropnb.runs.rows import measured, resampled
 from cropnb.set_prediction.cropper import CropPredictions, set_accuracy
 from cropnb.set_prediction.labels import CropPhotos
 from cropnb.set_prediction.studies.measures import blind_set
@@ -103,9 +104,7 @@ class TablesMethod(Method):
                     values = precision(predictions, truths, eps, most)
                     for table, row, column in self.precision_places(experiment, variant, eps, most):
                         place = (table, row + self.suffix(experiment), column)
-                        rows.append(
-                            reproduction.resampled(context, *place, *values, len(truths), **fields)
-                        )
+                        rows.append(resampled(context, *place, *values, len(truths), **fields))
         if self.main in results:
             rows += self.blind_rows(replace(context, seeds=()), experiment)
         return rows
@@ -127,11 +126,11 @@ class TablesMethod(Method):
             for count in COUNTS:
                 hits = 100 * set_accuracy(predictions, test, count, eps)  # (photos,)
                 place = (accuracy_table, row, f"ACC 1/{count}")
-                rows.append(reproduction.measured(context, *place, hits.tolist(), note=note))
+                rows.append(measured(context, *place, hits.tolist(), note=note))
             for most in DETECTIONS:
                 values = precision([predictions], test.truths, eps, most)
                 place = (precision_table, row, f"K = {most}")
-                rows.append(reproduction.resampled(context, *place, *values, len(test), note=note))
+                rows.append(resampled(context, *place, *values, len(test), note=note))
         return rows
 
 

@@ -15,13 +15,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from cropnb import datasets, ledger, metrics, reproduction, training
+from cropnb import datasets, ledger, metrics, training
 from cropnb.errors import DatasetMissing
 from cropnb.gaic.recipe import Profile, ViewLoss
 from cropnb.gaic.views import draw_views
-from cropnb.reproduction import Context
 from cropnb.runs import Experiment, Run, Stage, program
+from cropnb.runs.context import Context
 from cropnb.runs.experiment import device_name
+from cropnb.runs.rows import number
 from cropnb.vrn.losses import LAMBDA, ranking_gain, ranking_gain_loss
 from cropnb.vrn.model import Vrn
 from cropnb.vrn.recipe import METHOD, VrnMethod
@@ -269,7 +270,7 @@ def _row(
     ends = value if isinstance(value, metrics.Interval) else (value, None, None)
     ours, low, high = (None if end is None else float(f"{end:.4g}") for end in ends)
     fields |= {"low": low, "high": high}
-    return reproduction.number(context, table, row, column, ours, images, **fields)
+    return number(context, table, row, column, ours, images, **fields)
 
 
 def measure(chosen: argparse.Namespace, context: Context) -> Iterator[list[ledger.Row]]:

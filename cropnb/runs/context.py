@@ -1,0 +1,47 @@
+"""What the ledger rows of one program share."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from cropnb import ledger
+
+if TYPE_CHECKING:
+    from cropnb.datasets.base import CropDataset
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the rows of one program share. `arguments` are those of the command line, as the program
+    got them.
+    """
+
+    method: str
+    dataset: str
+    arguments: Sequence[str]
+    module: str = ""  # by default `cropnb.METHOD`
+    split: str = "test"
+    profile: str = ""
+    seeds: tuple[int, ...] = ()
+    device: str = ""
+    commit: str = field(default_factory=ledger.current_commit)
+
+    def on(self, dataset: "CropDataset") -> "Context":
+        """The same on a part of a dataset."""
+        return replace(self, dataset=dataset.name, split=dataset.split)
+
+    def fields(self) -> dict[str, object]:
+        """As fields of a row."""
+        return {
+            "paper": self.method,
+            "dataset": self.dataset,
+            "split": self.split,
+            "profile": self.profile,
+            "seeds": self.seeds,
+            "device": self.device,
+            "commit": self.commit,
+            "command": shlex.join(
+                ["python", "-m", self.module or f"cropnb.{self.method}", *self.arguments]
+            ),
+        }
