@@ -19,6 +19,7 @@ from cropnb.ledger_claims import claim_verdict, photos_to_settle, verdict_text
 
 __all__ = [
     "CLAIM_VERDICTS",
+    "LAYOUTS",
     "PHOTOGRAPHS",
     "SCENES",
     "VERDICTS",
@@ -28,6 +29,7 @@ __all__ = [
     "differences",
     "find",
     "folder",
+    "kind",
     "names",
     "one",
     "photos_to_settle",
@@ -49,7 +51,7 @@ VERDICTS = {
     "measured": "our own number, which has no printed counterpart",
 }
 CLAIM_VERDICTS = tuple(ledger_claims.VERDICTS)
-PHOTOGRAPHS, SCENES = "photographs", "scenes"
+PHOTOGRAPHS, SCENES, LAYOUTS = "photographs", "scenes", "layouts"
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,15 @@ def verdict(paper_value: float, ours: float, low: float, high: float) -> str:
         return "exact"
     slack = 0.5 * 10**-digits
     return "within" if low - slack <= paper_value <= high + slack else "contradicts"
+
+
+def kind(dataset: str) -> str:
+    """What a dataset shows: `PHOTOGRAPHS`, `SCENES` that are drawn, or `LAYOUTS` of photographs.
+    Numbers of two kinds never share a column.
+    """
+    if dataset.startswith(SCENES):
+        return SCENES
+    return LAYOUTS if dataset.endswith(f"_{LAYOUTS}") else PHOTOGRAPHS
 
 
 def folder() -> Path:

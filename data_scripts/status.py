@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 from cropnb.datasets.fetch import manifest, status
-from cropnb.datasets.folders import dataset_root
+from cropnb.datasets.folders import PART_OF, dataset_root
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,7 +20,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     folder = parser.parse_args(arguments).folder
     for name in manifest.entries():
-        print("\n".join(status.describe(name, folder / name if folder else dataset_root(name))))
+        place = folder / PART_OF.get(name, name) if folder else dataset_root(name)
+        print("\n".join(status.describe(name, place)))
     print("scenes: drawn by cropnb.datasets.scenes, nothing to fetch; complete")
     return 0
 

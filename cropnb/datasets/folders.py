@@ -3,11 +3,15 @@
 import os
 from pathlib import Path
 
+# Datasets that lie in another one's folder, beside its photos.
+PART_OF = {"gaicd_layouts": "gaicd", "gaicd_v2_layouts": "gaicd_v2"}
+
 
 def dataset_root(name: str, root: str | os.PathLike | None = None) -> Path:
     """The folder of a dataset: `root`, else `$CROPNB_DATA/name`, else `name` in the user's cache
-    folder.
+    folder. Of a dataset that is part of another one, that one's folder.
     """
+    name = PART_OF.get(name, name)
     if root is not None:
         return Path(root).expanduser()
     if os.environ.get("CROPNB_DATA"):

@@ -1,8 +1,9 @@
 """GAICD's crops and scores on drawings of what a detector saw in its photos, for the photos
 themselves can't be had everywhere.
 
-Layout: that of GAICD, without the photos, and `objects/SPLIT/NAME.txt`. A line of a text file is an
-object's box:
+Layout: that of GAICD, with or without its photos, and in the same folder
+`objects/SPLIT/NAME.txt`, or `objects/NAME.txt` as published. A line of a text file is an object's
+box:
     `y1 x1 y2 x2`,
     rows first, in pixels of the photo; a box without area fills the list up and is no object.
 """
@@ -20,9 +21,9 @@ from torch import Tensor
 
 from cropnb.datasets import base, checked, gaicd
 from cropnb.datasets.base import CropDataset, Sample
+from cropnb.datasets.folders import PART_OF
 from cropnb.errors import BoxError
 
-PHOTOS_OF = {"gaicd_layouts": "gaicd", "gaicd_v2_layouts": "gaicd_v2"}
 GROUND = 160  # the grey of a layout without objects
 FILLED = 3  # tenths of a box's colour in its fill; what lies below shines through
 OUTLINE = 128  # an outline is the short side's part of this wide
@@ -41,8 +42,10 @@ def load(
         DatasetMissing: when annotations or boxes aren't there, or a line isn't four numbers.
         BoxError: when a box is inverted, or lies outside of its photo.
     """
-    photos = gaicd.load(split, base.dataset_root(PHOTOS_OF[name], root), PHOTOS_OF[name])
-    folder = base.require(photos.root, f"objects/{split}")
+    whole = PART_OF[name]
+    base.check_split(name, split, gaicd.SPLITS[whole])
+    photos = gaicd.load(split, root, whole)
+    folder = base.require(photos.root, f"objects/{split}", "objects")
     samples = [_with_layout(sample, folder / f"{sample.name}.txt") for sample in photos.samples]
     return CropDataset(name, split, photos.form, photos.root, samples)
 

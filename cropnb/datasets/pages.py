@@ -71,7 +71,7 @@ def availability() -> Markdown:
     ]
     for entry in manifest.entries().values():
         annotated, photos = layouts.count(entry.name, dataset_root(entry.name))
-        done = photos >= entry.published
+        done = (photos if entry.photo_files else annotated) >= entry.published
         word = (
             "complete"
             if done
@@ -86,10 +86,12 @@ def availability() -> Markdown:
 
 
 def here() -> list[CropDataset]:
-    """The parts of all real datasets of which there is at least one photo on this disk."""
+    """The parts of all real datasets of which there is at least one photo on this disk; layouts are
+    none.
+    """
     loaded = []
     for entry in manifest.entries().values():
-        for split in entry.photos:
+        for split in entry.photos if entry.photo_files else ():
             try:
                 loaded.append(load(entry.name, split).with_photos())
             except CropnbError:

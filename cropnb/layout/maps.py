@@ -57,6 +57,12 @@ def jittered(objects_norm: Tensor, jitter: float, dropped: float, rng: torch.Gen
     return shifted * remains[..., None].to(objects_norm.device)
 
 
+def mirrored(boxes_norm: Tensor) -> Tensor:
+    """Normalised boxes (..., 4) of a photo that is turned left to right."""
+    x1, y1, x2, y2 = boxes_norm.unbind(dim=-1)
+    return torch.stack([1 - x2, y1, 1 - x1, y2], dim=-1)
+
+
 def seen_maps(maps: Tensor, crops_norm: Tensor) -> Tensor:
     """What each crop sees of its photo's map and of the photo's extent: 20 × 20 samples over the
     crop and 35 % of its sides around it.

@@ -34,6 +34,9 @@ class LayoutNetwork(nn.Module):
     def forward(self, maps: Tensor, sizes: Tensor, crops_norm: Tensor) -> Tensor:
         """How much better or worse than the photo's average crop each crop is, in points of MOS.
 
+        In evaluation mode it is the mean of two looks, at the photo and at its mirror image, so
+        that both get the same scores.
+
         Args:
             maps: (B, S, S) in 0…1 with a maximum of 1, over the whole photo; trained at S = 32.
             sizes: (B, 2) width and height of each photo, in any unit.
@@ -47,6 +50,14 @@ class LayoutNetwork(nn.Module):
             BoxError: crops of another form, or outside of the photo.
         """
         layout_maps.check(maps, sizes, crops_norm)
+        scores = self._look(maps, sizes, crops_norm)
+        if self.training:
+            return scores
+        flipped = self._look(maps.flip(-1), sizes, layout_maps.mirrored(crops_norm))
+        return (scores + flipped) / 2
+
+    def _look(self, maps: Tensor, sizes: Tensor, crops_norm: Tensor) -> Tensor:
+        """Scores (B, N) of one look."""
         features = layout_maps.geometry(sizes, crops_norm)  # (B, N, 9)
         if self.sees_map:
             seen = layout_maps.seen_maps(maps, crops_norm).flatten(2)  # (B, N, 800)

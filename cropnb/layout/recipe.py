@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from cropnb import boxes, metrics
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import BoxError
-from cropnb.layout.maps import jittered, object_maps
+from cropnb.layout.maps import jittered, mirrored, object_maps
 from cropnb.layout.model import LayoutNetwork
 from cropnb.runs import Column, Experiment, Measurement, Method, Place, Result, Run, Stage
 from cropnb.runs import Profile as Base
@@ -33,7 +33,7 @@ class Profile(Base):
     """How much is trained; the batch counts photos, with all of their crops."""
 
     epochs: int
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-4
     weight_decay: float = 0.0
     batch_size: int = 8
 
@@ -79,12 +79,6 @@ class Layouts:
         return places < self.counts[photos, None]
 
 
-def mirrored(boxes_norm: Tensor) -> Tensor:
-    """Normalised boxes (..., 4) of a photo that is turned left to right."""
-    x1, y1, x2, y2 = boxes_norm.unbind(dim=-1)
-    return torch.stack([1 - x2, y1, 1 - x1, y2], dim=-1)
-
-
 class LayoutMethod(Method):
     """The layout network with and without objects' boxes."""
 
@@ -95,9 +89,9 @@ class LayoutMethod(Method):
         "jittered": Variant(jitter=0.08, dropped=0.3),
     }
     profiles = {
-        "smoke": Profile(32, 16, 40, epochs=3),
-        "cpu": Profile(None, 100, None, epochs=14),
-        "full": Profile(None, 100, None, epochs=14),
+        "smoke": Profile(32, 16, 40, epochs=20),
+        "cpu": Profile(None, 100, None, epochs=20),
+        "full": Profile(None, 100, None, epochs=20),
     }
     columns = {
         **{

@@ -20,11 +20,12 @@ _LEDGER_HEADS: dict[str, str] = {
     "ours": "Ours [95 %]",
     "ours_photographs": "Ours, photographs [95 %]",
     "ours_scenes": "Ours, Composed Scenes [95 %]",
+    "ours_layouts": "Ours, layouts [95 %]",
     "images": "Photos",
     "verdict": "Verdict",
 }
 _LEDGER_COLUMNS = ("row", "column", "paper_value", "ours", "images", "verdict")
-_OURS = ("ours_photographs", "ours_scenes")
+_OURS = ("ours_photographs", "ours_scenes", "ours_layouts")
 _NUMBERS = {"paper_value", "ours", *_OURS, "low", "high", "images", "minutes"}
 _RULES = {"l": ":--", "r": "--:"}
 
@@ -142,7 +143,7 @@ def ledger_table(
     """The rows of a paper's ledger as a table: the paper's value beside ours with its interval and
     verdict.
 
-    Where the rows mix photographs and Composed Scenes, ours is printed in two columns, one for
+    Where the rows mix photographs, Composed Scenes and layouts, ours is printed in a column for
     each.
 
     Args:
@@ -204,7 +205,9 @@ def _cell_of(row: Row | None, spec: str, ends: str | None) -> str | None:
 def _field(row: Row, column: str) -> str | None:
     """One field of a row as `ledger_table` prints it."""
     if column in _OURS:
-        return _field(row, "ours") if _is_scenes(row) == (column == "ours_scenes") else ""
+        from cropnb import ledger
+
+        return _field(row, "ours") if column == f"ours_{ledger.kind(row.dataset)}" else ""
     if column == "ours":
         interval = (
             ""
@@ -222,12 +225,10 @@ def _field(row: Row, column: str) -> str | None:
     return None if value is None or value == "" else str(value)
 
 
-def _is_scenes(row: Row) -> bool:
-    """Whether a row was measured on drawn scenes."""
-    return row.dataset.startswith("scenes")
-
-
 def _split_ours(columns: Iterable[str], rows: Sequence[Row]) -> list[str]:
-    """Numbers from drawn scenes and numbers from photographs never share a column."""
-    mixed = len({_is_scenes(row) for row in rows}) == 2
-    return [part for name in columns for part in (_OURS if mixed and name == "ours" else (name,))]
+    """Numbers from photographs, from drawn scenes and from layouts never share a column."""
+    from cropnb import ledger
+
+    kinds = {f"ours_{ledger.kind(row.dataset)}" for row in rows}
+    ours = [name for name in _OURS if name in kinds] if len(kinds) > 1 else ["ours"]
+    return [part for name in columns for part in (ours if name == "ours" else (name,))]

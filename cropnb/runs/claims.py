@@ -45,7 +45,7 @@ def claim(
     gain = metrics.compare(first, second)
     content = {**context.fields(), "images": photos(better), **columns}
     return ledger.Row(
-        table=table,
+        table=context.table(table),
         row=name,
         column=column,
         verdict=ledger.claim_verdict(gain.low, gain.high, margin, worth_having),

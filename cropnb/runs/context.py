@@ -31,6 +31,10 @@ class Context:
         """The same on a part of a dataset."""
         return replace(self, dataset=dataset.name, split=dataset.split)
 
+    def table(self, name: str) -> str:
+        """Where the rows of a paper's table stand: on layouts, in a table of their own."""
+        return f"{name}, {ledger.LAYOUTS}" if ledger.kind(self.dataset) == ledger.LAYOUTS else name
+
     def fields(self) -> dict[str, object]:
         """As fields of a row."""
         return {

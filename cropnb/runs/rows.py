@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cropnb import ledger, metrics, paper
+from cropnb import datasets, ledger, metrics, paper
 from cropnb.runs.context import Context
 
 # (photos,), or (seeds, photos) for several runs
@@ -29,7 +29,7 @@ def measured(
     where there is one.
 
     The verdict compares with print only on the dataset of the paper's table; on another one the
-    number is `measured`.
+    number is `measured`, and on layouts of that dataset it is `not_comparable`.
 
     Args:
         values: one number a photo, (photos,), or a list of these for each seed, in the unit of the
@@ -73,9 +73,14 @@ def _beside_print(
     fields: Mapping[str, object],
 ) -> ledger.Row:
     """The row of a number with its interval; table, row and column say where it stands."""
-    printed = fields.get("paper_value", printed_value(context.method, context.dataset, *place))
+    # A layout shows nothing of the photo that the printed number was taken on.
+    layouts = ledger.kind(context.dataset) == ledger.LAYOUTS
+    dataset = datasets.FORMS.get(context.dataset, context.dataset)
+    printed = fields.get("paper_value", printed_value(context.method, dataset, *place))
     verdict = "measured" if printed is None else ledger.verdict(printed, *interval)
-    where = dict(zip(("table", "row", "column"), place, strict=True))
+    if layouts and printed is not None:
+        verdict = "not_comparable"
+    where = {"table": context.table(place[0]), "row": place[1], "column": place[2]}
     content = {**context.fields(), "paper_value": printed, **fields}
     return ledger.Row(verdict=verdict, **where, **rounded(interval), **content)
 
@@ -94,7 +99,8 @@ def number(
 ) -> ledger.Row:
     """The row of a number that has no interval, such as a count or a ratio of times."""
     content = {**context.fields(), "images": images, "paper_value": paper_value, **fields}
-    return ledger.Row(table=table, row=row, column=column, verdict=verdict, ours=ours, **content)
+    where = {"table": context.table(table), "row": row, "column": column}
+    return ledger.Row(verdict=verdict, ours=ours, **where, **content)
 
 
 def printed_value(method: str, dataset: str, table: str, row: str, column: str) -> float | None:

@@ -49,6 +49,11 @@ class Job:
     trusted: Sequence[str] = ()  # SHA-256 that the user accepts instead of the manifest's
 
     @property
+    def target(self) -> Path:
+        """What is replaced as a whole: the dataset's folder, or its own part of another one's."""
+        return self.folder / (layouts.OBJECTS if self.name in layouts.OBJECTS_OF else "")
+
+    @property
     def work(self) -> Path:
         return self.folder.parent / ".fetch" / self.name
 
@@ -64,9 +69,9 @@ class Job:
         put there.
         """
         annotated, photo_count = layouts.count(self.name, self.folder)
-        published = manifest.entry(self.name).published
-        put = self.installed()
-        wanted = (put.get("annotated", published), put.get("photos", published))
+        entry, put = manifest.entry(self.name), self.installed()
+        photo_files = entry.published if entry.photo_files else 0
+        wanted = (put.get("annotated", entry.published), put.get("photos", photo_files))
         return annotated >= wanted[0] > 0 and photo_count >= wanted[1]
 
 
@@ -271,9 +276,10 @@ def place(job: Job, ready: Path, damaged: dict[str, str]) -> None:
     """
     annotated, photo_count = layouts.count(job.name, ready)
     with storage.disk_errors(job.folder):
-        if job.folder.exists():
-            os.rename(job.folder, job.work / "replaced")
-        os.rename(ready, job.folder)
+        if job.target.exists():
+            os.rename(job.target, job.work / "replaced")
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        os.rename(ready / job.target.relative_to(job.folder), job.target)
         _carry_over(job)
     content = {"annotated": annotated, "photos": photo_count, "damaged": damaged, "date": today()}
     write_json(job.work / INSTALLED, content)
@@ -282,8 +288,8 @@ def place(job: Job, ready: Path, damaged: dict[str, str]) -> None:
 def _carry_over(job: Job) -> None:
     old = job.work / "replaced"
     for path in old.glob("*"):
-        if not (job.folder / path.name).exists():
-            os.rename(path, job.folder / path.name)
+        if not (job.target / path.name).exists():
+            os.rename(path, job.target / path.name)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -292,8 +298,8 @@ def _recover(job: Job) -> None:
     would have been.
     """
     old = job.work / "replaced"
-    if old.exists() and not job.folder.exists():
-        os.rename(old, job.folder)
+    if old.exists() and not job.target.exists():
+        os.rename(old, job.target)
     _carry_over(job)
 
 

@@ -18,6 +18,8 @@ ANNOTATIONS = {
     "flms": "500_image_dataset.mat",
     "cuhk_icd": "Cropping parameters.txt",
 }
+# Published in a folder for each version; the part of the dataset's folder that they make.
+OBJECTS, OBJECTS_OF = "objects", {"gaicd_layouts": "GAIC", "gaicd_v2_layouts": "GAIC-journal"}
 FCDB_LISTS = ("cropping_training_set.json", "cropping_testing_set.json")
 FAT_LISTS = ("train.json", "test.json")
 
@@ -83,6 +85,16 @@ def _gaicd(unpacked: Path, ready: Path) -> None:
         _move(photos.photos_below(split), ready / "images" / split.name)
 
 
+def _objects(name: str) -> Callable[[Path, Path], None]:
+    """Objects' boxes lie in `bbox`, one file a photo, whatever its split."""
+
+    def arranged(unpacked: Path, ready: Path) -> None:
+        texts = find(find(unpacked, OBJECTS_OF[name], folder=True), "bbox", folder=True)
+        _move(sorted(texts.glob("*.txt")), ready / OBJECTS)
+
+    return arranged
+
+
 def _cpc(unpacked: Path, ready: Path) -> None:
     texts = find(unpacked, ANNOTATIONS["cpc"], folder=True)
     _move(texts.rglob("*.txt"), ready / texts.name)
@@ -114,6 +126,7 @@ def _fat(unpacked: Path, ready: Path) -> None:
 _ARRANGE: dict[str, Callable[[Path, Path], None]] = {
     "gaicd": _gaicd,
     "gaicd_v2": _gaicd,
+    **{name: _objects(name) for name in OBJECTS_OF},
     "cpc": _cpc,
     "flms": _flms,
     "cuhk_icd": _cuhk_icd,
@@ -125,6 +138,8 @@ def count(name: str, folder: Path) -> tuple[int, int]:
     """Annotated photos and photo files in a dataset's folder, by its file names alone."""
     if not folder.is_dir():
         return 0, 0
+    if name in OBJECTS_OF:
+        return len(list((folder / OBJECTS).rglob("*.txt"))), 0
     photo_files = sum(
         1 for _ in photos.photos_below(folder) if "prepared" not in _.relative_to(folder).parts
     )

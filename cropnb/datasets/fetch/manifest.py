@@ -37,7 +37,7 @@ class Source:
 @dataclass(frozen=True)
 class Entry:
     """One dataset: `photos` counts those published in each split, `used_in` names the papers'
-    tables.
+    tables; `photo_files` is False where annotations are all that is published.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Entry:
     used_in: tuple[str, ...]
     defects: tuple[str, ...]
     sources: tuple[Source, ...]
+    photo_files: bool = True
 
     @property
     def published(self) -> int:

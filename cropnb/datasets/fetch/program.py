@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cropnb.datasets.fetch import flickr, install, manifest, status
 from cropnb.datasets.fetch.install import Job, Report
-from cropnb.datasets.folders import dataset_root
+from cropnb.datasets.folders import PART_OF, dataset_root
 from cropnb.errors import CropnbError
 
 
@@ -17,11 +17,12 @@ def main(name: str, arguments: Sequence[str] | None = None) -> int:
     """
     entry = manifest.entry(name)
     chosen = _parser(entry).parse_args(arguments)
-    folder = chosen.root.expanduser().resolve() / name if chosen.root else dataset_root(name)
+    data = chosen.root.expanduser().resolve() if chosen.root else dataset_root(name).parent
+    folder = data / PART_OF.get(name, name)
     if chosen.status:
         others = [other for other in manifest.entries() if other != name]
         for one in [name, *others]:
-            print("\n".join(status.describe(one, folder if one == name else folder.parent / one)))
+            print("\n".join(status.describe(one, data / PART_OF.get(one, one))))
         return 0
     job = Job(name, folder, progress=not chosen.quiet, trusted=chosen.trust)
     try:
@@ -95,9 +96,10 @@ def told(report: Report) -> list[str]:
     """A report as lines."""
     entry = manifest.entry(report.name)
     what = "done" if report.done else "nothing to do"
+    photos = f" and {report.photos} photo files" if entry.photo_files else ""
     lines = [
-        f"{entry.title}: {what}. {report.annotated} of {entry.published} annotated photos "
-        f"and {report.photos} photo files in {report.folder}"
+        f"{entry.title}: {what}. {report.annotated} of {entry.published} annotated photos"
+        f"{photos} in {report.folder}"
     ]
     lines += [f"  {note}" for note in report.notes]
     lines += [

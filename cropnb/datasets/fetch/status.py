@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cropnb import ledger
 from cropnb.datasets.fetch import flickr, layouts, manifest
+from cropnb.datasets.folders import PART_OF
 
 CHAPTERS = {
     "gaic": "papers/vrn",
@@ -94,6 +95,7 @@ def availability(folder: Path) -> list[tuple[str, int, int, int]]:
     """
     rows = []
     for entry in manifest.entries().values():
-        annotated, photos = layouts.count(entry.name, folder / entry.name)
+        place = folder / PART_OF.get(entry.name, entry.name)
+        annotated, photos = layouts.count(entry.name, place)
         rows.append((entry.name, entry.published, annotated, photos))
     return rows

@@ -95,8 +95,16 @@ def photo_of(scene: Scene) -> Image.Image:
 
 def _sample(scene: Scene, boxes: Tensor, **labels: Tensor) -> Sample:
     name = f"{scene.split}-{scene.seed}-{scene.index:04d}"
+    things = [*scene.subjects, *scene.distractors]
+    objects = torch.tensor([thing.box for thing in things], dtype=torch.float32).reshape(-1, 4)
     return Sample(
-        name, scene.width, scene.height, boxes, load_photo=partial(photo_of, scene), **labels
+        name,
+        scene.width,
+        scene.height,
+        boxes,
+        objects=objects,
+        load_photo=partial(photo_of, scene),
+        **labels,
     )
 
 
