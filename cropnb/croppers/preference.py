@@ -17,9 +17,10 @@ SHARPNESSES = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 def preference(boxes: Tensor, scores: Tensor, sharpness: float | None = None) -> Tensor:
     """What scored boxes are ranked by, higher is better.
 
-    With a sharpness β the scores are read as how likely a person draws each box, softmax(β · score);
-    a box is liked for the overlap that it can expect. A score alone can't say that: among
-    many boxes that are about as good, the ones in their middle overlap with all of them.
+    With a sharpness β the scores are read as how likely a person draws each box,
+    softmax(β · score), and a box is liked for the overlap that it can expect. A score alone can't
+    say that: among many boxes that are about as good, the ones in their middle overlap with all of
+    them.
 
     Args:
         boxes: (N, 4).
