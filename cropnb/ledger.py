@@ -19,8 +19,10 @@ from cropnb.ledger_claims import claim_verdict, photos_to_settle, verdict_text
 
 __all__ = [
     "CLAIM_VERDICTS",
+    "LAYOUTS",
     "PHOTOGRAPHS",
     "SCENES",
+    "TAUGHT",
     "VERDICTS",
     "Row",
     "claim_verdict",
@@ -28,6 +30,7 @@ __all__ = [
     "differences",
     "find",
     "folder",
+    "kind",
     "names",
     "one",
     "photos_to_settle",
@@ -49,7 +52,7 @@ VERDICTS = {
     "measured": "our own number, which has no printed counterpart",
 }
 CLAIM_VERDICTS = tuple(ledger_claims.VERDICTS)
-PHOTOGRAPHS, SCENES = "photographs", "scenes"
+PHOTOGRAPHS, SCENES, LAYOUTS, TAUGHT = "photographs", "scenes", "layouts", "taught"
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,18 @@ def verdict(paper_value: float, ours: float, low: float, high: float) -> str:
         return "exact"
     slack = 0.5 * 10**-digits
     return "within" if low - slack <= paper_value <= high + slack else "contradicts"
+
+
+def kind(dataset: str) -> str:
+    """What a dataset shows: `PHOTOGRAPHS`, `SCENES` that are drawn, `LAYOUTS` of photographs, or
+    `TAUGHT` photographs; of several joined by "+" the last, which is tested, beside what was mixed
+    in: "scenes+taught". Numbers of two kinds never share a column.
+    """
+    if "+" in dataset:
+        return "+".join(map(kind, dataset.split("+")))
+    if dataset.startswith((SCENES, TAUGHT)):
+        return SCENES if dataset.startswith(SCENES) else TAUGHT
+    return LAYOUTS if dataset.endswith(f"_{LAYOUTS}") else PHOTOGRAPHS
 
 
 def folder() -> Path:

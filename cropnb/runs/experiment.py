@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cropnb import checkpoints, files, ledger, training
+from cropnb import checkpoints, datasets, files, ledger, training
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import CropnbError
 from cropnb.runs import results
@@ -51,8 +51,9 @@ class Experiment:
 
     Args:
         method: whose variants are trained.
-        dataset: "scenes", or a dataset on this disk.
-        form: of the scenes; a real dataset has its own.
+        dataset: "scenes", a dataset on this disk, or several, such as "scenes+taught", see
+            `datasets.splits`; the profile's numbers of photos are those of each.
+        form: of the scenes and others that take any; a real dataset has its own.
         profile: the name of one of the method's profiles, or a profile of one's own.
         init: how the backbone starts: "imagenet" or "random".
         frozen: train the head only.
@@ -78,9 +79,10 @@ class Experiment:
         deadline: float | None = None,
     ) -> None:
         self.method, self.dataset, self.init, self.frozen = method, dataset, init, frozen
-        self.form = form or method.forms[0] if dataset == ledger.SCENES else dataset
+        any_form = datasets.takes_form(dataset)
+        self.form = form or method.forms[0] if any_form else datasets.tested(dataset)
         check_choice("init", init, STARTS)
-        if dataset == ledger.SCENES:
+        if any_form:
             check_choice("form", self.form, method.forms)
         if isinstance(profile, str):
             check_choice("profile", profile, method.profiles)

@@ -69,7 +69,7 @@ class LedgerExplorer(anywidget.AnyWidget):
 
 def _shown(row: ledger.Row) -> list[object]:
     """The values of `FIELDS`."""
-    data = "scenes" if row.dataset == "scenes" else "photographs"
+    data = ledger.kind(row.dataset)
     return [*(getattr(row, field) for field in FIELDS[:-2]), data, ledger.verdict_text(row)]
 
 
