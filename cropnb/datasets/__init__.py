@@ -82,28 +82,37 @@ def takes_form(name: str) -> bool:
     return any(part in ANY_FORM for part in name.split("+"))
 
 
+def tested(name: str) -> str:
+    """The dataset whose test photos stand for a dataset, or for several joined by "+": the last."""
+    return name.rpartition("+")[2]
+
+
 def splits(
     name: str, form: str, train: int | None, validation: int, test: int | None
 ) -> "tuple[CropDataset, CropDataset, CropDataset]":
     """Training, validation and test part of a dataset, of those photos that are on this disk.
 
-    name: of a dataset, or of several, such as "scenes+taught": then the training parts are joined,
-        and validation and test are those of the last.
+    name: of a dataset, or of several, such as "scenes+taught": then the training photos are those
+        of all, and validation and test photos are those of the last, so that what is measured is
+        what a run on the last dataset alone is measured on.
     form: of datasets that can have any, those of `ANY_FORM`; a real dataset has its own.
     train, validation, test: photos in each part of each dataset; None for all there are.
 
     Where a dataset has no validation split the last `validation` training photos are held out,
     never test photos. CPC has no test photos: ASM-Net measures on the 2 000 of its validation part
     (Sec. 4.3), so these are the test part, and the validation part is held out from training by
-    its photos' names. Raises as `load` does.
+    its photos' names. Raises as `load` does, and `CropnbError` for datasets of different forms.
     """
     from cropnb.datasets.base import Chained, CropDataset, held_out
 
     if "+" in name:
         each = [splits(part, form, train, validation, test) for part in name.split("+")]
-        _, val, last = each[-1]
-        samples = Chained([parts[0].samples for parts in each])
-        return CropDataset(name, "train", val.form, None, samples), val, last
+        forms = {part: data[0].form for part, data in zip(name.split("+"), each, strict=True)}
+        if set(forms.values()) != {form}:
+            own = ", ".join(f"{part} has that of {one}" for part, one in forms.items())
+            raise CropnbError(f"{name} can't be mixed in the form of {form}: {own}")
+        samples = Chained([data[0].samples for data in each])
+        return CropDataset(name, "train", form, None, samples), *each[-1][1:]
     if name in ANY_FORM:
         sizes = (("train", train), ("val", validation), ("test", test))
         return tuple(load(name, split, form=form, size=size) for split, size in sizes)

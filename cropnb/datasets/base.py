@@ -155,7 +155,7 @@ class Chained(Sequence):
     def __len__(self) -> int:
         return len(self._places)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
         if isinstance(index, slice):
             return [self[place] for place in range(len(self))[index]]
         number, place = self._places[index]

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from cropnb import backbones
 from cropnb.gaic.losses import gaic_loss
 from cropnb.gaic.model import Gaic
-from cropnb.gaic.views import Features, ScoredViews, draw_views, evaluate, from_cache, from_photos
+from cropnb.gaic.views import ScoredViews, draw_views, evaluate
 from cropnb.runs import Column, Experiment, FeatureCache, Measurement, Method, Place, Run, Stage
 from cropnb.runs import Profile as Base
-from cropnb.training import Loss, Recipe
+from cropnb.runs.maps import Maps, from_cache, from_photos, from_stem, kept
+from cropnb.training import Loss, Recipe, rate_groups
 
 # (model, features (1, C, h, w), [boxes (N, 4)], mos (N,)) → named scalars, their sum under `loss`
 ViewLoss = Callable[[nn.Module, Tensor, list[Tensor], Tensor], dict[str, Tensor]]
@@ -38,15 +39,15 @@ class FromCut(Profile):
     """Trains the whole network but the first units of the backbone, whose maps are computed once.
 
     Attributes:
-        trunk_from: the cut up to which the backbone stays as it is.
-        trunk_learning_rate: of the units behind it; `learning_rate` is the head's.
+        trained_from: the cut up to which the backbone stays as it is.
+        backbone_learning_rate: of the units behind it; `learning_rate` is the head's.
         bfloat16: the trunk computes in it.
         batch: photos a step, each with its own loss; both papers take one. Photos of one size go
             through the trunk together.
     """
 
-    trunk_from: str = "c3_3"
-    trunk_learning_rate: float = 5e-4
+    trained_from: str = "c3_3"
+    backbone_learning_rate: float = 3e-4
     bfloat16: bool = False
     batch: int = 4
 
@@ -77,31 +78,16 @@ class GridAnchorMethod(Method):
     def prepare(self, experiment: Experiment, part: str) -> ScoredViews:
         return ScoredViews(experiment.parts[part], experiment.device, experiment.progress)
 
-    def frozen_features(
-        self, experiment: Experiment, part: str, model: nn.Module, network: nn.Module | None = None
-    ) -> FeatureCache:
-        """What a network that doesn't move makes of the photos of a part; training photos also
-        mirrored.
-
-        Args:
-            network: by default the multi-scale features, by the backbone as it is.
-        """
+    def frozen_features(self, experiment: Experiment, part: str, model: nn.Module) -> FeatureCache:
+        """Multi-scale features of a part by the backbone as it starts."""
         photos = experiment.photos(part)
-        network = network or model.features.eval()
-
-        def look(index: int, view: int) -> Sequence[Tensor]:
-            maps = network(photos.photo(index, mirrored=bool(view)))
-            return maps if isinstance(maps, Tensor) else [level[0] for level in maps]
-
-        return experiment.features(
-            part, network, look, views=2 if part == "train" else 1, size=ScoredViews.size
-        )
+        return kept(experiment, part, model.features.eval(), photos, ScoredViews.size)
 
     def stages(self, experiment: Experiment, run: Run, model: nn.Module) -> Iterator[Stage]:
         profile, photos = experiment.profile, experiment.photos("train")
         if profile.head_epochs:
             train, val = (
-                from_cache(self.frozen_features(experiment, part, model), experiment.photos(part))
+                from_cache(self.frozen_features(experiment, part, model), experiment.device)
                 for part in ("train", "val")
             )
             model.features.requires_grad_(False)
@@ -126,20 +112,25 @@ class GridAnchorMethod(Method):
     def _whole(self, experiment: Experiment, run: Run, model: nn.Module) -> Stage:
         """The training of the whole network, or of what lies behind a cut of its backbone."""
         profile, photos = experiment.profile, experiment.photos("train")
-        train, val = (from_photos(model, experiment.photos(part)) for part in ("train", "val"))
+        train, val = (
+            from_photos(model.features, experiment.photos(part)) for part in ("train", "val")
+        )
         optimizer, batch, schedule = None, 1, "cosine" if profile.head_epochs else "constant"
         if isinstance(profile, FromCut):
             backbone = model.features.backbone
-            stem, trunk = backbones.split(backbone, profile.trunk_from, profile.bfloat16)
-            train, val = (
-                from_cache(
-                    self.frozen_features(experiment, part, model, stem),
-                    experiment.photos(part),
-                    lambda maps: model.features.from_stem(maps, trunk),
-                )
-                for part in ("train", "val")
+            stem, trunk = backbones.split(backbone, profile.trained_from, profile.bfloat16)
+            maps = from_stem(
+                experiment,
+                {part: experiment.photos(part) for part in ("train", "val")},
+                stem,
+                lambda maps: model.features.from_stem(maps, trunk),
+                ScoredViews.size,
             )
-            optimizer, batch, schedule = optimizer_from_cut(model, profile), profile.batch, "cosine"
+            train, val = maps.values()
+            rates = (profile.learning_rate, profile.backbone_learning_rate)
+            groups = rate_groups(model, model.features, *rates)
+            optimizer = torch.optim.Adam(groups, fused=True)
+            batch, schedule = profile.batch, "cosine"
         return Stage(
             name="whole",
             trained=model,
@@ -158,7 +149,7 @@ class GridAnchorMethod(Method):
             optimizer=optimizer,
         )
 
-    def _step(self, run: Run, model: nn.Module, photos: ScoredViews, features: Features) -> Loss:
+    def _step(self, run: Run, model: nn.Module, photos: ScoredViews, features: Maps) -> Loss:
         """Photos with some of their views each; one photo a step, as both papers train."""
         loss, wanted = self.loss(run.variant), run.identity["profile"]["views"]
 
@@ -182,7 +173,7 @@ class GridAnchorMethod(Method):
         return step
 
     def _validation(
-        self, experiment: Experiment, model: nn.Module, features: Features
+        self, experiment: Experiment, model: nn.Module, features: Maps
     ) -> Callable[[], float]:
         """Mean SRCC: less noisy than Acc, which looks at a few views of each photo."""
         photos = experiment.photos("val")
@@ -192,23 +183,15 @@ class GridAnchorMethod(Method):
         part = self.eval_split(experiment)
         photos = experiment.photos(part)
         if experiment.profile.epochs:
-            features = from_photos(model, photos)
+            features = from_photos(model.features, photos)
         else:  # the backbone stays as it is, so the features of its photos do too
-            features = from_cache(self.frozen_features(experiment, part, model), photos)
+            cache = self.frozen_features(experiment, part, model)
+            features = from_cache(cache, experiment.device)
         with torch.inference_mode():
             return Measurement(protocol(model, features, photos))
 
 
-def optimizer_from_cut(model: nn.Module, profile: FromCut) -> torch.optim.Adam:
-    """Adam with one learning rate for the backbone's trained units and another for the head."""
-    trunk = [one for one in model.features.parameters() if one.requires_grad]
-    apart = set(map(id, model.features.parameters()))
-    head = [one for one in model.parameters() if id(one) not in apart]
-    groups = [{"params": trunk, "lr": profile.trunk_learning_rate}, {"params": head}]
-    return torch.optim.Adam(groups, lr=profile.learning_rate, fused=True)
-
-
-def protocol(model: nn.Module, features: Features, photos: ScoredViews) -> dict[str, Tensor]:
+def protocol(model: nn.Module, features: Maps, photos: ScoredViews) -> dict[str, Tensor]:
     """The metrics of the GAICD protocol, one value a photo, (photos,) each."""
     return evaluate(
         lambda index: model.view_scores(features([index], [False])[0], [photos.boxes(index)]),
@@ -225,7 +208,7 @@ class GaicMethod(GridAnchorMethod):
         "smoke": Profile(32, 16, 40, head_epochs=3, head_learning_rate=1e-3),
         "cpu": Profile(None, 100, None, head_epochs=4, head_learning_rate=1e-3, epochs=2),
         # What a CPU trains of the network in minutes: the first units, which cost most, stay.
-        "trained": FromCut(None, 100, None, epochs=8, learning_rate=1e-3),
+        "trained": FromCut(None, 100, None, epochs=6, learning_rate=1e-3),
         "photographs": FromCut(None, 150, None, epochs=3, learning_rate=1e-3),
         "full": Profile(None, 100, None, epochs=60),
     }

@@ -3,22 +3,16 @@ multiples of 32.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm.auto import tqdm
 
-from cropnb import backbones, metrics
+from cropnb import metrics
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import BoxError
 from cropnb.images import resize_short_side
 
-if TYPE_CHECKING:
-    from cropnb.runs import FeatureCache
-
-# (photos, which of them mirrored) → their multi-scale features, (1, C, h, w) each
-Features = Callable[[Sequence[int], Sequence[bool]], list[Tensor]]
 SHORT_SIDE, MULTIPLE = 256, 32
 KEEP_ON_DEVICE = 8 * 1024**3  # bytes of photos that may stay on the device
 
@@ -103,35 +97,3 @@ def evaluate(score: Callable[[int], Tensor], views: ScoredViews) -> dict[str, Te
 def draw_views(count: int, wanted: int, rng: torch.Generator) -> Sequence[int] | slice:
     """`wanted` of `count` views at random, or all of them when there are fewer."""
     return slice(None) if count <= wanted else torch.randperm(count, generator=rng)[:wanted]
-
-
-def from_photos(model: nn.Module, photos: ScoredViews) -> Features:
-    """Features computed at each call, by a backbone that is trained."""
-    return lambda indices, mirrored: [
-        model.features(photos.photo(index, flipped))
-        for index, flipped in zip(indices, mirrored, strict=True)
-    ]
-
-
-def from_cache(
-    cache: "FeatureCache",
-    photos: ScoredViews,
-    trunk: Callable[[Tensor], Tensor] | None = None,
-) -> Features:
-    """Features that were computed before, or what a trunk makes of those of a stem: maps
-    (B, C, h, w) of photos of one size at a time.
-    """
-
-    def features(indices: Sequence[int], mirrored: Sequence[bool]) -> list[Tensor]:
-        maps = [
-            cache([index], [int(flipped)], photos.device)[0]
-            for index, flipped in zip(indices, mirrored, strict=True)
-        ]
-        if trunk is None:
-            return maps
-        ordered: dict[int, Tensor] = {}
-        for places, batch in backbones.by_size([one[0] for one in maps]):
-            ordered.update(zip(places, trunk(batch).split(1), strict=True))
-        return [ordered[place] for place in range(len(maps))]
-
-    return features

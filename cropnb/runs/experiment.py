@@ -51,8 +51,9 @@ class Experiment:
 
     Args:
         method: whose variants are trained.
-        dataset: "scenes", or a dataset on this disk.
-        form: of the scenes; a real dataset has its own.
+        dataset: "scenes", a dataset on this disk, or several, such as "scenes+taught", see
+            `datasets.splits`; the profile's numbers of photos are those of each.
+        form: of the scenes and others that take any; a real dataset has its own.
         profile: the name of one of the method's profiles, or a profile of one's own.
         init: how the backbone starts: "imagenet" or "random".
         frozen: train the head only.
@@ -78,8 +79,8 @@ class Experiment:
         deadline: float | None = None,
     ) -> None:
         self.method, self.dataset, self.init, self.frozen = method, dataset, init, frozen
-        own_form = datasets.FORMS.get(dataset, dataset)
         any_form = datasets.takes_form(dataset)
+        own_form = datasets.FORMS.get(datasets.tested(dataset), datasets.tested(dataset))
         self.form = form or method.forms[0] if any_form else own_form
         check_choice("init", init, STARTS)
         if any_form:

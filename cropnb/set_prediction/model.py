@@ -169,7 +169,8 @@ class SetPredictionCropper(nn.Module):
             raise ImageError(f"photos have the shape (B, 3, H, W), not {tuple(images.shape)}")
         return self.join(self.backbone(images))
 
-    def join(self, maps: Sequence[Tensor]) -> Tensor:
+    @staticmethod
+    def join(maps: Sequence[Tensor]) -> Tensor:
         """Maps (B, C, h, w) of the backbone's cuts at the resolution of the last, joined."""
         *finer, last = maps
         pooled = [F.adaptive_avg_pool2d(level, last.shape[-2:]) for level in finer]

@@ -12,8 +12,9 @@ from cropnb.errors import BoxError, CheckpointError, WeightsUnavailable
 from cropnb.gaic import Gaic, ViewScorer, gaic_loss
 from cropnb.gaic.losses import normalise
 from cropnb.gaic.recipe import METHOD, FromCut, Profile
-from cropnb.gaic.views import ScoredViews, draw_views, from_cache, from_photos, prepare
+from cropnb.gaic.views import ScoredViews, draw_views, prepare
 from cropnb.runs import Experiment
+from cropnb.runs.maps import from_cache, from_photos, kept
 from cropnb.runs.program import main
 
 TINY = Profile(6, 3, 4, head_epochs=2, head_learning_rate=1e-3, epochs=1, views=16)
@@ -96,7 +97,7 @@ def test_frozen_features_are_the_networks(tiny_run):
     experiment, (model, _, _) = tiny_run
     model = experiment.model(experiment.run("GAIC", 0)).eval()
     views = experiment.photos("train")
-    cached = from_cache(METHOD.frozen_features(experiment, "train", model), views)
+    cached = from_cache(METHOD.frozen_features(experiment, "train", model))
     with torch.no_grad():
         for mirrored in (False, True):
             torch.testing.assert_close(
@@ -124,11 +125,13 @@ def test_from_a_cut_on_the_features_are_the_networks_and_nothing_before_it_is_tr
             rtol=1e-4,
             atol=1e-4,
         )
-        cache = METHOD.frozen_features(experiment, "train", model, stem)
-        behind = from_cache(cache, photos, lambda maps: model.features.from_stem(maps, trunk))
+        cache = kept(experiment, "train", stem, photos, ScoredViews.size)
+        behind = from_cache(cache, "cpu", lambda maps: model.features.from_stem(maps, trunk))
         indices, mirrored = [4, 0, 2, 5, 1], [False, True, True, False, False]
         pairs = zip(
-            behind(indices, mirrored), from_photos(model, photos)(indices, mirrored), strict=True
+            behind(indices, mirrored),
+            from_photos(model.features, photos)(indices, mirrored),
+            strict=True,
         )
         for ours, live in pairs:
             torch.testing.assert_close(ours, live, rtol=2e-3, atol=2e-3)
