@@ -22,6 +22,7 @@ __all__ = [
     "LAYOUTS",
     "PHOTOGRAPHS",
     "SCENES",
+    "TAUGHT",
     "VERDICTS",
     "Row",
     "claim_verdict",
@@ -51,7 +52,7 @@ VERDICTS = {
     "measured": "our own number, which has no printed counterpart",
 }
 CLAIM_VERDICTS = tuple(ledger_claims.VERDICTS)
-PHOTOGRAPHS, SCENES, LAYOUTS = "photographs", "scenes", "layouts"
+PHOTOGRAPHS, SCENES, LAYOUTS, TAUGHT = "photographs", "scenes", "layouts", "taught"
 
 
 @dataclass(frozen=True)
@@ -160,11 +161,14 @@ def verdict(paper_value: float, ours: float, low: float, high: float) -> str:
 
 
 def kind(dataset: str) -> str:
-    """What a dataset shows: `PHOTOGRAPHS`, `SCENES` that are drawn, or `LAYOUTS` of photographs.
-    Numbers of two kinds never share a column.
+    """What a dataset shows: `PHOTOGRAPHS`, `SCENES` that are drawn, `LAYOUTS` of photographs, or
+    `TAUGHT` photographs; of several joined by "+" the last, which is tested, beside what was mixed
+    in: "scenes+taught". Numbers of two kinds never share a column.
     """
-    if dataset.startswith(SCENES):
-        return SCENES
+    if "+" in dataset:
+        return "+".join(map(kind, dataset.split("+")))
+    if dataset.startswith((SCENES, TAUGHT)):
+        return SCENES if dataset.startswith(SCENES) else TAUGHT
     return LAYOUTS if dataset.endswith(f"_{LAYOUTS}") else PHOTOGRAPHS
 
 

@@ -23,7 +23,7 @@ from cropnb import guards
 from cropnb.checkpoints import BEST_FILE, RUN_FILE, Checkpointer, History
 from cropnb.errors import CheckpointError, OutOfTime, TrainingError
 
-__all__ = ["BEST_FILE", "RUN_FILE", "History", "Loss", "Recipe", "train"]
+__all__ = ["BEST_FILE", "RUN_FILE", "History", "Loss", "Recipe", "rate_groups", "train"]
 
 # (indices of a batch, generator of the step) → named scalars; the one called `loss` is minimised
 Loss = Callable[[Sequence[int], torch.Generator], Mapping[str, Tensor]]
@@ -56,6 +56,21 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "cosine": _cosine,
     "warm-up cosine": lambda done: 10 * done if done < 0.1 else _cosine((done - 0.1) / 0.9),
 }
+
+
+def rate_groups(
+    model: nn.Module, backbone: nn.Module, rate: float, backbone_rate: float | None
+) -> list[dict[str, object]]:
+    """Two groups of parameters for an optimiser: the backbone's that are trained, at a rate of
+    their own, and all others. Without such a rate the backbone is left out.
+    """
+    own = list(backbone.parameters())
+    ids = set(map(id, own))
+    others = [p for p in model.parameters() if id(p) not in ids and p.requires_grad]
+    groups = [{"params": others, "lr": rate}]
+    if backbone_rate is not None:
+        groups.append({"params": [p for p in own if p.requires_grad], "lr": backbone_rate})
+    return groups
 
 
 def scheduler(

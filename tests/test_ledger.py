@@ -387,3 +387,15 @@ def test_a_full_disk_changes_neither_rows_nor_differences(tmp_path, monkeypatch)
         ledger.record("trial", replace(row, ours=0.5, differences=[[0.3, 0.7]]))
     assert [path.read_bytes() for path in paths] == before
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["trial.json"] * 2
+
+
+def test_kinds_of_datasets_are_told_apart():
+    kinds = {
+        "scenes": "scenes",
+        "taught": "taught",
+        "scenes+taught": "scenes+taught",
+        "gaicd": "photographs",
+        "gaicd_v2_layouts": "layouts",
+        "scenes+gaicd": "scenes+photographs",
+    }
+    assert {name: ledger.kind(name) for name in kinds} == kinds

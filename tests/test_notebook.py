@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -106,6 +107,16 @@ def test_photographs_and_scenes_never_share_a_column(results: Path) -> None:
     assert [row[4:6] for row in rows] == [["49.25 [42.5, 56]", ""], ["", "61.5"], ["–", ""]]
     assert rows[1][1] == "full \\| all"  # a bar in a name is no new cell
     assert rows[2][-1] == "pending"
+
+
+def test_a_mix_of_datasets_has_a_column_of_its_own(results: Path) -> None:
+    path = results / "vrn.json"
+    rows = json.loads(path.read_text())
+    rows.append(rows[1] | {"dataset": "scenes+taught", "ours": 12.5})
+    path.write_text(json.dumps(rows))
+    head, _, *cells = lines(notebook.ledger_table("vrn"))
+    assert head[5:7] == ["Ours, Composed Scenes [95 %]", "Ours, scenes + taught [95 %]"]
+    assert [row[4:7] for row in cells if "12.5" in row] == [["", "", "12.5"]]
 
 
 def test_ledger_table_takes_any_fields_and_refuses_others(results: Path) -> None:

@@ -1,11 +1,18 @@
 """ASM-Net's losses (Eq. 3, 4, 7, 8) and the two statistics of a score map (Eq. 5 and 6)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from cropnb.asm_net.pooling import composition_pool
 from cropnb.errors import ImageError, MetricError
+
+if TYPE_CHECKING:
+    from cropnb.asm_net.model import AsmNet, Levels, ScoredPhotos
+    from cropnb.asm_net.recipe import Variant
+    from cropnb.training import Loss
 
 # δ (Sec. 4.2), in the unit of each dataset's scores
 DELTA = {"cpc": 0.3, "gaicd": 0.9, "gaicd_v2": 0.9}
@@ -130,3 +137,39 @@ def asm_loss(
     ranking = ranking_loss(scores, mos, delta, per_pair).mean()
     salient = saliency_loss(score_map, saliency).mean()
     return {"loss": ranking + weight * salient, "ranking": ranking, "saliency": salient}
+
+
+def step(
+    model: "AsmNet",
+    photos: "ScoredPhotos",
+    variant: "Variant",
+    delta: float,
+    levels: "Levels",
+    mirror: bool,
+) -> "Loss":
+    """One step of training: the loss (Eq. 8), the mean over the photos of a batch.
+
+    Args:
+        levels: where the feature maps come from.
+        mirror: turn half of the batches left to right.
+    """
+
+    def compute(indices: Sequence[int], rng: torch.Generator) -> Mapping[str, Tensor]:
+        mirrored = mirror and bool(torch.randint(2, (1,), generator=rng))
+        sums: dict[str, Tensor] = {}
+        for batch in photos.batches(indices, levels, mirrored):
+            score_map = batch.score_map(model)  # (B, L, h, w)
+            parts = asm_loss(
+                score_map,
+                composition_pool(score_map, batch.boxes, model.pattern, batch.size),
+                batch.mos,
+                batch.saliency_at(score_map.shape[-2:]),
+                delta,
+                variant.weight,
+                variant.per_pair,
+            )
+            for name, value in parts.items():
+                sums[name] = sums.get(name, 0.0) + value * (len(batch.mos) / len(indices))
+        return sums
+
+    return compute

@@ -265,3 +265,27 @@ class ScoredPhotos:
         values = torch.stack([self.pixels.levels(number)[level] for number in numbers])
         values = values.to(self.device).float() / 255
         return values.flip(-1) if mirrored else values
+
+
+def from_photos(model: AsmNet, photos: ScoredPhotos) -> Levels:
+    """Feature maps computed at each call, by a backbone that is trained."""
+    return lambda numbers, mirrored: model.levels(
+        photos.images(numbers, mirrored).contiguous(memory_format=torch.channels_last)
+    )
+
+
+def from_cache(
+    cache: "FeatureCache", device: torch.device, trunk: backbones.Trunk | None = None
+) -> Levels:
+    """Feature maps that were computed before, or what a trunk makes of those of a stem.
+
+    The maps that it returns raise `CropnbError` for mirrored photos that weren't kept.
+    """
+
+    def levels(numbers: Sequence[int], mirrored: bool) -> list[Tensor]:
+        if mirrored and cache.views < 2:
+            raise CropnbError("features of these photos are kept as they are, not mirrored")
+        maps = cache(numbers, [int(mirrored)] * len(numbers), device)
+        return maps if trunk is None else trunk(maps[0])
+
+    return levels

@@ -10,8 +10,8 @@ from cropnb.backbones.folding import (
     unfold_norms,
 )
 from cropnb.backbones.network import IMAGENET_DEVIATION, IMAGENET_MEAN, NAMES, Backbone
-from cropnb.backbones.trunk import Trunk, by_size, has_fast_bfloat16, split
-from cropnb.backbones.weights import build, load_imagenet
+from cropnb.backbones.trunk import Trunk, by_size, has_fast_bfloat16, split, through
+from cropnb.backbones.weights import build, load_imagenet, state_in
 
 __all__ = [
     "IMAGENET_DEVIATION",
@@ -27,6 +27,8 @@ __all__ = [
     "has_fast_bfloat16",
     "load_imagenet",
     "split",
+    "state_in",
+    "through",
     "to_channels_last",
     "unfold_norms",
 ]

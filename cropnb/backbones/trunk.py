@@ -8,7 +8,7 @@ step begins at the trunk.
 
 import contextlib
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -103,6 +103,21 @@ def by_size(maps: Sequence[Tensor]) -> list[tuple[list[int], Tensor]]:
     for place, each in enumerate(maps):
         places.setdefault(tuple(each.shape), []).append(place)
     return [(own, torch.stack([maps[place] for place in own])) for own in places.values()]
+
+
+def through(network: Callable[[Tensor], Tensor], maps: Sequence[Tensor]) -> list[Tensor]:
+    """What a network makes of maps (C, h, w) of several sizes, those of one size at a time.
+
+    Args:
+        network: (B, C, h, w) → (B, C', h', w').
+
+    Returns:
+        (1, C', h', w') each, in the order of `maps`.
+    """
+    results: dict[int, Tensor] = {}
+    for places, batch in by_size(maps):
+        results.update(zip(places, network(batch).split(1), strict=True))
+    return [results[place] for place in range(len(maps))]
 
 
 def has_fast_bfloat16() -> bool:

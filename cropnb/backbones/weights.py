@@ -1,7 +1,7 @@
 """ImageNet weights of a backbone: from `$CROPNB_WEIGHTS`, else torchvision's own."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from cropnb.backbones.network import Backbone
-from cropnb.errors import CropnbError, WeightsUnavailable
+from cropnb.errors import CheckpointError, CropnbError, WeightsUnavailable
 
 
 def build(
@@ -114,3 +114,22 @@ def _torchvision_names(name: str, state: dict[str, Tensor]) -> list[tuple[str, s
             block, _, tail = rest.partition(".")
             pairs.append((key, f"units.{first[head] + int(block)}.{tail}"))
     return pairs
+
+
+def state_in(state: Mapping[str, Tensor], backbone: Backbone) -> dict[str, Tensor]:
+    """The weights of a backbone's units in those of a network that is built on the same one.
+
+    Args:
+        state: a whole network's, whose backbone reaches at least as deep.
+
+    Raises:
+        CheckpointError: there are none, or they are of another network.
+    """
+    wanted = backbone.state_dict()
+    first = next(iter(wanted))
+    starts = [name.removesuffix(first) for name in state if name.endswith(first)]
+    own = {name: state.get(starts[0] + name) if starts else None for name in wanted}
+    wrong = [n for n, one in own.items() if one is None or one.shape != wanted[n].shape]
+    if wrong:
+        raise CheckpointError(f"these weights hold no {backbone.name} with {wrong[0]}")
+    return own

@@ -26,6 +26,7 @@ NAMES = (
 # Datasets whose samples have the form of another one; a method's settings follow the form.
 FORMS = {"gaicd_layouts": "gaicd", "gaicd_v2_layouts": "gaicd_v2"}
 
+ANY_FORM = ("scenes", "taught")  # datasets whose samples take the form of any real one
 _MODULES = {"gaicd_v2": "gaicd", "gaicd_v2_layouts": "gaicd_layouts"}  # one reader for both
 
 
@@ -74,24 +75,45 @@ def load(
     return importlib.import_module("cropnb.datasets.prepared").resized(dataset, short_side)
 
 
+def takes_form(name: str) -> bool:
+    """Whether a dataset, or one of several joined by "+", has samples in any form."""
+    return any(part in ANY_FORM for part in name.split("+"))
+
+
+def tested(name: str) -> str:
+    """The dataset whose test photos stand for a dataset, or for several joined by "+": the last."""
+    return name.rpartition("+")[2]
+
+
 def splits(
     name: str, form: str, train: int | None, validation: int, test: int | None
 ) -> "tuple[CropDataset, CropDataset, CropDataset]":
     """Training, validation and test part of a dataset, of those photos that are on this disk.
 
-    form: the form of the scenes, where `name` is "scenes"; of a real dataset its form is given.
-    train, validation, test: photos in each part; None for all there are.
+    name: of a dataset, or of several, such as "scenes+taught": then the training photos are those
+        of all, and validation and test photos are those of the last, so that what is measured is
+        what a run on the last dataset alone is measured on.
+    form: of datasets that can have any, those of `ANY_FORM`; a real dataset has its own.
+    train, validation, test: photos in each part of each dataset; None for all there are.
 
     Where a dataset has no validation split the last `validation` training photos are held out,
     never test photos. CPC has no test photos: ASM-Net measures on the 2 000 of its validation part
     (Sec. 4.3), so these are the test part, and the validation part is held out from training by
-    its photos' names. Raises as `load` does.
+    its photos' names. Raises as `load` does, and `CropnbError` for datasets of different forms.
     """
-    from cropnb.datasets.base import CropDataset, held_out
+    from cropnb.datasets.base import Chained, CropDataset, held_out
 
-    if name == "scenes":
+    if "+" in name:
+        each = [splits(part, form, train, validation, test) for part in name.split("+")]
+        forms = {part: data[0].form for part, data in zip(name.split("+"), each, strict=True)}
+        if set(forms.values()) != {form}:
+            own = ", ".join(f"{part} has that of {one}" for part, one in forms.items())
+            raise CropnbError(f"{name} can't be mixed in the form of {form}: {own}")
+        samples = Chained([data[0].samples for data in each])
+        return CropDataset(name, "train", form, None, samples), *each[-1][1:]
+    if name in ANY_FORM:
         sizes = (("train", train), ("val", validation), ("test", test))
-        return tuple(load("scenes", split, form=form, size=size) for split, size in sizes)
+        return tuple(load(name, split, form=form, size=size) for split, size in sizes)
     names = ["train", "val", "test"]
     whole = load(name, "train").with_photos()
     if name == "cpc":

@@ -143,6 +143,25 @@ class CropDataset(torch.utils.data.Dataset):
         return f"CropDataset({self.name!r}, {self.split!r}, {counts})"
 
 
+class Chained(Sequence):
+    """Several lists of samples as one; each is asked when its own are."""
+
+    def __init__(self, parts: Sequence[Sequence[Sample]]) -> None:
+        self._parts = parts
+        self._places = [
+            (number, place) for number, part in enumerate(parts) for place in range(len(part))
+        ]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(len(self))[index]]
+        number, place = self._places[index]
+        return self._parts[number][place]
+
+
 def require(root: Path, *relative: str) -> Path:
     """The first of some paths below `root` that exists.
 

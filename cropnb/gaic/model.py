@@ -36,11 +36,23 @@ class MultiScaleFeatures(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         size = (images.shape[-2] // self.stride, images.shape[-1] // self.stride)
-        maps = [
-            level if level.shape[-2:] == size else F.interpolate(level, size, mode="bilinear")
-            for level in self.backbone(images)
-        ]
-        return torch.cat(maps, dim=1)  # (B, 448, H/16, W/16)
+        return self.join(self.backbone(images), size)  # (B, 448, H/16, W/16)
+
+    def from_stem(self, maps: Tensor, trunk: backbones.Trunk) -> Tensor:
+        """The same from a map (B, C, h, w) of the backbone's stem, see `backbones.split`."""
+        height, width = (side * trunk.stride // self.stride for side in maps.shape[-2:])
+        return self.join(trunk(maps), (height, width))
+
+    @staticmethod
+    def join(maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        """The backbone's maps (B, Cᵢ, hᵢ, wᵢ) at one size, as (B, ΣCᵢ, h, w)."""
+        return torch.cat(
+            [
+                level if level.shape[-2:] == size else F.interpolate(level, size, mode="bilinear")
+                for level in maps
+            ],
+            dim=1,
+        )
 
 
 class ViewScorer(nn.Module):

@@ -2,22 +2,23 @@
 then, if asked, the whole network. VRN is trained the same way.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from cropnb import backbones
 from cropnb.gaic.losses import gaic_loss
 from cropnb.gaic.model import Gaic
 from cropnb.gaic.views import ScoredViews, draw_views, evaluate
 from cropnb.runs import Column, Experiment, FeatureCache, Measurement, Method, Place, Run, Stage
 from cropnb.runs import Profile as Base
-from cropnb.training import Loss, Recipe
+from cropnb.runs.maps import Maps, from_cache, from_photos, from_stem, kept
+from cropnb.training import Loss, Recipe, rate_groups
 
 # (model, features (1, C, h, w), [boxes (N, 4)], mos (N,)) → named scalars, their sum under `loss`
 ViewLoss = Callable[[nn.Module, Tensor, list[Tensor], Tensor], dict[str, Tensor]]
-Features = Callable[[int, bool], Tensor]  # (photo, mirrored) → (1, C, h, w)
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,26 @@ class Profile(Base):
     mixed_precision: bool = False
 
 
+@dataclass(frozen=True)
+class FromCut(Profile):
+    """Trains the whole network but the first units of the backbone, whose maps are computed once.
+
+    Attributes:
+        trained_from: the cut up to which the backbone stays as it is.
+        backbone_learning_rate: of the units behind it; `learning_rate` is the head's.
+        bfloat16: the trunk computes in it.
+        batch: photos a step, each with its own loss; both papers take one. Photos of one size go
+            through the trunk together.
+    """
+
+    trained_from: str = "c3_3"
+    backbone_learning_rate: float = 3e-4
+    bfloat16: bool = False
+    batch: int = 4
+
+
 class GridAnchorMethod(Method):
-    """A method that scores the views of one photo a step, as GAIC and VRN do."""
+    """A method that scores the views of a photo, as GAIC and VRN do."""
 
     columns = {
         **{
@@ -60,30 +79,22 @@ class GridAnchorMethod(Method):
         return ScoredViews(experiment.parts[part], experiment.device, experiment.progress)
 
     def frozen_features(self, experiment: Experiment, part: str, model: nn.Module) -> FeatureCache:
-        """Multi-scale features of a part by the backbone as it starts; training photos also
-        mirrored.
-        """
+        """Multi-scale features of a part by the backbone as it starts."""
         photos = experiment.photos(part)
-        network = model.features.eval()
-        return experiment.features(
-            part,
-            network,
-            lambda index, view: network(photos.photo(index, mirrored=bool(view))),
-            views=2 if part == "train" else 1,
-            size=ScoredViews.size,
-        )
+        return kept(experiment, part, model.features.eval(), photos, ScoredViews.size)
 
     def stages(self, experiment: Experiment, run: Run, model: nn.Module) -> Iterator[Stage]:
         profile, photos = experiment.profile, experiment.photos("train")
         if profile.head_epochs:
-            caches = {
-                part: self.frozen_features(experiment, part, model) for part in ("train", "val")
-            }
+            train, val = (
+                from_cache(self.frozen_features(experiment, part, model), experiment.device)
+                for part in ("train", "val")
+            )
             model.features.requires_grad_(False)
             yield Stage(
                 name="head",
                 trained=model,
-                loss=self._step(run, model, photos, from_cache(caches["train"], photos)),
+                loss=self._step(run, model, photos, train),
                 size=len(photos),
                 recipe=Recipe(
                     epochs=profile.head_epochs,
@@ -92,72 +103,99 @@ class GridAnchorMethod(Method):
                     schedule="cosine",
                     seed=run.seed,
                 ),
-                validate=self._validation(experiment, model, caches["val"]),
+                validate=self._validation(experiment, model, val),
             )
             model.features.requires_grad_(True)
         if profile.epochs:
-            yield Stage(
-                name="whole",
-                trained=model,
-                loss=self._step(run, model, photos, from_photos(model, photos)),
-                size=len(photos),
-                recipe=Recipe(
-                    epochs=profile.epochs,
-                    learning_rate=profile.learning_rate,
-                    clip=profile.clip,
-                    schedule="cosine" if profile.head_epochs else "constant",
-                    mixed_precision=profile.mixed_precision,
-                    seed=run.seed,
-                ),
-                validate=self._validation(experiment, model),
-            )
+            yield self._whole(experiment, run, model)
 
-    def _step(self, run: Run, model: nn.Module, photos: ScoredViews, features: Features) -> Loss:
-        """One photo a step with some of its views, as both papers train."""
+    def _whole(self, experiment: Experiment, run: Run, model: nn.Module) -> Stage:
+        """The training of the whole network, or of what lies behind a cut of its backbone."""
+        profile, photos = experiment.profile, experiment.photos("train")
+        train, val = (
+            from_photos(model.features, experiment.photos(part)) for part in ("train", "val")
+        )
+        optimizer, batch, schedule = None, 1, "cosine" if profile.head_epochs else "constant"
+        if isinstance(profile, FromCut):
+            backbone = model.features.backbone
+            stem, trunk = backbones.split(backbone, profile.trained_from, profile.bfloat16)
+            maps = from_stem(
+                experiment,
+                {part: experiment.photos(part) for part in ("train", "val")},
+                stem,
+                lambda maps: model.features.from_stem(maps, trunk),
+                ScoredViews.size,
+            )
+            train, val = maps.values()
+            rates = (profile.learning_rate, profile.backbone_learning_rate)
+            groups = rate_groups(model, model.features, *rates)
+            optimizer = torch.optim.Adam(groups, fused=True)
+            batch, schedule = profile.batch, "cosine"
+        return Stage(
+            name="whole",
+            trained=model,
+            loss=self._step(run, model, photos, train),
+            size=len(photos),
+            recipe=Recipe(
+                epochs=profile.epochs,
+                learning_rate=profile.learning_rate,
+                batch_size=batch,
+                clip=profile.clip,
+                schedule=schedule,
+                mixed_precision=profile.mixed_precision,
+                seed=run.seed,
+            ),
+            validate=self._validation(experiment, model, val),
+            optimizer=optimizer,
+        )
+
+    def _step(self, run: Run, model: nn.Module, photos: ScoredViews, features: Maps) -> Loss:
+        """Photos with some of their views each; one photo a step, as both papers train."""
         loss, wanted = self.loss(run.variant), run.identity["profile"]["views"]
 
-        def step(batch: Sequence[int], rng: torch.Generator) -> dict[str, Tensor]:
-            (index,) = batch
-            mirrored = bool(torch.randint(2, (1,), generator=rng))
-            drawn = draw_views(len(photos.mos(index)), wanted, rng)
+        def of_photo(
+            index: int, mirrored: bool, drawn: Sequence[int] | slice, maps: Tensor
+        ) -> Mapping[str, Tensor]:
             boxes, mos = photos.boxes(index, mirrored)[drawn], photos.mos(index)[drawn]
-            return loss(model, features(index, mirrored), [boxes], mos)
+            return loss(model, maps, [boxes], mos)
+
+        def step(batch: Sequence[int], rng: torch.Generator) -> Mapping[str, Tensor]:
+            mirrored, drawn = [], []
+            for index in batch:
+                mirrored.append(bool(torch.randint(2, (1,), generator=rng)))
+                drawn.append(draw_views(len(photos.mos(index)), wanted, rng))
+            maps = features(batch, mirrored)
+            losses = list(map(of_photo, batch, mirrored, drawn, maps))
+            return {
+                name: torch.stack([parts[name] for parts in losses]).mean() for name in losses[0]
+            }
 
         return step
 
     def _validation(
-        self, experiment: Experiment, model: nn.Module, cache: FeatureCache | None = None
+        self, experiment: Experiment, model: nn.Module, features: Maps
     ) -> Callable[[], float]:
         """Mean SRCC: less noisy than Acc, which looks at a few views of each photo."""
         photos = experiment.photos("val")
-        features = from_cache(cache, photos) if cache else from_photos(model, photos)
         return lambda: float(protocol(model, features, photos)["SRCC"].mean())
 
     def measure(self, experiment: Experiment, run: Run, model: nn.Module) -> Measurement:
         part = self.eval_split(experiment)
         photos = experiment.photos(part)
         if experiment.profile.epochs:
-            features = from_photos(model, photos)
+            features = from_photos(model.features, photos)
         else:  # the backbone stays as it is, so the features of its photos do too
-            features = from_cache(self.frozen_features(experiment, part, model), photos)
+            cache = self.frozen_features(experiment, part, model)
+            features = from_cache(cache, experiment.device)
         with torch.inference_mode():
             return Measurement(protocol(model, features, photos))
 
 
-def from_photos(model: nn.Module, photos: ScoredViews) -> Features:
-    """Features computed at each call, by a backbone that is trained."""
-    return lambda index, mirrored=False: model.features(photos.photo(index, mirrored))
-
-
-def from_cache(cache: FeatureCache, photos: ScoredViews) -> Features:
-    """Features that were computed before."""
-    return lambda index, mirrored=False: cache([index], [int(mirrored)], photos.device)[0]
-
-
-def protocol(model: nn.Module, features: Features, photos: ScoredViews) -> dict[str, Tensor]:
+def protocol(model: nn.Module, features: Maps, photos: ScoredViews) -> dict[str, Tensor]:
     """The metrics of the GAICD protocol, one value a photo, (photos,) each."""
     return evaluate(
-        lambda index: model.view_scores(features(index, False), [photos.boxes(index)]), photos
+        lambda index: model.view_scores(features([index], [False])[0], [photos.boxes(index)]),
+        photos,
     )
 
 
@@ -169,6 +207,8 @@ class GaicMethod(GridAnchorMethod):
     profiles = {
         "smoke": Profile(32, 16, 40, head_epochs=3, head_learning_rate=1e-3),
         "cpu": Profile(None, 100, None, head_epochs=4, head_learning_rate=1e-3, epochs=2),
+        # What a CPU trains of the network in minutes: the first units, which cost most, stay.
+        "trained": FromCut(None, 100, None, epochs=6, learning_rate=1e-3),
         "full": Profile(None, 100, None, epochs=60),
     }
 

@@ -11,27 +11,27 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import nn
 
-from cropnb import datasets
-from cropnb.checkpoints import History
+from cropnb import backbones, datasets
 from cropnb.datasets.base import CropDataset
 from cropnb.la2c import rules
 from cropnb.la2c.cropper import play_all
 from cropnb.la2c.envs.banks import RESOLUTION, ImageBank
 from cropnb.la2c.envs.batched import BatchedCropEnv
 from cropnb.la2c.envs.features import SIZE, VIEWS, FeatureBank, calibrate, look_with
-from cropnb.la2c.learner import Learner, Settings, per_episode
+from cropnb.la2c.learner import Learner, Settings
 from cropnb.la2c.model import CUT, HIDDEN, SHARED_CUT, Agent
 from cropnb.la2c.studies import measures, rows
-from cropnb.ledger import SCENES, Row
+from cropnb.la2c.studies.variants import ENTROPY_WEIGHT, MAIN, OWN, VARIANTS
+from cropnb.ledger import Row
 from cropnb.runs import Column, Experiment, Measurement, Method, Place, Result, Run, Stage
 from cropnb.runs import Profile as Base
 from cropnb.runs.context import Context
+from cropnb.runs.start import run_of, state_of
 
 GAMMA = 0.5  # detail 1: leaves little to farm
-VALUE_WEIGHT, ENTROPY_WEIGHT = 0.5, 0.05  # detail 2: λ and β
+VALUE_WEIGHT = 0.5  # detail 2: λ; β is `ENTROPY_WEIGHT`
 # training photos that give the batch statistics of a backbone that starts at random
 CALIBRATED = 64
-CURVE = 200  # updates that a point of the learning curve stands for
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ class Profile(Base):
         match: detail 6: the IoU of the reward is the mean over a photo's true boxes.
     """
 
+    backbone_of = ""  # no field here, but of `FromMethod`
+
     learning: Settings = field(default_factory=lambda: Settings(1))
     shared: bool = True
     neck: int = 256
@@ -64,37 +66,20 @@ class Profile(Base):
 
 
 @dataclass(frozen=True)
-class Variant:
-    """What is changed for one row.
+class FromMethod(Profile):
+    """The frozen backbone is the one that another method has trained on the same data.
+
+    A rollout looks at 16 photos, and a pass of the backbone's trained units forward and backward
+    through each costs more than a hundred times what is learned from the rollout: so the agent
+    takes units that were trained for crops, and leaves them as they are.
 
     Attributes:
-        init: of the backbone, where it isn't the program's.
-        entropy_weight: β, where rewards are of another size.
-        updates: in multiples of the profile's.
+        backbone_of: the method; its profile is `trained`.
     """
 
-    agent: Mapping[str, object] = field(default_factory=dict)
-    actions: str = "la2c"
-    reward: str = "iou_sign"
-    environments: int = 16
-    init: str | None = None
-    entropy_weight: float | None = None
-    updates: float = 1.0
-
-    def learning(self, settings: Settings) -> Settings:
-        """The profile's settings with this variant's changes; always validated as often."""
-        weight = settings.entropy_weight if self.entropy_weight is None else self.entropy_weight
-        return replace(
-            settings,
-            environments=self.environments,
-            updates=round(settings.updates * self.updates),
-            validate_every=round(settings.epoch_updates * self.updates),
-            entropy_weight=weight,
-        )
+    backbone_of: str = "gaic"
 
 
-MAIN, LSTM = "LA2C", "LA2C-LSTM"
-OWN = (MAIN, LSTM)  # the rows of the paper's tables
 _LEARNING = Settings(1, gamma=GAMMA, value_weight=VALUE_WEIGHT, entropy_weight=ENTROPY_WEIGHT)
 
 
@@ -123,19 +108,7 @@ class La2cMethod(Method):
         "step_limits": measures.STEP_LIMITS,
         "timed": measures.TIMED,
     }
-    variants = {
-        MAIN: Variant(),
-        LSTM: Variant({"lstm": True}),
-        # A step changes the IoU by about 1/30 of itself, so the entropy is weighed by as much less.
-        "IoU difference": Variant(reward="iou_difference", entropy_weight=ENTROPY_WEIGHT / 30),
-        "aesthetic score": Variant(reward="aesthetic"),
-        # An update with one environment takes two thirds of the time of one with sixteen, so both
-        # learn for equally long.
-        "1 environment": Variant(environments=1, updates=1.5),
-        "random start": Variant(init="random"),
-        "A2-RL actions": Variant(actions="a2rl"),
-        "A2-RL actions, aesthetic score": Variant(actions="a2rl", reward="aesthetic"),
-    }
+    variants = VARIANTS
     profiles = {
         "smoke": Profile(
             24, 12, 12, learning=replace(_LEARNING, updates=150, validate_every=50), neck=64
@@ -148,6 +121,17 @@ class La2cMethod(Method):
             narrow=32,
             dropout=0.3,
             views=3,
+            symmetric=True,
+        ),
+        # What a CPU trains in minutes on features that were trained for crops.
+        "trained": FromMethod(
+            2000,
+            200,
+            None,
+            learning=replace(_LEARNING, updates=15_000, validate_every=1500),
+            narrow=32,
+            dropout=0.3,
+            views=1,
             symmetric=True,
         ),
         # A short run, for comparing variants with three seeds each.
@@ -173,7 +157,7 @@ class La2cMethod(Method):
     def parts(self, experiment: Experiment) -> Mapping[str, CropDataset]:
         """Training and validation scenes are in another form than those of the tests."""
         parts, profile = super().parts(experiment), experiment.profile
-        if experiment.dataset != SCENES:
+        if not datasets.takes_form(experiment.dataset):
             return parts
         sizes = (profile.train_photos, profile.validation_photos, profile.test_photos)
         train, val, _ = datasets.splits(experiment.dataset, profile.train_form, *sizes)
@@ -181,10 +165,13 @@ class La2cMethod(Method):
 
     def settings(self, experiment: Experiment, variant: str) -> Mapping[str, object]:
         chosen = self.variants[variant]
+        # The start of a variant's backbone is part of it.
+        other = None if chosen.init else experiment.profile.backbone_of
         return {
             "variant": chosen,
             "actions": rules.ACTIONS[chosen.actions],
             "init": chosen.init or experiment.init,
+            **({"backbone": run_of(experiment, other).config_hash} if other else {}),
         }
 
     def prepare(self, experiment: Experiment, part: str) -> ImageBank:
@@ -208,12 +195,16 @@ class La2cMethod(Method):
         profile, random = experiment.profile, run.identity["init"] == "random"
         arguments = self.agent_arguments(profile, run.variant)
         agent = Agent(weights=None, dropout=profile.dropout, **arguments)
-        torch.manual_seed(0)
-        start = Agent(weights=None if random else "imagenet", shared=profile.shared)
-        start.to(experiment.device)
-        if random:
-            calibrate(start.backbone, experiment.parts["train"].samples[:CALIBRATED])
-        agent.backbone.load_state_dict(start.backbone.state_dict())
+        if "backbone" in run.identity:
+            state = state_of(experiment, profile.backbone_of)
+            agent.backbone.load_state_dict(backbones.state_in(state, agent.backbone))
+        else:
+            torch.manual_seed(0)
+            start = Agent(weights=None if random else "imagenet", shared=profile.shared)
+            start.to(experiment.device)
+            if random:
+                calibrate(start.backbone, experiment.parts["train"].samples[:CALIBRATED])
+            agent.backbone.load_state_dict(start.backbone.state_dict())
         if profile.shared:
             agent.backbone.requires_grad_(False)
         return agent
@@ -264,15 +255,8 @@ class La2cMethod(Method):
             validate=lambda: measures.mean_iou(play_all(model, check), check),
             optimizer=learner.optimizer(),
             best=model,
-            record=self._curves,
+            record=measures.curves,
         )
-
-    def _curves(self, history: History) -> Measurement:
-        """What the episodes went through, a number for every `CURVE` updates."""
-        whole = len(history.steps) // CURVE * CURVE
-        entropy = history.column("entropy")[:whole].view(-1, CURVE).mean(1)
-        lines = {name: per_episode(history, name, CURVE).tolist() for name in ("length", "iou")}
-        return Measurement({}, {"curve": {**lines, "entropy": entropy.tolist()}})
 
     def measure(self, experiment: Experiment, run: Run, model: nn.Module) -> Measurement:
         profile, variant = experiment.profile, self.variants[run.variant]
@@ -296,27 +280,10 @@ class La2cMethod(Method):
         return {"agent": result.details["agent"], **result.details["rules"]}
 
     def places(self, experiment: Experiment, variant: str) -> list[Place]:
-        places = []
-        if variant in OWN:
-            pairs = tuple(f"{name} {n}" for n in (1, 2, 3) for name in ("IoU", "BDE"))
-            columns = {"Table 1": pairs, "Table 2": ("IoU", "BDE"), "Table 3": ("steps",)}
-            places += [Place(table, variant, names) for table, names in columns.items()]
-        if experiment.profile_name == "trial" or variant not in OWN:
-            compared = ("IoU", "BDE", "steps", "stopped", "best box", "aesthetic score")
-            places.append(Place("variants", variant, compared))
-        return places
+        return rows.places(variant, variant in OWN, experiment.profile_name)
 
     def note(self, results: list[Result]) -> str:
-        chosen = self.variants[results[0].variant]
-        text = (
-            f"{len(results)} seed(s), the agent of the best validation score; reward "
-            f"{chosen.reward}, actions {chosen.actions}, {chosen.environments} environment(s)"
-        )
-        if chosen.updates != 1:
-            text += f"; {chosen.updates:g} times the updates, which take about as long"
-        if "random" in (chosen.init, results[0].init):
-            text += f"; batch statistics of {CALIBRATED} training photos"
-        return text + ("; random backbone" if chosen.init == "random" else "")
+        return rows.note(results, CALIBRATED)
 
     def further_rows(
         self, context: Context, experiment: Experiment, results: Mapping[str, list[Result]]

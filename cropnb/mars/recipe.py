@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from cropnb import backbones, ledger
+from cropnb import backbones, datasets, ledger
 from cropnb.mars.cropper import THRESHOLD
 from cropnb.mars.losses import (
     Features,
@@ -18,6 +18,7 @@ from cropnb.mars.losses import (
 )
 from cropnb.mars.model import VARIANTS, Mars, cut_features
 from cropnb.mars.photos import LONG_SIDE, RatioPhotos
+from cropnb.mars.studies import rows
 from cropnb.runs import (
     Column,
     Experiment,
@@ -30,7 +31,6 @@ from cropnb.runs import (
 )
 from cropnb.runs import Profile as Base
 from cropnb.runs.context import Context
-from cropnb.runs.rows import measured
 from cropnb.training import Loss, Recipe
 
 MEASURED = ("IoU", "Offset")  # of Tables 1 to 6
@@ -111,7 +111,7 @@ class MarsMethod(Method):
         if experiment.frozen:
             epochs = profile.head_epochs or profile.epochs
             profile = replace(profile, epochs=0, head_epochs=epochs)
-        if experiment.dataset != ledger.SCENES:
+        if not datasets.takes_form(experiment.dataset):
             return replace(profile, octaves=0.0)
         # More scenes there aren't.
         return replace(profile, validation_photos=min(profile.validation_photos, 500))
@@ -242,37 +242,12 @@ class MarsMethod(Method):
         return [Place(table, row, MEASURED) for table, row in self.variants[variant].cells]
 
     def note(self, results: Sequence[Result]) -> str:
-        details = [result.details for result in results]
-        thresholds = ", ".join(f"{one['threshold']:g}" for one in details)
-        empty = sum(one["nothing above"] for one in details) / len(details)
-        parts = [
-            f"{details[0]['annotations']} annotations",
-            f"θ {thresholds}",
-            f"nothing above θ in {100 * empty:.1f} %",
-            f"{details[0]['arguments']['neurons']} neurons",
-        ]
-        frozen = not results[0].settings["profile"]["epochs"]
-        return "; ".join([*parts, "frozen backbone"] if frozen else parts)
+        return rows.note(results)
 
     def further_rows(
         self, context: Context, experiment: Experiment, results: Mapping[str, list[Result]]
     ) -> list[ledger.Row]:
-        """The largest centred window of each required ratio, which sees no photo."""
-        photos = experiment.photos(self.eval_split(experiment))
-        columns = photos.compare(photos.centred())
-        note = f"the largest window of the required ratio; {len(photos.owner)} annotations"
-        return [
-            measured(
-                context,
-                "baseline",
-                "largest centred window",
-                name,
-                photos.per_photo(columns[name]).tolist(),
-                note=note,
-                seeds=(),
-            )
-            for name in MEASURED
-        ]
+        return rows.centred(context, experiment.photos(self.eval_split(experiment)), MEASURED)
 
 
 def _step(model: Mars, photos: RatioPhotos, features: Features, number: int | None) -> Loss:

@@ -21,12 +21,13 @@ _LEDGER_HEADS: dict[str, str] = {
     "ours_photographs": "Ours, photographs [95 %]",
     "ours_scenes": "Ours, Composed Scenes [95 %]",
     "ours_layouts": "Ours, layouts [95 %]",
+    "ours_taught": "Ours, taught photographs [95 %]",
     "images": "Photos",
     "verdict": "Verdict",
 }
 _LEDGER_COLUMNS = ("row", "column", "paper_value", "ours", "images", "verdict")
-_OURS = ("ours_photographs", "ours_scenes", "ours_layouts")
-_NUMBERS = {"paper_value", "ours", *_OURS, "low", "high", "images", "minutes"}
+_OURS = "ours_"  # before a kind of dataset, see `ledger.kind`
+_NUMBERS = {"paper_value", "ours", "low", "high", "images", "minutes"}
 _RULES = {"l": ":--", "r": "--:"}
 
 
@@ -143,8 +144,8 @@ def ledger_table(
     """The rows of a paper's ledger as a table: the paper's value beside ours with its interval and
     verdict.
 
-    Where the rows mix photographs, Composed Scenes and layouts, ours is printed in a column for
-    each.
+    Where the rows mix photographs, Composed Scenes, layouts and taught photographs, ours is printed
+    in a column for each.
 
     Args:
         name: the ledger's file in `book/results`, such as `vrn`.
@@ -178,8 +179,9 @@ def ledger_table(
             dataclasses.replace(row, row=f"{row.row} ({row.profile})") if row.profile else row
             for row in rows
         ]
-    heads = [_LEDGER_HEADS.get(column, column.replace("_", " ").capitalize()) for column in columns]
-    align = "".join("r" if column in _NUMBERS else "l" for column in columns)
+    heads = [_head(column) for column in columns]
+    right = [column in _NUMBERS or column.startswith(_OURS) for column in columns]
+    align = "".join("r" if number else "l" for number in right)
     return markdown_table(heads, ([_field(row, name) for name in columns] for row in rows), align)
 
 
@@ -202,12 +204,20 @@ def _cell_of(row: Row | None, spec: str, ends: str | None) -> str | None:
     return row and with_interval(row, spec, ends).replace(" ", "\N{NO-BREAK SPACE}")
 
 
+def _head(column: str) -> str:
+    """What stands above a column."""
+    if column.startswith(_OURS) and column not in _LEDGER_HEADS:
+        return f"Ours, {column.removeprefix(_OURS).replace('+', ' + ')} [95 %]"
+    return _LEDGER_HEADS.get(column, column.replace("_", " ").capitalize())
+
+
 def _field(row: Row, column: str) -> str | None:
     """One field of a row as `ledger_table` prints it."""
-    if column in _OURS:
+    if column.startswith(_OURS):
         from cropnb import ledger
 
-        return _field(row, "ours") if column == f"ours_{ledger.kind(row.dataset)}" else ""
+        own = ledger.kind(row.dataset) == column.removeprefix(_OURS)
+        return _field(row, "ours") if own else ""
     if column == "ours":
         interval = (
             ""
@@ -226,9 +236,13 @@ def _field(row: Row, column: str) -> str | None:
 
 
 def _split_ours(columns: Iterable[str], rows: Sequence[Row]) -> list[str]:
-    """Numbers from photographs, from drawn scenes and from layouts never share a column."""
+    """Numbers from photographs, scenes, layouts, taught photographs and mixes of these never share
+    a column.
+    """
     from cropnb import ledger
 
-    kinds = {f"ours_{ledger.kind(row.dataset)}" for row in rows}
-    ours = [name for name in _OURS if name in kinds] if len(kinds) > 1 else ["ours"]
+    kinds = {f"{_OURS}{ledger.kind(row.dataset)}": None for row in rows}
+    order = list(_LEDGER_HEADS)
+    places = {name: order.index(name) if name in order else len(order) for name in kinds}
+    ours = sorted(kinds, key=places.__getitem__) if len(kinds) > 1 else ["ours"]
     return [part for name in columns for part in (ours if name == "ours" else (name,))]

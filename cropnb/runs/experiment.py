@@ -51,8 +51,9 @@ class Experiment:
 
     Args:
         method: whose variants are trained.
-        dataset: "scenes", or a dataset on this disk.
-        form: of the scenes; a real dataset has its own.
+        dataset: "scenes", a dataset on this disk, or several, such as "scenes+taught", see
+            `datasets.splits`; the profile's numbers of photos are those of each.
+        form: of the scenes and others that take any; a real dataset has its own.
         profile: the name of one of the method's profiles, or a profile of one's own.
         init: how the backbone starts: "imagenet" or "random".
         frozen: train the head only.
@@ -78,10 +79,12 @@ class Experiment:
         deadline: float | None = None,
     ) -> None:
         self.method, self.dataset, self.init, self.frozen = method, dataset, init, frozen
-        own_form = datasets.FORMS.get(dataset, dataset)
-        self.form = form or method.forms[0] if dataset == ledger.SCENES else own_form
+        any_form = datasets.takes_form(dataset)
+        tested = datasets.tested(dataset)
+        own_form = datasets.FORMS.get(tested, tested)
+        self.form = form or method.forms[0] if any_form else own_form
         check_choice("init", init, STARTS)
-        if dataset == ledger.SCENES:
+        if any_form:
             check_choice("form", self.form, method.forms)
         if isinstance(profile, str):
             check_choice("profile", profile, method.profiles)

@@ -120,7 +120,9 @@ def experiment_options(options: argparse.ArgumentParser, method: Method) -> None
     """The options that name an experiment, its variants and seeds."""
     names = [*method.groups, *method.variants]
     options.add_argument("--profile", choices=list(method.profiles), default="smoke")
-    options.add_argument("--dataset", default=ledger.SCENES, help="scenes, or one on this disk")
+    options.add_argument(
+        "--dataset", default=ledger.SCENES, help="scenes, one on this disk, or scenes+one"
+    )
     if len(method.forms) > 1:
         options.add_argument("--form", choices=method.forms, help="the form that scenes have")
     options.add_argument(

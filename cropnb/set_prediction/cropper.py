@@ -49,13 +49,17 @@ def predict(
     """The crops of every photo, the most valid first.
 
     Args:
-        features: gives the maps (1, C, h, w) of a photo where they were computed before.
+        features: the photos' maps, where they were computed before.
     """
     model.eval()
-    features = features or (lambda index: model.features(photos.photo(index)))
+    if features is None:
+
+        def features(indices: Sequence[int], mirrored: Sequence[bool]) -> list[Tensor]:
+            return [model.features(photos.photo(index)) for index in indices]
+
     predictions: list[CropPredictions] = []
     for batch in torch.arange(len(photos)).split(batch_size):
-        maps, mask = pad([features(index) for index in batch.tolist()])
+        maps, mask = pad(features(batch.tolist(), [False] * len(batch)))
         predictions += ranked(model.from_features(maps, mask))
     return predictions
 

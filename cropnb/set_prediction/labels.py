@@ -24,7 +24,8 @@ from cropnb.set_prediction.model import to_cxcywh, to_xyxy
 GOOD = {"gaicd": 4.0, "gaicd_v2": 4.0, "cpc": 1.2}
 LONG_SIDE = 1333  # pixels at most, as the multi-scale augmentation of DETR has it
 THETA = 0.5  # Sec. 4.3: of (Eq. 5)
-Features = Callable[[int], Tensor]  # index of a photo → its maps (1, C, h, w)
+# (photos, which of them mirrored) → their maps, (1, C, h, w) each
+Features = Callable[[Sequence[int], Sequence[bool]], list[Tensor]]
 
 
 def good_crops(scores: Tensor, threshold: float = 4.0, at_least: bool = False) -> Tensor:
@@ -110,6 +111,13 @@ class CropPhotos:
             self._photos[index] = (image * 255).round().to(torch.uint8)
         photo = self._photos[index].to(self.device)[None].float() / 255
         return photo.flip(-1) if mirrored else photo
+
+    def augmented(
+        self, index: int, mirrored: bool, short_sides: Sequence[int], rng: torch.Generator
+    ) -> Tensor:
+        """The same at one of some sizes and in other colours, both by chance."""
+        side = short_sides[int(torch.randint(len(short_sides), (1,), generator=rng))]
+        return resize_to(change_colours(self.photo(index, mirrored)[0], rng), side)[None]
 
     def labels(self, batch: Sequence[int], mirrored: Sequence[bool] | None = None) -> Labels:
         """What is known of a batch of photos."""

@@ -260,7 +260,7 @@ class Trainee(nn.Module):
         self.model.eval()
         self.starts[epoch] = to_xyxy(self.model.starts().sigmoid())
         for index in range(min(LOOKED_AT, len(photos))):
-            seen = self.model.from_features(features(index))
+            seen = self.model.from_features(*features([index], [False]))
             boxes, validity = seen.xyxy[0], seen.validity[0, :, None]  # (Q, 4), (Q, 1)
             self.crops[epoch, index] = torch.cat([boxes, validity], dim=-1)  # (Q, 5)
 

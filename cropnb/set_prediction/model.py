@@ -3,6 +3,7 @@ anchors, two heads.
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -166,7 +167,12 @@ class SetPredictionCropper(nn.Module):
         """
         if images.ndim != 4 or images.shape[1] != 3:
             raise ImageError(f"photos have the shape (B, 3, H, W), not {tuple(images.shape)}")
-        *finer, last = self.backbone(images)
+        return self.join(self.backbone(images))
+
+    @staticmethod
+    def join(maps: Sequence[Tensor]) -> Tensor:
+        """Maps (B, C, h, w) of the backbone's cuts at the resolution of the last, joined."""
+        *finer, last = maps
         pooled = [F.adaptive_avg_pool2d(level, last.shape[-2:]) for level in finer]
         return torch.cat([*pooled, last], dim=1)
 

@@ -1,31 +1,28 @@
 """What the set predictor is trained on and how: the rows of its tables, and the three profiles."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from cropnb import metrics
+from cropnb import backbones
 from cropnb.runs import Column, Experiment, Measurement, Result, Run, Stage
 from cropnb.runs import Profile as Base
-from cropnb.set_prediction.cropper import CropPredictions, predict, set_accuracy
+from cropnb.runs.maps import Maps, from_cache, from_photos, from_stem, kept
+from cropnb.set_prediction.cropper import predict
 from cropnb.set_prediction.labels import (
     GOOD,
     HARD,
     PAPER,
     THETA,
     CropPhotos,
-    Features,
     Smoothing,
-    change_colours,
     mirror_cxcywh,
-    resize_to,
 )
 from cropnb.set_prediction.losses import (
     ALPHA,
-    EPOCH_COLUMNS,
     GAMMA,
     LAMBDA_FOCAL,
     LAMBDA_IOU,
@@ -33,9 +30,9 @@ from cropnb.set_prediction.losses import (
     set_loss,
 )
 from cropnb.set_prediction.model import SetPredictionCropper, pad
-from cropnb.set_prediction.studies import anchors
+from cropnb.set_prediction.studies import anchors, epochs
 from cropnb.set_prediction.studies.tables import COUNTS, DETECTIONS, THRESHOLDS, TablesMethod
-from cropnb.training import History, Loss, Recipe
+from cropnb.training import Loss, Recipe, rate_groups
 
 MUS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)  # Figure 6: 0 is the model without smoothing, 0.5 QG's
 
@@ -52,6 +49,8 @@ class Variant:
 @dataclass(frozen=True)
 class Profile(Base):
     """How much is trained; rates and epochs as in Sec. 4.3."""
+
+    trained_from = ""  # no field here, but of `FromCut`
 
     epochs: int = 50
     milestone: int = 40  # from this epoch on a tenth of the rate
@@ -73,10 +72,28 @@ class Profile(Base):
     mixed_precision: bool = False
     sizes: Mapping[str, object] = field(default_factory=dict)  # other sizes of the model
 
+    @property
+    def sizes_drawn(self) -> bool:
+        """Whether training photos have a size and colours of their own at each step."""
+        return self.backbone_rate is not None and not self.trained_from
+
     def schedule(self, variant: Variant) -> tuple[int, int]:
         """Epochs in all, and the one from which on the rate is a tenth."""
         longer = self.longer if variant.teacher else 0
         return self.epochs + longer, self.milestone + longer
+
+
+@dataclass(frozen=True)
+class FromCut(Profile):
+    """Trains the whole network but the first units of the backbone, whose maps are computed once.
+
+    Attributes:
+        trained_from: the cut up to which the backbone stays as it is; "" for all of it.
+        bfloat16: the units behind it compute in it.
+    """
+
+    trained_from: str = "c3_3"
+    bfloat16: bool = False
 
 
 _FROZEN = Profile(
@@ -108,6 +125,21 @@ class SetPredictionMethod(TablesMethod):
     profiles = {
         "smoke": replace(_FROZEN, **_FEW, epochs=4, milestone=3, distil_after=2, longer=1),
         "cpu": replace(_FROZEN, epochs=16, milestone=12, distil_after=12, longer=4),
+        # What a CPU trains of the network in minutes: the first units, which cost most, stay.
+        "trained": FromCut(
+            None,
+            100,
+            None,
+            epochs=8,
+            milestone=6,
+            distil_after=6,
+            longer=2,
+            learning_rate=1e-3,
+            backbone_rate=5e-4,
+            batch_size=8,
+            clip=1.0,
+            start_from_crops=True,
+        ),
         # Sec. 4.3, with the short sides of DETR's multi-scale augmentation.
         "full": Profile(
             None, 36, None, short_sides=tuple(range(480, 801, 32)), test_side=600, light=False
@@ -130,13 +162,16 @@ class SetPredictionMethod(TablesMethod):
 
     def profile(self, experiment: Experiment) -> Profile:
         profile = super().profile(experiment)
-        return replace(profile, backbone_rate=None) if experiment.frozen else profile
+        if not experiment.frozen:
+            return profile
+        cut = {"trained_from": ""} if profile.trained_from else {}
+        return replace(profile, backbone_rate=None, **cut)
 
     def prepare(self, experiment: Experiment, part: str) -> dict[bool, CropPhotos]:
         """By whether crops are good from the threshold on."""
         profile = experiment.profile
         # Training photos are resized at each step where their size is drawn, the others once.
-        drawn = profile.backbone_rate is not None and part == "train"
+        drawn = part == "train" and profile.sizes_drawn
         side = None if drawn else profile.test_side
         return {
             at_least: CropPhotos(experiment.parts[part], side, experiment.device, at_least)
@@ -156,44 +191,51 @@ class SetPredictionMethod(TablesMethod):
             model.start_from(torch.cat([crops, mirror_cxcywh(crops)]), len(crops) / len(photos))
         return model
 
-    def features(
-        self, experiment: Experiment, part: str, model: SetPredictionCropper
-    ) -> Callable[..., Tensor]:
-        """(photo, mirrored) → maps (1, C, h, w), computed once where the backbone is frozen."""
+    def features(self, experiment: Experiment, part: str, model: SetPredictionCropper) -> Maps:
+        """The maps of the photos of a part, computed once where the backbone is frozen."""
         photos = experiment.photos(part)[False]
         if experiment.profile.backbone_rate is not None:
-            return lambda index, mirrored=False: model.features(photos.photo(index, mirrored))
-        cache = experiment.features(
-            part,
-            model.backbone.eval(),
-            lambda index, view: model.features(photos.photo(index, mirrored=bool(view))),
-            views=2 if part == "train" else 1,
-            described={"levels": "pooled to the last"},
-            size=photos.short_side,
-        )
-        return lambda index, mirrored=False: cache([index], [int(mirrored)], experiment.device)[0]
+            return from_photos(model.features, photos)
+        levels = {"levels": "pooled to the last"}
+        backbone = model.backbone.eval()
+        cache = kept(experiment, part, backbone, photos, photos.short_side, model.join, levels)
+        return from_cache(cache, experiment.device)
+
+    def training_features(
+        self, experiment: Experiment, model: SetPredictionCropper
+    ) -> dict[str, Maps]:
+        """The same of each part, where first units of the backbone stay from their maps, which are
+        computed once.
+        """
+        profile = experiment.profile
+        if not profile.trained_from:
+            return {part: self.features(experiment, part, model) for part in experiment.parts}
+        stem, trunk = backbones.split(model.backbone, profile.trained_from, profile.bfloat16)
+        photos = {part: experiment.photos(part)[False] for part in experiment.parts}
+        side = profile.test_side
+        return from_stem(experiment, photos, stem, lambda maps: model.join(trunk(maps)), side)
 
     def stages(self, experiment: Experiment, run: Run, model: nn.Module) -> Iterator[Stage]:
         profile, variant = experiment.profile, self.variants[run.variant]
-        epochs, milestone = profile.schedule(variant)
+        count, milestone = profile.schedule(variant)
         whole = profile.backbone_rate is not None
         model.backbone.requires_grad_(whole)
         photos = self.photos(experiment, "train", run.variant)
         epoch_steps = -(-len(photos) // profile.batch_size)
-        trainee = Trainee(model, variant.teacher, epochs).to(experiment.device)
+        trainee = Trainee(model, variant.teacher, count).to(experiment.device)
+        features = self.training_features(experiment, model)
         checks = [
-            (self.photos(experiment, part, run.variant), self.features(experiment, part, model))
-            for part in ("val", "test")
+            (self.photos(experiment, part, run.variant), features[part]) for part in ("val", "test")
         ]
         trainee.look(0, *checks[0])
-        groups = rate_groups(model, profile.learning_rate, profile.backbone_rate)
+        groups = rate_groups(model, model.backbone, profile.learning_rate, profile.backbone_rate)
         yield Stage(
             name="whole" if whole else "head",
             trained=trainee,
-            loss=self._step(experiment, variant, trainee, photos, epoch_steps),
+            loss=self._step(experiment, variant, trainee, photos, epoch_steps, features["train"]),
             size=len(photos),
             recipe=Recipe(
-                epochs=epochs,
+                epochs=count,
                 learning_rate=profile.learning_rate,
                 batch_size=profile.batch_size,
                 weight_decay=profile.weight_decay,
@@ -203,10 +245,10 @@ class SetPredictionMethod(TablesMethod):
                 mixed_precision=profile.mixed_precision,
                 seed=run.seed,
             ),
-            validate=partial(_validate, trainee, checks, epoch_steps),
+            validate=partial(epochs.validate, trainee, checks, epoch_steps),
             optimizer=torch.optim.AdamW(groups, weight_decay=profile.weight_decay),
             best=model,
-            record=partial(_record, trainee, epoch_steps),
+            record=partial(epochs.record, trainee, epoch_steps),
         )
 
     def _step(
@@ -216,24 +258,22 @@ class SetPredictionMethod(TablesMethod):
         trainee: Trainee,
         photos: CropPhotos,
         epoch_steps: int,
+        features: Maps,
     ) -> Loss:
         """A batch of photos, each mirrored by chance; its size and colours are drawn where the
         backbone is trained.
         """
         profile, model = experiment.profile, trainee.model
-        cached = self.features(experiment, "train", model)
-
-        def look(index: int, flip: bool, rng: torch.Generator) -> Tensor:
-            if profile.backbone_rate is None:
-                return cached(index, flip)
-            sides = profile.short_sides
-            side = sides[int(torch.randint(len(sides), (1,), generator=rng))]
-            photo = resize_to(change_colours(photos.photo(index, flip)[0], rng), side)  # (3, H, W)
-            return model.features(photo[None])
 
         def step(batch: Sequence[int], rng: torch.Generator) -> dict[str, Tensor]:
             flipped = torch.randint(2, (len(batch),), generator=rng).bool().tolist()
-            maps, mask = pad([look(*view, rng) for view in zip(batch, flipped, strict=True)])
+            if profile.sizes_drawn:
+                views = zip(batch, flipped, strict=True)
+                sides = profile.short_sides
+                drawn = [photos.augmented(*view, sides, rng) for view in views]  # (1, 3, H, W) each
+                maps, mask = pad([model.features(photo) for photo in drawn])
+            else:
+                maps, mask = pad(features(batch, flipped))
             teacher_probs = trainee.teach(maps, mask, profile.distil_after * epoch_steps)
             predictions = model.from_features(maps, mask)
             labels = photos.labels(batch, flipped)
@@ -250,77 +290,14 @@ class SetPredictionMethod(TablesMethod):
         columns = self.columns_of(predictions, photos)
         return Measurement(columns, tensors={"xyxy": xyxy, "validity": validity})
 
-    def columns_of(
-        self, predictions: Sequence[CropPredictions], photos: CropPhotos
-    ) -> dict[str, Sequence[float]]:
-        """What each photo adds to every number of Tables 1 and 2, (photos,) each, 0…1."""
-        columns = {}
-        for eps in THRESHOLDS:
-            for count in COUNTS:
-                hits = set_accuracy(predictions, photos, count, eps)  # (photos,)
-                columns[f"ε = {eps:.2f}, ACC 1/{count}"] = hits.tolist()
-            for most in DETECTIONS:
-                shares = metrics.average_precision_by_photo(
-                    predictions, photos.truths, iou_threshold=eps, max_detections=most
-                )  # (photos,)
-                columns[f"ε = {eps:.2f}, K = {most}"] = shares.tolist()
-        return columns
-
     def card(self, result: Result) -> dict[str, object]:
         """The short side that the cropper resizes to, and the scores under the ledger's names."""
-        means, first = result.means(), f"ε = {THRESHOLDS[0]:.2f}"
-        names = {f"ACC 1/{count}": f"{first}, ACC 1/{count}" for count in COUNTS}
-        names[f"AP, {first}, K = 10"] = f"{first}, K = 10"
-        scores = {name: round(100 * means[column], 4) for name, column in names.items()}
-        return {"short_side": result.settings["profile"]["test_side"], "scores": scores}
+        side = result.settings["profile"]["test_side"]
+        return {"short_side": side, "scores": self.scores(result)}
 
     def ship_beside(self, experiment: Experiment, run: Run, result: Result) -> None:
         """How the anchors moved, for the chapter."""
         anchors.write(experiment, run, self.photos(experiment, "val", run.variant))
-
-
-def _validate(
-    trainee: Trainee, checks: Sequence[tuple[CropPhotos, Features]], epoch_steps: int
-) -> float:
-    """AP on the validation photos; what the epoch reached is noted in the trainee."""
-    epoch, within = divmod(int(trainee.steps), epoch_steps)
-    scores = [epoch_scores(predict(trainee.model, *check), check[0]) for check in checks]
-    if not within:  # a run that stops early is looked at within an epoch, too
-        trainee.scores[epoch - 1] = torch.tensor(scores)  # (2, columns)
-        trainee.look(epoch, *checks[0])
-    return scores[0][0]
-
-
-def _record(trainee: Trainee, epoch_steps: int, history: History) -> Measurement:
-    """What the finished epochs reached, their mean loss, and how the anchors moved."""
-    details = {
-        "epoch_columns": EPOCH_COLUMNS,
-        "epochs": trainee.scores[: int(trainee.steps) // epoch_steps].tolist(),
-        "loss": [float(part.mean()) for part in history.column("loss").split(epoch_steps)],
-    }
-    return Measurement({}, details, {"starts": trainee.starts, "crops": trainee.crops})
-
-
-def epoch_scores(predictions: Sequence[CropPredictions], photos: CropPhotos) -> list[float]:
-    """The columns that are looked at after each epoch, 0…1."""
-    precision = metrics.average_precision(predictions, photos.truths, 0.85, 10)
-    hits = (set_accuracy(predictions, photos, count, 0.85).mean() for count in COUNTS)
-    return [precision, *map(float, hits)]
-
-
-def rate_groups(
-    model: SetPredictionCropper, rate: float, backbone_rate: float | None
-) -> list[dict[str, object]]:
-    """Two groups of parameters: the backbone's, at a lower rate, and all others. A frozen backbone
-    is left out.
-    """
-    own = list(model.backbone.parameters())
-    ids = set(map(id, own))
-    others = [p for p in model.parameters() if id(p) not in ids and p.requires_grad]
-    groups = [{"params": others, "lr": rate}]
-    if backbone_rate is not None:
-        groups.append({"params": [p for p in own if p.requires_grad], "lr": backbone_rate})
-    return groups
 
 
 METHOD = SetPredictionMethod()

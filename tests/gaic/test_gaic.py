@@ -6,14 +6,15 @@ import pytest
 import torch
 
 import cropnb
-from cropnb import candidates, checkpoints, datasets, files, ledger
+from cropnb import backbones, candidates, checkpoints, datasets, files, ledger
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import BoxError, CheckpointError, WeightsUnavailable
 from cropnb.gaic import Gaic, ViewScorer, gaic_loss
 from cropnb.gaic.losses import normalise
-from cropnb.gaic.recipe import METHOD, Profile, from_cache
+from cropnb.gaic.recipe import METHOD, FromCut, Profile
 from cropnb.gaic.views import ScoredViews, draw_views, prepare
 from cropnb.runs import Experiment
+from cropnb.runs.maps import from_cache, from_photos, kept
 from cropnb.runs.program import main
 
 TINY = Profile(6, 3, 4, head_epochs=2, head_learning_rate=1e-3, epochs=1, views=16)
@@ -96,15 +97,70 @@ def test_frozen_features_are_the_networks(tiny_run):
     experiment, (model, _, _) = tiny_run
     model = experiment.model(experiment.run("GAIC", 0)).eval()
     views = experiment.photos("train")
-    cached = from_cache(METHOD.frozen_features(experiment, "train", model), views)
+    cached = from_cache(METHOD.frozen_features(experiment, "train", model))
     with torch.no_grad():
         for mirrored in (False, True):
             torch.testing.assert_close(
-                cached(0, mirrored),
+                cached([0], [mirrored])[0],
                 model.features(views.photo(0, mirrored)),
                 rtol=2e-3,
                 atol=2e-3,
             )
+
+
+FROM_CUT = FromCut(6, 3, 4, epochs=2, learning_rate=1e-3, views=16)
+
+
+def test_from_a_cut_on_the_features_are_the_networks_and_nothing_before_it_is_trained(tmp_path):
+    experiment = Experiment(METHOD, profile=FROM_CUT, init="random", out=None, progress=False)
+    run = experiment.run("GAIC", 0)
+    model = experiment.model(run).eval()
+    photos = experiment.photos("train")
+    stem, trunk = backbones.split(model.features.backbone, "c3_3")
+    with torch.no_grad():
+        photo = photos.photo(0)
+        torch.testing.assert_close(
+            model.features.from_stem(stem(photo)[0], trunk),
+            model.features(photo),
+            rtol=1e-4,
+            atol=1e-4,
+        )
+        cache = kept(experiment, "train", stem, photos, ScoredViews.size)
+        behind = from_cache(cache, "cpu", lambda maps: model.features.from_stem(maps, trunk))
+        indices, mirrored = [4, 0, 2, 5, 1], [False, True, True, False, False]
+        pairs = zip(
+            behind(indices, mirrored),
+            from_photos(model.features, photos)(indices, mirrored),
+            strict=True,
+        )
+        for ours, live in pairs:
+            torch.testing.assert_close(ours, live, rtol=2e-3, atol=2e-3)
+    before = {name: value.clone() for name, value in model.features.state_dict().items()}
+    trained = experiment.train("GAIC", 0)[0].features.state_dict()
+    number = model.features.backbone.position("c3_3")
+    for name, value in before.items():
+        unit = int(name.split(".")[2])
+        same = unit <= number or "running" in name or "num_batches" in name
+        assert torch.equal(value, trained[name]) == same, name
+
+
+def test_trained_from_a_cut_the_weights_are_the_networks_and_a_kill_costs_nothing(tmp_path):
+    whole, parted = (
+        Experiment(METHOD, profile=FROM_CUT, init="random", out=tmp_path / out, progress=False)
+        for out in ("whole", "parted")
+    )
+    model = whole.train("GAIC", 0)[0]
+    parted.train("GAIC", 0, max_steps=3)
+    resumed = parted.train("GAIC", 0)[0]
+    assert all(map(torch.equal, model.state_dict().values(), resumed.state_dict().values()))
+    cropper = cropnb.load("gaic", weights=whole.run("GAIC", 0).folder / "weights.safetensors")
+    sample = whole.parts["test"][0]
+    views = ScoredViews(CropDataset("one", "test", "gaicd", None, [sample]), progress=False)
+    with torch.no_grad():
+        expected = model(views.photo(0), [views.boxes(0)])
+    torch.testing.assert_close(
+        torch.as_tensor(cropper.score(sample.photo(), sample.boxes)), expected, rtol=1e-3, atol=1e-3
+    )
 
 
 def test_views_are_drawn_without_repetition():

@@ -249,3 +249,15 @@ def test_profiles_of_ones_own_are_custom(tmp_path):
     trial = experiment(tmp_path, profile=own)
     assert trial.profile_name == "custom"
     assert len(trial.train("plain", 0)[1]["only"].steps) == 4
+
+
+def test_a_run_on_joined_datasets_is_one_of_its_own_and_so_are_its_rows(tmp_path):
+    trial, plain = experiment(tmp_path, dataset="scenes+taught"), experiment(tmp_path)
+    assert trial.form == plain.form == "gaicd"
+    assert trial.run("plain", 0).folder.parent != plain.run("plain", 0).folder.parent
+    with pytest.raises(CropnbError, match="no form 'cpc'"):
+        experiment(tmp_path, dataset="scenes+taught", form="cpc")
+    results = program.measure(trial, ["plain"], [0])
+    rows = record.rows(program.context(trial, results, []), trial, results)
+    assert {row.dataset for row in rows} == {"scenes+taught"}
+    assert {ledger.kind(row.dataset) for row in rows} == {"scenes+taught"}

@@ -4,12 +4,13 @@ import dataclasses
 import inspect
 import pkgutil
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
 
-from cropnb import checkpoints, croppers, datasets, ledger, metrics, paper
+import cropnb
+from cropnb import backbones, checkpoints, croppers, datasets, ledger, metrics, paper
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import CheckpointError, CropnbError
 from cropnb.runs import Experiment, Result, plan, program, record, results
@@ -22,7 +23,7 @@ from cropnb.set_prediction import (
     set_accuracy,
 )
 from cropnb.set_prediction.cropper import SetCropper, load_cropper, windows_within
-from cropnb.set_prediction.recipe import METHOD, MUS
+from cropnb.set_prediction.recipe import METHOD, MUS, FromCut
 from cropnb.set_prediction.studies import anchors, figures, measures, tables
 from cropnb.set_prediction.studies.bench import matching_share
 
@@ -119,14 +120,46 @@ def test_frozen_features_are_the_networks_and_computed_once(tmp_path, monkeypatc
     with torch.no_grad():
         for flip in (False, True):
             torch.testing.assert_close(
-                features(1, flip), model.features(photos.photo(1, flip)), atol=2e-3, rtol=2e-3
+                features([1], [flip])[0],
+                model.features(photos.photo(1, flip)),
+                atol=2e-3,
+                rtol=2e-3,
             )
     monkeypatch.setattr(SetPredictionCropper, "features", None)
     again = experiment(tmp_path)
     cached = METHOD.features(again, "train", again.model(again.run("QG", 0)))
-    assert torch.equal(cached(2), features(2))
+    assert torch.equal(cached([2], [False])[0], features([2], [False])[0])
     other = METHOD.features(again, "train", again.model(again.run("QG, good from 4 on", 0)))
-    assert torch.equal(other(2), features(2))
+    assert torch.equal(other([2], [False])[0], features([2], [False])[0])
+
+
+def test_from_a_cut_on_the_rest_is_trained_and_a_kill_costs_nothing(tmp_path):
+    given = {f.name: getattr(TINY, f.name) for f in fields(TINY)}
+    given |= {"backbone_rate": 1e-3, "epochs": 2, "milestone": 1, "distil_after": 1}
+    profile = FromCut(**given, trained_from="c3_3")
+    trained, parted = (experiment(tmp_path / name, profile) for name in ("whole", "parted"))
+    run = trained.run("QG", 0)
+    model = trained.model(run).eval()
+    start = {name: value.clone() for name, value in model.backbone.state_dict().items()}
+    photos = METHOD.photos(trained, "train", "QG")
+    live = [model.features(photos.photo(index, index == 1)) for index in (0, 1)]
+    behind = METHOD.training_features(trained, model)["train"]([0, 1], [False, True])
+    for ours, expected in zip(behind, live, strict=True):
+        torch.testing.assert_close(ours, expected, atol=2e-3, rtol=2e-3)
+    stem, trunk = backbones.split(model.backbone, "c3_3")
+    ours = model.join(trunk(stem(photos.photo(0))[0]))
+    torch.testing.assert_close(ours, live[0], atol=1e-4, rtol=1e-4)
+    whole = trained.train("QG", 0)[0].state_dict()
+    number = model.backbone.position("c3_3")
+    for name, value in start.items():
+        stays = int(name.split(".")[1]) <= number or "running" in name or "num_batches" in name
+        assert torch.equal(value, whole[f"backbone.{name}"]) == stays, name
+    parted.train("QG", 0, max_steps=2)
+    resumed = parted.train("QG", 0)[0].state_dict()
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+    path = run.folder / "weights.safetensors"
+    cropper = cropnb.load("set_prediction", weights=path)
+    assert len(cropper(trained.parts["test"][0].photo(), k=2)) >= 1
 
 
 def test_the_whole_network_is_trained_where_the_backbone_has_a_rate():

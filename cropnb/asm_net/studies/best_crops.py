@@ -30,9 +30,9 @@ def photos(experiment: Experiment, name: str) -> CropDataset:
     Raises:
         DatasetMissing: its photos are not on this disk.
     """
-    if experiment.dataset == ledger.SCENES:
-        size = experiment.profile.test_photos
-        return datasets.load(ledger.SCENES, "test", form=name, size=size)
+    dataset = datasets.tested(experiment.dataset)
+    if datasets.takes_form(dataset):
+        return datasets.load(dataset, "test", form=name, size=experiment.profile.test_photos)
     return datasets.load(name, "test").with_photos()
 
 
@@ -51,10 +51,12 @@ def rows(
         model = experiment.trained(variant, run.seed)
         cropper = Cropper(AsmCropper(model, {}, experiment.device))
         by_seed.append(evaluation.measure(cropper, data, required=False, progress=False))
-    scenes = f"scenes in the form of {name}; " if experiment.dataset == ledger.SCENES else ""
-    fields = record.row_fields(runs, f"{scenes}two-stage search; {METHOD.note(runs)}")
+    in_form = f"{data.name} in the form of {name}; " if data.name != name else ""
+    fields = record.row_fields(runs, f"{in_form}two-stage search; {METHOD.note(runs)}")
     row = "ASM-Net" if variant == METHOD.main else f"ASM-Net, {variant}"
-    where = replace(context, dataset=data.name, split=data.split)
+    # Rows bear the name of what was trained on, so that those of a mix stand apart.
+    own = experiment.dataset if datasets.takes_form(experiment.dataset) else data.name
+    where = replace(context, dataset=own, split=data.split)
     return [
         measured(
             where,

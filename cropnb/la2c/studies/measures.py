@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cropnb import metrics
+from cropnb.checkpoints import History
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import CropnbError
 from cropnb.la2c import rules
@@ -16,11 +17,14 @@ from cropnb.la2c.cropper import play
 from cropnb.la2c.envs.banks import ImageBank
 from cropnb.la2c.envs.batched import BatchedCropEnv, Outcome, scene_of
 from cropnb.la2c.envs.planning import oracle
+from cropnb.la2c.learner import per_episode
 from cropnb.la2c.model import Agent
+from cropnb.runs import Measurement
 
 STEP_LIMITS = (5, 10, 15, 20, 30, 40)
 TIMED = 40  # photos on which the time a photo is taken, one at a time
 TOGETHER = 128  # photos that are cropped side by side in an evaluation
+CURVE = 200  # updates that a point of the learning curve stands for
 
 
 def mean_iou(outcome: Outcome, env: BatchedCropEnv) -> float:
@@ -98,6 +102,14 @@ def seconds(agent: Agent, dataset: CropDataset, how: Mapping[str, object]) -> li
         play(network, photo, **how)
         times.append(time.perf_counter() - start)
     return times[1:]
+
+
+def curves(history: History) -> Measurement:
+    """What the episodes went through, a number for every `CURVE` updates."""
+    whole = len(history.steps) // CURVE * CURVE
+    entropy = history.column("entropy")[:whole].view(-1, CURVE).mean(1)
+    lines = {name: per_episode(history, name, CURVE).tolist() for name in ("length", "iou")}
+    return Measurement({}, {"curve": {**lines, "entropy": entropy.tolist()}})
 
 
 def _photographers(

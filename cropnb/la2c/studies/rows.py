@@ -8,13 +8,50 @@ import numpy as np
 
 from cropnb import ledger, metrics
 from cropnb.la2c import rules
-from cropnb.runs import Experiment, Result, record
+from cropnb.runs import Experiment, Place, Result, record
 from cropnb.runs.context import Context
 from cropnb.runs.rows import measured, number, rounded
 
 MAIN, RIVAL = "LA2C", "A2-RL actions, aesthetic score"
 STEP_LIMITS = {MAIN: "step limits", "LA2C-LSTM": "step limits, LSTM"}  # tables of the ledger
 NOISE_FREE = "noise-free best box"
+
+
+def places(variant: str, own: bool, profile: str) -> list[Place]:
+    """The rows of the tables that a variant fills.
+
+    Args:
+        own: whether it is one of the paper's.
+    """
+    cells = []
+    if own:
+        pairs = tuple(f"{name} {n}" for n in (1, 2, 3) for name in ("IoU", "BDE"))
+        columns = {"Table 1": pairs, "Table 2": ("IoU", "BDE"), "Table 3": ("steps",)}
+        cells += [Place(table, variant, names) for table, names in columns.items()]
+    if profile == "trial" or not own:
+        compared = ("IoU", "BDE", "steps", "stopped", "best box", "aesthetic score")
+        cells.append(Place("variants", variant, compared))
+    return cells
+
+
+def note(results: Sequence[Result], calibrated: int) -> str:
+    """What the reader of a row should know of its runs.
+
+    Args:
+        calibrated: training photos that give the batch statistics of a random start.
+    """
+    chosen = results[0].settings["variant"]
+    text = (
+        f"{len(results)} seed(s), the agent of the best validation score; reward "
+        f"{chosen['reward']}, actions {chosen['actions']}, {chosen['environments']} environment(s)"
+    )
+    if chosen["updates"] != 1:
+        text += f"; {chosen['updates']:g} times the updates, which take about as long"
+    if "random" in (chosen["init"], results[0].init):
+        text += f"; batch statistics of {calibrated} training photos"
+    if other := results[0].settings["profile"].get("backbone_of"):
+        text += f"; backbone trained as {other}'s"
+    return text + ("; random backbone" if chosen["init"] == "random" else "")
 
 
 def further(

@@ -185,8 +185,9 @@ def table_3(study: Study) -> Row:
     crop overlaps best.
     """
     experiment = study.experiment
-    scenes = experiment.dataset == ledger.SCENES
-    name, options = (ledger.SCENES, {"form": "flms"}) if scenes else ("flms", {})
+    tested = datasets.tested(experiment.dataset)
+    any_form = datasets.takes_form(tested)
+    name, options = (tested, {"form": "flms"}) if any_form else ("flms", {})
     dataset = datasets.load(name, "test", **options).with_photos()
     photos = CropPhotos(dataset, experiment.profile.test_side, experiment.device)
     models = [experiment.trained(study.variant, seed) for seed in study.seeds]

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cropnb import metrics
-from cropnb.ledger import SCENES, Row
+from cropnb import datasets, metrics
+from cropnb.ledger import Row
 from cropnb.runs import Experiment, Method, Place, Result, record
 from cropnb.runs.context import Context
 from cropnb.runs.rows import measured, resampled
@@ -29,7 +29,7 @@ TABLES = {
     "gaicd_v2": ("Table 1, v2", "Table 2", ""),
     "cpc": ("ACC 1/N, CPC", "AP, CPC", ", CPC"),
 }
-TABLES_OF_SCENES = TABLES | {"gaicd_v2": ("Table 1, v2", "Table 2, v2", ", v2")}
+TABLES_OF_ANY_FORM = TABLES | {"gaicd_v2": ("Table 1, v2", "Table 2, v2", ", v2")}
 # What Tables 4 and 5 and Figure 6 call the variants.
 TABLE_4, TABLE_5 = {"w/o smoothing": "w/o SD", "SD": "w/ SD"}, ("QG", "SD")
 FIGURE_6 = {"w/o smoothing": "μ = 0", "QG": "μ = 0.5"}
@@ -42,6 +42,29 @@ class TablesMethod(Method):
         """The photos of a part, with the good crops of a variant."""
         return experiment.photos(part)[self.variants[variant].at_least]
 
+    def columns_of(
+        self, predictions: Sequence[CropPredictions], photos: CropPhotos
+    ) -> dict[str, Sequence[float]]:
+        """What each photo adds to every number of Tables 1 and 2, (photos,) each, 0…1."""
+        columns = {}
+        for eps in THRESHOLDS:
+            for count in COUNTS:
+                hits = set_accuracy(predictions, photos, count, eps)  # (photos,)
+                columns[f"ε = {eps:.2f}, ACC 1/{count}"] = hits.tolist()
+            for most in DETECTIONS:
+                shares = metrics.average_precision_by_photo(
+                    predictions, photos.truths, iou_threshold=eps, max_detections=most
+                )  # (photos,)
+                columns[f"ε = {eps:.2f}, K = {most}"] = shares.tolist()
+        return columns
+
+    def scores(self, result: Result) -> dict[str, float]:
+        """What a run reached, in per cent, under the ledger's names."""
+        means, first = result.means(), f"ε = {THRESHOLDS[0]:.2f}"
+        names = {f"ACC 1/{count}": f"{first}, ACC 1/{count}" for count in COUNTS}
+        names[f"AP, {first}, K = 10"] = f"{first}, K = 10"
+        return {name: round(100 * means[column], 4) for name, column in names.items()}
+
     def predictions(self, experiment: Experiment, variant: str, seed: int) -> list[CropPredictions]:
         """What a finished run predicts for the test photos; `CheckpointError` without one."""
         tensors = experiment.tensors(variant, seed)
@@ -49,7 +72,7 @@ class TablesMethod(Method):
 
     def tables(self, experiment: Experiment) -> tuple[str, str, str]:
         """The tables of ACC 1/N and of AP, and what is added to the names of all others."""
-        tables = TABLES_OF_SCENES if experiment.dataset == SCENES else TABLES
+        tables = TABLES_OF_ANY_FORM if datasets.takes_form(experiment.dataset) else TABLES
         return tables.get(experiment.form, ("ACC 1/N", "AP", ""))
 
     def claim_table(self, experiment: Experiment) -> str:

@@ -1,0 +1,55 @@
+"""The variants that are compared: what each changes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from cropnb.la2c.learner import Settings
+
+ENTROPY_WEIGHT = 0.05  # β (Eq. 2)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is changed for one row.
+
+    Attributes:
+        init: of the backbone, where it isn't the program's.
+        entropy_weight: β, where rewards are of another size.
+        updates: in multiples of the profile's.
+    """
+
+    agent: Mapping[str, object] = field(default_factory=dict)
+    actions: str = "la2c"
+    reward: str = "iou_sign"
+    environments: int = 16
+    init: str | None = None
+    entropy_weight: float | None = None
+    updates: float = 1.0
+
+    def learning(self, settings: Settings) -> Settings:
+        """The profile's settings with this variant's changes; always validated as often."""
+        weight = settings.entropy_weight if self.entropy_weight is None else self.entropy_weight
+        return replace(
+            settings,
+            environments=self.environments,
+            updates=round(settings.updates * self.updates),
+            validate_every=round(settings.epoch_updates * self.updates),
+            entropy_weight=weight,
+        )
+
+
+MAIN, LSTM = "LA2C", "LA2C-LSTM"
+OWN = (MAIN, LSTM)  # the rows of the paper's tables
+VARIANTS = {
+    MAIN: Variant(),
+    LSTM: Variant({"lstm": True}),
+    # A step changes the IoU by about 1/30 of itself, so the entropy is weighed by as much less.
+    "IoU difference": Variant(reward="iou_difference", entropy_weight=ENTROPY_WEIGHT / 30),
+    "aesthetic score": Variant(reward="aesthetic"),
+    # An update with one environment takes two thirds of the time of one with sixteen, so both
+    # learn for equally long.
+    "1 environment": Variant(environments=1, updates=1.5),
+    "random start": Variant(init="random"),
+    "A2-RL actions": Variant(actions="a2rl"),
+    "A2-RL actions, aesthetic score": Variant(actions="a2rl", reward="aesthetic"),
+}
