@@ -100,9 +100,7 @@ def in_threads(
             torch.set_num_threads(before)
 
 
-def by_weight(
-    weights: Sequence[int], most: int = HANDFUL_PIXELS
-) -> Iterator[tuple[slice, int]]:
+def by_weight(weights: Sequence[int], most: int = HANDFUL_PIXELS) -> Iterator[tuple[slice, int]]:
     """Neighbours that are no heavier than `most` together, or one alone: where they stand, and
     their weight.
     """
