@@ -384,17 +384,47 @@ def test_threads_are_given_back_and_heavy_photos_go_in_alone(toy, photo):
     assert torch.get_num_threads() == before
     budget, held, most = batches.Budget(100), [0], [0]
 
-    def work(place, weight):
-        with budget.of(weight):
-            held[0] += weight
-            most[0] = max(most[0], held[0])
-            time.sleep(0.005)
-            held[0] -= weight
-        return place
+    def work(entries):
+        for _, weight in entries:
+            with budget.of(weight):
+                held[0] += weight
+                most[0] = max(most[0], held[0])
+                time.sleep(0.005)
+                held[0] -= weight
+        return [place for place, _ in entries]
 
     weights = [40, 40, 40, 500, 40, 90, 40, 40] * 2
-    assert list(batches.in_threads(weights, work, jobs=6)) == list(range(16))
+    for together in (1, 3):
+        results = batches.in_threads(iter(weights), work, jobs=6, together=together)
+        assert list(results) == list(range(16))
     assert most[0] == 500
+
+
+@pytest.mark.parametrize(
+    ("number", "handfuls"), [(3, [1, 1, 1]), (8, [2] * 4), (18, [4] * 4 + [2])]
+)
+def test_photos_are_taken_by_the_handful_and_every_thread_gets_two(number, handfuls):
+    sizes = []
+
+    def work(entries):
+        sizes.append(len(entries))
+        if entries[0][0] == 0:
+            raise RuntimeError("the whole handful")
+        return [source for _, source in entries]
+
+    results = list(batches.in_threads(list(range(number)), work, jobs=2))
+    assert sorted(sizes) == sorted(handfuls)
+    broken = [isinstance(result, RuntimeError) for result in results]
+    assert broken == [place < handfuls[0] for place in range(number)]
+    assert results[handfuls[0] :] == list(range(handfuls[0], number))
+
+
+def test_a_handful_is_no_heavier_than_it_may_be():
+    parts = list(batches.by_weight([5, 5, 20, 1, 0, 9, 1], most=10))
+    assert parts == [
+        (slice(0, 2), 10), (slice(2, 3), 20), (slice(3, 6), 10), (slice(6, 7), 1)
+    ]  # fmt: skip
+    assert list(batches.by_weight([])) == []
 
 
 def test_a_list_says_which_of_its_photos_is_none(toy, photo):
@@ -404,9 +434,10 @@ def test_a_list_says_which_of_its_photos_is_none(toy, photo):
     assert "photo 1 of the list" in caught.value.__notes__
 
 
-def test_what_is_wrong_with_one_photo_of_a_batch_leaves_the_others_alone(photo):
+@pytest.mark.parametrize("where", ["cpu", "cuda"])  # of which each has its way to make batches
+def test_what_is_wrong_with_one_photo_of_a_batch_leaves_the_others_alone(photo, where):
     class Choosy(Centred):
-        device = "cuda"  # so that it is asked in batches
+        device = where
 
         def see(self, image):
             return image
@@ -418,7 +449,7 @@ def test_what_is_wrong_with_one_photo_of_a_batch_leaves_the_others_alone(photo):
 
     cropper = croppers.Cropper(Choosy())
     photos = [photo, Image.new("RGB", (50, 50)), Image.new("RGB", (3, 3)), photo]
-    results = list(cropper.stream(photos, croppers.Request.of()))
+    results = list(cropper.stream(iter(photos), croppers.Request.of()))
     assert [type(result) for result in results] == [list, RuntimeError, ImageError, list]
 
 

@@ -5,6 +5,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar, overload
 
 import torch
@@ -121,23 +122,34 @@ class Cropper:
         network is asked in batches, by the caller's thread.
         """
         budget = batches.Budget()
+        open_photo = partial(photos.open_photo, limit=request.limit)
+
+        def look(source: photos.Photo) -> Look:
+            return self._look(source, request)
 
         def finished(place: int, answer: tuple[Look, Found]) -> Result:
             return finish(place, self._crops(*answer, request))
 
-        def whole(place: int, source: photos.Photo) -> Result:
-            opened = photos.open_photo(source, limit=request.limit)
-            with budget.of(opened.size[0] * opened.size[1]):
-                return finished(place, self._one(opened, request))
+        def handful(entries: list[tuple[int, photos.Photo]]) -> list[Result | Exception]:
+            places, originals = zip(*entries, strict=True)
+            opened = [batches.tried(open_photo, source) for source in originals]
+            results: list[Result | Exception] = []
+            for part, weight in batches.by_weight([_pixels(photo) for photo in opened]):
+                with budget.of(weight):
+                    looks = [batches.tried(look, photo) for photo in opened[part]]
+                    answers = batches.answered(looks, lambda good: self._find_all(good, request))
+                    results += map(partial(batches.tried, finished), places[part], answers)
+                opened[part] = looks = answers = [None] * len(looks)  # so much memory is free again
+            return results
 
         if torch.device(getattr(self.method, "device", "cpu")).type == "cpu":
-            return batches.in_threads(sources, whole, jobs)
+            return batches.in_threads(sources, handful, jobs)
         return batches.in_batches(
             sources,
-            look=lambda source: self._look(source, request),
+            look=look,
             answer=lambda looks: self._find_all(looks, request),
             finish=finished,
-            weight=lambda look: look.photo.size[0] * look.photo.size[1],
+            weight=lambda look: _pixels(look.photo),
             jobs=jobs,
         )
 
@@ -289,6 +301,10 @@ def _scale(look: Look) -> tuple[float, float, float, float]:
     width, height = look.photo.size
     across, down = width / look.seen.shape[-1], height / look.seen.shape[-2]
     return across, down, across, down
+
+
+def _pixels(photo: photos.OpenedPhoto | Exception) -> int:
+    return 0 if isinstance(photo, Exception) else photo.size[0] * photo.size[1]
 
 
 def _check_room(name: str, size: tuple[int, int]) -> None:

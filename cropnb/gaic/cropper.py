@@ -70,13 +70,19 @@ class AnchorCropper:
         for places in croppers.by_shape(seen):
             photos = torch.stack([seen[place] for place in places])  # (B, 3, h, w)
             features = self.model.features(photos.contiguous(memory_format=torch.channels_last))
-            for place, feature in zip(places, features, strict=True):
-                width, height = sizes[place]
-                scale = [photos.shape[-1] / width, photos.shape[-2] / height] * 2
-                views = boxes[place].to(self.device)
-                views = views * views.new_tensor(scale)
-                scores[place] = self.model.view_scores(feature[None], [views]).float().cpu()
+            views = [
+                _resized(boxes[place], sizes[place], photos.shape[-2:]).to(self.device)
+                for place in places
+            ]
+            flat = self.model.view_scores(features, views).float().cpu()  # (ΣN,)
+            for place, own in zip(places, flat.split([len(view) for view in views]), strict=True):
+                scores[place] = own
         return scores
+
+
+def _resized(boxes: Tensor, size: tuple[int, int], shape: Sequence[int]) -> Tensor:
+    """Boxes (N, 4) of a photo of this size (width, height), in pixels of its copy (H, W)."""
+    return boxes * boxes.new_tensor([shape[1] / size[0], shape[0] / size[1]] * 2)
 
 
 def load(name: str, model: nn.Module, weights: str | Path | None, device: str) -> AnchorCropper:
