@@ -50,6 +50,10 @@ class GridAnchorMethod(Method):
         """The loss of one variant."""
         raise NotImplementedError
 
+    def clip(self, experiment: Experiment, run: Run) -> float | None:
+        """The bound on the gradient's norm in training."""
+        return experiment.profile.clip
+
     def profile(self, experiment: Experiment) -> Profile:
         profile = super().profile(experiment)
         if not experiment.frozen:
@@ -88,7 +92,7 @@ class GridAnchorMethod(Method):
                 recipe=Recipe(
                     epochs=profile.head_epochs,
                     learning_rate=profile.head_learning_rate,
-                    clip=profile.clip,
+                    clip=self.clip(experiment, run),
                     schedule="cosine",
                     seed=run.seed,
                 ),
@@ -104,7 +108,7 @@ class GridAnchorMethod(Method):
                 recipe=Recipe(
                     epochs=profile.epochs,
                     learning_rate=profile.learning_rate,
-                    clip=profile.clip,
+                    clip=self.clip(experiment, run),
                     schedule="cosine" if profile.head_epochs else "constant",
                     mixed_precision=profile.mixed_precision,
                     seed=run.seed,
