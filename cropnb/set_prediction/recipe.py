@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cropnb import metrics
-from cropnb.runs import Column, Experiment, Measurement, Result, Run, Stage
+from cropnb.runs import Column, Experiment, Measurement, Result, Run, Stage, option
 from cropnb.runs import Profile as Base
 from cropnb.set_prediction.cropper import CropPredictions, predict, set_accuracy
 from cropnb.set_prediction.labels import (
@@ -47,6 +47,7 @@ class Variant:
     smoothing: Smoothing = HARD
     teacher: str | None = None  # "iterates": (Eq. 5) as written; "mean": a running mean
     at_least: bool = False  # good crops from the threshold on, instead of above it
+    miss: str = option("1 - p_t")  # of the focal loss: or "distance", whose minimum is the label
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,10 @@ class SetPredictionMethod(TablesMethod):
         "SD": Variant(teacher="iterates"),
         "SD, running mean": Variant(teacher="mean"),
         "QG, good from 4 on": Variant(PAPER, at_least=True),
+        "QG, distance in the focal loss": Variant(PAPER, miss="distance"),
         **{f"QG, μ = {mu:g}": Variant(Smoothing(mu=mu)) for mu in MUS if mu not in (0.0, 0.5)},
     }
-    groups = {"all": tuple(variants)}
+    groups = {"all": tuple(name for name in variants if name != "QG, distance in the focal loss")}
     profiles = {
         "smoke": replace(_FROZEN, **_FEW, epochs=4, milestone=3, distil_after=2, longer=1),
         "cpu": replace(_FROZEN, epochs=16, milestone=12, distil_after=12, longer=4),
@@ -237,7 +239,7 @@ class SetPredictionMethod(TablesMethod):
             teacher_probs = trainee.teach(maps, mask, profile.distil_after * epoch_steps)
             predictions = model.from_features(maps, mask)
             labels = photos.labels(batch, flipped)
-            parts = set_loss(predictions, labels, variant.smoothing, teacher_probs)
+            parts = set_loss(predictions, labels, variant.smoothing, teacher_probs, variant.miss)
             # A history has the same columns at each step, also before distillation begins.
             return {"distilled": torch.zeros_like(parts["loss"]), **parts}
 
