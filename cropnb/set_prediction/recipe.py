@@ -7,7 +7,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from cropnb import metrics
+from cropnb import datasets, metrics
+from cropnb.datasets.base import CropDataset
 from cropnb.runs import Column, Experiment, Measurement, Result, Run, Stage, option
 from cropnb.runs import Profile as Base
 from cropnb.set_prediction.cropper import CropPredictions, predict, set_accuracy
@@ -37,6 +38,7 @@ from cropnb.set_prediction.studies import anchors
 from cropnb.set_prediction.studies.tables import COUNTS, DETECTIONS, THRESHOLDS, TablesMethod
 from cropnb.training import History, Loss, Recipe
 
+CPC_TEST_PHOTOS = 1000
 MUS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)  # Figure 6: 0 is the model without smoothing, 0.5 QG's
 
 
@@ -133,6 +135,15 @@ class SetPredictionMethod(TablesMethod):
     def profile(self, experiment: Experiment) -> Profile:
         profile = super().profile(experiment)
         return replace(profile, backbone_rate=None) if experiment.frozen else profile
+
+    def parts(self, experiment: Experiment) -> Mapping[str, CropDataset]:
+        """As everywhere, but 1 000 of CPC's photos are tested on (Sec. 4.5), not 2 000."""
+        if experiment.dataset != "cpc":
+            return super().parts(experiment)
+        profile = experiment.profile
+        sizes = (profile.train_photos, profile.validation_photos, profile.test_photos)
+        parts = datasets.splits("cpc", "cpc", *sizes, held_out=CPC_TEST_PHOTOS)
+        return dict(zip(("train", "val", "test"), parts, strict=True))
 
     def prepare(self, experiment: Experiment, part: str) -> dict[bool, CropPhotos]:
         """By whether crops are good from the threshold on."""
