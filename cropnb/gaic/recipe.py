@@ -69,6 +69,10 @@ class GridAnchorMethod(Method):
         """The loss of one variant."""
         raise NotImplementedError
 
+    def clip(self, experiment: Experiment, run: Run) -> float | None:
+        """The bound on the gradient's norm in training."""
+        return experiment.profile.clip
+
     def profile(self, experiment: Experiment) -> Profile:
         profile = super().profile(experiment)
         if not experiment.frozen:
@@ -99,7 +103,7 @@ class GridAnchorMethod(Method):
                 recipe=Recipe(
                     epochs=profile.head_epochs,
                     learning_rate=profile.head_learning_rate,
-                    clip=profile.clip,
+                    clip=self.clip(experiment, run),
                     schedule="cosine",
                     seed=run.seed,
                 ),
@@ -140,7 +144,7 @@ class GridAnchorMethod(Method):
                 epochs=profile.epochs,
                 learning_rate=profile.learning_rate,
                 batch_size=batch,
-                clip=profile.clip,
+                clip=self.clip(experiment, run),
                 schedule=schedule,
                 mixed_precision=profile.mixed_precision,
                 seed=run.seed,

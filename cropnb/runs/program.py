@@ -11,7 +11,7 @@ import torch
 from cropnb import checkpoints, ledger
 from cropnb.croppers import SHIPPED, choose_sharpness, load, shipped
 from cropnb.datasets.base import CropDataset
-from cropnb.errors import CropnbError, WeightsUnavailable
+from cropnb.errors import CropnbError, DatasetMissing, WeightsUnavailable
 from cropnb.runs import plan, record
 from cropnb.runs.context import Context
 from cropnb.runs.experiment import STARTS, WEIGHTS_FILE, Experiment
@@ -27,7 +27,23 @@ def parser(name: str, description: str | None = None) -> argparse.ArgumentParser
         "--threads", type=int, help="CPU threads; a CPU run repeats bit by bit with the same number"
     )
     options.add_argument("--record", action="store_true", help="write the rows into the ledger")
+    options.add_argument(
+        "--dry-run", action="store_true", help="read the data, say what there is, and stop"
+    )
     return options
+
+
+def describe(parts: Iterable[CropDataset]) -> None:
+    """Say how many photos there are, and read the first of each part.
+
+    Raises:
+        DatasetMissing: a part has no photo on this disk.
+    """
+    for part in parts:
+        if not len(part):
+            raise DatasetMissing(f"{part.name}, {part.split}: none of its photos is on this disk")
+        width, height = part[0].photo().size
+        print(f"{part.name}, {part.split}: {len(part)} photos; the first has {width} × {height}")
 
 
 def run(
@@ -57,6 +73,7 @@ def study(
     options: argparse.ArgumentParser,
     context: Context,
     arguments: Sequence[str] | None = None,
+    photos: Callable[[argparse.Namespace], Iterable[CropDataset]] = lambda chosen: (),
 ) -> int:
     """A program that measures without training: it prints its rows, and records them as they come,
     so that one that is killed keeps what it has.
@@ -65,12 +82,16 @@ def study(
         measure: called with the options and the context of this call; yields groups of rows.
         options: as `parser` makes them; `--record` is among them.
         context: of the rows; the arguments are filled in.
+        photos: what would be read, for `--dry-run`.
 
     Returns:
         The exit status.
     """
 
     def start(chosen: argparse.Namespace, given: list[str]) -> int:
+        if chosen.dry_run:
+            describe(photos(chosen))
+            return 0
         for rows in measure(chosen, replace(context, arguments=repeatable(given))):
             for row in rows:
                 print(row_line(row), flush=True)
@@ -111,6 +132,11 @@ def main(method: Method, arguments: Sequence[str] | None = None) -> int:
 
     def start(chosen: argparse.Namespace, given: list[str]) -> int:
         experiment, variants = chosen_experiment(method, chosen)
+        if chosen.dry_run:
+            describe(experiment.parts.values())
+            for variant in variants:
+                print(f"{variant}: seeds {', '.join(map(str, chosen.seeds))}")
+            return 0
         results = measure(experiment, variants, chosen.seeds, chosen.finished)
         if chosen.ship:
             first = results[variants[0]][0]

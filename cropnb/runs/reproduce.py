@@ -35,7 +35,7 @@ def missing(entry: Entry) -> str:
             continue
         name = need.removeprefix(ANNOTATIONS)
         try:
-            dataset = datasets.load(name, "test")
+            dataset = datasets.load(name, datasets.measured_split(name))
             if name == need:
                 dataset.with_photos()
         except CropnbError:
