@@ -1,5 +1,7 @@
 """Densities, masks and the measures of attention, against slow versions and known values."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -36,9 +38,7 @@ def test_the_center_prior_is_symmetric():
 def test_a_mask_becomes_the_share_of_each_cell():
     mask = torch.zeros(96, 96)
     mask[:48, :24] = 1
-    assert torch.equal(
-        attention.salient_mask(mask, 2, 2), torch.tensor([[0.5, 0.0], [0.0, 0.0]])
-    )
+    assert torch.equal(attention.salient_mask(mask, 2, 2), torch.tensor([[0.5, 0.0], [0.0, 0.0]]))
 
 
 def _slow_auc(values: torch.Tensor, cells: torch.Tensor) -> float:
@@ -51,7 +51,7 @@ def _slow_auc(values: torch.Tensor, cells: torch.Tensor) -> float:
     points.append((1.0, 1.0))
     return sum(
         (right - left) * (low + high) / 2
-        for (left, low), (right, high) in zip(points[:-1], points[1:], strict=True)
+        for (left, low), (right, high) in itertools.pairwise(points)
     )
 
 

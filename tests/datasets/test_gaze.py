@@ -43,7 +43,8 @@ def test_splits_share_no_photo(folder, monkeypatch):
         for split in gaze.SPLITS
     }
     assert len(names["test"]) == len(names["val"]) == 2
-    assert not names["train"] & (names["val"] | names["test"]) and not names["val"] & names["test"]
+    assert not names["train"] & (names["val"] | names["test"])
+    assert not names["val"] & names["test"]
     assert sum(map(len, names.values())) == 10
 
 
@@ -53,7 +54,9 @@ def test_a_photo_that_nobody_looked_at_is_left_out_and_so_is_one_that_is_gone(fo
     content["000"], content["999"] = [[], []], [[[0.5, 0.5, 1]]]
     path.write_text(json.dumps(content))
     names = [sample.name for sample in gaze.load("all", folder / "gaze").samples]
-    assert "osie/000" not in names and "osie/999" not in names and "osie/001" in names
+    assert "osie/000" not in names
+    assert "osie/999" not in names
+    assert "osie/001" in names
 
 
 @pytest.mark.parametrize(
@@ -97,7 +100,8 @@ def test_unlabelled_photos_and_their_masks_of_any_size(folder, tmp_path):
     assert len(photos) == 10
     assert unlabelled.read_mask(photos["osie/000"].mask).shape == (96, 96)
     assert unlabelled.read_mask(photos["osie/001"].mask).mean() == 1
-    assert photos["osie/002"].mask is None and photos["crowd/000"].mask is None
+    assert photos["osie/002"].mask is None
+    assert photos["crowd/000"].mask is None
 
 
 def test_a_mask_that_is_no_picture_and_a_folder_without_photos(folder, tmp_path):
