@@ -44,7 +44,10 @@ def trained(out: str | Path) -> tuple[Teacher, dict[str, object]]:
     card = {
         "attention": file_hash(paths[0]),
         "layouts": [file_hash(path) for path in paths[1:]],
-        "learned from": "fixations of OSIE and crowd, salient masks, MOS of GAICD on layouts",
+        "learned from": (
+            "fixations of OSIE and crowd, salient masks, MOS of GAICD on layouts, sizes of boxes "
+            "of FLMS"
+        ),
         "sharpness": SHARPNESS,
         "stretch": STRETCH,
     }

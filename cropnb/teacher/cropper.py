@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cropnb import metrics
 from cropnb.candidates import aspect_windows, grid_anchors
-from cropnb.teacher.teacher import SHARPNESS, Teacher, large_enough
+from cropnb.teacher.teacher import Teacher, large_enough
 
 
 class TeacherCropper:
@@ -35,6 +35,7 @@ class TeacherCropper:
         boxes = boxes[large_enough(boxes, size, aspect is not None)]
         attention = self.teacher.attention(image, self.mask(image))
         scores = self.teacher.scores(attention, size, boxes)
-        liked = metrics.expected_iou(boxes, (SHARPNESS * scores).softmax(0))
+        likely = self.teacher.probabilities(attention, size, boxes, aspect is not None)
+        liked = metrics.expected_iou(boxes, likely)
         order = liked.argsort(descending=True, stable=True)
         return boxes[order], scores[order]

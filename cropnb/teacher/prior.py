@@ -1,4 +1,4 @@
-"""Which boxes people draw whatever the photo shows, learned from annotations alone."""
+"""How large people draw boxes, whatever the photo shows: learned from annotations alone."""
 
 import os
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from torch import Tensor
 
 from cropnb import datasets
 
-# Bandwidth of the kernels, as a share of the photo's sides: chosen by the likelihood of FLMS photos
-# that were left out, among 0.02, 0.03, 0.05 and 0.08 (`python -m cropnb.teacher bandwidth`).
-BANDWIDTH = 0.02
 RATIOS = tuple(Fraction(w, h) for w, h in ((1, 1), (5, 4), (4, 3), (3, 2), (16, 9), (2, 1), (3, 1)))
 SLACK = 0.985  # people's boxes overhang a photo by a pixel or two
+# Sizes are counted in steps of a twentieth, from 0.6 on: 0.575…0.625, …, 0.975…1.025.
+STEP, FEWEST = 0.05, 12
+STEPS = 9
 
 
 def photo_size(boxes: Tensor) -> tuple[float, float]:
@@ -25,8 +25,7 @@ def photo_size(boxes: Tensor) -> tuple[float, float]:
     """
     width, height = boxes[:, 2:].amax(dim=0).tolist()
     long, short = max(width, height), min(width, height)
-    sides = [float(long / ratio) for ratio in RATIOS]
-    fitting = min(side for side in sides if side >= SLACK * short)
+    fitting = min(float(long / ratio) for ratio in RATIOS if long / ratio >= SLACK * short)
     short = max(short, fitting)
     return (long, short) if width >= height else (short, long)
 
@@ -45,50 +44,49 @@ def people_boxes(root: str | os.PathLike | None = None, fewest: int = 6) -> list
     """
     photos = []
     for sample in datasets.load("flms", "test", root=root).samples:
-        if len(sample.boxes) < fewest:
-            continue
-        width, height = photo_size(sample.boxes)
-        size = torch.tensor([width, height, width, height])
-        photos.append((sample.boxes / size).clamp(0, 1))
+        if len(sample.boxes) >= fewest:
+            width, height = photo_size(sample.boxes)
+            photos.append((sample.boxes / torch.tensor([width, height] * 2)).clamp(0, 1))
     return photos
 
 
-class BoxPrior:
-    """A density over boxes: a Gaussian kernel on the edges of every box that somebody drew, and of
-    its mirror image.
+def relative_size(boxes_norm: Tensor) -> Tensor:
+    """A box's size as a share of the largest window of its ratio in the photo, (N,): the longer of
+    its normalised sides.
+    """
+    return (boxes_norm[..., 2:] - boxes_norm[..., :2]).amax(dim=-1)
+
+
+class SizePrior:
+    """How often people draw boxes of each size.
 
     Args:
         photos: normalised boxes of each photo, (N, 4).
-        bandwidth: standard deviation of a kernel, as a share of the photo's sides.
     """
 
-    def __init__(self, photos: Sequence[Tensor], bandwidth: float = BANDWIDTH) -> None:
-        boxes = torch.cat(list(photos))  # (M, 4)
-        flipped = torch.stack([1 - boxes[:, 2], boxes[:, 1], 1 - boxes[:, 0], boxes[:, 3]], dim=1)
-        self.boxes, self.bandwidth = torch.cat([boxes, flipped]), bandwidth  # (2 M, 4)
+    def __init__(self, photos: Sequence[Tensor]) -> None:
+        steps = self._steps(relative_size(torch.cat(list(photos))))
+        counts = steps[steps >= 0].bincount(minlength=STEPS).float()
+        self.shares = counts / counts.sum()  # (9,)
 
-    def log_density(self, boxes_norm: Tensor) -> Tensor:
-        """(N, 4) normalised → (N,), up to a constant."""
-        distances = torch.cdist(boxes_norm.float(), self.boxes).square()  # (N, 2 M)
-        return torch.logsumexp(-distances / (2 * self.bandwidth**2), dim=1)
+    def log_weights(self, sizes: Tensor) -> Tensor:
+        """What each window adds to the logarithm of its probability, (N,), so that each size as a
+        whole is as likely as people draw it: of small windows there are many.
+
+        Args:
+            sizes: (N,) of all windows that may be drawn, 0.575 and more.
+        """
+        steps = self._steps(sizes)
+        counts = steps.bincount(minlength=STEPS).float()
+        return (self.shares / counts.clamp(min=1))[steps].clamp(min=1e-12).log()
+
+    @staticmethod
+    def _steps(sizes: Tensor) -> Tensor:
+        """The number of each size's step (N,), negative below the smallest."""
+        return (sizes / STEP + 0.5).floor().long().clamp(max=FEWEST + STEPS - 1) - FEWEST
 
 
 @lru_cache(maxsize=1)
-def default_prior() -> BoxPrior:
-    """The prior of all FLMS photos. Raises as `people_boxes`."""
-    return BoxPrior(people_boxes())
-
-
-def held_out_likelihood(photos: Sequence[Tensor], bandwidth: float, folds: int = 5) -> float:
-    """Mean log density of people's boxes on photos that the prior hasn't seen, with the kernels'
-    normalisation, in nats a box.
-    """
-    total, count = 0.0, 0
-    for fold in range(folds):
-        train = [boxes for number, boxes in enumerate(photos) if number % folds != fold]
-        test = torch.cat([boxes for number, boxes in enumerate(photos) if number % folds == fold])
-        prior = BoxPrior(train, bandwidth)
-        scale = len(prior.boxes) * (2 * torch.pi * bandwidth**2) ** 2
-        total += float((prior.log_density(test) - torch.log(torch.tensor(scale))).sum())
-        count += len(test)
-    return total / count
+def default_prior() -> SizePrior:
+    """That of all FLMS photos. Raises as `people_boxes`."""
+    return SizePrior(people_boxes())

@@ -3,6 +3,9 @@ how they score crops of layouts.
 
     photo → attention (gaze and salient mask) → layout network → score of each crop
     scores of all windows → how likely someone draws each → boxes
+
+Of a required ratio people's own boxes also say how large windows are, for GAICD's crops never reach
+the border.
 """
 
 from collections.abc import Sequence
@@ -25,7 +28,8 @@ from cropnb.attention.model import (
 from cropnb.checkpoints import load_into, load_weights
 from cropnb.datasets.scenes.forms import windows_for
 from cropnb.images import resize_short_side
-from cropnb.layout import LayoutNetwork, load_layout_network
+from cropnb.layout import LayoutNetwork, load_layout_network, mean_scores
+from cropnb.teacher.prior import SizePrior, default_prior, relative_size
 
 # What a point of MOS is worth when someone draws a box: the value at which the window of largest
 # expected overlap overlaps most with people's best crop on held-out layouts, among 0.5, 1, 1.5, 2,
@@ -36,8 +40,8 @@ SHARPNESS = 2.0
 STRETCH = 1.64
 MEAN_MOS, LOW_MOS, HIGH_MOS = 2.95, 1.0, 5.0  # of GAICD
 # People scored crops with half of the photo or more, and of smaller ones the network knows nothing.
-# Of a required ratio the sides are at least 70 % of the largest window's, again about half of it.
-LEAST_AREA, LEAST_SIDE = 0.4999, 0.695
+# Of a required ratio the sides are at least 60 % of the largest window's.
+LEAST_AREA, LEAST_SIDE = 0.4999, 0.595
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,13 @@ class Teacher:
     Attributes:
         backbone, readout: photo → attention.
         layouts: layout networks whose scores are averaged.
+        prior: how large people draw boxes.
     """
 
     backbone: nn.Module
     readout: AttentionReadout
     layouts: Sequence[LayoutNetwork]
+    prior: SizePrior
 
     @torch.inference_mode()
     def attention(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -76,8 +82,7 @@ class Teacher:
         """
         crops_norm = boxes.normalize(crops, *size).clamp(0, 1)[None]  # (1, N, 4)
         sizes = torch.tensor([size], dtype=torch.float32)
-        scores = [network(attention[None], sizes, crops_norm)[0] for network in self.layouts]
-        return torch.stack(scores).mean(0)
+        return mean_scores(self.layouts, attention[None], sizes, crops_norm)[0]
 
     def posterior(
         self, attention: Tensor, size: tuple[int, int], aspect: tuple[int, int] | None = None
@@ -92,8 +97,21 @@ class Teacher:
         """
         windows = windows_for(*size, aspect)
         windows = windows[large_enough(windows, size, aspect is not None)]
-        scores = self.scores(attention, size, windows)
-        return windows, (SHARPNESS * scores).softmax(0)
+        return windows, self.probabilities(attention, size, windows, aspect is not None)
+
+    def probabilities(
+        self, attention: Tensor, size: tuple[int, int], windows: Tensor, one_ratio: bool
+    ) -> Tensor:
+        """How likely someone draws each of some windows (N, 4), (N,).
+
+        Args:
+            one_ratio: they are all that may be drawn of a required ratio.
+        """
+        weights = SHARPNESS * self.scores(attention, size, windows)  # (N,)
+        if one_ratio:
+            sides = relative_size(boxes.normalize(windows, *size).clamp(0, 1))
+            weights = weights + self.prior.log_weights(sides / sides.amax())
+        return weights.softmax(0)
 
 
 def best(windows: Tensor, probabilities: Tensor) -> Tensor:
@@ -124,6 +142,7 @@ def load(readout: str | Path, layouts: Sequence[str | Path]) -> Teacher:
     Raises:
         CheckpointError: a file isn't there, is damaged or another method's.
         WeightsUnavailable: MobileNetV2's weights aren't there.
+        DatasetMissing: FLMS's boxes aren't there.
     """
     network = AttentionReadout()
     load_into(network, load_weights(readout, "attention")[0], readout)
@@ -131,4 +150,5 @@ def load(readout: str | Path, layouts: Sequence[str | Path]) -> Teacher:
         backbones.build("mobilenet_v2", CUTS).eval(),
         network.eval(),
         [load_layout_network(path) for path in layouts],
+        default_prior(),
     )

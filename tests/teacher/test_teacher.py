@@ -18,28 +18,30 @@ from cropnb.errors import BoxError, CropnbError, DatasetMissing
 from cropnb.layout import LayoutNetwork
 from cropnb.teacher import labels
 from cropnb.teacher.forms import FORMS, Seen, drawn
+from cropnb.teacher.prior import SizePrior, photo_size, relative_size
 from cropnb.teacher.teacher import LEAST_AREA, Teacher, best, large_enough, mos
 
 SIZE = (120, 80)
 
 
 class Inside(nn.Module):
-    """Likes what a crop keeps of the map, less a price for its area."""
+    """Likes crops that are full of what draws the eye, and dislikes to lose much of the photo."""
 
-    def forward(self, maps, sizes, crops_norm):
-        side = maps.shape[-1]
-        places = (torch.arange(side) + 0.5) / side
-        x1, y1, x2, y2 = crops_norm[0].unbind(-1)  # (N,)
-        columns = (places >= x1[:, None]) & (places <= x2[:, None])  # (N, S)
-        rows = (places >= y1[:, None]) & (places <= y2[:, None])
-        kept_share = torch.einsum("nh,hw,nw->n", rows.float(), maps[0], columns.float())
-        return (kept_share / maps.sum() - 0.9 * (x2 - x1) * (y2 - y1))[None] * 4
+    def from_features(self, seen):
+        around = seen[..., :400].unflatten(-1, (20, 20))  # (B, N, 20, 20), the crop and its margin
+        share = seen[..., 800 + 6]  # (B, N), of the photo
+        return 8 * around[..., 4:16, 4:16].mean((-1, -2)) + 2 * share
+
+
+def _teacher(*networks):
+    torch.manual_seed(0)
+    backbone, sizes = build("mobilenet_v2", CUTS, None).eval(), torch.tensor([[0.0, 0, 0.9, 0.9]])
+    return Teacher(backbone, AttentionReadout().eval(), networks, SizePrior([sizes]))
 
 
 @pytest.fixture
 def teacher():
-    torch.manual_seed(0)
-    return Teacher(build("mobilenet_v2", CUTS, None).eval(), AttentionReadout().eval(), [Inside()])
+    return _teacher(Inside())
 
 
 @pytest.fixture
@@ -80,7 +82,7 @@ def test_of_a_required_ratio_the_windows_have_it(teacher, left):
     windows, _ = teacher.posterior(left, SIZE, (1, 1))
     sides = windows[:, 2:] - windows[:, :2]
     assert torch.allclose(sides[:, 0], sides[:, 1], atol=1)
-    assert sides.amin() >= 0.69 * 80
+    assert sides.amin() >= 0.59 * 80
 
 
 def test_the_best_window_is_that_of_largest_expected_overlap_not_the_likeliest():
@@ -103,6 +105,32 @@ def test_sizes_of_one_ratio_count_against_the_largest_window():
     windows = torch.tensor([[0.0, 0, 40, 80], [0.0, 0, 28, 56], [0.0, 0, 20, 40]])
     assert large_enough(windows, SIZE, one_ratio=True).tolist() == [True, True, False]
     assert not large_enough(windows, SIZE, one_ratio=False).any()  # each below half of the photo
+
+
+def test_sizes_are_as_likely_as_people_draw_them_however_many_windows_there_are():
+    wide, full = torch.tensor([[0.0, 0, 0.8, 0.7]]), torch.tensor([[0.0, 0.1, 1.0, 0.9]])
+    prior = SizePrior([wide, wide, wide, full])  # three of four at 0.8, one at 1
+    sizes = torch.tensor([0.8] * 30 + [1.0] * 2 + [0.6] * 9)
+    probabilities = prior.log_weights(sizes).softmax(0)
+    assert probabilities[:30].sum() == pytest.approx(0.75, abs=1e-4)
+    assert probabilities[30:32].sum() == pytest.approx(0.25, abs=1e-4)
+    assert probabilities[32:].sum() == pytest.approx(0, abs=1e-4)  # nobody draws so small
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_size_of_a_photo_of_which_only_boxes_are_known(turned):
+    boxes = torch.tensor([[10.0, 30, 1024, 700], [0.0, 0, 800, 660]])
+    if turned:
+        boxes = boxes[:, [1, 0, 3, 2]]
+    size = photo_size(boxes)
+    assert sorted(size) == [pytest.approx(768), 1024]  # 4:3 is the narrowest that holds them
+    assert (size[1] > size[0]) == turned
+    assert photo_size(torch.tensor([[0.0, 0, 500, 500]])) == (500, 500)
+
+
+def test_relative_sizes():
+    boxes = torch.tensor([[0.0, 0.0, 1.0, 0.5], [0.2, 0.1, 0.6, 0.8]])
+    assert torch.allclose(relative_size(boxes), torch.tensor([1.0, 0.7]))
 
 
 def test_mos_stays_on_the_scale():
@@ -247,7 +275,8 @@ def test_scenes_and_taught_photographs_are_joined_for_training(written, monkeypa
 
 def test_a_layout_network_fits_into_the_teacher(left):
     torch.manual_seed(1)
-    own = Teacher(None, None, [LayoutNetwork().eval(), LayoutNetwork().eval()])
+    own = _teacher(LayoutNetwork().eval(), LayoutNetwork().eval())
     crops = torch.tensor([[0.0, 0, 100, 70], [20.0, 10, 120, 80]])
-    single = [Teacher(None, None, [net]).scores(left, SIZE, crops) for net in own.layouts]
+    sizes, crops_norm = torch.tensor([SIZE]).float(), box_math.normalize(crops, *SIZE)[None]
+    single = [net(left[None], sizes, crops_norm)[0] for net in own.layouts]
     assert torch.allclose(own.scores(left, SIZE, crops), torch.stack(single).mean(0))
