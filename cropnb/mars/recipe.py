@@ -105,7 +105,7 @@ class MarsMethod(Method):
             train_photos=2400,
             validation_photos=150,
             test_photos=500,
-            epochs=5,
+            epochs=4,
             learning_rate=1e-3,
             backbone_learning_rate=5e-4,
             trained_from="c3_3",
