@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cropnb import datasets, ledger
-from cropnb.audit import curves, rows, tolerance
+from cropnb.audit import curves, pixels, rows, tolerance
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import DatasetMissing
 from cropnb.runs import program
@@ -15,8 +15,12 @@ from cropnb.runs.context import Context
 from cropnb.runs.experiment import device_name
 
 NAME = "audit"
-PARTS = ("blind", "matching", "shares", "trained", "epochs", "curves")
-ROWS = {"blind": rows.blind_rows, "matching": rows.matching_rows}
+PARTS = ("blind", "matching", "pixels", "shares", "trained", "epochs", "curves")
+ROWS = {
+    "blind": rows.blind_rows,
+    "matching": rows.matching_rows,
+    "pixels": lambda context, training, test: pixels.random_rows(context, test),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

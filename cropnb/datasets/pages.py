@@ -38,7 +38,10 @@ def dataset_page(name: str) -> Markdown:
         ("how it was annotated", entry.annotated),
         ("licence, as far as is known", entry.licence),
         ("splits", entry.splits),
-        ("who uses it", " · ".join(f"{PAPERS[paper]} {tables}" for paper, _, tables in used)),
+        (
+            "who uses it",
+            " · ".join(f"{PAPERS[paper]} {tables}" for paper, _, tables in used) or "this book",
+        ),
         ("known defects", "<br>".join(entry.defects)),
         (
             "fetched by",

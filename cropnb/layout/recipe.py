@@ -151,7 +151,7 @@ class LayoutMethod(Method):
         return {"sees_map": self.variants[result.variant].sees_map}
 
     def places(self, experiment: Experiment, variant: str) -> list[Place]:
-        return [Place("layout", variant)]
+        return [Place("scores without pixels", variant)]
 
 
 @torch.no_grad()

@@ -14,9 +14,9 @@ import torch
 
 from cropnb import datasets
 from cropnb.datasets.fetch import flickr, install, layouts
-from cropnb.errors import ArchiveError, DatasetMissing
+from cropnb.errors import ArchiveError, DatasetMissing, DownloadError
 
-from .conftest import Catalogue, jpeg, zipped
+from .conftest import ANNOTATION, PAGE, Catalogue, answer, drop, jpeg, visible, zipped
 
 
 def tarred(files: dict[str, bytes], mode: str = "w") -> bytes:
@@ -193,3 +193,71 @@ def test_annotations_are_counted_by_their_names_alone(tmp_path):
     assert layouts.count("flms", tmp_path) == (0, 0)
     (tmp_path / "train.json").write_text("[1, 2")
     assert layouts.count("fat", tmp_path) == (0, 0)
+
+
+def published_boxes(*names: str) -> bytes:
+    """The repository of S2CNet: boxes of both versions, each in one folder for all splits."""
+    files = {}
+    for name in names:
+        files[f"S2CNet-a51a/dataset/GAIC/bbox/{name}.txt"] = b"10 20 60 100\n1 0 1 1\n"
+        files[f"S2CNet-a51a/dataset/GAIC-journal/bbox/{name}.txt"] = b"5 6 70 80\n"
+    return zipped({**files, "S2CNet-a51a/README.md": b"code", "S2CNet-a51a/asset/a.png": b"x"})
+
+
+def layouts_of(catalogue: Catalogue, version: str) -> install.Job:
+    """A job that fetches the boxes beside annotations that are there."""
+    catalogue.serve(
+        f"{version}_layouts", {"S2CNet.zip": published_boxes("0", "1")}, known=False, published=2
+    )
+    for split, name in (("train", "0"), ("test", "1")):
+        folder = catalogue.folder / version / "annotations" / split
+        folder.mkdir(parents=True)
+        (folder / f"{name}.txt").write_bytes(ANNOTATION)
+    job = catalogue.job()
+    job.folder = catalogue.folder / version
+    return job
+
+
+@pytest.mark.parametrize(
+    ("version", "box"), [("gaicd", [20, 10, 100, 60]), ("gaicd_v2", [6, 5, 80, 70])]
+)
+def test_objects_come_beside_the_annotations_from_a_site_that_breaks_off(
+    catalogue, site, version, box
+):
+    job = layouts_of(catalogue, version)
+    site.faults["/S2CNet.zip"] = [drop(200), answer(429, Retry_After="0")]
+    report = install.obtain(job)
+    assert (report.done, report.annotated, report.photos) == (True, 2, 0)
+    assert "nobody had recorded" in report.notes[0]
+    assert visible(catalogue.folder) == [
+        f"{version}/annotations/test/1.txt",
+        f"{version}/annotations/train/0.txt",
+        f"{version}/objects/0.txt",
+        f"{version}/objects/1.txt",
+    ]
+    assert not install.obtain(job).done
+    (sample,) = datasets.load(f"{version}_layouts", "test", root=job.folder)
+    assert sample.objects.tolist() == [box]
+    assert (catalogue.folder / ".fetch" / f"{version}_layouts" / "receipts.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "match"),
+    [
+        (answer(404), DownloadError, "404"),
+        (answer(200, PAGE, Content_Type="text/html"), DownloadError, "Quota exceeded"),
+        (answer(200, published_boxes("0")[:-300]), DownloadError, "damaged|zip"),
+        (answer(200, zipped({"S2CNet/README.md": b"moved"})), DatasetMissing, "folder 'GAIC'"),
+    ],
+    ids=["404", "a web page", "cut short", "another archive"],
+)
+def test_what_comes_instead_of_objects_leaves_the_folder_as_it_was(
+    catalogue, site, fault, error, match
+):
+    job = layouts_of(catalogue, "gaicd")
+    before = visible(catalogue.folder)
+    site.faults["/S2CNet.zip"] = [fault]
+    with pytest.raises(error, match=match):
+        install.obtain(job)
+    assert visible(catalogue.folder) == before
+    assert install.obtain(job).annotated == 2
