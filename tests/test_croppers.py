@@ -536,14 +536,18 @@ def test_save_keeps_the_ratio_and_may_refuse_to_replace(toy, photo, tmp_path):
         toy(photo, size=(400, 500), aspect=1)
 
 
-def test_the_default_is_the_best_method_on_photographs():
+def test_the_default_gains_most_over_the_centred_window_on_photographs():
     rows = [row for row in methods.on_photographs() if row.row in croppers.METHODS]
-    tables = {row.table for row in rows}
+    centred = {
+        row.table: row.ours
+        for row in methods.on_photographs()
+        if row.row in ("center", "center_window") and not methods.gain(row)
+    }
+    assert len(centred) == methods.QUESTIONS
     means = {
-        name: statistics.mean(row.ours for row in rows if row.row == name)
+        name: statistics.mean(row.ours - centred[row.table] for row in rows if row.row == name)
         for name in {row.row for row in rows}
     }
-    assert len(tables) == 2
     assert methods.default() == max(means, key=means.get)
     assert cropnb.load().name == methods.default()
     assert methods.default() == methods.FALLBACK, "set FALLBACK to what the ledger says"
@@ -554,24 +558,48 @@ def test_the_default_follows_the_ledger(tmp_path, monkeypatch):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
     assert methods.default() == methods.FALLBACK  # nothing there
 
-    def record(name, free, required):
-        values = {"no required aspect ratio": free, "aspect ratio of the true crop": required}
-        ledger.record(
-            "photographs",
-            [
-                dataclasses.replace(row, row=name, table=table, ours=value)
-                for table, value in values.items()
-                if value is not None
-            ],
-        )
+    def record(name, free, required, ours=0.5, **place):
+        gains = {"no required aspect ratio": free, "aspect ratio of the true crop": required}
+        rows = [
+            dataclasses.replace(
+                row,
+                row=name,
+                table=table,
+                ours=ours,
+                note=f"less center: {gain:+.3f} [{gain - 0.1:+.3f}, {gain + 0.1:+.3f}], paired",
+                **place,
+            )
+            for table, gain in gains.items()
+            if gain is not None
+        ]
+        ledger.record("photographs", rows)
+        return rows
 
-    record("center", 0.9, 0.9)  # a baseline doesn't count
-    record("gaic", 0.5, 0.6)
-    record("vrn", 0.6, 0.4)
-    record("la2c", None, 0.9)  # was asked only one of the two
+    record("center", 0.4, 0.4)  # a baseline doesn't count
+    first = record("gaic", -0.1, 0.05)
+    record("vrn", 0.1, -0.2, ours=0.9)  # on easier photos
+    record("la2c", None, 0.4)  # was asked only one of the two
     assert methods.default() == "gaic"
+    assert methods.gain(first[0]) == ("center", -0.1, -0.2, 0.0)
+    record("vrn", 0.3, 0.3, dataset="flms")  # another set counts as much
+    assert methods.default() == "vrn"
     (tmp_path / "photographs.json").write_text("[{")
     assert methods.default() == methods.FALLBACK
+
+
+@pytest.mark.parametrize(
+    ("note", "words"),
+    [
+        ("less center: +0.031 [+0.002, +0.060], paired", "beats center by +0.031 [+0.002, +0.060]"),
+        ("less center: -0.02 [-0.04, -0.01]; x", "doesn't beat center: -0.020 [-0.040, -0.010]"),
+        ("less center: -0.02 [-0.04, +0.01]", "can't be told from center: -0.020 [-0.040, +0.010]"),
+        ("less center_window: +0.000 [+0.000, +0.000], paired", ""),
+        ("what the others are compared with", ""),
+    ],
+)
+def test_whether_a_method_beats_the_centred_window_is_said_in_words(note, words):
+    row = dataclasses.replace(methods.on_photographs("vrn")[0], note=note)
+    assert methods.verdict(row) == words
 
 
 def test_submodules_come_when_they_are_asked_for():

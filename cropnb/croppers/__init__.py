@@ -61,8 +61,9 @@ def load(
 
     Args:
         name: a method such as "vrn", or "full" (the whole photo), "center" (90 % of each side) or
-            "center_window" (the largest centred window of the required ratio). By default the best
-            method on photographs by the ledger, `cropnb.methods.default()`.
+            "center_window" (the largest centred window of the required ratio). By default the
+            method that gains most over the centred window on photographs, by the ledger:
+            `cropnb.methods.default()`, which follows it as new networks are measured.
         weights: a checkpoint of the method, or one of those that it comes with: "photographs",
             trained on scenes and photographs, or "scenes", trained on scenes alone, as in the
             chapters. By default that for photographs, where there is one.
