@@ -282,6 +282,36 @@ def pending(method: str) -> list[ledger.Row]:
     return [row for row in rows if _cell(row) not in measured]
 
 
+def planned(method: str) -> list[ledger.Row]:
+    """A pending row for each cell of the entries on scenes that were never run, with their minutes;
+    recording a run replaces them.
+    """
+    recorded = [row for row in ledger.read(method) if row.verdict != "pending"]
+    commands, measured = {row.command for row in recorded}, {row.key for row in recorded}
+    rows = []
+    for entry in read():
+        if entry.method != method or entry.needs or entry.command in commands:
+            continue
+        experiment = entry.experiment
+        minutes = entry.minutes * len(entry.variants) * len(entry.seeds)
+        for place in (p for v in entry.variants for p in experiment.method.places(experiment, v)):
+            rows += [
+                ledger.Row(
+                    paper=method,
+                    table=place.table,
+                    row=place.row + experiment.method.suffix(experiment),
+                    column=column,
+                    dataset=entry.dataset,
+                    split=experiment.method.eval_split(experiment),
+                    verdict="pending",
+                    profile=entry.profile,
+                    note=f"not run yet, about {minutes:.0f} minutes of a core: {entry.command}",
+                )
+                for column in place.columns or experiment.method.columns
+            ]
+    return [row for row in rows if row.key not in measured]
+
+
 def missing(entry: Entry) -> str:
     """What an entry waits for, and its command: the note of the rows that wait with it."""
     photos = " and ".join(need for need in entry.needs if need != GPU)
