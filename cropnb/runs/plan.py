@@ -7,6 +7,7 @@ rows carry, and the pending rows of what can't be run here.
 
 import importlib
 import os
+import re
 import shlex
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -48,7 +49,7 @@ class Entry:
     """One entry of the plan.
 
     Attributes:
-        name: PAPER/WHAT; `make reproduce ONLY=…` takes either part or both.
+        name: PAPER/WHAT; `make reproduce ONLY=…` takes the paper or both: see `select`.
         why: what the ledger gets from it.
         minutes: of one variant with one seed, on one core, or on a GPU where one is needed.
         memory: GB.
@@ -234,20 +235,32 @@ def _expanded(entry: Entry) -> Entry:
 
 
 def select(entries: Sequence[Entry], only: Iterable[str]) -> list[Entry]:
-    """The entries that are named, by paper or by paper and what; all where none is.
+    """The entries that are named; all where none is.
+
+    Args:
+        only: PAPER, PAPER/WHAT, or PAPER/table-N for all that fill a table, where no entry is
+            called so.
 
     Raises:
         PlanError: a name that is no entry's.
     """
-    names = list(only)
-    for name in names:
-        if not any(_named(entry, name) for entry in entries):
+    chosen: list[Entry] = []
+    for name in (names := list(only)):
+        named = [one for one in entries if one.name == name or one.name.startswith(name + "/")]
+        named = named or [one for one in entries if name in _tables(one)]
+        if not named:
             raise PlanError(f"no entry {name!r}: there are {', '.join(e.name for e in entries)}")
-    return [entry for entry in entries if not names or any(_named(entry, n) for n in names)]
+        chosen += named
+    return [entry for entry in entries if not names or entry in chosen]
 
 
-def _named(entry: Entry, name: str) -> bool:
-    return entry.name == name or entry.name.startswith(name + "/")
+def _tables(entry: Entry) -> set[str]:
+    """PAPER/table-N of each table that it fills, by its name (`tables-3-4`) and its `tables`."""
+    paper, _, what = entry.name.partition("/")
+    in_name = re.search(r"tables?((-\d+)+)", what)
+    numbers = re.findall(r"\d+", in_name[1]) if in_name else []
+    numbers += [number for table in entry.tables for number in re.findall(r"Table (\d+)", table)]
+    return {f"{paper}/table-{number}" for number in numbers}
 
 
 def pending(method: str) -> list[ledger.Row]:

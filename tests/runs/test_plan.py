@@ -79,8 +79,14 @@ def test_entries_are_selected_by_paper_or_by_name():
     assert {entry.name.split("/")[0] for entry in plan.select(entries, ["vrn"])} == {"vrn"}
     assert [entry.name for entry in plan.select(entries, ["vrn/table-2"])] == ["vrn/table-2"]
     assert plan.select(entries, []) == entries
-    with pytest.raises(PlanError, match="no entry 'vrn/table'"):
-        plan.select(entries, ["vrn/table"])
+    for name in ("vrn/table", "vrn/table-9"):
+        with pytest.raises(PlanError, match=f"no entry '{name}'"):
+            plan.select(entries, [name])
+
+
+def test_a_table_names_every_entry_that_fills_it():
+    names = [entry.name for entry in plan.select(plan.read(), ["mars/table-3"])]
+    assert names == ["mars/tables-3-4", "mars/fat-table-3"]
 
 
 def test_the_plan_and_the_ledger_know_each_others_commands():
