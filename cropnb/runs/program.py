@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from cropnb import checkpoints, ledger
-from cropnb.croppers import SHIPPED, choose_sharpness, load, shipped
+from cropnb.croppers import choose_sharpness, load, shipped
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import CropnbError, DatasetMissing, WeightsUnavailable
 from cropnb.runs import plan, record
@@ -123,10 +123,8 @@ def main(method: Method, arguments: Sequence[str] | None = None) -> int:
     )
     options.add_argument(
         "--ship",
-        choices=list(SHIPPED),
-        nargs="?",
-        const="scenes",
-        help="the first run's weights ship, as those for scenes (the default) or for photographs",
+        action="store_true",
+        help="the first run's weights ship: those for scenes, or for photographs if it saw any",
     )
     method.add_options(options)
 
@@ -139,8 +137,7 @@ def main(method: Method, arguments: Sequence[str] | None = None) -> int:
             return 0
         results = measure(experiment, variants, chosen.seeds, chosen.finished)
         if chosen.ship:
-            first = results[variants[0]][0]
-            ship(experiment, variants[0], chosen.seeds[0], first, chosen.ship)
+            ship(experiment, variants[0], chosen.seeds[0], results[variants[0]][0])
         if chosen.record:
             rows = record.rows(context(experiment, results, given), experiment, results)
             rows += plan.pending(method.name)
@@ -241,20 +238,19 @@ def repeatable(arguments: Sequence[str]) -> list[str]:
     return repeated
 
 
-def ship(
-    experiment: Experiment, variant: str, seed: int, result: Result, trained_on: str = "scenes"
-) -> None:
+def ship(experiment: Experiment, variant: str, seed: int, result: Result) -> None:
     """Put the weights of a run beside the package, in half precision, with their card.
 
     Those for photographs are asked for the crop that a person would draw: where the method scores
     crops, its card names the sharpness that serves this best on validation photos.
     """
     method, run = experiment.method, experiment.run(variant, seed)
+    trained_on = ledger.SCENES if experiment.dataset == ledger.SCENES else ledger.PHOTOGRAPHS
     path, weights = shipped(method.name, trained_on), run.folder / WEIGHTS_FILE
     state, _ = checkpoints.load_weights(weights, method.name)
     scores = record.means(method.columns, result)
     card = record.card(result, scores) | dict(method.card(result))
-    if trained_on == "photographs":
+    if trained_on == ledger.PHOTOGRAPHS:
         card |= _sharpness(method.name, weights, experiment.parts["val"])
     checkpoints.save_weights(path, method.shipped(state), card, half=True)
     method.ship_beside(experiment, run, result)
