@@ -190,6 +190,9 @@ class CutPhoto:
 
     def _first(self) -> tuple[Image.Image, Metadata]:
         """The crop of the first frame, and the metadata of the photo."""
+        if self.photo.in_process:  # decoded for this crop only
+            part, own = self.photo.part(self.box)
+            return self._resized(part, part.info), own
         image, own = self.photo.upright()
         return self._cut(image), own
 
@@ -219,15 +222,14 @@ class CutPhoto:
         return images, own, timing, []
 
     def _cut(self, image: Image.Image) -> Image.Image:
-        resize = self.size != sides(self.box)
-        if self.box == (0, 0, *image.size) and self.photo.in_process:
-            crop = image  # decoded for this crop only
-        else:
-            with own_limit():
-                crop = image.crop(self.box)
+        with own_limit():
+            return self._resized(image.crop(self.box), image.info)
+
+    def _resized(self, crop: Image.Image, info: dict[str, Any]) -> Image.Image:
+        """A crop in the size that was asked for, with what of its photo's `info` it needs."""
         keep = ("icc_profile", "transparency")
-        crop.info = {key: image.info[key] for key in keep if key in image.info}
-        if not resize:
+        crop.info = {key: info[key] for key in keep if key in info}
+        if self.size == sides(self.box):
             return crop
         profile = crop.info.get("icc_profile")
         if crop.has_transparency_data:

@@ -14,9 +14,16 @@ from cropnb.photos import arrays, aside, deep, metadata, pixels
 from cropnb.photos.aside import LARGE
 from cropnb.photos.cutting import CutPhoto
 from cropnb.photos.deep import DeepPixels
-from cropnb.photos.geometry import whole_box
-from cropnb.photos.guard import DEFAULT_LIMIT, check_file, check_size, decode, open_pillow
+from cropnb.photos.geometry import Box, stored_box, whole_box
+from cropnb.photos.guard import (
+    DEFAULT_LIMIT,
+    check_file,
+    check_size,
+    decode,
+    open_pillow,
+)
 from cropnb.photos.metadata import Metadata
+from cropnb.photos.spilled import Spilled
 from cropnb.photos.traits import Traits, further_pictures, traits_of
 
 if TYPE_CHECKING:
@@ -185,6 +192,18 @@ class OpenedPhoto:
             if self.size[0] * self.size[1] < LARGE:  # a larger one is decoded anew for each use
                 self._upright = upright
             return upright
+
+    def part(self, box: Box) -> tuple[Image.Image, Metadata]:
+        """A box of the first frame in its own mode, turned, and the photo's metadata; of a large
+        photo, whole and part are never in memory together.
+        """
+        with self.lock, self.opened() as image:
+            metadata.preload(image)
+            decode(image, self.name)
+            own, turn = metadata.gather(image), pixels.orientation(image)
+            part = Spilled(image, stored_box(box, self.size, turn))
+        del image
+        return part.turned(turn), own
 
     def seen(self, size: tuple[int, int] | None) -> Image.Image:
         """The photo as a network sees it, in this size, or in its own."""

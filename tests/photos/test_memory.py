@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from cropnb.errors import ImageError
-from cropnb.photos import aside, open_photo
+from cropnb.photos import aside, open_photo, spilled
+from cropnb.photos.pixels import TURNS
 
 # VmHWM and not ru_maxrss, which a new process inherits from the one that started it.
 MEASURED = """
@@ -91,6 +92,27 @@ def test_the_other_process_gives_the_same(tmp_path, monkeypatch, as_bytes):
         cut = opened.cut((3, 4, 50, 70), size=(30, 30))
         cut.save(tmp_path / f"{name}.png", strip_location=True)
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "CMYK", "P", "LA", "I;16"])
+@pytest.mark.parametrize("room", [True, False])
+def test_a_part_that_waits_in_a_file_is_the_part(monkeypatch, mode, room):
+    def full(**_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(spilled, "ROWS", 7)
+    if not room:
+        monkeypatch.setattr(spilled.tempfile, "TemporaryFile", full)
+    pixels = np.random.default_rng(0).integers(0, 256, 30 * 40 * 4, np.uint8).tobytes()
+    count = {"L": 1, "P": 1, "RGB": 3, "LA": 2, "I;16": 2}.get(mode, 4)
+    image = Image.frombytes(mode, (40, 30), pixels[: 30 * 40 * count])
+    box = (3, 4, 37, 28)
+    for turn in range(1, 9):
+        part = spilled.Spilled(image, box).turned(turn)
+        crop = image.crop(box)
+        expected = crop.transpose(TURNS[turn]) if turn in TURNS else crop
+        assert (part.mode, part.size) == (mode, expected.size)
+        assert part.tobytes() == expected.tobytes()
 
 
 def test_errors_and_notes_come_back_from_the_other_process(tmp_path, everything_is_large):
