@@ -71,7 +71,7 @@ lint: $(installed)  ## Style of the code and of the notebooks
 bench: $(installed)  ## Time a photo with every method on this machine
 	$(bin)/python -m cropnb.bench
 
-reproduce: $(reproducing)  ## Run the plan through Snakemake (hours; ONLY=mars/tables-3-4 for a part, DRY=1 to list)
+reproduce: $(reproducing)  ## Run the plan through Snakemake (hours; ONLY=mars/table-3 for a part, DRY=1 to list)
 	$(bin)/python -m cropnb.runs.reproduce $(if $(DRY),--dry-run) $(if $(CLUSTER),--profile tools/snakemake/$(CLUSTER)) $(ONLY)
 
 ##@ Maintain

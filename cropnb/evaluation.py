@@ -31,6 +31,7 @@ from cropnb.runs.rows import measured
 NAME = "photographs"
 FREE, REQUIRED = "no required aspect ratio", "aspect ratio of the true crop"
 # what every row of a table is compared with, photo by photo
+SCENES_ONLY = ", scenes only"  # after a method's name: its weights that never saw a photograph
 REFERENCES = {FREE: "center", REQUIRED: "center_window"}
 
 
@@ -101,10 +102,12 @@ OUTSIDE = {method.name: method for method in (SmartCrop, VipsCrop)}
 
 def load(name: str, device: str = "cpu") -> Cropper:
     """A cropper by name: of `croppers.load`, `smartcrop`, `libvips`, or such as «gaic, 1140
-    windows».
+    windows» and «vrn, scenes only».
     """
     if name in OUTSIDE:
         return Cropper(OUTSIDE[name]())
+    if name.endswith(SCENES_ONLY):
+        return croppers.load(name.removesuffix(SCENES_ONLY), "scenes", device)
     if name.endswith(ManyWindows.suffix):
         return Cropper(
             ManyWindows(croppers.load(name.removesuffix(ManyWindows.suffix), device=device).method)

@@ -122,6 +122,18 @@ def fraction(card: Mapping[str, object], name: str, default: float) -> float:
     return float(value)
 
 
+def sharpness(card: Mapping[str, object]) -> float | None:
+    """The sharpness that a card names, see `croppers.preference`; None where it names none, and
+    `CropnbError` when it is no number above 0.
+    """
+    value = card.get("sharpness")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
+        raise CropnbError(f"sharpness is {str(value)[:40]}, not a number above 0")
+    return float(value)
+
+
 class Steps:
     """Stops a run at the first step whose loss or gradient is no finite number, before it has
     changed the model.

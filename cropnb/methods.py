@@ -5,8 +5,11 @@ method.
 """
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
+from statistics import fmean
+from typing import NamedTuple
 
 from cropnb import ledger
 from cropnb.errors import CropnbError
@@ -90,33 +93,55 @@ def on_photographs(name: str | None = None) -> list[ledger.Row]:
 def default() -> str:
     """The method that is taken when none is named: the best on photographs by the ledger.
 
-    The best is the highest mean IoU over what all methods were asked (without a ratio, and with
-    that of the true crop). Baselines don't count, for they don't look at the photo, and nor does a
-    method that was asked only one of the two. `FALLBACK` where there is no ledger to read.
+    The best gains most over the centred window, photo by photo: the mean over what all methods are
+    asked, without a ratio and with that of the true crop. Baselines don't count, for they don't
+    look at the photo, and nor does a method that was asked only one of the two. A gain may be
+    negative; `cropnb methods` says so. `FALLBACK` where there is no ledger to read.
     """
     try:
         rows = on_photographs()
     except CropnbError:
         return FALLBACK
-    values: dict[str, dict[tuple[str, str, str], float]] = {}
+    gains: dict[str, dict[str, list[float]]] = {}  # method → question → a gain of each data set
     for row in rows:
-        if row.row in METHODS:
-            values.setdefault(row.row, {})[row.table, row.dataset, row.split] = row.ours
-    asked = {
-        name: cells
-        for name, cells in values.items()
-        if len({table for table, _, _ in cells}) >= QUESTIONS
+        if row.row in METHODS and (own := gain(row)):
+            gains.setdefault(row.row, {}).setdefault(row.table, []).append(own.mean)
+    means = {
+        name: fmean(fmean(values) for values in questions.values())
+        for name, questions in sorted(gains.items())
+        if len(questions) >= QUESTIONS
     }
-    if not asked:
-        return FALLBACK
-    shared = set.intersection(*(set(cells) for cells in asked.values()))
-    if not shared:
-        return FALLBACK
-    return max(
-        sorted(asked), key=lambda name: sum(asked[name][cell] for cell in shared) / len(shared)
-    )
+    return max(means, key=means.__getitem__) if means else FALLBACK
 
 
-def difference(row: ledger.Row) -> str:
-    """By how much a row beats the centred window, as its note says it: "less center: +0.031 …"."""
-    return row.note.partition(";")[0] if row.note.startswith("less ") else ""
+class Gain(NamedTuple):
+    """IoU above that of a baseline, paired by photo, with its 95 % interval."""
+
+    baseline: str
+    mean: float
+    low: float
+    high: float
+
+
+_GAIN = re.compile(r"less (\w+): ([+-][\d.]+) \[([+-][\d.]+), ([+-][\d.]+)\]")
+
+
+def gain(row: ledger.Row) -> Gain | None:
+    """By how much a row beats the centred window, as its note says it: "less center: +0.031 …";
+    None for the centred window itself.
+    """
+    match = _GAIN.match(row.note)
+    return match and Gain(match[1], *map(float, match.groups()[1:]))
+
+
+def verdict(row: ledger.Row) -> str:
+    """The same in words: what it gains, loses, or neither as far as the photos can tell."""
+    own = gain(row)
+    if own is None or own.low == own.high == 0:
+        return ""
+    span = f"{own.mean:+.3f} [{own.low:+.3f}, {own.high:+.3f}]"
+    if own.low > 0:
+        return f"beats {own.baseline} by {span}"
+    if own.high < 0:
+        return f"doesn't beat {own.baseline}: {span}"
+    return f"can't be told from {own.baseline}: {span}"

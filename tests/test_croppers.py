@@ -384,17 +384,47 @@ def test_threads_are_given_back_and_heavy_photos_go_in_alone(toy, photo):
     assert torch.get_num_threads() == before
     budget, held, most = batches.Budget(100), [0], [0]
 
-    def work(place, weight):
-        with budget.of(weight):
-            held[0] += weight
-            most[0] = max(most[0], held[0])
-            time.sleep(0.005)
-            held[0] -= weight
-        return place
+    def work(entries):
+        for _, weight in entries:
+            with budget.of(weight):
+                held[0] += weight
+                most[0] = max(most[0], held[0])
+                time.sleep(0.005)
+                held[0] -= weight
+        return [place for place, _ in entries]
 
     weights = [40, 40, 40, 500, 40, 90, 40, 40] * 2
-    assert list(batches.in_threads(weights, work, jobs=6)) == list(range(16))
+    for together in (1, 3):
+        results = batches.in_threads(iter(weights), work, jobs=6, together=together)
+        assert list(results) == list(range(16))
     assert most[0] == 500
+
+
+@pytest.mark.parametrize(
+    ("number", "handfuls"), [(3, [1, 1, 1]), (8, [2] * 4), (18, [4] * 4 + [2])]
+)
+def test_photos_are_taken_by_the_handful_and_every_thread_gets_two(number, handfuls):
+    sizes = []
+
+    def work(entries):
+        sizes.append(len(entries))
+        if entries[0][0] == 0:
+            raise RuntimeError("the whole handful")
+        return [source for _, source in entries]
+
+    results = list(batches.in_threads(list(range(number)), work, jobs=2))
+    assert sorted(sizes) == sorted(handfuls)
+    broken = [isinstance(result, RuntimeError) for result in results]
+    assert broken == [place < handfuls[0] for place in range(number)]
+    assert results[handfuls[0] :] == list(range(handfuls[0], number))
+
+
+def test_a_handful_is_no_heavier_than_it_may_be():
+    parts = list(batches.by_weight([5, 5, 20, 1, 0, 9, 1], most=10))
+    assert parts == [
+        (slice(0, 2), 10), (slice(2, 3), 20), (slice(3, 6), 10), (slice(6, 7), 1)
+    ]  # fmt: skip
+    assert list(batches.by_weight([])) == []
 
 
 def test_a_list_says_which_of_its_photos_is_none(toy, photo):
@@ -404,9 +434,10 @@ def test_a_list_says_which_of_its_photos_is_none(toy, photo):
     assert "photo 1 of the list" in caught.value.__notes__
 
 
-def test_what_is_wrong_with_one_photo_of_a_batch_leaves_the_others_alone(photo):
+@pytest.mark.parametrize("where", ["cpu", "cuda"])  # of which each has its way to make batches
+def test_what_is_wrong_with_one_photo_of_a_batch_leaves_the_others_alone(photo, where):
     class Choosy(Centred):
-        device = "cuda"  # so that it is asked in batches
+        device = where
 
         def see(self, image):
             return image
@@ -418,7 +449,7 @@ def test_what_is_wrong_with_one_photo_of_a_batch_leaves_the_others_alone(photo):
 
     cropper = croppers.Cropper(Choosy())
     photos = [photo, Image.new("RGB", (50, 50)), Image.new("RGB", (3, 3)), photo]
-    results = list(cropper.stream(photos, croppers.Request.of()))
+    results = list(cropper.stream(iter(photos), croppers.Request.of()))
     assert [type(result) for result in results] == [list, RuntimeError, ImageError, list]
 
 
@@ -505,14 +536,18 @@ def test_save_keeps_the_ratio_and_may_refuse_to_replace(toy, photo, tmp_path):
         toy(photo, size=(400, 500), aspect=1)
 
 
-def test_the_default_is_the_best_method_on_photographs():
+def test_the_default_gains_most_over_the_centred_window_on_photographs():
     rows = [row for row in methods.on_photographs() if row.row in croppers.METHODS]
-    tables = {row.table for row in rows}
+    centred = {
+        row.table: row.ours
+        for row in methods.on_photographs()
+        if row.row in ("center", "center_window") and not methods.gain(row)
+    }
+    assert len(centred) == methods.QUESTIONS
     means = {
-        name: statistics.mean(row.ours for row in rows if row.row == name)
+        name: statistics.mean(row.ours - centred[row.table] for row in rows if row.row == name)
         for name in {row.row for row in rows}
     }
-    assert len(tables) == 2
     assert methods.default() == max(means, key=means.get)
     assert cropnb.load().name == methods.default()
     assert methods.default() == methods.FALLBACK, "set FALLBACK to what the ledger says"
@@ -523,24 +558,48 @@ def test_the_default_follows_the_ledger(tmp_path, monkeypatch):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
     assert methods.default() == methods.FALLBACK  # nothing there
 
-    def record(name, free, required):
-        values = {"no required aspect ratio": free, "aspect ratio of the true crop": required}
-        ledger.record(
-            "photographs",
-            [
-                dataclasses.replace(row, row=name, table=table, ours=value)
-                for table, value in values.items()
-                if value is not None
-            ],
-        )
+    def record(name, free, required, ours=0.5, **place):
+        gains = {"no required aspect ratio": free, "aspect ratio of the true crop": required}
+        rows = [
+            dataclasses.replace(
+                row,
+                row=name,
+                table=table,
+                ours=ours,
+                note=f"less center: {gain:+.3f} [{gain - 0.1:+.3f}, {gain + 0.1:+.3f}], paired",
+                **place,
+            )
+            for table, gain in gains.items()
+            if gain is not None
+        ]
+        ledger.record("photographs", rows)
+        return rows
 
-    record("center", 0.9, 0.9)  # a baseline doesn't count
-    record("gaic", 0.5, 0.6)
-    record("vrn", 0.6, 0.4)
-    record("la2c", None, 0.9)  # was asked only one of the two
+    record("center", 0.4, 0.4)  # a baseline doesn't count
+    first = record("gaic", -0.1, 0.05)
+    record("vrn", 0.1, -0.2, ours=0.9)  # on easier photos
+    record("la2c", None, 0.4)  # was asked only one of the two
     assert methods.default() == "gaic"
+    assert methods.gain(first[0]) == ("center", -0.1, -0.2, 0.0)
+    record("vrn", 0.3, 0.3, dataset="flms")  # another set counts as much
+    assert methods.default() == "vrn"
     (tmp_path / "photographs.json").write_text("[{")
     assert methods.default() == methods.FALLBACK
+
+
+@pytest.mark.parametrize(
+    ("note", "words"),
+    [
+        ("less center: +0.031 [+0.002, +0.060], paired", "beats center by +0.031 [+0.002, +0.060]"),
+        ("less center: -0.02 [-0.04, -0.01]; x", "doesn't beat center: -0.020 [-0.040, -0.010]"),
+        ("less center: -0.02 [-0.04, +0.01]", "can't be told from center: -0.020 [-0.040, +0.010]"),
+        ("less center_window: +0.000 [+0.000, +0.000], paired", ""),
+        ("what the others are compared with", ""),
+    ],
+)
+def test_whether_a_method_beats_the_centred_window_is_said_in_words(note, words):
+    row = dataclasses.replace(methods.on_photographs("vrn")[0], note=note)
+    assert methods.verdict(row) == words
 
 
 def test_submodules_come_when_they_are_asked_for():

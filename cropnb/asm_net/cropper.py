@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from cropnb import backbones, candidates, checkpoints, croppers, guards, metrics
+from cropnb import boxes as box_math
 from cropnb.asm_net import patterns
 from cropnb.asm_net.model import AsmNet, Levels, ScoredPhotos, prepare
 from cropnb.asm_net.patterns import Pattern
@@ -23,6 +24,7 @@ SHAPES = ("rectangle", "circle")
 BEST = 10  # crops of the first stage whose neighbourhood is searched
 MOVES = (-1.0, 0.0, 1.0)
 SHIFT = 1 / 40  # of the photo's side: a quarter of the first stage's step
+LEAST_AREA = 0.4999  # of the photo; GAICD's own limit, see `candidates.grid_cells`
 STRETCH = 1.05  # of a crop's size, and of its aspect ratio
 
 
@@ -42,6 +44,8 @@ class AsmCropper:
         self, model: AsmNet, card: Mapping[str, object], device: str | torch.device = "cpu"
     ) -> None:
         self.card, self.device, self.pattern = card, torch.device(device), model.pattern
+        self.sharpness = guards.sharpness(card)
+        self.ordered = self.sharpness is not None
         self.model = copy.deepcopy(model).eval()
         self.model.backbone = backbones.fuse_for_inference(self.model.backbone)
         # Channels last is the order in which the convolutions read: half the time on a CPU.
@@ -77,7 +81,11 @@ class AsmCropper:
             maps = self.model(photos.contiguous(memory_format=torch.channels_last)).float()
             for place, score_map in zip(places, maps, strict=True):
                 boxes, scores = search(
-                    score_map.contiguous(), *sizes[place], self.pattern, aspects[place]
+                    score_map.contiguous(),
+                    *sizes[place],
+                    self.pattern,
+                    aspects[place],
+                    sharpness=self.sharpness,
                 )
                 answers[place] = boxes.cpu(), scores.cpu()
         return answers
@@ -87,7 +95,9 @@ class AsmCropper:
         scores (N,).
         """
         height, width = image.shape[-2:]
-        boxes, scores = search(self.score_map(image), width, height, self.pattern, aspect)
+        boxes, scores = search(
+            self.score_map(image), width, height, self.pattern, aspect, sharpness=self.sharpness
+        )
         return boxes.cpu(), scores.cpu()
 
     def propose_circles(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -117,14 +127,19 @@ def search(
     pattern: Pattern,
     aspect: float | None = None,
     shape: str = "rectangle",
+    sharpness: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """All crops that both stages looked at (Sec. 3.3), best first.
+
+    With a sharpness best is the largest expected overlap with what a person would draw, see
+    `croppers.preference`, and the first stage keeps to windows of the size that people rate.
 
     Args:
         score_map: (L, H, W), of any size.
         width, height: of the photo.
         aspect: the required width / height.
         shape: for a "circle" the boxes are the squares around the circles.
+        sharpness: β; None ranks by the score, as the paper does.
 
     Returns:
         Boxes (N, 4) in pixels of the photo, and scores (N,).
@@ -140,14 +155,33 @@ def search(
             raise CropnbError(f"a circle is as wide as it is high; leave the ratio {aspect} out")
         aspect = 1.0
     first = _windows(width, height, aspect, pattern).to(score_map.device)
+    if sharpness is not None:
+        first = first[_rated_sizes(first, width, height, aspect)]
     scores = _score(score_map, first, width, height, pattern, shape)
-    best = scores.topk(min(BEST, len(scores))).indices
+    liked = croppers.preference(first, scores, sharpness)
+    best = liked.topk(min(BEST, len(scores))).indices
     second = neighbourhood(first[best], width, height, keep_ratio=aspect is not None)
     second = second[_large_enough(second, pattern)]
     boxes = torch.cat([first, second])
-    scores = torch.cat([scores, _score(score_map, second, width, height, pattern, shape)])
-    order = scores.argsort(descending=True, stable=True)
-    return boxes[order], scores[order]
+    second_scores = _score(score_map, second, width, height, pattern, shape)
+    if sharpness is None:
+        liked = torch.cat([scores, second_scores])
+    else:  # the neighbours crowd around a few windows, so they don't count as truths
+        probabilities = (sharpness * scores).softmax(0)
+        liked = metrics.expected_iou(boxes, probabilities, first)
+    order = liked.argsort(descending=True, stable=True)
+    return boxes[order], torch.cat([scores, second_scores])[order]
+
+
+def _rated_sizes(boxes: Tensor, width: int, height: int, aspect: float | None) -> Tensor:
+    """Which boxes (N, 4) are as large as crops that people rate, (N,): half of the photo, or of the
+    largest window of the required ratio, and more; all where none is.
+    """
+    shares = box_math.area(boxes) / box_math.area(boxes).amax()
+    if aspect is None:
+        shares = box_math.area(boxes) / (width * height)
+    rated = shares >= LEAST_AREA
+    return rated if rated.any() else ~rated
 
 
 def neighbourhood(boxes: Tensor, width: int, height: int, keep_ratio: bool = False) -> Tensor:
@@ -233,7 +267,7 @@ def load_cropper(weights: str | Path | None = None, device: str = "cpu") -> AsmC
         WeightsUnavailable: there are no weights.
         CheckpointError: they are those of another method.
     """
-    path = Path(weights) if weights is not None else croppers.shipped("asm_net")
+    path = Path(weights) if weights is not None else croppers.shipped("asm_net", "scenes")
     if not path.exists():
         raise WeightsUnavailable(
             f"no weights of asm_net at {path}; train them: python -m cropnb.asm_net --profile cpu"
@@ -242,6 +276,7 @@ def load_cropper(weights: str | Path | None = None, device: str = "cpu") -> AsmC
     with guards.fields(path):
         built = {name: card[name] for name in ("backbone", "pattern")}
         built["stride"] = guards.whole(card, "stride", 1, 32)
+        guards.sharpness(card)
         patterns.find(built["pattern"])
     model = guards.build(path, lambda: AsmNet(**built, weights=None), state)
     checkpoints.load_into(model, state, path)

@@ -113,6 +113,9 @@ class AsmNetMethod(Method):
         # an epoch. Of the whole network the first units, of strides 2 and 4, would cost half of the
         # time.
         "cpu": Profile(None, 500, None, head_epochs=2, epochs=1, learning_rate=2e-4, stem=4),
+        "photographs": Profile(
+            None, 150, None, epochs=3, learning_rate=5e-4, batch=8, trunk_from="c3_3"
+        ),
         # What a CPU trains of the network in minutes: the first units, which cost most, stay.
         "trained": Profile(
             None, 100, None, epochs=6, learning_rate=5e-4, batch=8, trunk_from="c3_3"

@@ -16,6 +16,7 @@ from cropnb.runs.experiment import device_name
 
 NAME = "audit"
 PARTS = ("blind", "matching", "pixels", "shares", "trained", "epochs", "curves")
+V2 = "v2"  # the covering anchors alone, on scenes in GAICD v2's form
 ROWS = {
     "blind": rows.blind_rows,
     "matching": rows.matching_rows,
@@ -27,7 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print. Returns the exit status; a typed error is printed in one line."""
     options = program.parser(NAME, __doc__)
     options.add_argument(
-        "--parts", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help="; ".join(PARTS)
+        "--parts",
+        nargs="+",
+        choices=(*PARTS, V2),
+        default=PARTS,
+        metavar="PART",
+        help="; ".join((*PARTS, V2)),
     )
     options.add_argument(
         "--datasets", nargs="+", default=["gaicd", ledger.SCENES], help="scored datasets"
@@ -44,6 +50,11 @@ def _measure(chosen: argparse.Namespace, context: Context) -> Iterator[list[ledg
     for part in chosen.parts:
         if part == "shares":
             yield rows.share_rows(replace(context, dataset="printed tables"))
+        elif part == V2:
+            splits = (
+                datasets.load(ledger.SCENES, name, form="gaicd_v2") for name in ("train", "test")
+            )
+            yield rows.covering_rows(context, *splits)
         elif part == "epochs":
             yield rows.epoch_rows(context, Path(chosen.runs))
         elif part == "trained":

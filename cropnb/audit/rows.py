@@ -60,6 +60,18 @@ def blind_rows(context: Context, training: CropDataset, test: CropDataset) -> li
     return rows
 
 
+def covering_rows(context: Context, training: CropDataset, test: CropDataset) -> list[Row]:
+    """ACC 1/N of the covering anchors on scenes in GAICD v2's form; of tied crops the first."""
+    rows = []
+    for eps in blind.EPSILONS[:2]:
+        for count in blind.COUNTS:
+            crops = blind.fixed_anchors(blind.covering_cells(training, count, eps))
+            values = _per_cent(blind.hits(test, crops, eps).first)
+            place = ("content-blind, first of the tied, v2", COVER, f"ACC 1/{count}, ε = {eps:.2f}")
+            rows.append(measured(context, *place, values))
+    return rows
+
+
 def _bracket(context: Context, row: str, column: str, bracket: blind.TieBracket) -> list[Row]:
     return [
         measured(context, f"content-blind, {among} of the tied", row, column, _per_cent(values))

@@ -19,6 +19,7 @@ from cropnb import checkpoints
 from cropnb.croppers.batches import by_shape
 from cropnb.croppers.cropper import MIN_SIDE, Cropper
 from cropnb.croppers.crops import Crop
+from cropnb.croppers.preference import choose_sharpness, preference
 from cropnb.croppers.protocols import ProposingMethod, ScoringMethod
 from cropnb.croppers.request import Request
 from cropnb.croppers.windows import CentredWindow, check_aspect, largest_window
@@ -29,6 +30,7 @@ __all__ = [
     "BASELINES",
     "METHODS",
     "MIN_SIDE",
+    "SHIPPED",
     "CentredWindow",
     "Crop",
     "Cropper",
@@ -37,12 +39,17 @@ __all__ = [
     "ScoringMethod",
     "by_shape",
     "check_aspect",
+    "choose_sharpness",
     "largest_window",
     "load",
     "load_trained",
     "names",
+    "preference",
     "shipped",
 ]
+
+# The weights that come with a method, by what they were trained on; the first ones are the default.
+SHIPPED = {"photographs": "photographs.safetensors", "scenes": "weights.safetensors"}
 
 
 def load(
@@ -54,9 +61,12 @@ def load(
 
     Args:
         name: a method such as "vrn", or "full" (the whole photo), "center" (90 % of each side) or
-            "center_window" (the largest centred window of the required ratio). By default the best
-            method on photographs by the ledger, `cropnb.methods.default()`.
-        weights: a checkpoint of the method; by default the one that it comes with.
+            "center_window" (the largest centred window of the required ratio). By default the
+            method that gains most over the centred window on photographs, by the ledger:
+            `cropnb.methods.default()`, which follows it as new networks are measured.
+        weights: a checkpoint of the method, or one of those that it comes with: "photographs",
+            trained on scenes and photographs, or "scenes", trained on scenes alone, as in the
+            chapters. By default that for photographs, where there is one.
         device: where it computes.
 
     Raises:
@@ -69,7 +79,9 @@ def load(
         raise CropnbError(f"there is no method {name!r}; there are {', '.join(names())}")
     if weights is not None and name in BASELINES:
         raise CropnbError(f"{name} is a baseline and has no weights; leave them out")
-    if weights is not None and not Path(weights).is_file():
+    if weights is None or weights in SHIPPED:
+        weights = None if name in BASELINES else shipped(name, weights)
+    elif not Path(weights).is_file():
         raise WeightsUnavailable(
             f"there is no file {weights}; leave weights out to use those that come with {name}"
         )
@@ -79,9 +91,16 @@ def load(
     return Cropper(importlib.import_module(METHODS[name]).load_cropper(weights, device))
 
 
-def shipped(method: str) -> Path:
-    """Where the weights that come with a method lie, if it has any."""
-    return Path(cropnb.__file__).parent / method / "weights.safetensors"
+def shipped(method: str, trained_on: str | None = None) -> Path:
+    """Where the weights that come with a method lie, if it has any.
+
+    Args:
+        trained_on: "scenes" or "photographs"; by default photographs where there are such weights.
+    """
+    folder = Path(cropnb.__file__).parent / method
+    if trained_on is None:
+        trained_on = next((kind for kind in SHIPPED if (folder / SHIPPED[kind]).exists()), "scenes")
+    return folder / SHIPPED[trained_on]
 
 
 def load_trained(
@@ -94,7 +113,7 @@ def load_trained(
         WeightsUnavailable: when there are none, with the command that trains them.
         CheckpointError: when they are damaged, another method's or another model's.
     """
-    path = Path(weights) if weights is not None else shipped(method)
+    path = Path(weights) if weights is not None else shipped(method, "scenes")
     if not path.exists():
         train = f"python -m cropnb.{method} --profile cpu"
         raise WeightsUnavailable(f"no weights of {method} at {path}; train them: {train}")

@@ -1,8 +1,12 @@
 """Many photos at once. On a GPU the network sees batches, while threads read and write; on a CPU
-each thread takes a photo from its file to its crop, because a batch saves nothing there (Mars took
-11 ms a photo alone and among eight).
+each thread takes a handful of photos from their files to their crops. The convolutions of a batch
+take as long there as one by one, but Python, which runs in one thread at a time, is asked once for
+the handful; in larger batches the maps leave the processor's cache (of Mars, eight photos took
+twice as long as two times four).
 """
 
+import itertools
+import operator
 import os
 import threading
 from collections import deque
@@ -15,6 +19,8 @@ import torch
 from torch import Tensor
 
 TOGETHER = 32  # photos that a network on a GPU sees at once
+HANDFUL = 4  # photos that a network on a CPU sees at once …
+HANDFUL_PIXELS = 16_000_000  # … where they have no more pixels than this, all together
 MOST_JOBS = 32
 UNDER_WAY = 150_000_000  # weight, pixels of photos, that is held at a time; 3 bytes or more each
 
@@ -56,17 +62,26 @@ def by_shape(tensors: Sequence[Tensor]) -> list[list[int]]:
 
 
 def in_threads(
-    sources: Iterable[Any], work: Callable[[int, Any], Any], jobs: int | None = None
+    sources: Iterable[Any],
+    work: Callable[[list[tuple[int, Any]]], list[Any]],
+    jobs: int | None = None,
+    together: int = HANDFUL,
 ) -> Iterator[Any]:
-    """`work(place, source)` of each source in `jobs` threads, in their order; an error takes the
-    place of that source's result, and the others go on.
+    """The results of sources in their order, worked on in `jobs` threads by handfuls of `together`,
+    or of less where every thread would not get two.
+
+    `work` takes a list of (place, source) and returns as many results; an error of its own takes
+    the place of all of them, and the others go on.
 
     PyTorch's own threads are shared out among ours: several networks that each wait for all
     processors take many times as long.
     """
     jobs = jobs or default_jobs()
     before = torch.get_num_threads()
-    waiting: deque[Future] = deque()
+    if number := operator.length_hint(sources):
+        together = max(min(together, number // (2 * jobs)), 1)
+    waiting: deque[tuple[int, Future]] = deque()
+    numbered = enumerate(sources)
     with ThreadPoolExecutor(
         jobs,
         thread_name_prefix="cropnb",
@@ -74,15 +89,40 @@ def in_threads(
         initargs=(max(before // jobs, 1),),
     ) as pool:
         try:
-            for place, source in enumerate(sources):
-                waiting.append(pool.submit(work, place, source))
+            while entries := list(itertools.islice(numbered, together)):
+                waiting.append((len(entries), pool.submit(work, entries)))
                 while len(waiting) > 4 * jobs:
-                    yield _result(waiting.popleft())
+                    yield from _results(*waiting.popleft())
             while waiting:
-                yield _result(waiting.popleft())
+                yield from _results(*waiting.popleft())
         finally:
             pool.shutdown(cancel_futures=True)
             torch.set_num_threads(before)
+
+
+def by_weight(weights: Sequence[int], most: int = HANDFUL_PIXELS) -> Iterator[tuple[slice, int]]:
+    """Neighbours that are no heavier than `most` together, or one alone: where they stand, and
+    their weight.
+    """
+    start, total = 0, 0
+    for place, weight in enumerate(weights):
+        if place > start and total + weight > most:
+            yield slice(start, place), total
+            start, total = place, 0
+        total += weight
+    if start < len(weights):
+        yield slice(start, len(weights)), total
+
+
+def tried(call: Callable[..., Any], *arguments: Any) -> Any:
+    """What a call returns, or its error; an argument that is an error stays what it is."""
+    for argument in arguments:
+        if isinstance(argument, Exception):
+            return argument
+    try:
+        return call(*arguments)
+    except Exception as error:  # MemoryError and what decoders raise included
+        return error
 
 
 def in_batches(
@@ -120,7 +160,7 @@ def in_batches(
                     (weight(one) for one in looks if not isinstance(one, Exception)), default=1
                 )
                 most = max(min(UNDER_WAY // max(heaviest, 1), together + jobs), 1)
-                results = _answered(looks, answer)
+                results = answered(looks, answer)
                 for (place, _), result in zip(batch, results, strict=True):
                     good = not isinstance(result, Exception)
                     finishing.append(pool.submit(finish, place, result) if good else result)
@@ -132,7 +172,7 @@ def in_batches(
             pool.shutdown(cancel_futures=True)
 
 
-def _answered(looks: list[Any], answer: Callable[[list[Any]], list[Any]]) -> list[Any]:
+def answered(looks: list[Any], answer: Callable[[list[Any]], list[Any]]) -> list[Any]:
     """The answer to each look, in their order; an error stays what it is."""
     good = [look for look in looks if not isinstance(look, Exception)]
     answers = iter(answer(good) if good else [])
@@ -140,9 +180,9 @@ def _answered(looks: list[Any], answer: Callable[[list[Any]], list[Any]]) -> lis
 
 
 def _result(future: Future | Exception) -> Any:
-    if isinstance(future, Exception):
-        return future
-    try:
-        return future.result()
-    except Exception as error:  # MemoryError and what decoders raise included
-        return error
+    return tried(Future.result, future)
+
+
+def _results(number: int, future: Future) -> list[Any]:
+    results = tried(Future.result, future)
+    return [results] * number if isinstance(results, Exception) else results

@@ -5,6 +5,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar, overload
 
 import torch
@@ -14,6 +15,7 @@ from cropnb import boxes as box_math
 from cropnb import candidates, photos
 from cropnb.croppers import batches
 from cropnb.croppers.crops import Crop
+from cropnb.croppers.preference import preference
 from cropnb.croppers.protocols import ProposingMethod, ScoringMethod
 from cropnb.croppers.request import Request
 from cropnb.croppers.windows import check_room
@@ -73,7 +75,9 @@ class Cropper:
         """The `k` best crops of a photo, best first; of a list of photos, a list of such lists.
 
         A scoring method gives its `k` best candidates, which may overlap as much as candidates do;
-        of equal scores the first candidate wins. With fewer good crops than `k` there are fewer,
+        of equal scores the first candidate wins. Best is the highest score or, for a method that
+        names its `sharpness`, the largest expected overlap with the crop that a person would draw
+        (see `cropnb.croppers.preference`). With fewer good crops than `k` there are fewer,
         with a warning. Photos of a list are read in threads and shown to the network in batches.
 
         Args:
@@ -118,23 +122,34 @@ class Cropper:
         network is asked in batches, by the caller's thread.
         """
         budget = batches.Budget()
+        open_photo = partial(photos.open_photo, limit=request.limit)
+
+        def look(source: photos.Photo) -> Look:
+            return self._look(source, request)
 
         def finished(place: int, answer: tuple[Look, Found]) -> Result:
             return finish(place, self._crops(*answer, request))
 
-        def whole(place: int, source: photos.Photo) -> Result:
-            opened = photos.open_photo(source, limit=request.limit)
-            with budget.of(opened.size[0] * opened.size[1]):
-                return finished(place, self._one(opened, request))
+        def handful(entries: list[tuple[int, photos.Photo]]) -> list[Result | Exception]:
+            places, originals = zip(*entries, strict=True)
+            opened = [batches.tried(open_photo, source) for source in originals]
+            results: list[Result | Exception] = []
+            for part, weight in batches.by_weight([_pixels(photo) for photo in opened]):
+                with budget.of(weight):
+                    looks = [batches.tried(look, photo) for photo in opened[part]]
+                    answers = batches.answered(looks, lambda good: self._find_all(good, request))
+                    results += map(partial(batches.tried, finished), places[part], answers)
+                opened[part] = looks = answers = [None] * len(looks)  # so much memory is free again
+            return results
 
         if torch.device(getattr(self.method, "device", "cpu")).type == "cpu":
-            return batches.in_threads(sources, whole, jobs)
+            return batches.in_threads(sources, handful, jobs)
         return batches.in_batches(
             sources,
-            look=lambda source: self._look(source, request),
+            look=look,
             answer=lambda looks: self._find_all(looks, request),
             finish=finished,
-            weight=lambda look: look.photo.size[0] * look.photo.size[1],
+            weight=lambda look: _pixels(look.photo),
             jobs=jobs,
         )
 
@@ -254,7 +269,10 @@ class Cropper:
             raise CropnbError(
                 f"{self.name} gave scores that are not finite; its weights may be damaged"
             )
-        best = scores.argsort(descending=True, stable=True)
+        if getattr(self.method, "ordered", False):
+            return boxes, scores
+        liked = preference(boxes, scores, getattr(self.method, "sharpness", None))
+        best = liked.argsort(descending=True, stable=True)
         return boxes[best], scores[best]
 
     def _crops(self, look: Look, proposals: Found, request: Request) -> list[Crop]:
@@ -283,6 +301,10 @@ def _scale(look: Look) -> tuple[float, float, float, float]:
     width, height = look.photo.size
     across, down = width / look.seen.shape[-1], height / look.seen.shape[-2]
     return across, down, across, down
+
+
+def _pixels(photo: photos.OpenedPhoto | Exception) -> int:
+    return 0 if isinstance(photo, Exception) else photo.size[0] * photo.size[1]
 
 
 def _check_room(name: str, size: tuple[int, int]) -> None:

@@ -11,7 +11,8 @@ class ScoringMethod(Protocol):
     It may have `see` and `score_all` too, and then works on batches: `see(image)` is what the
     network needs of a photo (3, H, W), another tensor, computed in a thread of its own;
     `score_all(seen, sizes, boxes)` rates the boxes (N, 4) of each photo, in pixels of photos of
-    these sizes (width, height). With `shared = True` several threads may ask it at a time.
+    these sizes (width, height). With `shared = True` several threads may ask it at a time. With a
+    `sharpness` its candidates are ranked by expected overlap, see `preference`.
     """
 
     name: str
@@ -30,7 +31,7 @@ class ProposingMethod(Protocol):
 
     For batches, `see` as of a scoring method, and `propose_all(seen, sizes, aspects)`, a list of
     what `propose` gives, in pixels of photos of these sizes. A method with `blind = True` is shown
-    no photo.
+    no photo; with `ordered = True` its boxes come best first although they have scores.
     """
 
     name: str

@@ -22,6 +22,7 @@ NAMES = (
     "fat",
     "cuhk_icd",
     "scenes",
+    "taught",
 )
 # Datasets whose samples have the form of another one; a method's settings follow the form.
 FORMS = {"gaicd_layouts": "gaicd", "gaicd_v2_layouts": "gaicd_v2"}
@@ -49,7 +50,8 @@ def load(
     """Load a split of a dataset.
 
     Args:
-        name: one of `NAMES`. "scenes" are drawn, need no files, and take `form`, `size` and `seed`.
+        name: one of `NAMES`. "scenes" are drawn, need no files, and take `form`, `size` and `seed`;
+            "taught" take `form` and `size`.
         split: "train", "val" or "test"; which ones there are depends on the dataset.
         root: the dataset's folder; by default `$CROPNB_DATA/name`, else the user's cache folder.
         short_side: scale photos and boxes so that the shorter side has so many pixels; fast where
@@ -85,8 +87,13 @@ def tested(name: str) -> str:
     return name.rpartition("+")[2]
 
 
+def measured_split(name: str) -> str:
+    """The split that a dataset is measured on: "test", and "val" of CPC, which has no test."""
+    return "val" if name == "cpc" else "test"
+
+
 def splits(
-    name: str, form: str, train: int | None, validation: int, test: int | None
+    name: str, form: str, train: int | None, validation: int, test: int | None, **options: object
 ) -> "tuple[CropDataset, CropDataset, CropDataset]":
     """Training, validation and test part of a dataset, of those photos that are on this disk.
 
@@ -99,7 +106,8 @@ def splits(
     Where a dataset has no validation split the last `validation` training photos are held out,
     never test photos. CPC has no test photos: ASM-Net measures on the 2 000 of its validation part
     (Sec. 4.3), so these are the test part, and the validation part is held out from training by
-    its photos' names. Raises as `load` does, and `CropnbError` for datasets of different forms.
+    its photos' names. options: what a real dataset's own `load` takes, such as how many photos CPC
+    holds out. Raises as `load` does, and `CropnbError` for datasets of different forms.
     """
     from cropnb.datasets.base import Chained, CropDataset, held_out
 
@@ -114,19 +122,22 @@ def splits(
     if name in ANY_FORM:
         sizes = (("train", train), ("val", validation), ("test", test))
         return tuple(load(name, split, form=form, size=size) for split, size in sizes)
-    names = ["train", "val", "test"]
-    whole = load(name, "train").with_photos()
+    names = ["train", "val", measured_split(name)]
+    whole = load(name, "train", **options).with_photos()
     if name == "cpc":
-        names = ["train", "train, held out", "val"]
+        names[1] = "train, held out"
         aside = held_out([sample.name for sample in whole.samples], validation)
         ours = [sample for sample in whole.samples if sample.name not in aside]
         checked = [sample for sample in whole.samples if sample.name in aside]
     else:
         try:
-            ours, checked = whole.samples, load(name, "val").with_photos().samples[:validation]
+            ours, checked = (
+                whole.samples,
+                load(name, "val", **options).with_photos().samples[:validation],
+            )
         except CropnbError:
             ours, checked = whole.samples[:-validation], whole.samples[-validation:]
-    measured = load(name, names[-1]).with_photos().samples[:test]
+    measured = load(name, names[-1], **options).with_photos().samples[:test]
     return tuple(
         CropDataset(name, split, whole.form, whole.root, part)
         for split, part in zip(names, (ours[:train], checked, measured), strict=True)

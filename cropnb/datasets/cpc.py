@@ -12,15 +12,19 @@ from cropnb.datasets import base, checked
 from cropnb.datasets.base import CropDataset, Sample
 
 SPLITS = ("train", "val", "all")
-VALIDATION = 2000, 10797  # ASM-Net keeps 2 000 of the 10 797 for validation, without saying which
+PHOTOS = 10797
+# ASM-Net keeps 2 000 of them for validation, set prediction 1 000; neither says which.
+HELD_OUT = 2000
 
 
-def load(split: str = "train", root: str | os.PathLike | None = None) -> CropDataset:
+def load(
+    split: str = "train", root: str | os.PathLike | None = None, held_out: int = HELD_OUT
+) -> CropDataset:
     """Load CPC. Scores are the mean over raters; the raters' own are in `Sample.raters`.
 
-    There is no official split. "val" are 2 000 of the 10 797 photos (of fewer photos, that share),
-    chosen by a hash of the name, as nobody published a list; "train" are the others, "all" are
-    both.
+    There is no official split. "val" are `held_out` of the 10 797 photos (of fewer photos, that
+    share), chosen by a hash of the name, as nobody published a list; "train" are the others, "all"
+    are both.
 
     Raises:
         DatasetMissing: when the annotations aren't there, or a file isn't of this form.
@@ -37,7 +41,7 @@ def load(split: str = "train", root: str | os.PathLike | None = None) -> CropDat
     lost = {photo.name for place in photos for photo in place.glob("*.jpg")} - set(names)
     if lost:
         raise base.broken(texts, f"{len(lost)} photos have no annotations, among them {min(lost)}")
-    validation = base.held_out(names, round(len(names) * VALIDATION[0] / VALIDATION[1]))
+    validation = base.held_out(names, round(len(names) * held_out / PHOTOS))
     chosen = [name for name in names if split == "all" or (name in validation) == (split == "val")]
     checked.distinct_names(names, texts)
     files = checked.photo_files(*photos)

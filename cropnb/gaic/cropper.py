@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from cropnb import backbones, candidates, croppers
+from cropnb import backbones, candidates, croppers, guards
 from cropnb.gaic.views import MULTIPLE, SHORT_SIDE
 from cropnb.images import resize_short_side
 
@@ -24,6 +24,8 @@ class AnchorCropper:
 
     `score_boxes` takes a photo (3, H, W) in 0…1 of any size and boxes (N, 4) in its pixels and
     returns (N,); `candidates` are the grid anchors, or the windows of a required aspect ratio.
+    Where the card names a `sharpness`, they are ranked by expected overlap in place of the score;
+    see `croppers.preference`.
     """
 
     shared = True  # threads may ask it at a time
@@ -32,6 +34,7 @@ class AnchorCropper:
         self, name: str, model: nn.Module, card: dict, device: str | torch.device = "cpu"
     ) -> None:
         self.name, self.card, self.device = name, card, torch.device(device)
+        self.sharpness = guards.sharpness(card)
         self.model = copy.deepcopy(model).eval()
         self.model.features.backbone = backbones.fuse_for_inference(self.model.features.backbone)
         # Channels last is the order in which the convolutions read: half the time on a CPU.
@@ -67,17 +70,25 @@ class AnchorCropper:
         for places in croppers.by_shape(seen):
             photos = torch.stack([seen[place] for place in places])  # (B, 3, h, w)
             features = self.model.features(photos.contiguous(memory_format=torch.channels_last))
-            for place, feature in zip(places, features, strict=True):
-                width, height = sizes[place]
-                scale = [photos.shape[-1] / width, photos.shape[-2] / height] * 2
-                views = boxes[place].to(self.device)
-                views = views * views.new_tensor(scale)
-                scores[place] = self.model.view_scores(feature[None], [views]).float().cpu()
+            views = [
+                _resized(boxes[place], sizes[place], photos.shape[-2:]).to(self.device)
+                for place in places
+            ]
+            flat = self.model.view_scores(features, views).float().cpu()  # (ΣN,)
+            for place, own in zip(places, flat.split([len(view) for view in views]), strict=True):
+                scores[place] = own
         return scores
+
+
+def _resized(boxes: Tensor, size: tuple[int, int], shape: Sequence[int]) -> Tensor:
+    """Boxes (N, 4) of a photo of this size (width, height), in pixels of its copy (H, W)."""
+    return boxes * boxes.new_tensor([shape[1] / size[0], shape[0] / size[1]] * 2)
 
 
 def load(name: str, model: nn.Module, weights: str | Path | None, device: str) -> AnchorCropper:
     """Put trained weights into `model`, those of `weights` or those that come with the method,
     ready to crop.
     """
-    return AnchorCropper(name, model, croppers.load_trained(name, model, weights), device)
+    card = croppers.load_trained(name, model, weights)
+    with guards.fields(weights or croppers.shipped(name, "scenes")):
+        return AnchorCropper(name, model, card, device)

@@ -69,6 +69,10 @@ class GridAnchorMethod(Method):
         """The loss of one variant."""
         raise NotImplementedError
 
+    def clip(self, experiment: Experiment, run: Run) -> float | None:
+        """The bound on the gradient's norm in training."""
+        return experiment.profile.clip
+
     def profile(self, experiment: Experiment) -> Profile:
         profile = super().profile(experiment)
         if not experiment.frozen:
@@ -99,7 +103,7 @@ class GridAnchorMethod(Method):
                 recipe=Recipe(
                     epochs=profile.head_epochs,
                     learning_rate=profile.head_learning_rate,
-                    clip=profile.clip,
+                    clip=self.clip(experiment, run),
                     schedule="cosine",
                     seed=run.seed,
                 ),
@@ -140,7 +144,7 @@ class GridAnchorMethod(Method):
                 epochs=profile.epochs,
                 learning_rate=profile.learning_rate,
                 batch_size=batch,
-                clip=profile.clip,
+                clip=self.clip(experiment, run),
                 schedule=schedule,
                 mixed_precision=profile.mixed_precision,
                 seed=run.seed,
@@ -209,6 +213,7 @@ class GaicMethod(GridAnchorMethod):
         "cpu": Profile(None, 100, None, head_epochs=4, head_learning_rate=1e-3, epochs=2),
         # What a CPU trains of the network in minutes: the first units, which cost most, stay.
         "trained": FromCut(None, 100, None, epochs=6, learning_rate=1e-3),
+        "photographs": FromCut(None, 150, None, epochs=3, learning_rate=1e-3),
         "full": Profile(None, 100, None, epochs=60),
     }
 

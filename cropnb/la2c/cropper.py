@@ -196,10 +196,36 @@ class StepCropper:
         Raises:
             ImageError: a side below 30 pixels.
         """
-        box = play(self.agent, to_image(image), **rules_of(self.agent)).box
-        if aspect is not None:
-            box = window_around(box, aspect, image.shape[-1], image.shape[-2])
-        return box[None], None
+        size = (image.shape[-1], image.shape[-2])
+        return self.propose_all([image], [size], [aspect])[0]
+
+    @torch.inference_mode()
+    def propose_all(
+        self,
+        seen: Sequence[Tensor],
+        sizes: Sequence[tuple[int, int]],
+        aspects: Sequence[float | None],
+    ) -> list[tuple[Tensor, None]]:
+        """`propose` for photos of these sizes (width, height), of which the agent is shown `seen`;
+        all are cropped side by side.
+        """
+        rules = rules_of(self.agent)
+        device = next(self.agent.parameters()).device
+        env = BatchedCropEnv(
+            bank_for(self.agent, [_with_truths(to_image(image), None) for image in seen], device),
+            episodes=len(seen),
+            actions=rules["actions"],
+            step_limit=rules["step_limit"],
+            size=self.agent.grid if self.agent.shared else rules["size"],
+        )
+        answers = []
+        shown = play_all(self.agent, env).boxes.float()  # (B, 4) in pixels of what is seen
+        for box, image, size, aspect in zip(shown, seen, sizes, aspects, strict=True):
+            box = box * box.new_tensor([size[0] / image.shape[-1], size[1] / image.shape[-2]] * 2)
+            if aspect is not None:
+                box = window_around(box, aspect, *size)
+            answers.append((box[None], None))
+        return answers
 
 
 def window_around(box: Tensor, aspect: float, width: int, height: int) -> Tensor:
@@ -228,7 +254,7 @@ def load_agent(weights: str | Path | None = None, device: str = "cpu") -> Agent:
         WeightsUnavailable: there are no weights.
         CheckpointError: damaged weights, or those of another method.
     """
-    path = Path(weights) if weights is not None else shipped("la2c")
+    path = Path(weights) if weights is not None else shipped("la2c", "scenes")
     if not path.exists():
         raise WeightsUnavailable(
             f"no weights of la2c at {path}; train them: python -m cropnb.la2c --profile cpu"

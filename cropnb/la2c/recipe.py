@@ -74,10 +74,12 @@ class FromMethod(Profile):
     takes units that were trained for crops, and leaves them as they are.
 
     Attributes:
-        backbone_of: the method; its profile is `trained`.
+        backbone_of: the method.
+        backbone_profile: its profile.
     """
 
     backbone_of: str = "gaic"
+    backbone_profile: str = "trained"
 
 
 _LEARNING = Settings(1, gamma=GAMMA, value_weight=VALUE_WEIGHT, entropy_weight=ENTROPY_WEIGHT)
@@ -123,6 +125,17 @@ class La2cMethod(Method):
             views=3,
             symmetric=True,
         ),
+        "photographs": FromMethod(
+            2000,
+            150,
+            None,
+            learning=replace(_LEARNING, updates=25_000, validate_every=2500),
+            narrow=32,
+            dropout=0.3,
+            views=2,
+            symmetric=True,
+            backbone_profile="photographs",
+        ),
         # What a CPU trains in minutes on features that were trained for crops.
         "trained": FromMethod(
             2000,
@@ -166,12 +179,17 @@ class La2cMethod(Method):
     def settings(self, experiment: Experiment, variant: str) -> Mapping[str, object]:
         chosen = self.variants[variant]
         # The start of a variant's backbone is part of it.
-        other = None if chosen.init else experiment.profile.backbone_of
+        profile = experiment.profile
+        other = None if chosen.init else profile.backbone_of
         return {
             "variant": chosen,
             "actions": rules.ACTIONS[chosen.actions],
             "init": chosen.init or experiment.init,
-            **({"backbone": run_of(experiment, other).config_hash} if other else {}),
+            **(
+                {"backbone": run_of(experiment, other, profile.backbone_profile).config_hash}
+                if other
+                else {}
+            ),
         }
 
     def prepare(self, experiment: Experiment, part: str) -> ImageBank:
@@ -196,7 +214,7 @@ class La2cMethod(Method):
         arguments = self.agent_arguments(profile, run.variant)
         agent = Agent(weights=None, dropout=profile.dropout, **arguments)
         if "backbone" in run.identity:
-            state = state_of(experiment, profile.backbone_of)
+            state = state_of(experiment, profile.backbone_of, profile.backbone_profile)
             agent.backbone.load_state_dict(backbones.state_in(state, agent.backbone))
         else:
             torch.manual_seed(0)

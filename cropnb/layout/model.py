@@ -2,6 +2,7 @@
 look at a pixel.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -58,11 +59,33 @@ class LayoutNetwork(nn.Module):
 
     def _look(self, maps: Tensor, sizes: Tensor, crops_norm: Tensor) -> Tensor:
         """Scores (B, N) of one look."""
-        features = layout_maps.geometry(sizes, crops_norm)  # (B, N, 9)
-        if self.sees_map:
-            seen = layout_maps.seen_maps(maps, crops_norm).flatten(2)  # (B, N, 800)
-            features = torch.cat([seen, features], dim=-1)
-        return self.layers(features).squeeze(-1)
+        look = features if self.sees_map else lambda _, *crops: layout_maps.geometry(*crops)
+        return self.from_features(look(maps, sizes, crops_norm))
+
+    def from_features(self, seen: Tensor) -> Tensor:
+        """Scores (B, N) from what crops see, (B, N, 809), see `features`."""
+        if not self.sees_map:
+            seen = seen[..., -layout_maps.GEOMETRY :]
+        return self.layers(seen).squeeze(-1)
+
+
+def features(maps: Tensor, sizes: Tensor, crops_norm: Tensor) -> Tensor:
+    """What the networks read of each crop: map, extent and geometry, (B, N, 809)."""
+    seen = layout_maps.seen_maps(maps, crops_norm).flatten(2)  # (B, N, 800)
+    return torch.cat([seen, layout_maps.geometry(sizes, crops_norm)], dim=-1)
+
+
+@torch.no_grad()
+def mean_scores(
+    networks: Sequence[LayoutNetwork], maps: Tensor, sizes: Tensor, crops_norm: Tensor
+) -> Tensor:
+    """The mean of what several networks in evaluation mode say of crops, (B, N); what the crops see
+    is computed once for all of them. Arguments and errors as of `LayoutNetwork.forward`.
+    """
+    layout_maps.check(maps, sizes, crops_norm)
+    flipped = (maps.flip(-1), sizes, layout_maps.mirrored(crops_norm))
+    looks = [features(maps, sizes, crops_norm), features(*flipped)]
+    return torch.stack([net.from_features(seen) for net in networks for seen in looks]).mean(0)
 
 
 def load_layout_network(path: str | Path, device: str | torch.device = "cpu") -> LayoutNetwork:

@@ -170,10 +170,10 @@ def _finish(
     logits: Tensor,
     aspects: Tensor,
     shown: Tensor,
-    size: tuple[int, int],
+    size: tuple[int, int] | Sequence[tuple[int, int]],
     threshold: float,
 ) -> tuple[Tensor, MapCrop]:
-    """Maps in 0…1 without padding, and their crops in pixels of the photo."""
+    """Maps in 0…1 without padding, and their crops in pixels of the photo, or of each map's own."""
     height, width = shown.shape[-2:]
     maps = (
         logits[:, : -(-height // model.out_stride), : -(-width // model.out_stride)]
@@ -244,16 +244,25 @@ class MarsCropper:
         for places in by_shape(seen):
             photos = torch.stack([seen[place] for place in places])  # (B, 3, h, w)
             features = self.model.features(photos.contiguous(memory_format=torch.channels_last))
-            for place, feature in zip(places, features, strict=True):
-                width, height = sizes[place]
-                aspect = width / height if aspects[place] is None else float(aspects[place])
-                logits = self.for_ratio(aspect).head(feature[None])
-                ratio = torch.tensor([aspect], dtype=torch.float32, device=self.device)
-                crop = _finish(
-                    self.model, logits, ratio, seen[place], (width, height), self.threshold
-                )[1]
-                answers[place] = crop.boxes.cpu(), None
+            ratios = [
+                sizes[place][0] / sizes[place][1] if aspects[place] is None else aspects[place]
+                for place in places
+            ]
+            for ratio in dict.fromkeys(ratios):  # each has a head of its own
+                rows = [row for row, own in enumerate(ratios) if own == ratio]
+                own = [places[row] for row in rows]
+                crops = self._crops(features[rows], ratio, photos, [sizes[place] for place in own])
+                for place, box in zip(own, crops.boxes.cpu(), strict=True):
+                    answers[place] = box[None], None
         return answers
+
+    def _crops(
+        self, features: Tensor, aspect: float, shown: Tensor, sizes: Sequence[tuple[int, int]]
+    ) -> MapCrop:
+        """Features (B, c, h, w) of photos of these sizes → their crops of one ratio."""
+        logits = self.for_ratio(float(aspect)).head(features)
+        ratios = torch.full((len(features),), float(aspect), device=self.device)
+        return _finish(self.model, logits, ratios, shown, sizes, self.threshold)[1]
 
     def predict(self, photo: Photo, aspects: float | Sequence[float] | Tensor) -> Prediction:
         """`predict` with this model and its own threshold."""
@@ -267,7 +276,7 @@ def load_cropper(weights: str | Path | None = None, device: str = "cpu") -> Mars
         WeightsUnavailable: there are no weights.
         CheckpointError: they are of another method, or damaged.
     """
-    path = Path(weights) if weights is not None else shipped("mars")
+    path = Path(weights) if weights is not None else shipped("mars", "scenes")
     if not path.exists():
         raise WeightsUnavailable(
             f"no weights of mars at {path}; train them: python -m cropnb.mars --profile cpu"

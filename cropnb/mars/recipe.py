@@ -100,6 +100,19 @@ class MarsMethod(Method):
             cells=32,
             threshold_photos=100,
         ),
+        # With photographs, which are about as many as these scenes.
+        "photographs": Profile(
+            train_photos=2400,
+            validation_photos=150,
+            test_photos=500,
+            epochs=4,
+            learning_rate=1e-3,
+            backbone_learning_rate=5e-4,
+            trained_from="c3_3",
+            neurons=256,
+            cells=32,
+            threshold_photos=100,
+        ),
         "full": Profile(
             None, 1000, None, epochs=50, schedule="warm-up cosine", mixed_precision=True
         ),

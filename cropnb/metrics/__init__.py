@@ -20,7 +20,7 @@ from cropnb.metrics.intervals import (
     paired_bootstrap,
     with_missing,
 )
-from cropnb.metrics.overlap import bde, center_offset, iou_and_bde, set_acc_1n
+from cropnb.metrics.overlap import bde, center_offset, expected_iou, iou_and_bde, set_acc_1n
 from cropnb.metrics.ranking import (
     acc_bar,
     acc_kn,
@@ -48,6 +48,7 @@ __all__ = [
     "bootstrap_interval",
     "center_offset",
     "compare",
+    "expected_iou",
     "iou_and_bde",
     "over_seeds",
     "pair_accuracy",

@@ -89,3 +89,24 @@ def set_acc_1n(ranked_boxes: Tensor, best_box: Tensor, n: int, eps: float = 0.85
             f"ranked_boxes have shape {tuple(ranked_boxes.shape)}: give (P, 4), the best first"
         )
     return (box_math.pairwise_iou(ranked_boxes[:n], best_box) >= eps).any().double()
+
+
+def expected_iou(boxes: Tensor, probabilities: Tensor, truths: Tensor | None = None) -> Tensor:
+    """How much each box overlaps with a true box of which only the distribution is known.
+
+    The likeliest box is rarely the one that overlaps most: among many that are about as likely,
+    those in their middle overlap with all of them.
+
+    Args:
+        boxes: (N, 4).
+        probabilities: (M,), of sum 1: how likely each of `truths` is the true box.
+        truths: (M, 4), by default the boxes themselves.
+
+    Returns:
+        (N,).
+
+    Raises:
+        BoxError: as `cropnb.boxes.check`.
+    """
+    truths = boxes if truths is None else truths
+    return box_math.pairwise_iou(boxes, truths) @ probabilities.to(boxes.dtype)

@@ -5,7 +5,7 @@ A method's `recipe.py` gives it a `Method`; `program.main` makes that `python -m
 
 from cropnb.runs.experiment import Experiment, Run
 from cropnb.runs.features import FeatureCache
-from cropnb.runs.method import Column, Measurement, Method, Place, Profile, Stage
+from cropnb.runs.method import Column, Measurement, Method, Place, Profile, Stage, option
 from cropnb.runs.results import Result
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "Result",
     "Run",
     "Stage",
+    "option",
 ]

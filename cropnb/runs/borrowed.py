@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from cropnb import checkpoints, files, ledger
+from cropnb.checkpoints import RUN_FILE
 from cropnb.errors import CheckpointError, CropnbError, OutOfTime, PlanError
 from cropnb.runs import plan, record
-from cropnb.runs.experiment import WEIGHTS_FILE, Experiment
+from cropnb.runs.experiment import WEIGHTS_FILE, Experiment, Run
 from cropnb.runs.plan import GPU, Entry
 from cropnb.runs.program import context
 from cropnb.runs.results import Result
@@ -109,6 +110,8 @@ def _write_flat(lines: Sequence[Mapping[str, Any]], out: Path, flat: Path) -> No
             raise PlanError(f"{name} has more than {MOST_BYTES} bytes; run fewer entries at once")
         files.write_atomically(flat / name, text)
     for number, line in enumerate(lines):
+        if line["state"].startswith("cut short"):
+            _bring_checkpoints(out / line["folder"], flat, number)
         path = flat / f"{number}-{WEIGHTS_FILE}"
         full = len(list(flat.iterdir())) >= MOST_FILES
         if line["state"] != "done" or path.exists() or full:
@@ -119,8 +122,21 @@ def _write_flat(lines: Sequence[Mapping[str, Any]], out: Path, flat: Path) -> No
             path.unlink()
 
 
+def _bring_checkpoints(folder: Path, flat: Path, number: int) -> None:
+    """What a training needs to go on, a file a stage; all of them, or nothing where one is too
+    large.
+    """
+    stages = sorted(folder.glob(f"*/{RUN_FILE}"))
+    room = MOST_FILES - len(list(flat.iterdir()))
+    if len(stages) > room or any(path.stat().st_size > MOST_BYTES for path in stages):
+        return
+    for path in stages:
+        files.write_atomically(flat / f"{number}-{path.parent.name}-{RUN_FILE}", path.read_bytes())
+
+
 def collect(flat: Path, entries: Sequence[Entry], out: Path) -> list[ledger.Row]:
-    """Bring the results of a flat folder into the runs here and into the ledger.
+    """Bring the results of a flat folder into the runs here and into the ledger; a training that
+    was cut short goes on from there.
 
     Returns:
         The rows that were recorded.
@@ -136,21 +152,22 @@ def collect(flat: Path, entries: Sequence[Entry], out: Path) -> list[ledger.Row]
         raise CheckpointError(f"{flat} holds no results of a borrowed GPU ({error})") from error
     by_name = {entry.name: entry for entry in entries}
     numbered = [(n, line) for n, line in enumerate(lines) if line["state"] == "done"]
+    for number, line in enumerate(lines):
+        for path in flat.glob(f"{number}-*-{RUN_FILE}"):
+            stage = path.name.removeprefix(f"{number}-").removesuffix(f"-{RUN_FILE}")
+            run = _run_of(line, by_name, out)
+            files.make_folder(run.folder / stage)
+            files.write_atomically(run.folder / stage / RUN_FILE, path.read_bytes())
     of_entry: dict[str, dict[str, list[Result]]] = {}
     for (number, line), result in zip(numbered, measured, strict=True):
-        entry = by_name.get(line["entry"])
-        run = entry and _experiment(entry, "cpu", out).run(line["variant"], line["seed"])
-        if run is None or run.config_hash != result.config_hash:
-            raise CheckpointError(
-                f"{line['entry']}, {line['variant']}: its settings have changed since it was run"
-            )
+        run = _run_of(line, by_name, out)
         files.make_folder(run.folder)
         weights = flat / f"{number}-{WEIGHTS_FILE}"
         if weights.exists():  # in half precision: its hash is of what lies here
             files.write_atomically(run.folder / WEIGHTS_FILE, weights.read_bytes())
             result = replace(result, checkpoint_hash=files.file_hash(run.folder / WEIGHTS_FILE))
         result.write(run.folder)
-        of_entry.setdefault(entry.name, {}).setdefault(line["variant"], []).append(result)
+        of_entry.setdefault(line["entry"], {}).setdefault(line["variant"], []).append(result)
     rows = []
     for name, runs in of_entry.items():
         entry = by_name[name]
@@ -160,3 +177,14 @@ def collect(flat: Path, entries: Sequence[Entry], out: Path) -> list[ledger.Row]
         ledger.record(entry.method, written)
         rows += written
     return rows
+
+
+def _run_of(line: Mapping[str, Any], entries: Mapping[str, Entry], out: Path) -> Run:
+    """The run of a line of the summary; its folder's name tells whether it is the same run here."""
+    entry = entries.get(line["entry"])
+    run = entry and _experiment(entry, "cpu", out).run(line["variant"], line["seed"])
+    if run is None or str(run.folder.relative_to(out)) != line["folder"]:
+        raise CheckpointError(
+            f"{line['entry']}, {line['variant']}: its settings have changed since it was run"
+        )
+    return run

@@ -10,6 +10,9 @@ from cropnb import ledger
 if TYPE_CHECKING:
     from cropnb.datasets.base import CropDataset
 
+# What is measured on these is kept apart from what the paper's tables are about.
+_OWN_TABLES = {ledger.LAYOUTS: "layouts", ledger.TAUGHT: "taught photographs"}
+
 
 @dataclass(frozen=True)
 class Context:
@@ -32,8 +35,11 @@ class Context:
         return replace(self, dataset=dataset.name, split=dataset.split)
 
     def table(self, name: str) -> str:
-        """Where the rows of a paper's table stand: on layouts, in a table of their own."""
-        return f"{name}, {ledger.LAYOUTS}" if ledger.kind(self.dataset) == ledger.LAYOUTS else name
+        """Where the rows of a paper's table stand: on layouts and on taught photographs, in tables
+        of their own.
+        """
+        kind = ledger.kind(self.dataset.rpartition("+")[2])
+        return f"{name}, {_OWN_TABLES[kind]}" if kind in _OWN_TABLES else name
 
     def fields(self) -> dict[str, object]:
         """As fields of a row."""

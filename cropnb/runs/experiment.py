@@ -7,7 +7,7 @@ an older run stays where it is when a setting changes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from cropnb.datasets.base import CropDataset
 from cropnb.errors import CropnbError
 from cropnb.runs import results
 from cropnb.runs.features import FeatureCache, cache_key
-from cropnb.runs.method import Measurement, Method, Profile, Stage
+from cropnb.runs.method import OPTION, Measurement, Method, Profile, Stage
 from cropnb.runs.results import Result
 
 WEIGHTS_FILE, TENSORS_FILE = "weights.safetensors", "measured.safetensors"
@@ -80,8 +80,7 @@ class Experiment:
     ) -> None:
         self.method, self.dataset, self.init, self.frozen = method, dataset, init, frozen
         any_form = datasets.takes_form(dataset)
-        tested = datasets.tested(dataset)
-        own_form = datasets.FORMS.get(tested, tested)
+        own_form = datasets.FORMS.get(datasets.tested(dataset), datasets.tested(dataset))
         self.form = form or method.forms[0] if any_form else own_form
         check_choice("init", init, STARTS)
         if any_form:
@@ -304,9 +303,14 @@ def _lists(columns: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses and what contains them, as JSON has it."""
+    """Dataclasses and what contains them, as JSON has it; an `option` only where it was taken."""
     if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
+        values = {one: getattr(value, one.name) for one in fields(value)}
+        return {
+            one.name: plain(chosen)
+            for one, chosen in values.items()
+            if not one.metadata.get(OPTION) or chosen != one.default
+        }
     if isinstance(value, Mapping):
         return {str(name): plain(one) for name, one in value.items()}
     return [plain(one) for one in value] if isinstance(value, tuple | list) else value

@@ -4,7 +4,7 @@ what is measured.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,17 @@ if TYPE_CHECKING:
     from cropnb.runs.context import Context
     from cropnb.runs.experiment import Experiment, Run
     from cropnb.runs.results import Result
+
+
+OPTION = "option"  # in a field's metadata
+
+
+def option(default: Any) -> Any:
+    """A field of a variant or profile that enters a run's identity only where it is not `default`.
+
+    So a new choice leaves the identity of every run as it was that was made without it.
+    """
+    return field(default=default, metadata={OPTION: True})
 
 
 @dataclass(frozen=True)

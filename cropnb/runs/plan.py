@@ -7,6 +7,7 @@ rows carry, and the pending rows of what can't be run here.
 
 import importlib
 import os
+import re
 import shlex
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -48,7 +49,7 @@ class Entry:
     """One entry of the plan.
 
     Attributes:
-        name: PAPER/WHAT; `make reproduce ONLY=…` takes either part or both.
+        name: PAPER/WHAT; `make reproduce ONLY=…` takes the paper or both: see `select`.
         why: what the ledger gets from it.
         minutes: of one variant with one seed, on one core, or on a GPU where one is needed.
         memory: GB.
@@ -234,20 +235,32 @@ def _expanded(entry: Entry) -> Entry:
 
 
 def select(entries: Sequence[Entry], only: Iterable[str]) -> list[Entry]:
-    """The entries that are named, by paper or by paper and what; all where none is.
+    """The entries that are named; all where none is.
+
+    Args:
+        only: PAPER, PAPER/WHAT, or PAPER/table-N for all that fill a table, where no entry is
+            called so.
 
     Raises:
         PlanError: a name that is no entry's.
     """
-    names = list(only)
-    for name in names:
-        if not any(_named(entry, name) for entry in entries):
+    chosen: list[Entry] = []
+    for name in (names := list(only)):
+        named = [one for one in entries if one.name == name or one.name.startswith(name + "/")]
+        named = named or [one for one in entries if name in _tables(one)]
+        if not named:
             raise PlanError(f"no entry {name!r}: there are {', '.join(e.name for e in entries)}")
-    return [entry for entry in entries if not names or any(_named(entry, n) for n in names)]
+        chosen += named
+    return [entry for entry in entries if not names or entry in chosen]
 
 
-def _named(entry: Entry, name: str) -> bool:
-    return entry.name == name or entry.name.startswith(name + "/")
+def _tables(entry: Entry) -> set[str]:
+    """PAPER/table-N of each table that it fills, by its name (`tables-3-4`) and its `tables`."""
+    paper, _, what = entry.name.partition("/")
+    in_name = re.search(r"tables?((-\d+)+)", what)
+    numbers = re.findall(r"\d+", in_name[1]) if in_name else []
+    numbers += [number for table in entry.tables for number in re.findall(r"Table (\d+)", table)]
+    return {f"{paper}/table-{number}" for number in numbers}
 
 
 def pending(method: str) -> list[ledger.Row]:
@@ -280,6 +293,36 @@ def pending(method: str) -> list[ledger.Row]:
         if table.value(row, column) is not None
     ]
     return [row for row in rows if _cell(row) not in measured]
+
+
+def planned(method: str) -> list[ledger.Row]:
+    """A pending row for each cell of the entries on scenes that were never run, with their minutes;
+    recording a run replaces them.
+    """
+    recorded = [row for row in ledger.read(method) if row.verdict != "pending"]
+    commands, measured = {row.command for row in recorded}, {row.key for row in recorded}
+    rows = []
+    for entry in read():
+        if entry.method != method or entry.needs or entry.command in commands:
+            continue
+        experiment = entry.experiment
+        minutes = entry.minutes * len(entry.variants) * len(entry.seeds)
+        for place in (p for v in entry.variants for p in experiment.method.places(experiment, v)):
+            rows += [
+                ledger.Row(
+                    paper=method,
+                    table=place.table,
+                    row=place.row + experiment.method.suffix(experiment),
+                    column=column,
+                    dataset=entry.dataset,
+                    split=experiment.method.eval_split(experiment),
+                    verdict="pending",
+                    profile=entry.profile,
+                    note=f"not run yet, about {minutes:.0f} minutes of a core: {entry.command}",
+                )
+                for column in place.columns or experiment.method.columns
+            ]
+    return [row for row in rows if row.key not in measured]
 
 
 def missing(entry: Entry) -> str:

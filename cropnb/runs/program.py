@@ -4,12 +4,14 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from cropnb import checkpoints, ledger
-from cropnb.croppers import shipped
-from cropnb.errors import CropnbError, WeightsUnavailable
+from cropnb.croppers import choose_sharpness, load, shipped
+from cropnb.datasets.base import CropDataset
+from cropnb.errors import CropnbError, DatasetMissing, WeightsUnavailable
 from cropnb.runs import plan, record
 from cropnb.runs.context import Context
 from cropnb.runs.experiment import STARTS, WEIGHTS_FILE, Experiment
@@ -25,7 +27,23 @@ def parser(name: str, description: str | None = None) -> argparse.ArgumentParser
         "--threads", type=int, help="CPU threads; a CPU run repeats bit by bit with the same number"
     )
     options.add_argument("--record", action="store_true", help="write the rows into the ledger")
+    options.add_argument(
+        "--dry-run", action="store_true", help="read the data, say what there is, and stop"
+    )
     return options
+
+
+def describe(parts: Iterable[CropDataset]) -> None:
+    """Say how many photos there are, and read the first of each part.
+
+    Raises:
+        DatasetMissing: a part has no photo on this disk.
+    """
+    for part in parts:
+        if not len(part):
+            raise DatasetMissing(f"{part.name}, {part.split}: none of its photos is on this disk")
+        width, height = part[0].photo().size
+        print(f"{part.name}, {part.split}: {len(part)} photos; the first has {width} × {height}")
 
 
 def run(
@@ -55,6 +73,7 @@ def study(
     options: argparse.ArgumentParser,
     context: Context,
     arguments: Sequence[str] | None = None,
+    photos: Callable[[argparse.Namespace], Iterable[CropDataset]] = lambda chosen: (),
 ) -> int:
     """A program that measures without training: it prints its rows, and records them as they come,
     so that one that is killed keeps what it has.
@@ -63,12 +82,16 @@ def study(
         measure: called with the options and the context of this call; yields groups of rows.
         options: as `parser` makes them; `--record` is among them.
         context: of the rows; the arguments are filled in.
+        photos: what would be read, for `--dry-run`.
 
     Returns:
         The exit status.
     """
 
     def start(chosen: argparse.Namespace, given: list[str]) -> int:
+        if chosen.dry_run:
+            describe(photos(chosen))
+            return 0
         for rows in measure(chosen, replace(context, arguments=repeatable(given))):
             for row in rows:
                 print(row_line(row), flush=True)
@@ -98,11 +121,20 @@ def main(method: Method, arguments: Sequence[str] | None = None) -> int:
     options.add_argument(
         "--finished", action="store_true", help="train nothing, read the runs that are finished"
     )
-    options.add_argument("--ship", action="store_true", help="the first run's weights ship")
+    options.add_argument(
+        "--ship",
+        action="store_true",
+        help="the first run's weights ship: those for scenes, or for photographs if it saw any",
+    )
     method.add_options(options)
 
     def start(chosen: argparse.Namespace, given: list[str]) -> int:
         experiment, variants = chosen_experiment(method, chosen)
+        if chosen.dry_run:
+            describe(experiment.parts.values())
+            for variant in variants:
+                print(f"{variant}: seeds {', '.join(map(str, chosen.seeds))}")
+            return 0
         results = measure(experiment, variants, chosen.seeds, chosen.finished)
         if chosen.ship:
             ship(experiment, variants[0], chosen.seeds[0], results[variants[0]][0])
@@ -207,12 +239,30 @@ def repeatable(arguments: Sequence[str]) -> list[str]:
 
 
 def ship(experiment: Experiment, variant: str, seed: int, result: Result) -> None:
-    """Put the weights of a run beside the package, in half precision, with their card."""
+    """Put the weights of a run beside the package, in half precision, with their card.
+
+    Those for photographs are asked for the crop that a person would draw: where the method scores
+    crops, its card names the sharpness that serves this best on validation photos.
+    """
     method, run = experiment.method, experiment.run(variant, seed)
-    path = shipped(method.name)
-    state, _ = checkpoints.load_weights(run.folder / WEIGHTS_FILE, method.name)
+    trained_on = ledger.SCENES if experiment.dataset == ledger.SCENES else ledger.PHOTOGRAPHS
+    path, weights = shipped(method.name, trained_on), run.folder / WEIGHTS_FILE
+    state, _ = checkpoints.load_weights(weights, method.name)
     scores = record.means(method.columns, result)
     card = record.card(result, scores) | dict(method.card(result))
+    if trained_on == ledger.PHOTOGRAPHS:
+        card |= _sharpness(method.name, weights, experiment.parts["val"])
     checkpoints.save_weights(path, method.shipped(state), card, half=True)
     method.ship_beside(experiment, run, result)
     print(f"shipped {path} ({path.stat().st_size / 1e6:.1f} MB)")
+
+
+def _sharpness(method: str, weights: Path, photos: CropDataset) -> dict[str, float]:
+    """The card's `sharpness`, for a method that scores boxes and photos whose boxes are rated."""
+    cropper = load(method, weights=weights)
+    if not hasattr(cropper.method, "sharpness") or photos[0].scores is None:
+        return {}
+    samples = list(photos)
+    scores = [cropper.score(sample.photo(), sample.boxes) for sample in samples]
+    boxes, mos = [sample.boxes for sample in samples], [sample.scores for sample in samples]
+    return {"sharpness": round(choose_sharpness(boxes, scores, mos), 3)}

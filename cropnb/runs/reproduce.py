@@ -1,7 +1,8 @@
 """`make reproduce`: run the plan, or a part of it, through Snakemake.
 
 What is done is skipped, what was cut short resumes, and two tasks run at a time on two cores. With
-`--profile FOLDER`, one of Snakemake's own, the same tasks go to a cluster.
+`--profile FOLDER`, one of Snakemake's own, the same tasks go to a cluster; a dry run then also lets
+Snakemake plan them with that profile, which needs no cluster.
 """
 
 import argparse
@@ -16,12 +17,13 @@ from pathlib import Path
 import torch
 
 from cropnb import datasets, files
-from cropnb.errors import CropnbError
+from cropnb.errors import CropnbError, PlanError
 from cropnb.runs import plan
 from cropnb.runs.plan import GPU, Entry, Task
 from cropnb.runs.task import minutes_left
 
 SNAKEFILE, PROGRAM = (Path(__file__).with_name(name) for name in ("Snakefile", "task.py"))
+PROFILES = Path(__file__).parents[2] / "tools" / "snakemake"
 
 ANNOTATIONS = "annotations of "  # a need that asks for no photo
 
@@ -35,7 +37,7 @@ def missing(entry: Entry) -> str:
             continue
         name = need.removeprefix(ANNOTATIONS)
         try:
-            dataset = datasets.load(name, "test")
+            dataset = datasets.load(name, datasets.measured_split(name))
             if name == need:
                 dataset.with_photos()
         except CropnbError:
@@ -72,7 +74,36 @@ def show(tasks: Sequence[Task], left_out: Sequence[tuple[Entry, str]], cores: in
     print(f"{undone} of {len(tasks)} tasks to do, about {minutes:.0f} minutes on {cores} cores")
 
 
-def snakemake(tasks: Sequence[Task], cores: int, options: Sequence[str]) -> int:
+def snakemake_command(
+    listing: Path, cores: int, profile: str | None = None, dry_run: bool = False
+) -> list[str]:
+    """The call of Snakemake.
+
+    Args:
+        listing: the file of the tasks.
+        cores: how many tasks run at a time here; a cluster's profile says how many jobs.
+        profile: the folder of a profile of Snakemake, for a cluster.
+        dry_run: let Snakemake list the jobs, and start none.
+
+    Raises:
+        PlanError: there is no such profile.
+    """
+    if profile and not (Path(profile) / "config.yaml").exists():
+        names = ", ".join(sorted(path.parent.name for path in PROFILES.glob("*/config.yaml")))
+        raise PlanError(f"{profile} holds no profile of Snakemake; there are {names} in {PROFILES}")
+    return [
+        *(sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE)),
+        *("--config", f"tasks={listing}", f"cores={cores}", f"program={PROGRAM}"),
+        *("--cores", str(cores), "--keep-going"),
+        *("--nolock", "--rerun-incomplete", "--rerun-triggers", "mtime", "--quiet", "rules"),
+        *(["--workflow-profile", profile] if profile else []),
+        *(["--dry-run"] if dry_run else []),
+    ]
+
+
+def snakemake(
+    tasks: Sequence[Task], cores: int, profile: str | None = None, dry_run: bool = False
+) -> int:
     """Hand the tasks to Snakemake and wait.
 
     Only one call at a time works on a folder of runs, so Snakemake's own lock, which outlives a
@@ -82,34 +113,20 @@ def snakemake(tasks: Sequence[Task], cores: int, options: Sequence[str]) -> int:
         Snakemake's exit status.
     """
     folder = plan.runs_folder()
-    files.make_folder(folder / "plan")
-    names = {str(task.output): f"task_{number}" for number, task in enumerate(tasks)}
+    listing = (folder / "plan" / "tasks.json").absolute()
+    command = snakemake_command(listing, cores, profile, dry_run)
+    files.make_folder(listing.parent)
     content = [
         {
             **asdict(task),
             "output": str(task.output),
             "inputs": [str(path) for path in task.inputs],
-            "rule": names[str(task.output)],
+            "rule": f"task_{number}",
         }
-        for task in tasks
+        for number, task in enumerate(tasks)
     ]
-    listing = (folder / "plan" / "tasks.json").absolute()
-    with files.locked(folder / "plan", f"another reproduction works in {folder}: waiting"):
+    with files.locked(listing.parent, f"another reproduction works in {folder}: waiting"):
         files.write_atomically(listing, (json.dumps(content, indent=1) + "\n").encode())
-        command = [
-            *(sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE)),
-            *(
-                "--config",
-                f"tasks={listing}",
-                f"cores={cores}",
-                f"program={PROGRAM}",
-                "--cores",
-                str(cores),
-                "--keep-going",
-            ),
-            *("--nolock", "--rerun-incomplete", "--rerun-triggers", "mtime"),
-            *("--quiet", "rules", *options),
-        ]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         return subprocess.run(command, env=environment, check=False).returncode
 
@@ -130,10 +147,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         left_out = [(entry, reason) for entry, reason in reasons if reason]
         tasks = tasks_of(entries, [entry for entry, reason in reasons if not reason])
         show(tasks, left_out, chosen.cores)
-        if chosen.dry_run:
+        if chosen.dry_run and not chosen.profile:
             return 0
-        profile = ["--workflow-profile", chosen.profile] if chosen.profile else []
-        return 1 if snakemake(tasks, chosen.cores, profile) else 0
+        return 1 if snakemake(tasks, chosen.cores, chosen.profile, chosen.dry_run) else 0
     except (CropnbError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -20,6 +20,7 @@ from cropnb.set_prediction.labels import (
 from cropnb.set_prediction.losses import (
     focal_loss,
     focal_minimum,
+    focal_miss,
     hungarian_match,
     matching_costs,
     set_loss,
@@ -41,6 +42,7 @@ __all__ = [
     "estimate_quality",
     "focal_loss",
     "focal_minimum",
+    "focal_miss",
     "good_crops",
     "hungarian_match",
     "load_cropper",

@@ -171,7 +171,7 @@ def load_cropper(weights: str | Path | None = None, device: str = "cpu") -> SetC
     """
     model = SetPredictionCropper.light(None)
     card = croppers.load_trained("set_prediction", model, weights)
-    with guards.fields(weights or croppers.shipped("set_prediction")):
+    with guards.fields(weights or croppers.shipped("set_prediction", "scenes")):
         # Cards of before `short_side` hold the whole profile.
         sides = card if "short_side" in card else {"short_side": card["profile"]["test_side"]}
         short_side = guards.whole(sides, "short_side", 32, 4096)

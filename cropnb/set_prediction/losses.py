@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from cropnb.boxes import intersection_and_union
-from cropnb.errors import BoxError, CropnbError
+from cropnb.errors import BoxError, CropnbError, MetricError
 from cropnb.set_prediction.labels import (
     CropPhotos,
     Features,
@@ -26,6 +26,7 @@ from cropnb.set_prediction.model import Predictions, SetPredictionCropper, to_xy
 # Sec. 4.3; the focal weight is called λ_bce in the text below (Eq. 3)
 LAMBDA_IOU = LAMBDA_FOCAL = 0.4
 ALPHA, GAMMA = 0.25, 2.0  # of the focal loss, as in Conditional DETR; the paper gives none
+MISSES = ("1 - p_t", "distance")  # of the focal loss; they differ for soft labels only
 LOOKED_AT = 6  # validation photos whose crops are kept after each epoch
 EPOCH_COLUMNS = ("AP 0.85, K = 10", "ACC 1/5, 0.85", "ACC 1/10, 0.85")  # 0…1
 
@@ -54,34 +55,60 @@ def generalized_iou(a: Tensor, b: Tensor) -> Tensor:
     return intersection / union.clamp(min=1e-9) - (hull - union) / hull.clamp(min=1e-9)
 
 
+def focal_miss(p: Tensor, labels: Tensor, miss: str = "1 - p_t") -> Tensor:
+    """What a prediction misses of its label (...), 0…1: the focal loss weighs by its power γ.
+
+    For hard labels both readings are the same.
+
+    Args:
+        p: probabilities (...).
+        labels: (...) in 0…1.
+        miss: "1 - p_t" with p_t = p v + (1 − p)(1 − v), as torchvision and Transformers have it, or
+            "distance", |v − p|.
+
+    Raises:
+        MetricError: another name of `miss`.
+    """
+    if miss not in MISSES:
+        raise MetricError(f"the focal loss has a miss of {' or '.join(MISSES)}, not {miss!r}")
+    if miss == "distance":
+        return (labels - p).abs()
+    return 1 - (p * labels + (1 - p) * (1 - labels))
+
+
 def focal_loss(
-    logits: Tensor, labels: Tensor, alpha: float = ALPHA, gamma: float = GAMMA
+    logits: Tensor,
+    labels: Tensor,
+    alpha: float = ALPHA,
+    gamma: float = GAMMA,
+    miss: str = "1 - p_t",
 ) -> Tensor:
     """The focal loss (...) of validity logits (...) for labels (...) in 0…1, hard or soft; nothing
     is summed.
 
-    With p = sigmoid(logit) and v the label: cross entropy × |what p misses of v|^γ × (α v + (1 −
-    α)(1 − v)).
+    With p = sigmoid(logit) and v the label: cross entropy × miss^γ × (α v + (1 − α)(1 − v)); `miss`
+    as in `focal_miss`.
     """
-    p = logits.sigmoid()
-    missed = 1 - (p * labels + (1 - p) * (1 - labels))
+    missed = focal_miss(logits.sigmoid(), labels, miss)
     weight = alpha * labels + (1 - alpha) * (1 - labels)
     cross_entropy = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
     return weight * missed**gamma * cross_entropy
 
 
-def focal_minimum(labels: Tensor, gamma: float = GAMMA, steps: int = 10_000) -> Tensor:
+def focal_minimum(
+    labels: Tensor, gamma: float = GAMMA, steps: int = 10_000, miss: str = "1 - p_t"
+) -> Tensor:
     """The validity (...), 0…1, at which the focal loss of a label (...) is least: where training
     pushes an anchor.
 
-    For hard labels and for 0.5 it is the label itself. Any other soft label is overshot: 0.3 means
-    0.12 and 0.9 means 0.99 with γ = 2, for the factor |miss|^γ rewards certainty. α only scales the
-    loss.
+    With the distance it is the label itself: there the loss is zero. With 1 − p_t that holds for
+    hard labels and for 0.5 only. Any other soft label is overshot: 0.3 means 0.12 and 0.9 means
+    0.99 with γ = 2, for the factor rewards certainty. α only scales the loss.
     """
     p = torch.arange(steps + 1, dtype=torch.float64) / steps  # (steps + 1,)
     v = labels.double().unsqueeze(-1)  # (..., 1)
     cross_entropy = -(torch.xlogy(v, p) + torch.xlogy(1 - v, 1 - p))  # (..., steps + 1)
-    missed = (1 - (p * v + (1 - p) * (1 - v))) ** gamma  # (..., steps + 1)
+    missed = focal_miss(p, v, miss) ** gamma  # (..., steps + 1)
     # At the ends the cross entropy of a soft label is infinite, that of a hard one zero.
     return p[(missed * cross_entropy).nan_to_num(nan=0.0).argmin(-1)].to(labels)
 
@@ -204,6 +231,7 @@ def set_loss(
     labels: Labels,
     smoothing: Smoothing | None = None,
     teacher_probs: Tensor | None = None,
+    miss: str = "1 - p_t",
 ) -> dict[str, Tensor]:
     """(Eq. 3) summed over anchors and decoder layers, divided by the good crops of the batch.
 
@@ -211,6 +239,7 @@ def set_loss(
         smoothing: (Eq. 4) for the unmatched anchors; None keeps the hard labels.
         teacher_probs: validities (L, B, Q) of the momentum-averaged model, for the second term of
             (Eq. 6).
+        miss: what the focal loss weighs by; see `focal_miss`.
 
     Returns:
         Scalars: `regression` (L1), `overlap` (1 − generalised IoU), `validity` (focal),
@@ -225,10 +254,10 @@ def set_loss(
     parts = {
         "regression": (boxes - crops).abs().sum() / count,
         "overlap": (1 - generalized_iou(to_xyxy(boxes), to_xyxy(crops))).sum() / count,
-        "validity": focal_loss(predictions.logits.float(), target).sum() / count,
+        "validity": focal_loss(predictions.logits.float(), target, miss=miss).sum() / count,
     }
     if teacher_probs is not None:
-        distilled = focal_loss(predictions.logits.float(), teacher_probs)  # (L, B, Q)
+        distilled = focal_loss(predictions.logits.float(), teacher_probs, miss=miss)  # (L, B, Q)
         parts["distilled"] = distilled.sum() / count
     focal = parts["validity"] + parts.get("distilled", 0.0)
     total = parts["regression"] + LAMBDA_IOU * parts["overlap"] + LAMBDA_FOCAL * focal

@@ -7,8 +7,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from cropnb import backbones
-from cropnb.runs import Column, Experiment, Measurement, Result, Run, Stage
+from cropnb import backbones, datasets
+from cropnb.datasets.base import CropDataset
+from cropnb.runs import Column, Experiment, Measurement, Result, Run, Stage, option
 from cropnb.runs import Profile as Base
 from cropnb.runs.maps import Maps, from_cache, from_photos, from_stem, kept
 from cropnb.set_prediction.cropper import predict
@@ -34,6 +35,7 @@ from cropnb.set_prediction.studies import anchors, epochs
 from cropnb.set_prediction.studies.tables import COUNTS, DETECTIONS, THRESHOLDS, TablesMethod
 from cropnb.training import Loss, Recipe, rate_groups
 
+CPC_TEST_PHOTOS = 1000
 MUS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)  # Figure 6: 0 is the model without smoothing, 0.5 QG's
 
 
@@ -44,6 +46,7 @@ class Variant:
     smoothing: Smoothing = HARD
     teacher: str | None = None  # "iterates": (Eq. 5) as written; "mean": a running mean
     at_least: bool = False  # good crops from the threshold on, instead of above it
+    miss: str = option("1 - p_t")  # of the focal loss: or "distance", whose minimum is the label
 
 
 @dataclass(frozen=True)
@@ -119,9 +122,10 @@ class SetPredictionMethod(TablesMethod):
         "SD": Variant(teacher="iterates"),
         "SD, running mean": Variant(teacher="mean"),
         "QG, good from 4 on": Variant(PAPER, at_least=True),
+        "QG, distance in the focal loss": Variant(PAPER, miss="distance"),
         **{f"QG, μ = {mu:g}": Variant(Smoothing(mu=mu)) for mu in MUS if mu not in (0.0, 0.5)},
     }
-    groups = {"all": tuple(variants)}
+    groups = {"all": tuple(name for name in variants if name != "QG, distance in the focal loss")}
     profiles = {
         "smoke": replace(_FROZEN, **_FEW, epochs=4, milestone=3, distil_after=2, longer=1),
         "cpu": replace(_FROZEN, epochs=16, milestone=12, distil_after=12, longer=4),
@@ -134,6 +138,20 @@ class SetPredictionMethod(TablesMethod):
             milestone=6,
             distil_after=6,
             longer=2,
+            learning_rate=1e-3,
+            backbone_rate=5e-4,
+            batch_size=8,
+            clip=1.0,
+            start_from_crops=True,
+        ),
+        "photographs": FromCut(
+            None,
+            150,
+            None,
+            epochs=3,
+            milestone=2,
+            distil_after=2,
+            longer=1,
             learning_rate=1e-3,
             backbone_rate=5e-4,
             batch_size=8,
@@ -166,6 +184,15 @@ class SetPredictionMethod(TablesMethod):
             return profile
         cut = {"trained_from": ""} if profile.trained_from else {}
         return replace(profile, backbone_rate=None, **cut)
+
+    def parts(self, experiment: Experiment) -> Mapping[str, CropDataset]:
+        """As everywhere, but 1 000 of CPC's photos are tested on (Sec. 4.5), not 2 000."""
+        if experiment.dataset != "cpc":
+            return super().parts(experiment)
+        profile = experiment.profile
+        sizes = (profile.train_photos, profile.validation_photos, profile.test_photos)
+        parts = datasets.splits("cpc", "cpc", *sizes, held_out=CPC_TEST_PHOTOS)
+        return dict(zip(("train", "val", "test"), parts, strict=True))
 
     def prepare(self, experiment: Experiment, part: str) -> dict[bool, CropPhotos]:
         """By whether crops are good from the threshold on."""
@@ -277,7 +304,7 @@ class SetPredictionMethod(TablesMethod):
             teacher_probs = trainee.teach(maps, mask, profile.distil_after * epoch_steps)
             predictions = model.from_features(maps, mask)
             labels = photos.labels(batch, flipped)
-            parts = set_loss(predictions, labels, variant.smoothing, teacher_probs)
+            parts = set_loss(predictions, labels, variant.smoothing, teacher_probs, variant.miss)
             # A history has the same columns at each step, also before distillation begins.
             return {"distilled": torch.zeros_like(parts["loss"]), **parts}
 

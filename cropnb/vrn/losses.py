@@ -10,6 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cropnb.errors import MetricError
+
+OVER_VIEWS = ("sum", "mean")
 LAMBDA = 3.0  # λ of (Eq. 5), from Sec. 4.2
 
 
@@ -34,19 +37,37 @@ def annotated_ranks(mos: Tensor) -> Tensor:
     )
 
 
-def ranking_gain(scores: Tensor, mos: Tensor) -> Tensor:
-    """β = Σᵢ (exp(σᵢ) − 1) / ln(i + 1) (Eq. 1), i the annotated rank; scores, mos (N,) → ()."""
+def ranking_gain(scores: Tensor, mos: Tensor, over_views: str = "sum") -> Tensor:
+    """β = Σᵢ (exp(σᵢ) − 1) / ln(i + 1) (Eq. 1), i the annotated rank.
+
+    Args:
+        scores: (N,).
+        mos: (N,).
+        over_views: "sum" as printed, or "mean": β / N, which stays near zero whatever the number of
+            views.
+
+    Returns:
+        A scalar.
+
+    Raises:
+        MetricError: another name of `over_views`.
+    """
+    if over_views not in OVER_VIEWS:
+        raise MetricError(f"β is a {' or a '.join(OVER_VIEWS)} over views, not {over_views!r}")
     discount = torch.log(annotated_ranks(mos).to(scores.dtype) + 1)  # ln(i + 1), natural as printed
-    return (torch.expm1(similarity(scores, mos)) / discount).sum()
+    terms = torch.expm1(similarity(scores, mos)) / discount  # (N,)
+    return terms.sum() if over_views == "sum" else terms.mean()
 
 
-def ranking_gain_loss(scores: Tensor, mos: Tensor) -> Tensor:
+def ranking_gain_loss(scores: Tensor, mos: Tensor, over_views: str = "sum") -> Tensor:
     """L_r = exp(−β) (Eq. 4); scores, mos (N,) → a scalar.
 
     Meant for mean-subtracted scores: with raw opinion scores β starts around a hundred and more,
-    and exp(−β) and its gradient are zero, or too small to matter, in single precision.
+    and exp(−β) and its gradient are zero, or too small to matter, in single precision. As a sum
+    over 64 views β is about −4 to −8 before training, and exp(−β) up to thousands; as a mean it
+    stays near 1, the size that λ = 3 is made for.
     """
-    return torch.exp(-ranking_gain(scores, mos))
+    return torch.exp(-ranking_gain(scores, mos, over_views))
 
 
 def vrn_loss(
@@ -55,6 +76,7 @@ def vrn_loss(
     image_scores: Tensor | None = None,
     with_ranking_gain: bool = True,
     weight: float = LAMBDA,
+    over_views: str = "sum",
 ) -> Mapping[str, Tensor]:
     """L = L_i + L_v + λ L_r (Eq. 5) for the views of one photo.
 
@@ -65,6 +87,7 @@ def vrn_loss(
             feature splitter.
         with_ranking_gain: whether L_r is part of the sum.
         weight: λ.
+        over_views: as in `ranking_gain`.
 
     Returns:
         The parts and their sum under `loss`.
@@ -74,6 +97,6 @@ def vrn_loss(
     if image_scores is not None:
         parts["image"] = F.l1_loss(image_scores, mean.expand_as(image_scores))
     if with_ranking_gain:
-        parts["ranking"] = ranking_gain_loss(view_scores, mos - mean)
+        parts["ranking"] = ranking_gain_loss(view_scores, mos - mean, over_views)
     total = sum(weight * value if name == "ranking" else value for name, value in parts.items())
     return {"loss": total, **parts}

@@ -12,6 +12,7 @@ from cropnb.errors import BoxError, CheckpointError, WeightsUnavailable
 from cropnb.gaic import Gaic, ViewScorer, gaic_loss
 from cropnb.gaic.losses import normalise
 from cropnb.gaic.recipe import METHOD, FromCut, Profile
+from cropnb.gaic.studies import bench
 from cropnb.gaic.views import ScoredViews, draw_views, prepare
 from cropnb.runs import Experiment
 from cropnb.runs.maps import from_cache, from_photos, kept
@@ -252,3 +253,9 @@ def test_missing_shipped_weights_say_how_to_train_them(monkeypatch, tmp_path):
     monkeypatch.setattr("cropnb.croppers.shipped", lambda name: tmp_path / "none")
     with pytest.raises(WeightsUnavailable, match=r"python -m cropnb\.gaic"):
         cropnb.load("gaic")
+
+
+def test_the_fast_training_step_has_the_loss_of_the_plain_one():
+    torch.manual_seed(0)
+    plain, fast = bench.training_steps(Gaic(weights=None), gaic_loss, rate=0.0)
+    assert plain() == pytest.approx(fast(), rel=1e-4)

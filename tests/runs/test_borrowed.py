@@ -123,6 +123,10 @@ def test_a_run_that_the_time_cuts_short_goes_on_later(place):
         (line,) = borrowed.run(entries, "cpu", 100, out, place / "second", 0.0)
     assert line["state"].startswith("cut short")
     assert (out / line["folder"] / "head" / "run.safetensors").exists()
+    home, entries_here = place / "home", plan.read()
+    assert borrowed.collect(place / "second", entries_here, home) == []  # no rows yet
+    brought = home / line["folder"] / "head" / "run.safetensors"
+    assert brought.read_bytes() == (out / line["folder"] / "head" / "run.safetensors").read_bytes()
     (line,) = borrowed.run(entries, "cpu", 1e6, out, place / "third")
     assert line["state"] == "done"
     assert line["result"]["columns"] == lines[0]["result"]["columns"]  # to the last digit

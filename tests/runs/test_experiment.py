@@ -21,6 +21,7 @@ from cropnb.runs import (
     Place,
     Profile,
     Stage,
+    option,
     program,
     record,
     results,
@@ -117,6 +118,22 @@ def test_seed_variant_and_constants_are_part_of_a_run(tmp_path, monkeypatch):
     monkeypatch.setattr(Tiny, "constants", {})
     monkeypatch.setattr(Tiny, "variants", {"plain": 0.5})
     assert trial.run("plain", 0).config_hash != run.config_hash
+
+
+def test_an_option_is_part_of_a_run_only_where_it_is_taken(tmp_path, monkeypatch):
+    @dataclass(frozen=True)
+    class Before:
+        size: int = 1
+
+    @dataclass(frozen=True)
+    class After(Before):
+        bound: str = option("none")
+
+    trial, hashes = experiment(tmp_path), []
+    for variant in (Before(), After(), After(bound="norm")):
+        monkeypatch.setattr(Tiny, "variants", {"plain": variant})
+        hashes.append(trial.run("plain", 0).config_hash)
+    assert hashes[0] == hashes[1] != hashes[2]
 
 
 def test_names_that_are_not_there_are_answered_with_those_that_are(tmp_path):

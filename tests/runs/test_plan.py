@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from cropnb import ledger
 from cropnb.errors import PlanError
@@ -78,8 +79,14 @@ def test_entries_are_selected_by_paper_or_by_name():
     assert {entry.name.split("/")[0] for entry in plan.select(entries, ["vrn"])} == {"vrn"}
     assert [entry.name for entry in plan.select(entries, ["vrn/table-2"])] == ["vrn/table-2"]
     assert plan.select(entries, []) == entries
-    with pytest.raises(PlanError, match="no entry 'vrn/table'"):
-        plan.select(entries, ["vrn/table"])
+    for name in ("vrn/table", "vrn/table-9"):
+        with pytest.raises(PlanError, match=f"no entry '{name}'"):
+            plan.select(entries, [name])
+
+
+def test_a_table_names_every_entry_that_fills_it():
+    names = [entry.name for entry in plan.select(plan.read(), ["mars/table-3"])]
+    assert names == ["mars/tables-3-4", "mars/fat-table-3"]
 
 
 def test_the_plan_and_the_ledger_know_each_others_commands():
@@ -130,6 +137,30 @@ after = ["gaic/one"]
     assert only[-1].inputs == (only[1].output,)
     assert reproduce.main(["gaic/study", "--dry-run", "--cores", "1"]) == 0
     assert "3 of 3 tasks to do, about 3 minutes on 1 cores" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["slurm", "kubernetes"])
+def test_a_clusters_profile_is_handed_to_snakemake(name, tmp_path):
+    folder = reproduce.PROFILES / name
+    profile = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    assert profile["executor"] == name
+    assert profile["jobs"] > 1
+    command = reproduce.snakemake_command(tmp_path / "tasks.json", 2, str(folder), dry_run=True)
+    text = shlex.join(command)
+    assert f"--workflow-profile {folder}" in text
+    assert f"tasks={tmp_path}/tasks.json cores=2" in text
+    assert command[-1] == "--dry-run"
+    # The profile alone says how tasks are run.
+    assert not {"--executor", "--jobs"} & set(command)
+    assert "--dry-run" not in reproduce.snakemake_command(tmp_path / "tasks.json", 2)
+
+
+def test_a_profile_that_is_not_there_is_said_with_those_that_are(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CROPNB_PLAN", str(written(tmp_path, TINY)))
+    monkeypatch.setenv("CROPNB_RUNS", str(tmp_path / "runs"))
+    assert reproduce.main(["--profile", "tools/snakemake/no"]) == 2
+    assert "there are kubernetes, slurm" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
 
 
 def processes(*words):

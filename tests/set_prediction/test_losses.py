@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cropnb import boxes as box_math
-from cropnb.errors import BoxError, CropnbError
+from cropnb.errors import BoxError, CropnbError, MetricError
 from cropnb.set_prediction import (
     Labels,
     focal_loss,
@@ -20,7 +20,15 @@ from cropnb.set_prediction import (
     to_xyxy,
 )
 from cropnb.set_prediction.labels import Smoothing
-from cropnb.set_prediction.losses import LAMBDA_FOCAL, LAMBDA_IOU, focal_minimum, generalized_iou
+from cropnb.set_prediction.losses import (
+    LAMBDA_FOCAL,
+    LAMBDA_IOU,
+    MISSES,
+    focal_minimum,
+    generalized_iou,
+    match_layers,
+    validity_labels,
+)
 from cropnb.set_prediction.model import Predictions
 
 
@@ -150,8 +158,6 @@ def one_photo(layers: int = 2):
 
 
 def test_soft_labels_enter_the_unmatched_anchors_of_every_layer():
-    from cropnb.set_prediction.losses import match_layers, validity_labels
-
     predictions, labels = one_photo()
     labelled = validity_labels(
         predictions, match_layers(predictions, labels.crops), labels, Smoothing()
@@ -181,6 +187,36 @@ def test_where_the_focal_loss_of_a_soft_label_is_least():
             focal_loss((p + step).logit(), label).item() for step in (0, -0.01, 0.01)
         )
         assert at < min(below, above)
+
+
+def test_with_the_distance_the_focal_loss_is_least_at_the_label():
+    labels = torch.tensor([0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0])
+    assert focal_minimum(labels, miss="distance").tolist() == pytest.approx(labels.tolist())
+    logits = torch.linspace(-4, 4, 9)
+    for label in (0.0, 1.0):  # hard labels: the two readings are one
+        both = [focal_loss(logits, torch.full((9,), label), miss=name) for name in MISSES]
+        torch.testing.assert_close(*both)
+    soft = torch.full((9,), 0.3)
+    assert (focal_loss(logits, soft) - focal_loss(logits, soft, miss="distance")).abs().max() > 0.01
+    assert focal_loss(torch.tensor(0.3).logit(), torch.tensor(0.3), miss="distance").item() < 1e-12
+    with pytest.raises(MetricError, match="'miss'"):
+        focal_loss(logits, soft, miss="miss")
+
+
+def test_the_distance_reaches_guided_and_distilled_labels():
+    predictions, labels = one_photo()
+    teacher_probs = torch.rand(2, 1, 4, generator=torch.Generator().manual_seed(0))
+    # At a validity of 0.5 the readings are one, whatever the label.
+    predictions.logits[:] = torch.tensor([-1.0, 2.0, 0.5, -3.0])
+    match = match_layers(predictions, labels.crops)
+    labelled = validity_labels(predictions, match, labels, Smoothing())
+    parts = set_loss(predictions, labels, Smoothing(), teacher_probs, "distance")
+    for name, target in (("distilled", teacher_probs), ("validity", labelled)):
+        losses = {
+            miss: focal_loss(predictions.logits, target, miss=miss).sum().item() for miss in MISSES
+        }
+        assert parts[name].item() == pytest.approx(losses["distance"])
+        assert parts[name].item() != pytest.approx(losses["1 - p_t"], rel=0.01)
 
 
 def test_the_distilled_term_is_added_at_every_layer():

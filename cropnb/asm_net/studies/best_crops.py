@@ -79,6 +79,12 @@ def measure(chosen: argparse.Namespace, context: Context) -> Iterator[list[ledge
             yield rows(context, experiment, variant, chosen.seeds, name)
 
 
+def read(chosen: argparse.Namespace) -> Iterator[CropDataset]:
+    """What is measured on."""
+    experiment, _ = program.chosen_experiment(METHOD, chosen)
+    return (photos(experiment, name) for name in chosen.boxes)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and with `--record` write the rows. Returns the exit status."""
     options = program.parser("asm_net.studies.best_crops", __doc__)
@@ -88,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     module = "cropnb.asm_net.studies.best_crops"
     context = Context("asm_net", ledger.SCENES, arguments=(), module=module)
-    return program.study(measure, options, context, arguments)
+    return program.study(measure, options, context, arguments, read)
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def measure(chosen: argparse.Namespace, context: Context) -> Iterator[list[Row]]
     fields = {
         "note": f"899 windows a photo of 3:2, {cropper.pattern.name}, map in the photo's "
         "resolution, against equation 1",
-        "checkpoint_hash": files.file_hash(croppers.shipped("asm_net")),
+        "checkpoint_hash": files.file_hash(croppers.shipped("asm_net", "scenes")),
     }
     yield [
         measured(context, TABLE, name, column, [photo[rule][i] for photo in photos], **fields)

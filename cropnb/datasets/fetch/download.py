@@ -6,7 +6,6 @@ temporary file that is gone after a failure, so it can't resume; `Resuming` take
 keeps what arrived in `NAME.part`.
 """
 
-import email.utils
 import itertools
 import json
 import os
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cropnb.datasets.fetch import pages, storage
+from cropnb.datasets.fetch import headers, pages, storage
 from cropnb.datasets.fetch.manifest import Source
 from cropnb.errors import DownloadError, StorageError
 
@@ -203,7 +202,7 @@ class Resuming:
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
             raise DownloadError(f"{url} is no address of a file: {error}") from error
         except requests.exceptions.RequestException as error:
-            raise TryAgain(f"the connection broke ({_cause(error)})") from error
+            raise TryAgain(f"the connection broke ({headers.cause(error)})") from error
 
     def _range(self) -> dict[str, str]:
         """The headers that ask for the rest; none where nothing arrived, or where no one could tell
@@ -223,19 +222,19 @@ class Resuming:
     def _receive(self, response: "requests.Response") -> str | None:
         status, start = response.status_code, 0
         if status == 416:  # the part is complete already, or belongs to another version
-            total = _number(response.headers.get("Content-Range", "").rpartition("/")[2])
+            total = headers.number(response.headers.get("Content-Range", "").rpartition("/")[2])
             if total == self._arrived:
                 return None
             self._forget()
             raise TryAgain("what had arrived belongs to another version of the file", wait=0)
         self._check_status(response)
         if status == 206:
-            start, total = _content_range(response)
+            start, total = headers.content_range(response)
             if start != self._arrived:
                 self._forget()
                 raise TryAgain("the server sent another range than was asked for", wait=0)
         else:
-            total = _number(response.headers.get("Content-Length"))
+            total = headers.number(response.headers.get("Content-Length"))
         pieces = response.iter_content(PIECE)
         first = next(pieces, b"")
         if start == 0 and pages.is_page(response.headers.get("Content-Type", ""), first):
@@ -271,7 +270,7 @@ class Resuming:
         if status in (404, 410):
             raise Gone(f"{url}: the server has no such file ({status}). {by_hand(self.source)}")
         if status in (408, 429) or status >= 500:
-            wait = retry_after(response.headers.get("Retry-After"))
+            wait = headers.retry_after(response.headers.get("Retry-After"))
             if wait is not None and wait > LONGEST_WAIT:
                 raise DownloadError(
                     f"{url}: the server asks to wait for {wait:.0f} s ({status}); run it again "
@@ -292,37 +291,6 @@ class Resuming:
                 f"{by_hand(self.source)}"
             )
         return onward
-
-
-def _cause(error: Exception) -> str:
-    """The innermost reason of a chain of requests' and urllib3's errors."""
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__
-    return f"{type(error).__name__}: {error}"
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isdecimal() else None
-
-
-def _content_range(response: "requests.Response") -> tuple[int, int | None]:
-    unit, _, rest = response.headers.get("Content-Range", "").partition(" ")
-    start, total = rest.partition("-")[0], rest.rpartition("/")[2]
-    if unit != "bytes" or not start.isdecimal():
-        return -1, None
-    return int(start), _number(total)
-
-
-def retry_after(text: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for, in seconds or as a date; None without one."""
-    if not text:
-        return None
-    if text.strip().isdecimal():
-        return float(text)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
-        return None
 
 
 __all__ = [

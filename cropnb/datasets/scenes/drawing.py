@@ -7,7 +7,8 @@ import numpy as np
 from cropnb.datasets.scenes.canvas import UNIT, Canvas
 from cropnb.datasets.scenes.describe import SPLITS, Scene, Thing
 from cropnb.datasets.scenes.dice import Dice
-from cropnb.datasets.scenes.things import draw_thing, shade
+from cropnb.datasets.scenes.pen import shade
+from cropnb.datasets.scenes.things import draw_thing
 
 # upper sky, lower sky, sun, glow, tint in percent
 SKIES = {

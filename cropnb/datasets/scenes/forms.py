@@ -140,22 +140,34 @@ def _cpc(scene: Scene, dice: Dice) -> Sample:
     A pick is one point, so that a row holds 0, 1 and 2 and the mean over a photo is two thirds, as
     in CPC (0.6621).
     """
+    boxes = cpc_windows(scene.width, scene.height, dice)
+    picks = cpc_picks(opinions(scene, boxes, draw_people(dice, 6), dice))
+    raters = torch.from_numpy(picks).float()
+    return _sample(scene, boxes, scores=raters.mean(0), raters=raters)
+
+
+def cpc_windows(width: int, height: int, dice: Dice) -> Tensor:
+    """24 crops (24, 4) in pixels: six sizes of each of four ratios, somewhere in the photo."""
     boxes = []
     for across, down in CPC_ASPECTS:
-        wide, high = largest(scene.width, scene.height, across, down)
+        wide, high = largest(width, height, across, down)
         for percent in (60, 68, 76, 84, 92, 100):
             w, h = wide * percent // 100, high * percent // 100
-            x, y = dice.roll(0, scene.width - w), dice.roll(0, scene.height - h)
+            x, y = dice.roll(0, width - w), dice.roll(0, height - h)
             boxes.append((x, y, x + w, y + h))
-    boxes = torch.tensor(boxes, dtype=torch.float32)
-    ratings = opinions(scene, boxes, draw_people(dice, 6), dice)
-    groups = ratings.reshape(6, 4, 6)
+    return torch.tensor(boxes, dtype=torch.float32)
+
+
+def cpc_picks(ratings: np.ndarray) -> np.ndarray:
+    """What each person picks by how they rate 24 crops, (people, 24): 1 for the better half of each
+    ratio, 2 for the best four of these.
+    """
+    groups = ratings.reshape(len(ratings), 4, 6)
     better = np.argsort(np.argsort(-groups, axis=2, kind="stable"), axis=2) < 3
-    picked = better.reshape(6, 24).astype(np.int64)
+    picked = better.reshape(len(ratings), 24).astype(np.int64)
     among = np.where(picked == 1, ratings, ratings.min() - 1)
     best = np.argsort(np.argsort(-among, axis=1, kind="stable"), axis=1) < 4
-    raters = torch.from_numpy(picked + best).float()
-    return _sample(scene, boxes, scores=raters.mean(0), raters=raters)
+    return picked + best
 
 
 def largest(width: int, height: int, across: int, down: int) -> tuple[int, int]:

@@ -3,7 +3,8 @@ right.
 """
 
 from cropnb.datasets.scenes.canvas import UNIT, Canvas
-from cropnb.datasets.scenes.describe import WIDTHS, Thing
+from cropnb.datasets.scenes.describe import Thing
+from cropnb.datasets.scenes.pen import Pen, shade
 
 DARK, WHITE, SKIN = (44, 44, 52), (246, 244, 238), ((238, 196, 164), (196, 142, 104), (124, 84, 62))
 COATS = (
@@ -24,47 +25,6 @@ WALLS = (
     (244, 240, 230),
     (204, 132, 108),
 )
-
-
-class Pen:
-    """Draws in the units of one thing and mirrors it when it looks to the left."""
-
-    def __init__(self, canvas: Canvas, thing: Thing) -> None:
-        self.canvas, self.thing = canvas, thing
-        self.left, self.top, _, bottom = thing.box
-        self.tall = bottom - self.top
-        self.width = WIDTHS[thing.kind]
-
-    def point(self, x: int, y: int) -> tuple[int, int]:
-        """Units to sixteenths of a pixel."""
-        x = self.width - x if self.thing.facing < 0 else x
-        return (
-            self.left * UNIT + x * self.tall * UNIT // 1000,
-            self.top * UNIT + y * self.tall * UNIT // 1000,
-        )
-
-    def shape(self, colour, *points: tuple[int, int]) -> None:
-        """A convex polygon."""
-        self.canvas.polygon([self.point(x, y) for x, y in points], colour)
-
-    def oval(self, colour, x: int, y: int, radius_x: int, radius_y: int | None = None) -> None:
-        """An ellipse."""
-        radius_y = radius_x if radius_y is None else radius_y
-        scale = self.tall * UNIT
-        self.canvas.ellipse(
-            *self.point(x, y), radius_x * scale // 1000, radius_y * scale // 1000, colour
-        )
-
-    def bar(self, colour, x1: int, y1: int, x2: int, y2: int) -> None:
-        """An upright rectangle."""
-        self.shape(colour, (x1, y1), (x2, y1), (x2, y2), (x1, y2))
-
-
-def shade(colour, percent: int) -> tuple[int, int, int]:
-    """A colour made darker (below 100) or lighter (above)."""
-    if percent <= 100:
-        return tuple(part * percent // 100 for part in colour)
-    return tuple(part + (255 - part) * (percent - 100) // 100 for part in colour)
 
 
 def draw_thing(canvas: Canvas, thing: Thing) -> None:

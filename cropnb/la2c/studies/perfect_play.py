@@ -1,5 +1,6 @@
 """What was measured to choose γ and the step limit, on training scenes:
-`python -m cropnb.la2c.studies.perfect_play --record`.
+`python -m cropnb.la2c.studies.perfect_play --record`. With `--boxes fcdb` only how long the greedy
+oracle of each action set climbs to the boxes of FCDB's photos.
 """
 
 import argparse
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 import torch
 
 from cropnb import datasets, ledger
+from cropnb.datasets.base import Sample
 from cropnb.la2c import rules
 from cropnb.la2c.envs import planning
 from cropnb.runs import program
@@ -36,7 +38,12 @@ def rows(context: Context, photos: int, climbed: int) -> list[ledger.Row]:
     for gamma in GAMMAS:
         values = [100.0 * stops(one.boxes[0], one.size, gamma) for one in dataset.samples[:photos]]
         written.append(measured(context, "farming", f"γ = {gamma}", "stops", values, note=note))
-    samples = dataset.samples[:climbed]
+    return [*written, *oracle_rows(context, dataset.samples[:climbed])]
+
+
+def oracle_rows(context: Context, samples: Sequence[Sample]) -> list[ledger.Row]:
+    """IoU and steps of the greedy oracle on each lattice."""
+    written = []
     truths = torch.stack([sample.boxes[:1] for sample in samples]).double()
     sizes = torch.tensor([sample.size for sample in samples])
     valid = torch.ones(len(samples), 1, dtype=torch.bool)
@@ -54,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__)
     options.add_argument("--photos", type=int, default=12, help="scenes for perfect play")
     options.add_argument("--climbed", type=int, default=500, help="scenes for the oracle")
+    options.add_argument("--boxes", choices=["fcdb"], help="of a dataset's photos, for the oracle")
     options.add_argument("--threads", type=int, help="CPU threads")
     options.add_argument("--record", action="store_true", help="write the rows into the ledger")
 
@@ -61,7 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         context = Context(
             "la2c", "scenes", given, module=MODULE, split="train", device=device_name("cpu")
         )
-        written = rows(context, chosen.photos, chosen.climbed)
+        if chosen.boxes:
+            dataset = datasets.load(chosen.boxes, "test").with_photos()
+            written = oracle_rows(context.on(dataset), dataset.samples)
+        else:
+            written = rows(context, chosen.photos, chosen.climbed)
         if chosen.record:
             ledger.record("la2c", written)
         for row in written:

@@ -117,7 +117,7 @@ def photos(name: str, form: str, size: int | None) -> tuple[CropDataset, int]:
 def weights(chosen: argparse.Namespace) -> list[Path]:
     """The files of Mars' weights that are measured."""
     if chosen.trained_on is None:
-        return [chosen.weights or shipped("mars")]
+        return [chosen.weights or shipped("mars", "scenes")]
     out = plan.runs_folder()
     experiment = Experiment(METHOD, chosen.trained_on, profile="full", out=out)
     return [experiment.run(variant, 0).folder / WEIGHTS_FILE for variant in VARIANTS]
@@ -135,7 +135,7 @@ def measured_rows(chosen: argparse.Namespace, context: Context) -> Iterator[list
         profile=card.get("profile", ""),
         device=device_name(chosen.device),
     )
-    for form in chosen.forms if chosen.dataset == ledger.SCENES else [chosen.dataset]:
+    for form in forms(chosen):
         dataset, listed = photos(chosen.dataset, form, chosen.photos)
         for name in chosen.methods:
             if name == "mars":
@@ -144,6 +144,16 @@ def measured_rows(chosen: argparse.Namespace, context: Context) -> Iterator[list
                 asked = [evaluation.load(name, chosen.device)]
             for cropper in asked:
                 yield rows(context, name, cropper, dataset, listed)
+
+
+def forms(chosen: argparse.Namespace) -> list[str]:
+    """Of the scenes those that are asked for, of a real dataset its own."""
+    return chosen.forms if chosen.dataset == ledger.SCENES else [chosen.dataset]
+
+
+def read(chosen: argparse.Namespace) -> Iterator[CropDataset]:
+    """What is measured on."""
+    return (photos(chosen.dataset, form, chosen.photos)[0] for form in forms(chosen))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -176,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments=(),
         module="cropnb.mars.studies.table7",
     )
-    return program.study(measured_rows, options, context, arguments)
+    return program.study(measured_rows, options, context, arguments, read)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 """
 
 import contextlib
+import copy
 import io
 from collections.abc import Callable
 
@@ -12,13 +13,14 @@ from torch import Tensor
 from torchvision.ops import box_convert
 
 from cropnb import backbones, datasets, metrics
-from cropnb.bench import Ratio, classification, ratios
+from cropnb.bench import Ratio, Step, classification, keep_signals, ratios, training_speed
 from cropnb.errors import CropnbError
 from cropnb.set_prediction.labels import PAPER, Labels
 from cropnb.set_prediction.losses import match_layers, set_loss, validity_labels
 from cropnb.set_prediction.model import SetPredictionCropper, to_cxcywh
 
 PHOTOS, DETECTIONS, EPS = 500, 40, 0.85
+TRAINING_PHOTOS = 8
 
 
 def against_classification(rounds: int) -> list[float]:
@@ -102,6 +104,43 @@ def _finished(call: Callable[[], object], device: str) -> Callable[[], None]:
     return finish
 
 
+def training_steps(rate: float = 1e-4) -> tuple[Step, Step]:
+    """Training the light model on eight photos: the whole network, and what lies behind c3_3 on
+    kept maps. Each returns its loss.
+
+    Args:
+        rate: the learning rate.
+    """
+    photos = torch.rand(TRAINING_PHOTOS, 3, 256, 384, generator=torch.Generator().manual_seed(0))
+    pair = _labels("cpu")
+    repeats = TRAINING_PHOTOS // len(pair.crops)
+    labels = Labels(pair.crops * repeats, pair.scored * repeats, pair.scores * repeats)
+    plain = SetPredictionCropper.light(None)
+    keep_signals(plain.backbone)
+    fast = copy.deepcopy(plain)
+    stem, trunk = backbones.split(fast.backbone, "c3_3")
+    with torch.no_grad():
+        maps = stem(photos)[0]
+
+    def step(model: SetPredictionCropper, features: Callable[[], Tensor]) -> Step:
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(trained, lr=rate)
+
+        def call() -> float:
+            optimizer.zero_grad(set_to_none=True)
+            loss = set_loss(model.from_features(features()), labels, PAPER)["loss"]
+            loss.backward()
+            optimizer.step()
+            return loss.item()
+
+        return call
+
+    return (
+        step(plain, lambda: plain.features(photos)),
+        step(fast, lambda: fast.join(trunk(maps))),
+    )
+
+
 def _labels(device: str) -> Labels:
     """Two photos with ten good crops and ninety scored ones each, about GAICD's numbers."""
     rng = torch.Generator().manual_seed(0)
@@ -174,6 +213,7 @@ def _coco(predictions: list[tuple[Tensor, Tensor]], truths: list[Tensor]) -> Cal
 
 
 MEASURED = {
+    **training_speed("set prediction, training the network", training_steps, TRAINING_PHOTOS, 1.5),
     "the light set predictor at 600 pixels": Ratio(
         against_classification, "times MobileNetV2 classification of the same photo", at_most=4
     ),

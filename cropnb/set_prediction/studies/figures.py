@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from cropnb import datasets, ledger, metrics
+from cropnb.datasets.base import CropDataset
 from cropnb.ledger import Row
 from cropnb.runs import Experiment, program
 from cropnb.runs.context import Context
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = program.parser(module, __doc__)
     program.experiment_options(options, METHOD)
     context = Context(METHOD.name, ledger.SCENES, arguments=(), module=f"cropnb.{module}")
-    return program.study(_measure, options, context, arguments)
+    return program.study(_measure, options, context, arguments, read)
 
 
 def _measure(chosen: argparse.Namespace, context: Context) -> Iterator[list[Row]]:
@@ -185,16 +186,28 @@ def table_3(study: Study) -> Row:
     crop overlaps best.
     """
     experiment = study.experiment
-    tested = datasets.tested(experiment.dataset)
-    any_form = datasets.takes_form(tested)
-    name, options = (tested, {"form": "flms"}) if any_form else ("flms", {})
-    dataset = datasets.load(name, "test", **options).with_photos()
-    photos = CropPhotos(dataset, experiment.profile.test_side, experiment.device)
+    photos = CropPhotos(flms_photos(experiment), experiment.profile.test_side, experiment.device)
     models = [experiment.trained(study.variant, seed) for seed in study.seeds]
     runs = [measures.best_iou(predict(model, photos), photos).tolist() for model in models]
     row = "Ours" if study.variant == "SD" else f"Ours, {study.variant}"
     note = "trained on CPC's form, tested on FLMS's"
     return study.measured("Table 3", row, "IoU", runs, note=note)
+
+
+def flms_photos(experiment: Experiment) -> CropDataset:
+    """The photos of Table 3, or scenes in their form; `DatasetMissing` without them."""
+    tested = datasets.tested(experiment.dataset)
+    any_form = datasets.takes_form(tested)
+    name, options = (tested, {"form": "flms"}) if any_form else ("flms", {})
+    return datasets.load(name, "test", **options).with_photos()
+
+
+def read(chosen: argparse.Namespace) -> Iterator[CropDataset]:
+    """What is measured on."""
+    experiment, _ = program.chosen_experiment(METHOD, chosen)
+    yield experiment.parts["test"]
+    if experiment.form == "cpc":
+        yield flms_photos(experiment)
 
 
 def _rank_correlation(quality: Tensor, validity: Tensor) -> float:

@@ -3,9 +3,12 @@
 import torch
 
 from cropnb import candidates, datasets
-from cropnb.bench import Ratio, classification, ratios
+from cropnb.bench import Ratio, classification, ratios, training_speed
 from cropnb.croppers import load
+from cropnb.gaic.studies.bench import TRAINING_PHOTOS, training_steps
 from cropnb.gaic.views import prepare
+from cropnb.vrn.model import Vrn
+from cropnb.vrn.recipe import METHOD
 
 
 def against_classification(rounds: int) -> list[float]:
@@ -22,6 +25,12 @@ def against_classification(rounds: int) -> list[float]:
 
 
 MEASURED = {
+    **training_speed(
+        "VRN, training the network",
+        lambda: training_steps(Vrn(weights=None), METHOD.loss(METHOD.main)),
+        TRAINING_PHOTOS,
+        1.5,
+    ),
     "VRN with all candidates": Ratio(
         against_classification, "times MobileNetV2 classification of the same photo", at_most=1.2
     ),

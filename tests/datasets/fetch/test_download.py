@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cropnb.datasets.fetch import download
+from cropnb.datasets.fetch import download, headers
 from cropnb.datasets.fetch.manifest import Source
 from cropnb.errors import DownloadError
 
@@ -147,13 +147,11 @@ def test_a_site_that_asks_for_an_hour_is_left_for_another_day(site, tmp_path):
 
 
 def test_retry_after_as_seconds_and_as_a_date():
-    assert download.retry_after("7") == 7
-    assert download.retry_after(email.utils.formatdate(time.time() + 30)) == pytest.approx(
-        30, abs=2
-    )
-    assert download.retry_after(email.utils.formatdate(time.time() - 30)) == 0
-    assert download.retry_after("soon") is None
-    assert download.retry_after(None) is None
+    assert headers.retry_after("7") == 7
+    assert headers.retry_after(email.utils.formatdate(time.time() + 30)) == pytest.approx(30, abs=2)
+    assert headers.retry_after(email.utils.formatdate(time.time() - 30)) == 0
+    assert headers.retry_after("soon") is None
+    assert headers.retry_after(None) is None
 
 
 @pytest.mark.parametrize("declared", ["text/html; charset=utf-8", "application/zip"])
