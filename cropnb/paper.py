@@ -59,6 +59,14 @@ def read(method: str) -> Paper:
     return parse(path)
 
 
+def field() -> list[dict[str, object]]:
+    """Numbers that other methods' pages print, quoted and not measured: method, year, dataset,
+    number, value and source.
+    """
+    text = Path(__file__).with_name("field.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)["quoted"]
+
+
 def parse(path: Path) -> Paper:
     """What a file of the form of `paper.toml` holds.
 

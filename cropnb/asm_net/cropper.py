@@ -17,6 +17,7 @@ from cropnb.asm_net.model import AsmNet, Levels, ScoredPhotos, prepare
 from cropnb.asm_net.patterns import Pattern
 from cropnb.asm_net.pooling import composition_pool
 from cropnb.asm_net.studies.circles import circle_pool, inscribed
+from cropnb.boxes import area
 from cropnb.errors import CropnbError, WeightsUnavailable
 
 SHAPES = ("rectangle", "circle")
@@ -42,6 +43,7 @@ class AsmCropper:
         self, model: AsmNet, card: Mapping[str, object], device: str | torch.device = "cpu"
     ) -> None:
         self.card, self.device, self.pattern = card, torch.device(device), model.pattern
+        self.least_area = 0.0  # of `search`; to be chosen on validation photos
         self.model = copy.deepcopy(model).eval()
         self.model.backbone = backbones.fuse_for_inference(self.model.backbone)
         # Channels last is the order in which the convolutions read: half the time on a CPU.
@@ -77,7 +79,11 @@ class AsmCropper:
             maps = self.model(photos.contiguous(memory_format=torch.channels_last)).float()
             for place, score_map in zip(places, maps, strict=True):
                 boxes, scores = search(
-                    score_map.contiguous(), *sizes[place], self.pattern, aspects[place]
+                    score_map.contiguous(),
+                    *sizes[place],
+                    self.pattern,
+                    aspects[place],
+                    least_area=self.least_area,
                 )
                 answers[place] = boxes.cpu(), scores.cpu()
         return answers
@@ -87,7 +93,9 @@ class AsmCropper:
         scores (N,).
         """
         height, width = image.shape[-2:]
-        boxes, scores = search(self.score_map(image), width, height, self.pattern, aspect)
+        boxes, scores = search(
+            self.score_map(image), width, height, self.pattern, aspect, least_area=self.least_area
+        )
         return boxes.cpu(), scores.cpu()
 
     def propose_circles(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -117,6 +125,7 @@ def search(
     pattern: Pattern,
     aspect: float | None = None,
     shape: str = "rectangle",
+    least_area: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """All crops that both stages looked at (Sec. 3.3), best first.
 
@@ -125,14 +134,20 @@ def search(
         width, height: of the photo.
         aspect: the required width / height.
         shape: for a "circle" the boxes are the squares around the circles.
+        least_area: share of the photo that a crop keeps at least, such as a low quantile of the
+            training crops' areas: below it the network's order is a guess. At a required ratio the
+            share is of the largest window.
 
     Returns:
         Boxes (N, 4) in pixels of the photo, and scores (N,).
 
     Raises:
         BoxError: no window fits.
-        CropnbError: an unknown shape, or a circle of another ratio than 1.
+        CropnbError: an unknown shape, a circle of another ratio than 1, or a `least_area` that is
+            no share.
     """
+    if not 0 <= least_area <= 1:
+        raise CropnbError(f"least_area is a share of the photo, 0…1, not {least_area}")
     if shape not in SHAPES:
         raise CropnbError(f"there is no shape {shape!r}; there are {', '.join(SHAPES)}")
     if shape == "circle":
@@ -140,10 +155,12 @@ def search(
             raise CropnbError(f"a circle is as wide as it is high; leave the ratio {aspect} out")
         aspect = 1.0
     first = _windows(width, height, aspect, pattern).to(score_map.device)
+    least = least_area * (width * height if aspect is None else float(area(first).max()))
+    first = first[area(first) >= least]
     scores = _score(score_map, first, width, height, pattern, shape)
     best = scores.topk(min(BEST, len(scores))).indices
     second = neighbourhood(first[best], width, height, keep_ratio=aspect is not None)
-    second = second[_large_enough(second, pattern)]
+    second = second[_large_enough(second, pattern) & (area(second) >= least)]
     boxes = torch.cat([first, second])
     scores = torch.cat([scores, _score(score_map, second, width, height, pattern, shape)])
     order = scores.argsort(descending=True, stable=True)
