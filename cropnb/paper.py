@@ -41,6 +41,7 @@ class Paper:
     claims: tuple[dict, ...]
     mistakes: tuple[dict, ...]
     details: tuple[dict, ...]  # what the paper leaves open: number, name, chosen, why
+    outcome: dict[str, str]  # of reproducing it, in words: scope, easy, hard
 
 
 def known(method: str) -> bool:
@@ -58,6 +59,14 @@ def read(method: str) -> Paper:
     return parse(path)
 
 
+def field() -> list[dict[str, object]]:
+    """Numbers that other methods' pages print, quoted and not measured: method, year, dataset,
+    number, value and source.
+    """
+    text = Path(__file__).with_name("field.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)["quoted"]
+
+
 def parse(path: Path) -> Paper:
     """What a file of the form of `paper.toml` holds.
 
@@ -72,7 +81,8 @@ def parse(path: Path) -> Paper:
             tables[table.name] = table
         kinds = ("equation", "claim", "mistake", "detail")
         lists = [tuple(dict(item) for item in content.get(kind, [])) for kind in kinds]
-        return Paper(dict(content["paper"]), tables, *lists)
+        outcome = dict(content.get("outcome", {}))
+        return Paper(dict(content["paper"]), tables, *lists, outcome)
     # Other than a RecursionError, which means that it is nested too deep, they name the place.
     except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
         raise CropnbError(f"{path} can't be read as a paper ({error!r:.200})") from error

@@ -126,6 +126,15 @@ def test_a_row_that_keeps_no_rule_stops_its_file(results: Path):
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("ends", "verdict"),
+    [((-0.02, 0.0), "unsettled"), ((-0.02, -0.01), "contradicted"), ((0.0, 0.1), "unsettled")],
+)
+def test_an_end_that_is_recorded_as_the_boundary_settles_nothing(ends, verdict):
+    row = ROW | {"verdict": "contradicted", "low": ends[0], "high": ends[1]}
+    assert migrate_ledger.recorded_ends(row)["verdict"] == verdict
+
+
 def test_the_books_ledger_is_migrated(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("CROPNB_RESULTS")
     for name in ledger.names():

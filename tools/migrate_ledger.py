@@ -47,6 +47,16 @@ def four_verdicts(row: Row) -> Row:
     return row
 
 
+def recorded_ends(row: Row) -> Row:
+    """A claim whose recorded interval touches its boundary is `unsettled`, whatever the digits
+    beyond were.
+    """
+    if row["verdict"] not in ledger.CLAIM_VERDICTS or "low" not in row or row.get("row") == GAP:
+        return row
+    touches = row["low"] <= float(row.get("margin") or 0.0) <= row["high"]
+    return {**row, "verdict": "unsettled"} if touches else row
+
+
 ASM_NET_MAIN = (
     "python -m cropnb.asm_net --profile cpu --variants cross_rectangle grid_1x1 --seeds 0 --boxes "
     "fcdb flms --threads 1 --record"
@@ -163,6 +173,7 @@ def waiting(row: Row) -> Row:
 
 MIGRATIONS: dict[str, Migration] = {
     "four verdicts": four_verdicts,
+    "recorded ends": recorded_ends,
     "commands": commands,
     "waiting": waiting,
 }

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from cropnb import backbones, candidates, checkpoints, croppers, guards, metrics
-from cropnb import boxes as box_math
 from cropnb.asm_net import patterns
 from cropnb.asm_net.model import AsmNet, Levels, ScoredPhotos, prepare
 from cropnb.asm_net.patterns import Pattern
 from cropnb.asm_net.pooling import composition_pool
 from cropnb.asm_net.studies.circles import circle_pool, inscribed
+from cropnb.boxes import area
 from cropnb.errors import CropnbError, WeightsUnavailable
 
 SHAPES = ("rectangle", "circle")
@@ -46,6 +46,8 @@ class AsmCropper:
         self.card, self.device, self.pattern = card, torch.device(device), model.pattern
         self.sharpness = guards.sharpness(card)
         self.ordered = self.sharpness is not None
+        # Where people's boxes are asked for, no smaller crops than people rate; see `search`.
+        self.least_area = LEAST_AREA if self.ordered else 0.0
         self.model = copy.deepcopy(model).eval()
         self.model.backbone = backbones.fuse_for_inference(self.model.backbone)
         # Channels last is the order in which the convolutions read: half the time on a CPU.
@@ -86,6 +88,7 @@ class AsmCropper:
                     self.pattern,
                     aspects[place],
                     sharpness=self.sharpness,
+                    least_area=self.least_area,
                 )
                 answers[place] = boxes.cpu(), scores.cpu()
         return answers
@@ -96,7 +99,13 @@ class AsmCropper:
         """
         height, width = image.shape[-2:]
         boxes, scores = search(
-            self.score_map(image), width, height, self.pattern, aspect, sharpness=self.sharpness
+            self.score_map(image),
+            width,
+            height,
+            self.pattern,
+            aspect,
+            sharpness=self.sharpness,
+            least_area=self.least_area,
         )
         return boxes.cpu(), scores.cpu()
 
@@ -128,11 +137,12 @@ def search(
     aspect: float | None = None,
     shape: str = "rectangle",
     sharpness: float | None = None,
+    least_area: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """All crops that both stages looked at (Sec. 3.3), best first.
 
     With a sharpness best is the largest expected overlap with what a person would draw, see
-    `croppers.preference`, and the first stage keeps to windows of the size that people rate.
+    `croppers.preference`.
 
     Args:
         score_map: (L, H, W), of any size.
@@ -140,14 +150,20 @@ def search(
         aspect: the required width / height.
         shape: for a "circle" the boxes are the squares around the circles.
         sharpness: β; None ranks by the score, as the paper does.
+        least_area: share of the photo that a crop keeps at least, such as a low quantile of the
+            training crops' areas: below it the network's order is a guess. At a required ratio the
+            share is of the largest window.
 
     Returns:
         Boxes (N, 4) in pixels of the photo, and scores (N,).
 
     Raises:
         BoxError: no window fits.
-        CropnbError: an unknown shape, or a circle of another ratio than 1.
+        CropnbError: an unknown shape, a circle of another ratio than 1, or a `least_area` that is
+            no share.
     """
+    if not 0 <= least_area <= 1:
+        raise CropnbError(f"least_area is a share of the photo, 0…1, not {least_area}")
     if shape not in SHAPES:
         raise CropnbError(f"there is no shape {shape!r}; there are {', '.join(SHAPES)}")
     if shape == "circle":
@@ -155,13 +171,13 @@ def search(
             raise CropnbError(f"a circle is as wide as it is high; leave the ratio {aspect} out")
         aspect = 1.0
     first = _windows(width, height, aspect, pattern).to(score_map.device)
-    if sharpness is not None:
-        first = first[_rated_sizes(first, width, height, aspect)]
+    least = least_area * (width * height if aspect is None else float(area(first).max()))
+    first = first[area(first) >= least]
     scores = _score(score_map, first, width, height, pattern, shape)
     liked = croppers.preference(first, scores, sharpness)
     best = liked.topk(min(BEST, len(scores))).indices
     second = neighbourhood(first[best], width, height, keep_ratio=aspect is not None)
-    second = second[_large_enough(second, pattern)]
+    second = second[_large_enough(second, pattern) & (area(second) >= least)]
     boxes = torch.cat([first, second])
     second_scores = _score(score_map, second, width, height, pattern, shape)
     if sharpness is None:
@@ -171,17 +187,6 @@ def search(
         liked = metrics.expected_iou(boxes, probabilities, first)
     order = liked.argsort(descending=True, stable=True)
     return boxes[order], torch.cat([scores, second_scores])[order]
-
-
-def _rated_sizes(boxes: Tensor, width: int, height: int, aspect: float | None) -> Tensor:
-    """Which boxes (N, 4) are as large as crops that people rate, (N,): half of the photo, or of the
-    largest window of the required ratio, and more; all where none is.
-    """
-    shares = box_math.area(boxes) / box_math.area(boxes).amax()
-    if aspect is None:
-        shares = box_math.area(boxes) / (width * height)
-    rated = shares >= LEAST_AREA
-    return rated if rated.any() else ~rated
 
 
 def neighbourhood(boxes: Tensor, width: int, height: int, keep_ratio: bool = False) -> Tensor:

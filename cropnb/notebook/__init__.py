@@ -12,6 +12,7 @@ from cropnb.notebook.drawing import (
     loss_curve,
     style,
 )
+from cropnb.notebook.outcome import came_out, outcomes
 from cropnb.notebook.printed import (
     printed_claims,
     printed_details,
@@ -33,6 +34,7 @@ from cropnb.notebook.tables import (
 __all__ = [
     "COLORS",
     "Markdown",
+    "came_out",
     "count_verdicts",
     "draw_arrow",
     "draw_block",
@@ -46,6 +48,7 @@ __all__ = [
     "markdown_table",
     "measured_row",
     "measured_rows",
+    "outcomes",
     "printed_claims",
     "printed_details",
     "printed_mistakes",

@@ -43,18 +43,19 @@ def claim(
     """
     first, second = (better, worse) if higher_is_better else (worse, better)
     gain = metrics.compare(first, second)
+    ends = rounded(gain)  # the verdict follows from the row: an end that rounds to zero is zero
     content = {**context.fields(), "images": photos(better), **columns}
     return ledger.Row(
         table=context.table(table),
         row=name,
         column=column,
-        verdict=ledger.claim_verdict(gain.low, gain.high, margin, worth_having),
+        verdict=ledger.claim_verdict(ends["low"], ends["high"], margin, worth_having),
         margin=margin or None,
         worth_having=worth_having,
         detectable=_four_digits(gain.detectable),
         detectable_seeds=_four_digits(gain.detectable_seeds),
         differences=np.atleast_2d(np.asarray(first) - np.asarray(second)).tolist(),
-        **rounded(gain),
+        **ends,
         **content,
     )
 

@@ -262,3 +262,17 @@ def test_how_far_equation_2_lies_from_equation_1(model):
     for mean, largest, reordered, same in equation_2.compare(whole, photo).values():
         assert (mean, largest, reordered) == pytest.approx((0, 0, 0), abs=1e-2)
         assert same == 100
+
+
+@pytest.mark.parametrize("aspect", [None, 1.0])
+def test_the_search_leaves_out_what_is_smaller_than_asked(aspect):
+    pattern = PATTERNS["cross_rectangle"]
+    score_map = torch.rand(12, 16, 24, generator=torch.Generator().manual_seed(0))
+    whole, _ = search(score_map, 240, 160, pattern, aspect)
+    limited, scores = search(score_map, 240, 160, pattern, aspect, least_area=0.5)
+    largest = 240 * 160 if aspect is None else 160 * 160
+    assert box_math.area(whole).min() < 0.5 * largest <= box_math.area(limited).min() + 1e-3
+    assert 0 < len(limited) < len(whole)
+    assert (scores.diff() <= 0).all()
+    with pytest.raises(CropnbError, match="share"):
+        search(score_map, 240, 160, pattern, least_area=2.0)

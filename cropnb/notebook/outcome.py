@@ -1,0 +1,85 @@
+"""What came out of reproducing a paper, from its ledger: the box at the end of a chapter."""
+
+from collections.abc import Sequence
+
+from cropnb.ledger import Row
+from cropnb.notebook.source import Markdown
+from cropnb.notebook.tables import markdown_table
+
+_HEADS = {"contradicted": "Came out the other way", "trivial": "Held, by less than is worth having"}
+
+
+def came_out(name: str) -> Markdown:
+    """Scope, what was run, what held and what didn't, what stays open, what was easy and hard.
+
+    Args:
+        name: of a paper, such as `vrn`: its file in `book/results` and its `paper.toml`.
+    """
+    from cropnb import ledger, paper
+
+    rows, words = ledger.read(name), paper.read(name).outcome
+    claims = [row for row in rows if row.verdict in ledger.CLAIM_VERDICTS]
+    waiting = [row for row in rows if row.verdict == "pending"]
+    lines = [("Scope", words["scope"]), ("Run", ran(rows))]
+    for verdict, head in {"holds": "Held", **_HEADS}.items():
+        chosen = [row for row in claims if row.verdict == verdict]
+        if chosen:
+            lines.append((head, _listed(chosen)))
+    unsettled = [row for row in claims if row.verdict == "unsettled"]
+    lines.append(("Unsettled", _listed(unsettled) if unsettled else "nothing that was compared"))
+    printed = sum(row.paper_value is not None for row in waiting)
+    own = {row.row for row in waiting if row.paper_value is None}
+    waits = f"{printed} printed numbers, for photographs or a GPU"
+    lines.append(("Waits", f"{waits}; rows of our own: {', '.join(sorted(own))}" if own else waits))
+    lines += [("Easy", words["easy"]), ("Hard", words["hard"])]
+    return markdown_table(["What came out", ""], lines, "ll")
+
+
+def outcomes(names: Sequence[str]) -> Markdown:
+    """Papers side by side: how many claims have which verdict, and how many numbers wait."""
+    from cropnb import ledger, paper
+
+    lines = []
+    for name in names:
+        verdicts = [row.verdict for row in ledger.read(name)]
+        counts = [verdicts.count(verdict) for verdict in (*ledger.CLAIM_VERDICTS, "pending")]
+        lines.append([name, paper.read(name).outcome["scope"], *counts])
+    return markdown_table(["paper", "asked", *ledger.CLAIM_VERDICTS, "pending"], lines, "llrrrrr")
+
+
+def ran(rows: Sequence[Row]) -> str:
+    """The trainings behind rows: on what, how large, how many seeds and minutes."""
+    trained = [row for row in rows if row.minutes and row.seeds and row.config_hash]
+    if not trained:
+        return "nothing was trained"
+    kinds: dict[tuple[str, str, bool], list[Row]] = {}
+    for row in trained:
+        kinds.setdefault((row.dataset, row.profile, "frozen" in row.row), []).append(row)
+    parts = []
+    for (dataset, profile, frozen), of_kind in kinds.items():
+        # Rows of one training share its configuration, and each repeats the training's minutes.
+        minutes = {row.config_hash: row.minutes for row in of_kind}
+        seeds = sorted({len(row.seeds) for row in of_kind})
+        photos = sorted({row.images for row in of_kind if row.images})
+        parts.append(
+            f"{dataset}, profile {profile}{', frozen backbone' * frozen}: {len(minutes)} settings, "
+            f"{_span(seeds)} seeds each, {sum(minutes.values()):.0f} minutes in all, tested on "
+            f"{_span(photos)} photos"
+        )
+    return "; ".join(parts)
+
+
+def _listed(rows: Sequence[Row]) -> str:
+    """Each claim once in each kind of run, with the columns that say so."""
+    columns: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        kind = row.table.partition(", ")[2]
+        columns.setdefault((row.row, kind), []).append(row.column)
+    return "; ".join(
+        f"{name} ({', '.join([kind] * bool(kind) + list(dict.fromkeys(of)))})"
+        for (name, kind), of in columns.items()
+    )
+
+
+def _span(numbers: Sequence[int]) -> str:
+    return f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
