@@ -22,7 +22,7 @@ from torchvision import models
 from cropnb import ledger
 from cropnb.runs import program
 from cropnb.runs.context import Context
-from cropnb.runs.experiment import device_name
+from cropnb.runs.devices import device_name
 from cropnb.runs.rows import number
 
 NAME, TABLE = "speed", "seconds, as a ratio"

@@ -25,7 +25,7 @@ from cropnb.datasets.base import CropDataset
 from cropnb.images import to_image
 from cropnb.runs import program
 from cropnb.runs.context import Context
-from cropnb.runs.experiment import device_name
+from cropnb.runs.devices import device_name
 from cropnb.runs.rows import measured
 
 NAME = "photographs"

@@ -19,15 +19,17 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file's content so that a reader, or a kill at any moment, sees the old or the new
     one whole.
 
-    What a killed writer of the same file left behind is cleared away first. Raises `WriteError`
-    when the disk is full, or the folder is missing or may not be written to.
+    What a killed writer of the same file left behind is cleared away first.
+
+    Raises:
+        WriteError: the disk is full, or the folder is missing or may not be written to.
     """
     write_together({path: content})
 
@@ -54,7 +56,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
         for temporary in temporaries.values():
             Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise _unwritable(path, error) from error
+            raise unwritable(path, error) from error
         raise
 
 
@@ -73,13 +75,15 @@ def _locked_temporary(path: Path) -> tuple[IO[bytes], str]:
 
 
 def _clear_left_overs(path: Path) -> None:
+    """Remove the temporary files of writers that are dead."""
     for left_over in path.parent.glob(f".{glob.escape(path.name)}.????????"):
         with suppress(OSError), left_over.open("rb") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             left_over.unlink()
 
 
-def _unwritable(path: Path, error: OSError) -> WriteError:
+def unwritable(path: Path, error: OSError) -> WriteError:
+    """What is raised when the system can't write a file."""
     reason = error.strerror or str(error)
     return WriteError(f"{path} can't be written ({reason}); free space, or choose another folder")
 

@@ -104,7 +104,11 @@ class Row:
         return (self.table, self.row, self.column, self.dataset, self.split, self.profile)
 
     def check(self) -> None:
-        """Raise `LedgerError` when the row breaks a rule of the ledger."""
+        """See that the row keeps the rules of the ledger.
+
+        Raises:
+            LedgerError: the row's key and what is wrong with it.
+        """
         problems = ledger_rules.field_problems(self, _CHECKS)
         if problems:
             raise LedgerError(f"row {ledger_rules.shown(self.key, 400)}: " + "; ".join(problems))
@@ -147,12 +151,23 @@ _NEEDED = {field.name for field in fields(Row) if field.default is MISSING}
 
 
 def _decimals(value: float) -> int:
+    """How many digits a printed number has after the point."""
     text = repr(value)
     return len(text.split(".")[1]) if "." in text and "e" not in text else 0
 
 
 def verdict(paper_value: float, ours: float, low: float, high: float) -> str:
-    """`exact`, `within` or `contradicts`, at the number of digits that the paper prints."""
+    """How a printed number and ours agree, at the number of digits that the paper prints.
+
+    Args:
+        paper_value: the printed number.
+        ours: the measured one.
+        low: the lower end of its interval.
+        high: the upper end.
+
+    Returns:
+        `exact`, `within` or `contradicts`; half a unit of the last printed digit belongs to it.
+    """
     digits = max(_decimals(paper_value), 1)
     if round(ours, digits) == round(paper_value, digits):
         return "exact"
@@ -180,7 +195,11 @@ def folder() -> Path:
 def read(name: str) -> list[Row]:
     """All rows of one file, in file order; an empty list when nothing was recorded yet.
 
-    Raises `LedgerError` when the file is no ledger, and for a row that `record` would refuse.
+    Args:
+        name: of the file, without folder and ending.
+
+    Raises:
+        LedgerError: the file is no ledger, or holds a row that `record` would refuse.
     """
     path = folder() / f"{ledger_rules.checked_name(name)}.json"
     if not path.exists():
@@ -218,7 +237,11 @@ def find(name: str, **wanted: object) -> list[Row]:
 
 
 def one(name: str, **wanted: object) -> Row:
-    """The single row that matches; `LedgerError` when there are none or several."""
+    """The single row that matches.
+
+    Raises:
+        LedgerError: there are none or several.
+    """
     rows = find(name, **wanted)
     if len(rows) != 1:
         raise LedgerError(f"{len(rows)} rows of {name!r} match {wanted}; one was asked for")
@@ -229,7 +252,15 @@ def record(name: str, rows: Row | Iterable[Row]) -> None:
     """Write rows into a file, each replacing the row of the same key.
 
     Whole or not at all: the new file is written beside the old one and then takes its name, under a
-    lock that makes two runs wait for each other. Raises `LedgerError` before anything is written.
+    lock that makes two runs wait for each other.
+
+    Args:
+        name: of the file, without folder and ending.
+        rows: one row, or several.
+
+    Raises:
+        LedgerError: a row breaks a rule; nothing is written.
+        WriteError: the folder can't be written to.
     """
     rows = [rows] if isinstance(rows, Row) else list(rows)
     ledger_rules.checked_name(name)
@@ -255,10 +286,13 @@ def record(name: str, rows: Row | Iterable[Row]) -> None:
 
 
 def differences(row: Row) -> list[list[float]] | None:
-    """The paired differences behind a claim's row, (seeds, photos), to four significant digits.
+    """The paired differences behind a claim's row, to four significant digits.
 
-    Their mean is the row's `ours`. None for a row that was recorded without them. Raises
-    `LedgerError` when the file is damaged.
+    Returns:
+        (seeds, photos), whose mean is the row's `ours`; None for a row recorded without them.
+
+    Raises:
+        LedgerError: the file is damaged.
     """
     return ledger_claims.differences_of(
         row, ledger_claims.read_differences(_differences_path(row.paper))
@@ -266,10 +300,12 @@ def differences(row: Row) -> list[list[float]] | None:
 
 
 def _differences_path(name: str) -> Path:
+    """Where the differences of one ledger file lie."""
     return folder() / "differences" / f"{ledger_rules.checked_name(name)}.json"
 
 
 def _compact(row: Row) -> dict[str, object]:
+    """A row as the file has it: without what is empty."""
     content = {name: getattr(row, name) for name in _CHECKS}
     return {name: value for name, value in content.items() if value not in (None, "", (), [])}
 

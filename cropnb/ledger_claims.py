@@ -27,12 +27,21 @@ def claim_verdict(
 ) -> str:
     """The verdict on «this beats that» from the ends of the gain's interval.
 
-    `unsettled` where they hold `margin`, `contradicted` where both lie below it; above it,
-    `trivial` where both lie below `worth_having`, and `holds` otherwise. So a claim is trivial only
-    when the interval rules a difference worth having out, not when its middle happens to be small.
+    A claim is trivial only when the interval rules a difference worth having out, not when its
+    middle happens to be small.
+
+    Args:
+        low: the lower end of the 95 % interval.
+        high: its upper end.
+        margin: the boundary.
+        worth_having: the difference worth having, named beforehand; above the margin.
+
+    Returns:
+        `unsettled` where the ends hold `margin`, `contradicted` where both lie below it; above it,
+        `trivial` where both lie below `worth_having`, and `holds` otherwise.
 
     Raises:
-        LedgerError: For a `worth_having` that is not above the margin: nothing could be trivial.
+        LedgerError: for a `worth_having` that is not above the margin: nothing could be trivial.
     """
     if worth_having is not None and worth_having <= margin:
         raise LedgerError(f"worth_having is {worth_having}: name one above the margin {margin}")
@@ -47,8 +56,16 @@ def photos_to_settle(row: Any) -> int | None:
     """How many photos would settle the difference that a claim's row measured, with 80 % power.
 
     What photos do to `detectable` shrinks with the root of their number; what the seeds do stays.
-    None where more photos can't help: the seeds alone leave more open than was measured, or nothing
-    was measured between the two. Raises `LedgerError` for a row that has no `detectable`.
+
+    Args:
+        row: a claim's `ledger.Row`.
+
+    Returns:
+        Their number; None where more photos can't help: the seeds alone leave more open than was
+        measured, or nothing was measured between the two.
+
+    Raises:
+        LedgerError: the row has no `detectable`.
     """
     if row.detectable is None or row.ours is None or not row.images:
         raise LedgerError(f"row {row.key} is no claim with photos and a detectable difference")
@@ -93,7 +110,11 @@ def problems(row: Any) -> list[str]:
 
 
 def read_differences(path: Path) -> Differences:
-    """The differences of one ledger file; nothing where none were recorded."""
+    """The differences of one ledger file; nothing where none were recorded.
+
+    Raises:
+        LedgerError: the file is damaged.
+    """
     if not path.exists():
         return {}
     try:
@@ -113,6 +134,14 @@ def merged_differences(
     """The recorded ones with those of the rows that are written now.
 
     Those of a row that was measured anew without them, or that is gone, belong to nothing any more.
+
+    Args:
+        recorded: what the file holds.
+        written: the rows of this call.
+        current: all rows of the ledger file, those of this call among them.
+
+    Returns:
+        What the file holds from now on.
     """
     entries = dict(recorded)
     for row in written:
@@ -139,4 +168,5 @@ def differences_text(entries: Differences) -> str:
 
 
 def _key(row: Any) -> str:
+    """A row's key as JSON can have one."""
     return " | ".join(row.key)

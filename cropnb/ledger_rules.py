@@ -27,7 +27,11 @@ _LARGEST = 2**63  # whole numbers beyond this are no counts, and no floats eithe
 
 
 def checked_name(name: str) -> str:
-    """The name of a ledger file, which is no path: letters, digits, `_`, `-`, and dots between."""
+    """The name of a ledger file, which is no path: letters, digits, `_`, `-`, and dots between.
+
+    Raises:
+        LedgerError: for any other.
+    """
     if not isinstance(name, str) or len(name) > 100 or not _NAME.fullmatch(name):
         raise LedgerError(
             f"{name!r} is no name of a ledger file; it has letters, digits, _ and - only"
@@ -122,10 +126,12 @@ def shown(value: Any, longest: int = 60) -> str:
 
 
 def _refuse(constant: str) -> None:
+    """ValueError for NaN and the infinities."""
     raise ValueError(f"{constant} is no number that JSON knows")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of the file; ValueError for a field that is there twice."""
     row = dict(pairs)
     if len(row) != len(pairs):
         raise ValueError("a row has one field twice")
@@ -133,6 +139,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
+    """What is wrong with a text."""
     if not isinstance(value, str):
         return f"is no text but {shown(value)}"
     if len(value) > _LONGEST:
@@ -144,12 +151,14 @@ def _text(value: Any) -> str:
 
 
 def _whole(value: Any) -> str:
+    """What is wrong with a whole number."""
     if isinstance(value, bool) or not isinstance(value, int):
         return f"is no whole number but {shown(value)}"
     return "" if abs(value) < _LARGEST else "is too large"
 
 
 def _number(value: Any) -> str:
+    """What is wrong with a number."""
     if isinstance(value, float):
         return "" if math.isfinite(value) else f"is {value}"
     problem = _whole(value)
@@ -157,16 +166,19 @@ def _number(value: Any) -> str:
 
 
 def _flag(value: Any) -> str:
+    """What is wrong with a truth value."""
     return "" if isinstance(value, bool) else f"is neither true nor false but {shown(value)}"
 
 
 def _wholes(value: Any) -> str:
+    """What is wrong with a tuple of whole numbers."""
     if not isinstance(value, tuple):
         return f"is no list of whole numbers but {shown(value)}"
     return next((problem for problem in map(_whole, value) if problem), "")
 
 
 def _optional(check: Check) -> Check:
+    """The same check, which lets None pass."""
     return lambda value: "" if value is None else check(value)
 
 

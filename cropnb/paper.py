@@ -12,8 +12,17 @@ from cropnb.errors import CropnbError
 
 @dataclass(frozen=True)
 class Table:
-    """One printed table: a value for each row and column, in the paper's unit; None where it prints
-    a dash.
+    """One printed table, in the paper's units.
+
+    Attributes:
+        name: as the paper numbers it, such as "Table 2".
+        caption: what it shows, in our words.
+        dataset: which the numbers were measured on.
+        split: of that dataset.
+        photos: how many the split has.
+        columns: the names of its columns.
+        own: the rows of the paper's own method and ablations.
+        rows: row → a value for each column; None where the paper prints a dash.
     """
 
     name: str
@@ -22,17 +31,30 @@ class Table:
     split: str
     photos: int
     columns: tuple[str, ...]
-    own: tuple[str, ...]  # the rows of the paper's own method and ablations
+    own: tuple[str, ...]
     rows: dict[str, tuple[float | None, ...]]
 
     def value(self, row: str, column: str) -> float | None:
+        """The printed number of a cell; None where the paper prints a dash.
+
+        Raises:
+            KeyError: no row of this name.
+            ValueError: no column of this name.
+        """
         return self.rows[row][self.columns.index(column)]
 
 
 @dataclass(frozen=True)
 class Paper:
-    """`citation` holds title, authors, venue and key; the rest are the entries of the file, in its
-    order.
+    """One `paper.toml`; all but the citation are its entries, in its order.
+
+    Attributes:
+        citation: title, authors, venue and key.
+        tables: name → table.
+        equations: number, name and the function that computes it.
+        claims: name, better, worse, and what bounds them.
+        mistakes: where the paper contradicts itself.
+        details: what the paper leaves open: number, name, chosen, why.
     """
 
     citation: dict[str, str]
@@ -50,7 +72,11 @@ def known(method: str) -> bool:
 
 
 def read(method: str) -> Paper:
-    """The paper of one method, such as `vrn`. Raises `CropnbError` when the method has none."""
+    """The paper of one method, such as `vrn`.
+
+    Raises:
+        CropnbError: the method has none, or its file can't be read.
+    """
     path = _path(method)
     if not known(method):
         raise CropnbError(
@@ -89,6 +115,7 @@ def parse(path: Path) -> Paper:
 
 
 def _table(entry: dict) -> Table:
+    """One `[[table]]` of the file, checked; NaN stands for a dash."""
     rows = {
         str(name): tuple(None if math.isnan(value) else value for value in values)
         for name, values in entry["rows"].items()
@@ -104,4 +131,5 @@ def _table(entry: dict) -> Table:
 
 
 def _path(method: str) -> Path:
+    """The file of a method, whether it is there or not."""
     return Path(__file__).parent / method / "paper.toml"

@@ -1,12 +1,14 @@
 """What every training program shares: its options, and errors in one line."""
 
+import re
+
 import pytest
 import torch
 
 from cropnb.errors import DatasetMissing
 from cropnb.gaic.recipe import METHOD
 from cropnb.runs import program
-from cropnb.runs.experiment import device_name
+from cropnb.runs.devices import device_name
 
 
 def test_options_reach_the_program_and_set_the_threads():
@@ -42,6 +44,18 @@ def test_a_typed_error_is_one_line_and_a_plain_bug_is_not_hidden(capsys):
     assert capsys.readouterr().err == "error: no gaicd here\n"
     with pytest.raises(RuntimeError, match="a bug"):
         program.run(broken, parser, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("tpu", "no device 'tpu'"), ("cuda:99", "cuda|CUDA")]
+)
+def test_a_device_that_is_not_there_is_one_line_in_every_program(capsys, name, message):
+    def never(chosen, arguments):
+        raise AssertionError("it was started")
+
+    assert program.run(never, program.parser("vrn"), ["--device", name]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(message, line)
 
 
 def test_an_unknown_profile_is_refused(capsys):

@@ -12,7 +12,7 @@ from cropnb.datasets.base import CropDataset
 from cropnb.errors import DatasetMissing
 from cropnb.runs import program
 from cropnb.runs.context import Context
-from cropnb.runs.experiment import device_name
+from cropnb.runs.devices import device_name
 
 NAME = "audit"
 PARTS = ("blind", "matching", "pixels", "shares", "trained", "epochs", "curves")

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cropnb.runs import borrowed, plan, program
-from cropnb.runs.experiment import torch_device
+from cropnb.runs.devices import torch_device
 
 
 def main(arguments: Sequence[str] | None = None, started: float | None = None) -> int:
     """Run or collect. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m cropnb.runs", description=__doc__)
     parser.add_argument("only", nargs="*", help="PAPER or PAPER/WHAT; all GPU entries by default")
-    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--device", help="cuda by default")
     parser.add_argument("--seconds", type=float, default=500)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--out", type=Path, default=Path("runs"), help="where runs lie")
@@ -32,11 +32,9 @@ def main(arguments: Sequence[str] | None = None, started: float | None = None) -
             rows = borrowed.collect(chosen.collect, entries, chosen.out)
             print(f"recorded {len(rows)} rows")
             return 0
-        torch_device(chosen.device)
+        device = str(torch_device(chosen.device or "cuda"))
         wanted = borrowed.entries_for(entries, chosen.only)
-        lines = borrowed.run(
-            wanted, chosen.device, chosen.seconds, chosen.out, chosen.flat, started
-        )
+        lines = borrowed.run(wanted, device, chosen.seconds, chosen.out, chosen.flat, started)
         return 1 if any(line["state"].startswith("failed") for line in lines) else 0
 
     return program.run(start, parser, arguments)

@@ -18,6 +18,7 @@ from cropnb import checkpoints, datasets, files, ledger, training
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import CropnbError
 from cropnb.runs import results
+from cropnb.runs.devices import device_name, torch_device
 from cropnb.runs.features import FeatureCache, cache_key
 from cropnb.runs.method import OPTION, Measurement, Method, Profile, Stage
 from cropnb.runs.results import Result
@@ -204,7 +205,7 @@ class Experiment:
         run = self.run(variant, seed)
         if run.folder is None:
             return self._train(run, max_steps)
-        run.folder.mkdir(parents=True, exist_ok=True)
+        files.make_folder(run.folder)
         with files.locked(run.folder, f"{run.folder} is in use by another process: waiting"):
             return self._train(run, max_steps)
 
@@ -325,23 +326,3 @@ def check_choice(kind: str, name: str, choices: Sequence[str] | Mapping[str, obj
     """Raise `CropnbError` for a name that isn't there, with those that are."""
     if name not in choices:
         raise CropnbError(f"no {kind} {name!r}: there are {', '.join(map(str, choices))}")
-
-
-def torch_device(name: str) -> torch.device:
-    """A device that is there; `CropnbError` for a GPU that isn't."""
-    device = torch.device(name)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise CropnbError("there is no CUDA GPU here; leave --device out, or give --device cpu")
-    return device
-
-
-def device_name(device: str | torch.device) -> str:
-    """What a ledger row says about the machine: the GPU's name, or the CPU's architecture and
-    threads.
-    """
-    import platform
-
-    device = torch.device(device)
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU ({platform.machine()}, {torch.get_num_threads()} threads)"

@@ -5,6 +5,7 @@ A cache is one file of half-precision numbers, or of bytes, and an index. It is 
 processes that train on the same photos share its pages, and a map is read when it is asked for.
 """
 
+import errno
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from cropnb.errors import CheckpointError
-from cropnb.files import locked, write_atomically
+from cropnb.files import locked, make_folder, unwritable, write_atomically
 from cropnb.training import fingerprint
 
 MAPS_FILE, INDEX_FILE = "maps.bin", "index.json"
@@ -43,6 +44,7 @@ class FeatureCache:
 
     Raises:
         CheckpointError: the folder holds a damaged cache, with what to remove.
+        WriteError: the disk is full.
     """
 
     def __init__(
@@ -60,7 +62,7 @@ class FeatureCache:
             self._shapes = self._compute(look, chunks.append, progress)
             self._values = np.concatenate(chunks)
         else:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             with locked(folder, waiting=f"{folder} is being computed by another process: waiting"):
                 if not (folder / INDEX_FILE).exists():
                     self._write(look, folder, progress)
@@ -89,8 +91,17 @@ class FeatureCache:
 
     def _write(self, look: Look, folder: Path, progress: bool) -> None:
         """Compute the maps into a file; the index comes last and says that they are whole."""
-        with (folder / MAPS_FILE).open("wb") as stream:
-            shapes = self._compute(look, lambda values: stream.write(values.tobytes()), progress)
+        path = folder / MAPS_FILE
+        try:
+            with path.open("wb") as stream:
+                shapes = self._compute(
+                    look, lambda values: stream.write(values.tobytes()), progress
+                )
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            path.unlink()  # it holds nothing of use, and others need the room
+            raise unwritable(path, error) from error
         index = {"photos": self.photos, "views": self.views, "shapes": shapes}
         write_atomically(folder / INDEX_FILE, json.dumps(index).encode())
 

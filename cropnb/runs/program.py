@@ -14,6 +14,7 @@ from cropnb.datasets.base import CropDataset
 from cropnb.errors import CropnbError, DatasetMissing, WeightsUnavailable
 from cropnb.runs import plan, record
 from cropnb.runs.context import Context
+from cropnb.runs.devices import torch_device
 from cropnb.runs.experiment import STARTS, WEIGHTS_FILE, Experiment
 from cropnb.runs.method import Method
 from cropnb.runs.results import Result
@@ -55,13 +56,15 @@ def run(
 
     Returns:
         The exit status: 2 after a typed error or one of the operating system, which is printed in
-        one line.
+        one line; a device that isn't there is such an error.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     chosen = options.parse_args(arguments)
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
     try:
+        if getattr(chosen, "device", None):
+            torch_device(chosen.device)
         return main(chosen, arguments)
     except (CropnbError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -17,7 +17,9 @@ from cropnb.gaic.model import ALIGN, MultiScaleFeatures, ViewScorer
 class FeatureSplitter(nn.Module):
     """Two features from one, with channel weights that add up to one (Fig. 3).
 
-    features (B, C, h, w) → view-wise feature (B, C, h, w), image-wise feature (B, C, h, w).
+    Args:
+        channels: C of the features.
+        squeeze: how many times fewer channels lie between the two layers.
     """
 
     def __init__(self, channels: int, squeeze: int = 4) -> None:
@@ -30,6 +32,7 @@ class FeatureSplitter(nn.Module):
         )
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B, C, h, w) → view-wise and image-wise feature, (B, C, h, w) each."""
         weights = self.view_weights(features)[:, :, None, None]  # (B, C, 1, 1)
         return weights * features, (1 - weights) * features
 
@@ -44,6 +47,16 @@ class Vrn(nn.Module):
     With the splitter: the view-wise learner (RoIAlign and RoDAlign) predicts each view's score less
     the photo's mean, the image-wise learner (RoIAlign alone) the photo's mean. Without it: one
     learner predicts the score.
+
+    Args:
+        backbone: a name of `cropnb.backbones`.
+        channels: of the features that the learners read.
+        hidden: neurons of each learner's hidden layer.
+        feature_splitter: False for the baseline.
+        weights: "imagenet", or None for a random start.
+
+    Raises:
+        WeightsUnavailable: the backbone's weights can't be had, with the way to get them.
     """
 
     def __init__(
@@ -67,7 +80,15 @@ class Vrn(nn.Module):
         nn.init.constant_((self.image_learner or self.view_learner).rest[-1].bias, MOS_MEAN)
 
     def forward(self, images: Tensor, boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
-        """(B, 3, H, W), B tensors (N_b, 4) → view-wise and image-wise scores, (ΣN_b,) each."""
+        """The scores of views.
+
+        Args:
+            images: (B, 3, H, W) in 0…1.
+            boxes: B tensors (N_b, 4) in pixels of the image.
+
+        Returns:
+            View-wise and image-wise scores, (ΣN_b,) each; without the splitter the scores and None.
+        """
         return self.from_features(self.features(images), boxes)
 
     def from_features(
@@ -92,7 +113,15 @@ class Vrn(nn.Module):
         return view_scores, self.image_learner(image_feature, boxes, (1 - weights) * roi_features)
 
     def view_scores(self, features: Tensor, boxes: Sequence[Tensor]) -> Tensor:
-        """What views are ranked by: inference drops the image-wise learner (Sec. 3.1)."""
+        """What views are ranked by: inference drops the image-wise learner (Sec. 3.1).
+
+        Args:
+            features: (B, 448, h, w), of the backbone.
+            boxes: B tensors (N_b, 4) in pixels of the image.
+
+        Returns:
+            (ΣN_b,), the higher the better.
+        """
         reduced = self.reduce(features)
         if self.splitter is not None:
             reduced = self.splitter(reduced)[0]

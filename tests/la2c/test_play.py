@@ -24,7 +24,7 @@ from cropnb.la2c.recipe import METHOD
 from cropnb.la2c.studies import perfect_play, rows
 from cropnb.runs import Experiment, FeatureCache, plan
 from cropnb.runs.context import Context
-from cropnb.runs.experiment import device_name
+from cropnb.runs.devices import device_name
 from cropnb.runs.program import main
 
 

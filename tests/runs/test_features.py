@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from cropnb.errors import CheckpointError
+from cropnb.errors import CheckpointError, WriteError
 from cropnb.runs.features import INDEX_FILE, MAPS_FILE, FeatureCache, cache_key
 
 PHOTOS, VIEWS = 5, 2
@@ -55,6 +55,14 @@ def test_bytes_are_kept_as_bytes(tmp_path, on_disk):
     assert torch.equal(cache.levels(3, 1)[0], photo(3, 1)[0])
     assert cache.levels(3, 1)[0].dtype == torch.uint8
     assert torch.equal(cache([2, 0], [1, 0])[0][0], photo(2, 1)[0].float())
+
+
+def test_a_full_disk_names_the_file_and_leaves_nothing_behind(tmp_path):
+    (tmp_path / MAPS_FILE).symlink_to("/dev/full")
+    with pytest.raises(WriteError, match=rf"{MAPS_FILE} can't be written \(No space left"):
+        FeatureCache(maps, PHOTOS, VIEWS, tmp_path, progress=False)
+    assert list(tmp_path.iterdir()) == []
+    assert len(FeatureCache(maps, PHOTOS, VIEWS, tmp_path, progress=False)) == PHOTOS
 
 
 def test_a_kept_cache_is_read_and_not_computed_again(tmp_path):

@@ -17,7 +17,7 @@ from cropnb.croppers import Cropper
 from cropnb.datasets.base import CropDataset
 from cropnb.runs import Experiment, program, record
 from cropnb.runs.context import Context
-from cropnb.runs.experiment import device_name
+from cropnb.runs.devices import device_name
 from cropnb.runs.rows import measured
 
 TABLES = {"fcdb": "Table 2", "flms": "Table 3"}

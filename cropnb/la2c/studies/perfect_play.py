@@ -15,7 +15,7 @@ from cropnb.la2c import rules
 from cropnb.la2c.envs import planning
 from cropnb.runs import program
 from cropnb.runs.context import Context
-from cropnb.runs.experiment import device_name
+from cropnb.runs.devices import device_name
 from cropnb.runs.rows import measured
 
 MODULE = "cropnb.la2c.studies.perfect_play"

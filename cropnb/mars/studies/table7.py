@@ -23,7 +23,8 @@ from cropnb.mars.photos import RatioPhotos, asked_ratios
 from cropnb.mars.recipe import METHOD
 from cropnb.runs import Experiment, plan, program
 from cropnb.runs.context import Context
-from cropnb.runs.experiment import WEIGHTS_FILE, device_name
+from cropnb.runs.devices import device_name
+from cropnb.runs.experiment import WEIGHTS_FILE
 from cropnb.runs.rows import measured
 
 FORMS = {"fat": "Table 7, FAT", "fcdb": "Table 7, FCDB", "flms": "Table 7, HCDB"}

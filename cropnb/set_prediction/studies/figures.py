@@ -19,7 +19,7 @@ from cropnb.datasets.base import CropDataset
 from cropnb.ledger import Row
 from cropnb.runs import Experiment, program
 from cropnb.runs.context import Context
-from cropnb.runs.experiment import device_name
+from cropnb.runs.devices import device_name
 from cropnb.runs.rows import measured, number
 from cropnb.set_prediction.cropper import CropPredictions, predict
 from cropnb.set_prediction.labels import CropPhotos

@@ -21,7 +21,7 @@ from cropnb.gaic.recipe import Profile, ViewLoss
 from cropnb.gaic.views import draw_views
 from cropnb.runs import Experiment, Run, Stage, program
 from cropnb.runs.context import Context
-from cropnb.runs.experiment import device_name
+from cropnb.runs.devices import device_name
 from cropnb.runs.rows import number
 from cropnb.vrn.losses import LAMBDA, ranking_gain, ranking_gain_loss
 from cropnb.vrn.model import Vrn
