@@ -55,6 +55,7 @@ class Paper:
         claims: name, better, worse, and what bounds them.
         mistakes: where the paper contradicts itself.
         details: what the paper leaves open: number, name, chosen, why.
+        outcome: of reproducing it, in words: scope, easy, hard.
     """
 
     citation: dict[str, str]
@@ -62,8 +63,8 @@ class Paper:
     equations: tuple[dict, ...]
     claims: tuple[dict, ...]
     mistakes: tuple[dict, ...]
-    details: tuple[dict, ...]  # what the paper leaves open: number, name, chosen, why
-    outcome: dict[str, str]  # of reproducing it, in words: scope, easy, hard
+    details: tuple[dict, ...]
+    outcome: dict[str, str]
 
 
 def known(method: str) -> bool:

@@ -174,7 +174,9 @@ def search(
     least = least_area * (width * height if aspect is None else float(area(first).max()))
     first = first[area(first) >= least]
     scores = _score(score_map, first, width, height, pattern, shape)
-    liked = croppers.preference(first, scores, sharpness)
+    sides = first[:, 2] - first[:, 0]  # (N,)
+    sizes = None if aspect is None else sides / sides.amax()
+    liked = croppers.preference(first, scores, sharpness, sizes)
     best = liked.topk(min(BEST, len(scores))).indices
     second = neighbourhood(first[best], width, height, keep_ratio=aspect is not None)
     second = second[_large_enough(second, pattern) & (area(second) >= least)]
@@ -183,8 +185,7 @@ def search(
     if sharpness is None:
         liked = torch.cat([scores, second_scores])
     else:  # the neighbours crowd around a few windows, so they don't count as truths
-        probabilities = (sharpness * scores).softmax(0)
-        liked = metrics.expected_iou(boxes, probabilities, first)
+        liked = croppers.preference(boxes, scores, sharpness, sizes, truths=first)
     order = liked.argsort(descending=True, stable=True)
     return boxes[order], torch.cat([scores, second_scores])[order]
 

@@ -227,7 +227,7 @@ class Cropper:
             else:
                 boxes = [self._candidates(*look.photo.size, aspect) for look in looks]
                 answers = list(zip(boxes, self._score_all(looks, boxes), strict=True))
-        return [self._ranked(*answer) for answer in answers]
+        return [self._ranked(*answer, one_ratio=aspect is not None) for answer in answers]
 
     def _candidates(self, width: int, height: int, aspect: float | None) -> Tensor:
         boxes = self.method.candidates(width, height, aspect)
@@ -259,7 +259,7 @@ class Cropper:
             answers.append((boxes * boxes.new_tensor(_scale(look)), scores))
         return answers
 
-    def _ranked(self, boxes: Tensor, scores: Tensor | None) -> Found:
+    def _ranked(self, boxes: Tensor, scores: Tensor | None, one_ratio: bool) -> Found:
         # Outside of inference mode a copy is an ordinary tensor, which may take part in anything.
         boxes = boxes.float().cpu().clone()
         if scores is None:
@@ -271,7 +271,9 @@ class Cropper:
             )
         if getattr(self.method, "ordered", False):
             return boxes, scores
-        liked = preference(boxes, scores, getattr(self.method, "sharpness", None))
+        sides = boxes[:, 2] - boxes[:, 0]  # (N,)
+        sizes = sides / sides.amax() if one_ratio and len(sides) else None
+        liked = preference(boxes, scores, getattr(self.method, "sharpness", None), sizes)
         best = liked.argsort(descending=True, stable=True)
         return boxes[best], scores[best]
 

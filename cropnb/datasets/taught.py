@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from cropnb.datasets import base, checked
 from cropnb.datasets.base import CropDataset, Sample
@@ -82,6 +83,14 @@ def card(root: str | os.PathLike | None = None) -> Mapping[str, Any]:
     """What the teacher was made of. Raises as `load`."""
     path = find(root) / LABELS
     return _read(path, path.stat().st_mtime_ns)["card"]
+
+
+def likely(scores: Tensor, root: str | os.PathLike | None = None) -> Tensor:
+    """How likely someone draws each rated crop of a photo, as its teacher has it: scores (N,) →
+    probabilities (N,). Raises as `load`.
+    """
+    teacher = card(root)
+    return (scores * (teacher["sharpness"] / teacher["stretch"])).softmax(0)
 
 
 @lru_cache(maxsize=2)

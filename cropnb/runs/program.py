@@ -10,6 +10,7 @@ import torch
 
 from cropnb import checkpoints, ledger
 from cropnb.croppers import choose_sharpness, load, shipped
+from cropnb.datasets import taught
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import CropnbError, DatasetMissing, WeightsUnavailable
 from cropnb.runs import plan, record
@@ -267,5 +268,6 @@ def _sharpness(method: str, weights: Path, photos: CropDataset) -> dict[str, flo
         return {}
     samples = list(photos)
     scores = [cropper.score(sample.photo(), sample.boxes) for sample in samples]
-    boxes, mos = [sample.boxes for sample in samples], [sample.scores for sample in samples]
-    return {"sharpness": round(choose_sharpness(boxes, scores, mos), 3)}
+    chances = [taught.likely(sample.scores) for sample in samples]
+    sharpness = choose_sharpness([sample.boxes for sample in samples], scores, chances)
+    return {"sharpness": round(sharpness, 3)}

@@ -26,10 +26,11 @@ from cropnb.attention.model import (
     mask_of,
 )
 from cropnb.checkpoints import load_into, load_weights
+from cropnb.croppers.sizes import log_size_weights, relative_size
 from cropnb.datasets.scenes.forms import windows_for
 from cropnb.images import resize_short_side
 from cropnb.layout import LayoutNetwork, load_layout_network, mean_scores
-from cropnb.teacher.prior import SizePrior, default_prior, relative_size
+from cropnb.teacher.prior import default_shares
 
 # What a point of MOS is worth when someone draws a box: the value at which the window of largest
 # expected overlap overlaps most with people's best crop on held-out layouts, among 0.5, 1, 1.5, 2,
@@ -51,13 +52,13 @@ class Teacher:
     Attributes:
         backbone, readout: photo → attention.
         layouts: layout networks whose scores are averaged.
-        prior: how large people draw boxes.
+        sizes: how often people draw boxes of each size, see `croppers.sizes`.
     """
 
     backbone: nn.Module
     readout: AttentionReadout
     layouts: Sequence[LayoutNetwork]
-    prior: SizePrior
+    sizes: tuple[float, ...]
 
     @torch.inference_mode()
     def attention(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -110,7 +111,7 @@ class Teacher:
         weights = SHARPNESS * self.scores(attention, size, windows)  # (N,)
         if one_ratio:
             sides = relative_size(boxes.normalize(windows, *size).clamp(0, 1))
-            weights = weights + self.prior.log_weights(sides / sides.amax())
+            weights = weights + log_size_weights(sides / sides.amax(), self.sizes)
         return weights.softmax(0)
 
 
@@ -150,5 +151,5 @@ def load(readout: str | Path, layouts: Sequence[str | Path]) -> Teacher:
         backbones.build("mobilenet_v2", CUTS).eval(),
         network.eval(),
         [load_layout_network(path) for path in layouts],
-        default_prior(),
+        default_shares(),
     )

@@ -18,7 +18,7 @@ from cropnb.errors import BoxError, CropnbError, DatasetMissing
 from cropnb.layout import LayoutNetwork
 from cropnb.teacher import labels
 from cropnb.teacher.forms import FORMS, Seen, drawn
-from cropnb.teacher.prior import SizePrior, photo_size, relative_size
+from cropnb.teacher.prior import photo_size, size_shares
 from cropnb.teacher.teacher import LEAST_AREA, Teacher, best, large_enough, mos
 
 SIZE = (120, 80)
@@ -36,7 +36,7 @@ class Inside(nn.Module):
 def _teacher(*networks):
     torch.manual_seed(0)
     backbone, sizes = build("mobilenet_v2", CUTS, None).eval(), torch.tensor([[0.0, 0, 0.9, 0.9]])
-    return Teacher(backbone, AttentionReadout().eval(), networks, SizePrior([sizes]))
+    return Teacher(backbone, AttentionReadout().eval(), networks, size_shares([sizes]))
 
 
 @pytest.fixture
@@ -107,16 +107,6 @@ def test_sizes_of_one_ratio_count_against_the_largest_window():
     assert not large_enough(windows, SIZE, one_ratio=False).any()  # each below half of the photo
 
 
-def test_sizes_are_as_likely_as_people_draw_them_however_many_windows_there_are():
-    wide, full = torch.tensor([[0.0, 0, 0.8, 0.7]]), torch.tensor([[0.0, 0.1, 1.0, 0.9]])
-    prior = SizePrior([wide, wide, wide, full])  # three of four at 0.8, one at 1
-    sizes = torch.tensor([0.8] * 30 + [1.0] * 2 + [0.6] * 9)
-    probabilities = prior.log_weights(sizes).softmax(0)
-    assert probabilities[:30].sum() == pytest.approx(0.75, abs=1e-4)
-    assert probabilities[30:32].sum() == pytest.approx(0.25, abs=1e-4)
-    assert probabilities[32:].sum() == pytest.approx(0, abs=1e-4)  # nobody draws so small
-
-
 @pytest.mark.parametrize("turned", [False, True])
 def test_the_size_of_a_photo_of_which_only_boxes_are_known(turned):
     boxes = torch.tensor([[10.0, 30, 1024, 700], [0.0, 0, 800, 660]])
@@ -126,11 +116,6 @@ def test_the_size_of_a_photo_of_which_only_boxes_are_known(turned):
     assert sorted(size) == [pytest.approx(768), 1024]  # 4:3 is the narrowest that holds them
     assert (size[1] > size[0]) == turned
     assert photo_size(torch.tensor([[0.0, 0, 500, 500]])) == (500, 500)
-
-
-def test_relative_sizes():
-    boxes = torch.tensor([[0.0, 0.0, 1.0, 0.5], [0.2, 0.1, 0.6, 0.8]])
-    assert torch.allclose(relative_size(boxes), torch.tensor([1.0, 0.7]))
 
 
 def test_mos_stays_on_the_scale():
