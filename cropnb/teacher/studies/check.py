@@ -24,7 +24,7 @@ from cropnb.layout.maps import object_maps
 from cropnb.layout.recipe import Layouts
 from cropnb.runs import program
 from cropnb.runs.context import Context
-from cropnb.runs.experiment import device_name
+from cropnb.runs.devices import device_name
 from cropnb.runs.rows import measured
 from cropnb.teacher.__main__ import trained
 from cropnb.teacher.cropper import TeacherCropper
