@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 # The weights that come with a method, by what they were trained on; the first ones are the default.
-SHIPPED = {"photographs": "photographs.safetensors", "scenes": "weights.safetensors"}
+SHIPPED = {"photographs": "weights/photographs.safetensors", "scenes": "weights.safetensors"}
 
 
 def load(

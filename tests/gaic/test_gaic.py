@@ -217,7 +217,7 @@ def test_a_frozen_run_leaves_the_backbone_alone():
 def test_the_program_records_and_ships(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
     monkeypatch.setattr(
-        "cropnb.runs.program.shipped", lambda method: tmp_path / "shipped.safetensors"
+        "cropnb.runs.program.shipped", lambda *asked: tmp_path / "shipped.safetensors"
     )
     monkeypatch.setitem(METHOD.profiles, "smoke", TINY)
     given = ["--init", "random", "--device", "cpu", "--record", "--ship"]
@@ -250,7 +250,7 @@ def test_the_program_answers_missing_weights_in_one_line(tmp_path, monkeypatch, 
 
 
 def test_missing_shipped_weights_say_how_to_train_them(monkeypatch, tmp_path):
-    monkeypatch.setattr("cropnb.croppers.shipped", lambda name: tmp_path / "none")
+    monkeypatch.setattr("cropnb.croppers.shipped", lambda *asked: tmp_path / "none")
     with pytest.raises(WeightsUnavailable, match=r"python -m cropnb\.gaic"):
         cropnb.load("gaic")
 

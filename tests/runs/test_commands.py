@@ -65,10 +65,10 @@ def copies(tmp_path_factory):
         records[number, 0] = (names[number], np.array([[20, 10, 70, 90]], np.int32))
     scipy.io.savemat(root / "flms/500_image_dataset.mat", {"img_gt": records})
     photos("fat/images", names)
-    for split, some in (("train", names[:-4]), ("test", names[-4:])):
+    for split, listed in (("train", names[:-4]), ("test", names[-4:])):
         entries = [
             {"name": n, "width": WIDTH, "height": HEIGHT, "boxes": [[0, 0, 80, 40]], "aspects": [2]}
-            for n in some
+            for n in listed
         ]
         save(root / f"fat/{split}.json", json.dumps(entries))
     photos("cuhk_icd/All_Images", names)

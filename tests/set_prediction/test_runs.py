@@ -138,8 +138,7 @@ def test_from_a_cut_on_the_rest_is_trained_and_a_kill_costs_nothing(tmp_path):
     given |= {"backbone_rate": 1e-3, "epochs": 2, "milestone": 1, "distil_after": 1}
     profile = FromCut(**given, trained_from="c3_3")
     trained, parted = (experiment(tmp_path / name, profile) for name in ("whole", "parted"))
-    run = trained.run("QG", 0)
-    model = trained.model(run).eval()
+    model = trained.model(trained.run("QG", 0)).eval()
     start = {name: value.clone() for name, value in model.backbone.state_dict().items()}
     photos = METHOD.photos(trained, "train", "QG")
     live = [model.features(photos.photo(index, index == 1)) for index in (0, 1)]
@@ -157,8 +156,7 @@ def test_from_a_cut_on_the_rest_is_trained_and_a_kill_costs_nothing(tmp_path):
     parted.train("QG", 0, max_steps=2)
     resumed = parted.train("QG", 0)[0].state_dict()
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
-    path = run.folder / "weights.safetensors"
-    cropper = cropnb.load("set_prediction", weights=path)
+    cropper = croppers.Cropper(SetCropper(trained.trained("QG", 0), profile.test_side))
     assert len(cropper(trained.parts["test"][0].photo(), k=2)) >= 1
 
 
@@ -376,7 +374,7 @@ def test_the_program_trains_and_records(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tables, "SAMPLES", 20)
     monkeypatch.setattr(anchors, "PATH", tmp_path / "anchors.json")
     weights = tmp_path / "weights.safetensors"
-    monkeypatch.setattr(program, "shipped", lambda name: weights)
+    monkeypatch.setattr(program, "shipped", lambda *asked: weights)
     command = ["--init", "random", "--out", str(tmp_path), "--device", "cpu", "--record", "--ship"]
     assert program.main(METHOD, [*command, "--variants", "QG", "w/o smoothing"]) == 0
     assert "recorded" in capsys.readouterr().out
