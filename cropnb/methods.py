@@ -5,11 +5,13 @@ method.
 """
 
 import ast
+import re
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from cropnb import ledger
-from cropnb.errors import CropnbError
+from cropnb.errors import CropnbError, LedgerError
 
 # Without a required ratio "center_window" is the whole photo, the largest window of the photo's own
 # ratio; with one "full" is that window too.
@@ -21,8 +23,15 @@ _BASELINES_ARE_FOR = {
 }
 
 PHOTOGRAPHS = "photographs"  # the ledger's file, written by `python -m cropnb.evaluation`
-MEASURE = "IoU"
-QUESTIONS = 2  # asked of each method: without a ratio, and with that of the true crop
+MEASURE, PEOPLE = "IoU", "fcdb"  # PEOPLE drew the crops that the methods are compared on
+# What is asked of each method, and how tables head it.
+QUESTIONS = {
+    "no required aspect ratio": "no ratio asked",
+    "aspect ratio of the true crop": "its ratio given",
+}
+SCENES_ONLY = ", scenes only"  # after a method's name: its weights that never saw a photograph
+# What a paired difference to the centred window says, by the sign of both ends of its interval.
+BEATS, LEVEL, BELOW = "beats it", "can't be told from it", "stays below it"
 # What `load` takes where the ledger isn't at hand, as in an installed package; a test holds it to
 # what the book's ledger says.
 FALLBACK = "mars"
@@ -105,7 +114,7 @@ def default() -> str:
     asked = {
         name: cells
         for name, cells in values.items()
-        if len({table for table, _, _ in cells}) >= QUESTIONS
+        if len({table for table, _, _ in cells}) >= len(QUESTIONS)
     }
     if not asked:
         return FALLBACK
@@ -117,6 +126,82 @@ def default() -> str:
     )
 
 
-def difference(row: ledger.Row) -> str:
-    """By how much a row beats the centred window, as its note says it: "less center: +0.031 …"."""
-    return row.note.partition(";")[0] if row.note.startswith("less ") else ""
+@dataclass(frozen=True)
+class Difference:
+    """A row's mean IoU less that of the centred window on the same photos, with its 95 % interval,
+    and the verdict: `BEATS`, `LEVEL` or `BELOW`.
+    """
+
+    reference: str
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> str:
+        if self.low > 0:
+            return BEATS
+        return BELOW if self.high < 0 else LEVEL
+
+    def __str__(self) -> str:
+        return f"{_signed(self.mean)} [{_signed(self.low)}, {_signed(self.high)}]"
+
+
+# as `cropnb.evaluation` writes it: "less center: +0.031 [+0.004, +0.058], paired by photo; …"
+_NUMBER = r"([+-]\d+\.\d+)"
+_DIFFERENCE = re.compile(rf"less (\w+): {_NUMBER} \[{_NUMBER}, {_NUMBER}\]")
+
+
+def difference(row: ledger.Row) -> Difference | None:
+    """By how much a row beats the centred window; None for that window itself.
+
+    Raises:
+        LedgerError: for a row whose note doesn't say it.
+    """
+    match = _DIFFERENCE.match(row.note)
+    if match is not None:
+        return Difference(match[1], *map(float, match.groups()[1:]))
+    if row.note.startswith("less "):
+        raise LedgerError(f"the note of row {row.key} tells no difference: {row.note!r}")
+    return None
+
+
+def compared(question: str, scenes_only: bool = False) -> dict[str, tuple[ledger.Row, Difference]]:
+    """Of one question of `QUESTIONS`, every method's row and its difference to the centred window,
+    the best first; methods that have no such row are left out.
+
+    Args:
+        question: the table of the ledger.
+        scenes_only: of the weights that never saw a photograph, where they have a row.
+    """
+    suffix = SCENES_ONLY if scenes_only else ""
+    asked = [row for row in on_photographs() if (row.table, row.dataset) == (question, PEOPLE)]
+    rows = {row.row: row for row in asked}
+    pairs = {
+        name: (rows[name + suffix], less)
+        for name in METHODS
+        if name + suffix in rows and (less := difference(rows[name + suffix]))
+    }
+    return dict(sorted(pairs.items(), key=lambda pair: -pair[1][1].mean))
+
+
+def summary(question: str, scenes_only: bool = False) -> str:
+    """Which methods beat the centred window, which can't be told from it and which stay below it,
+    in one sentence.
+    """
+    pairs = compared(question, scenes_only)
+    if not pairs:
+        return "Nothing is measured yet."
+    groups = {BEATS: "Beat the centred window", LEVEL: "can't be told from it", BELOW: "below it"}
+    parts = [f"{says}: {_names(pairs, verdict)}" for verdict, says in groups.items()]
+    return f"{'; '.join(parts)}."
+
+
+def _names(pairs: dict[str, tuple[ledger.Row, Difference]], verdict: str) -> str:
+    """The methods of a verdict, or none."""
+    return ", ".join(name for name, (_, less) in pairs.items() if less.verdict == verdict) or "none"
+
+
+def _signed(value: float) -> str:
+    """With its sign, and no zero that is negative."""
+    return f"{value + 0.0:+.3f}".replace("-", "\N{MINUS SIGN}")

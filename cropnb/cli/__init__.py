@@ -140,13 +140,13 @@ def _methods(options: argparse.Namespace) -> int:
             less = methods.difference(row)
             output.say(
                 f"    {row.column} {row.ours:.3f} [{row.low:.3f}, {row.high:.3f}], {row.table}"
-                + (f"; {less}" if less else "")
+                + (f"; less {less.reference}: {less}: {less.verdict}" if less else "")
             )
             photos.add(f"{row.images} photos of {row.dataset}")
     output.say()
     output.say(
         f"Measured on {', '.join(sorted(photos))}: the overlap (IoU) with people's crops, its 95 % "
-        "interval, and the difference from a centred window."
+        "interval, and the difference from a centred window, photo by photo."
         if photos
         else "How they do on photographs stands in the book's ledger, which isn't here."
     )
