@@ -24,15 +24,10 @@ from cropnb.runs.context import Context
 from cropnb.runs.experiment import device_name
 from cropnb.runs.rows import measured, number
 
-NAME, TABLE = "speed", "a crop of a photograph"
+NAME = "speed"
 TIME, MEMORY, NUMBERS = "ms a photo", "MB at most", "million parameters"
 ROUNDS = 3
 _STATUS, _FORGET_PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-
-
-def table(question: str) -> str:
-    """Where the milliseconds of a question of `cropnb.methods.QUESTIONS` stand."""
-    return f"{TABLE}, {question}"
 
 
 def milliseconds(
@@ -120,7 +115,7 @@ def _measure(chosen: argparse.Namespace, context: Context) -> Iterator[list[ledg
     ):
         times = milliseconds(loaded, photos, aspects, chosen.rounds)
         yield [
-            measured(context, table(question), name, TIME, values, note=note)
+            measured(context, methods.costs_of(question), name, TIME, values, note=note)
             for name, values in zip(chosen.methods, times, strict=True)
         ]
 
@@ -129,11 +124,13 @@ def _sizes(context: Context, name: str, photos: Sequence[Image.Image]) -> Iterat
     """The rows of memory and parameters."""
     note = "on top of Python, PyTorch and the photos, in a process of its own"
     taken = round(megabytes(name, photos), 1)
-    yield number(context, TABLE, name, MEMORY, taken, len(photos), note=note)
+    yield number(context, methods.COSTS, name, MEMORY, taken, len(photos), note=note)
     millions = parameters(name)
     if millions is not None:
         note = "numbers in the weights that ship"
-        yield number(context, TABLE, name, NUMBERS, round(millions, 3), len(photos), note=note)
+        yield number(
+            context, methods.COSTS, name, NUMBERS, round(millions, 3), len(photos), note=note
+        )
 
 
 def _ratio(box: Sequence[float]) -> float:

@@ -29,6 +29,7 @@ QUESTIONS = {
     "no required aspect ratio": "no ratio asked",
     "aspect ratio of the true crop": "its ratio given",
 }
+COSTS = "a crop of a photograph"  # the table of what it costs, by `python -m cropnb.costs`
 SCENES_ONLY = ", scenes only"  # after a method's name: its weights that never saw a photograph
 # What a paired difference to the centred window says, by the sign of both ends of its interval.
 BEATS, LEVEL, BELOW = "beats it", "can't be told from it", "stays below it"
@@ -164,6 +165,11 @@ def difference(row: ledger.Row) -> Difference | None:
     if row.note.startswith("less "):
         raise LedgerError(f"the note of row {row.key} tells no difference: {row.note!r}")
     return None
+
+
+def costs_of(question: str) -> str:
+    """The ledger's table of the milliseconds of a question of `QUESTIONS`."""
+    return f"{COSTS}, {question}"
 
 
 def compared(question: str, scenes_only: bool = False) -> dict[str, tuple[ledger.Row, Difference]]:

@@ -252,7 +252,8 @@ def test_methods_are_listed_with_their_rows_and_the_default(capsys):
         assert f"{name}{chosen}\n    {methods.purpose(name)}\n" in printed
     row = methods.on_photographs("vrn")[0]
     assert f"IoU {row.ours:.3f} [{row.low:.3f}, {row.high:.3f}], {row.table}" in printed
-    assert methods.difference(row) in printed
+    less = methods.difference(row)
+    assert f"less {less.reference}: {less}: {less.verdict}" in printed
 
 
 def test_methods_are_listed_without_the_ledger(capsys, monkeypatch, tmp_path):
