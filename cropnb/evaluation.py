@@ -23,15 +23,15 @@ from cropnb import candidates, croppers, datasets, ledger, metrics
 from cropnb.croppers import Cropper
 from cropnb.datasets.base import CropDataset
 from cropnb.images import to_image
+from cropnb.methods import QUESTIONS, SCENES_ONLY
 from cropnb.runs import program
 from cropnb.runs.context import Context
 from cropnb.runs.devices import device_name
 from cropnb.runs.rows import measured
 
 NAME = "photographs"
-FREE, REQUIRED = "no required aspect ratio", "aspect ratio of the true crop"
+FREE, REQUIRED = QUESTIONS
 # what every row of a table is compared with, photo by photo
-SCENES_ONLY = ", scenes only"  # after a method's name: its weights that never saw a photograph
 REFERENCES = {FREE: "center", REQUIRED: "center_window"}
 
 

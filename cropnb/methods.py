@@ -6,13 +6,13 @@ method.
 
 import ast
 import re
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from statistics import fmean
-from typing import NamedTuple
 
 from cropnb import ledger
-from cropnb.errors import CropnbError
+from cropnb.errors import CropnbError, LedgerError
 
 # Without a required ratio "center_window" is the whole photo, the largest window of the photo's own
 # ratio; with one "full" is that window too.
@@ -24,11 +24,19 @@ _BASELINES_ARE_FOR = {
 }
 
 PHOTOGRAPHS = "photographs"  # the ledger's file, written by `python -m cropnb.evaluation`
-MEASURE = "IoU"
-QUESTIONS = 2  # asked of each method: without a ratio, and with that of the true crop
+MEASURE, PEOPLE = "IoU", "fcdb"  # PEOPLE drew the crops that the methods are compared on
+# What is asked of each method, and how tables head it.
+QUESTIONS = {
+    "no required aspect ratio": "no ratio asked",
+    "aspect ratio of the true crop": "its ratio given",
+}
+COSTS = "a crop of a photograph"  # the table of what it costs, by `python -m cropnb.costs`
+SCENES_ONLY = ", scenes only"  # after a method's name: its weights that never saw a photograph
+# What a paired difference to the centred window says, by the sign of both ends of its interval.
+BEATS, LEVEL, BELOW = "beats it", "can't be told from it", "stays below it"
 # What `load` takes where the ledger isn't at hand, as in an installed package; a test holds it to
 # what the book's ledger says.
-FALLBACK = "mars"
+FALLBACK = "la2c"
 
 
 def _find_methods() -> dict[str, str]:
@@ -93,55 +101,107 @@ def on_photographs(name: str | None = None) -> list[ledger.Row]:
 def default() -> str:
     """The method that is taken when none is named: the best on photographs by the ledger.
 
-    The best gains most over the centred window, photo by photo: the mean over what all methods are
-    asked, without a ratio and with that of the true crop. Baselines don't count, for they don't
-    look at the photo, and nor does a method that was asked only one of the two. A gain may be
-    negative; `cropnb methods` says so. `FALLBACK` where there is no ledger to read.
+    The best gains most IoU over the centred window on the same photos (or loses least), as a mean
+    over what it was asked: without a ratio, and with that of the true crop. Baselines don't count,
+    for they don't look at the photo, and nor does a method that was asked only one of the two.
+    `FALLBACK` where there is no ledger to read.
     """
+    gains: dict[str, dict[str, list[float]]] = {}  # method → question → a gain of each data set
     try:
-        rows = on_photographs()
+        for row in on_photographs():
+            if row.row in METHODS and (less := difference(row)):
+                gains.setdefault(row.row, {}).setdefault(row.table, []).append(less.mean)
     except CropnbError:
         return FALLBACK
-    gains: dict[str, dict[str, list[float]]] = {}  # method → question → a gain of each data set
-    for row in rows:
-        if row.row in METHODS and (own := gain(row)):
-            gains.setdefault(row.row, {}).setdefault(row.table, []).append(own.mean)
     means = {
         name: fmean(fmean(values) for values in questions.values())
         for name, questions in sorted(gains.items())
-        if len(questions) >= QUESTIONS
+        if len(questions) >= len(QUESTIONS)
     }
     return max(means, key=means.__getitem__) if means else FALLBACK
 
 
-class Gain(NamedTuple):
-    """IoU above that of a baseline, paired by photo, with its 95 % interval."""
+@dataclass(frozen=True)
+class Difference:
+    """A row's mean IoU less that of the centred window on the same photos, with its 95 % interval,
+    and the verdict: `BEATS`, `LEVEL` or `BELOW`.
+    """
 
-    baseline: str
+    reference: str
     mean: float
     low: float
     high: float
 
+    @property
+    def verdict(self) -> str:
+        if self.low > 0:
+            return BEATS
+        return BELOW if self.high < 0 else LEVEL
 
-_GAIN = re.compile(r"less (\w+): ([+-][\d.]+) \[([+-][\d.]+), ([+-][\d.]+)\]")
+    def __str__(self) -> str:
+        return f"{_signed(self.mean)} [{_signed(self.low)}, {_signed(self.high)}]"
 
 
-def gain(row: ledger.Row) -> Gain | None:
-    """By how much a row beats the centred window, as its note says it: "less center: +0.031 …";
-    None for the centred window itself.
+# as `cropnb.evaluation` writes it: "less center: +0.031 [+0.004, +0.058], paired by photo; …"
+_NUMBER = r"([+-]\d+\.\d+)"
+_DIFFERENCE = re.compile(rf"less (\w+): {_NUMBER} \[{_NUMBER}, {_NUMBER}\]")
+
+
+def difference(row: ledger.Row) -> Difference | None:
+    """By how much a row beats the centred window; None for that window itself.
+
+    Raises:
+        LedgerError: for a row whose note doesn't say it.
     """
-    match = _GAIN.match(row.note)
-    return match and Gain(match[1], *map(float, match.groups()[1:]))
+    match = _DIFFERENCE.match(row.note)
+    if match is not None:
+        return Difference(match[1], *map(float, match.groups()[1:]))
+    if row.note.startswith("less "):
+        raise LedgerError(f"the note of row {row.key} tells no difference: {row.note!r}")
+    return None
 
 
-def verdict(row: ledger.Row) -> str:
-    """The same in words: what it gains, loses, or neither as far as the photos can tell."""
-    own = gain(row)
-    if own is None or own.low == own.high == 0:
-        return ""
-    span = f"{own.mean:+.3f} [{own.low:+.3f}, {own.high:+.3f}]"
-    if own.low > 0:
-        return f"beats {own.baseline} by {span}"
-    if own.high < 0:
-        return f"doesn't beat {own.baseline}: {span}"
-    return f"can't be told from {own.baseline}: {span}"
+def costs_of(question: str) -> str:
+    """The ledger's table of the milliseconds of a question of `QUESTIONS`."""
+    return f"{COSTS}, {question}"
+
+
+def compared(question: str, scenes_only: bool = False) -> dict[str, tuple[ledger.Row, Difference]]:
+    """Of one question of `QUESTIONS`, every method's row and its difference to the centred window,
+    the best first; methods that have no such row are left out.
+
+    Args:
+        question: the table of the ledger.
+        scenes_only: of the weights that never saw a photograph, where they have a row.
+    """
+    suffix = SCENES_ONLY if scenes_only else ""
+    asked = [row for row in on_photographs() if (row.table, row.dataset) == (question, PEOPLE)]
+    rows = {row.row: row for row in asked}
+    pairs = {
+        name: (rows[name + suffix], less)
+        for name in METHODS
+        if name + suffix in rows and (less := difference(rows[name + suffix]))
+    }
+    return dict(sorted(pairs.items(), key=lambda pair: -pair[1][1].mean))
+
+
+def summary(question: str, scenes_only: bool = False) -> str:
+    """Which methods beat the centred window, which can't be told from it and which stay below it,
+    in one sentence.
+    """
+    pairs = compared(question, scenes_only)
+    if not pairs:
+        return "Nothing is measured yet."
+    groups = {BEATS: "Beat the centred window", LEVEL: "can't be told from it", BELOW: "below it"}
+    parts = [f"{says}: {_names(pairs, verdict)}" for verdict, says in groups.items()]
+    return f"{'; '.join(parts)}."
+
+
+def _names(pairs: dict[str, tuple[ledger.Row, Difference]], verdict: str) -> str:
+    """The methods of a verdict, or none."""
+    return ", ".join(name for name, (_, less) in pairs.items() if less.verdict == verdict) or "none"
+
+
+def _signed(value: float) -> str:
+    """With its sign, and no zero that is negative."""
+    return f"{value + 0.0:+.3f}".replace("-", "\N{MINUS SIGN}")

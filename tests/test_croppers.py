@@ -541,9 +541,9 @@ def test_the_default_gains_most_over_the_centred_window_on_photographs():
     centred = {
         row.table: row.ours
         for row in methods.on_photographs()
-        if row.row in ("center", "center_window") and not methods.gain(row)
+        if row.row in ("center", "center_window") and not methods.difference(row)
     }
-    assert len(centred) == methods.QUESTIONS
+    assert len(centred) == len(methods.QUESTIONS)
     means = {
         name: statistics.mean(row.ours - centred[row.table] for row in rows if row.row == name)
         for name in {row.row for row in rows}
@@ -580,7 +580,7 @@ def test_the_default_follows_the_ledger(tmp_path, monkeypatch):
     record("vrn", 0.1, -0.2, ours=0.9)  # on easier photos
     record("la2c", None, 0.4)  # was asked only one of the two
     assert methods.default() == "gaic"
-    assert methods.gain(first[0]) == ("center", -0.1, -0.2, 0.0)
+    assert methods.difference(first[0]) == methods.Difference("center", -0.1, -0.2, 0.0)
     record("vrn", 0.3, 0.3, dataset="flms")  # another set counts as much
     assert methods.default() == "vrn"
     (tmp_path / "photographs.json").write_text("[{")
@@ -588,18 +588,18 @@ def test_the_default_follows_the_ledger(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("note", "words"),
+    ("note", "verdict"),
     [
-        ("less center: +0.031 [+0.002, +0.060], paired", "beats center by +0.031 [+0.002, +0.060]"),
-        ("less center: -0.02 [-0.04, -0.01]; x", "doesn't beat center: -0.020 [-0.040, -0.010]"),
-        ("less center: -0.02 [-0.04, +0.01]", "can't be told from center: -0.020 [-0.040, +0.010]"),
-        ("less center_window: +0.000 [+0.000, +0.000], paired", ""),
-        ("what the others are compared with", ""),
+        ("less center: +0.031 [+0.002, +0.060], paired", methods.BEATS),
+        ("less center: -0.020 [-0.040, -0.010]; x", methods.BELOW),
+        ("less center: -0.020 [-0.040, +0.010]", methods.LEVEL),
+        ("less center_window: +0.000 [+0.000, +0.000], paired", methods.LEVEL),
+        ("what the others are compared with", None),
     ],
 )
-def test_whether_a_method_beats_the_centred_window_is_said_in_words(note, words):
-    row = dataclasses.replace(methods.on_photographs("vrn")[0], note=note)
-    assert methods.verdict(row) == words
+def test_whether_a_method_beats_the_centred_window(note, verdict):
+    less = methods.difference(dataclasses.replace(methods.on_photographs("vrn")[0], note=note))
+    assert (less and less.verdict) == verdict
 
 
 def test_submodules_come_when_they_are_asked_for():

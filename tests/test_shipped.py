@@ -11,7 +11,7 @@ from torch import Tensor
 import cropnb
 from cropnb import checkpoints, croppers, datasets, evaluation, ledger, metrics
 from cropnb.boxes import iou
-from cropnb.croppers import Cropper, shipped
+from cropnb.croppers import SHIPPED, Cropper, shipped
 from cropnb.datasets import CropDataset
 
 MEGABYTE = 1e6
@@ -88,29 +88,49 @@ CASES = {
 }
 
 
+CARD = {"dataset", "profile", "commit", "scores", "seed", "init", "photos"}
+PHOTOGRAPHS = [name for name in CASES if shipped(name, "photographs").exists()]
+
+
 def test_every_method_with_weights_is_checked_here():
-    assert {name for name in croppers.METHODS if shipped(name).exists()} == set(CASES)
+    assert {name for name in croppers.METHODS if shipped(name, "scenes").exists()} == set(CASES)
 
 
-def test_they_are_small_and_say_where_they_come_from():
-    total = 0
+def test_those_for_scenes_say_where_they_come_from():
     for name in CASES:
-        size = shipped(name).stat().st_size
-        total += size
-        assert size < 12 * MEGABYTE
-        card = checkpoints.load_weights(shipped(name), name)[1]
-        assert {"dataset", "profile", "commit", "scores", "seed", "init", "photos"} <= set(card)
+        card = checkpoints.load_weights(shipped(name, "scenes"), name)[1]
+        assert set(card) >= CARD
         assert card["dataset"] == "scenes"
-    assert total < 60 * MEGABYTE
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_those_for_photographs_say_where_they_come_from(name):
+    card = checkpoints.load_weights(shipped(name, "photographs"), name)[1]
+    assert set(card) >= CARD
+    assert card["dataset"] == "scenes+taught"
+    assert card["commit"]
+    assert card["scores"]
+    assert shipped(name) == shipped(name, "photographs")
+
+
+def test_they_are_small():
+    sizes = [
+        shipped(name, trained_on).stat().st_size
+        for name in CASES
+        for trained_on in SHIPPED
+        if shipped(name, trained_on).exists()
+    ]
+    assert max(sizes) < 12 * MEGABYTE
+    assert sum(sizes) < 60 * MEGABYTE
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_they_measure_what_their_cards_and_ledger_rows_say(name):
     """All test scenes again, with half-precision weights and folded normalisations."""
-    case, card = CASES[name], checkpoints.load_weights(shipped(name), name)[1]
+    case, card = CASES[name], checkpoints.load_weights(shipped(name, "scenes"), name)[1]
     test = datasets.load("scenes", "test", form=case.form)
-    values = case.measure(cropnb.load(name), test)
+    values = case.measure(cropnb.load(name, weights="scenes"), test)
     for column, tolerance in case.tolerances.items():
         ours = values[column].double().mean().item()
         assert ours == pytest.approx(card["scores"][column], abs=tolerance)

@@ -1,4 +1,4 @@
-"""Write the README's table of results from the ledger, between its markers.
+"""Write the README's and the playground's tables from the ledger, between their markers.
 
 python tools/readme_table.py
 """
@@ -6,10 +6,10 @@ python tools/readme_table.py
 from collections import Counter
 from pathlib import Path
 
-from cropnb import ledger
+from cropnb import ledger, methods
 
-README = Path(__file__).resolve().parent.parent / "README.md"
-START, END = "<!-- results -->", "<!-- /results -->"
+ROOT = Path(__file__).resolve().parent.parent
+README, PLAYGROUND = ROOT / "README.md", ROOT / "book" / "compare" / "playground.md"
 VERDICTS = [
     "exact",
     "within",
@@ -41,12 +41,42 @@ def table() -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def photographs() -> str:
+    """One line a method: its IoU less that of the centred window on the same photos, for either
+    question, and the verdict.
+    """
+    pairs = {question: methods.compared(question) for question in methods.QUESTIONS}
+    heads = ["method", *(f"{asked}: IoU less the window's" for asked in methods.QUESTIONS.values())]
+    lines = [heads, ["---", *["---"] * len(pairs)]]
+    for name in dict.fromkeys(name for methods_of in pairs.values() for name in methods_of):
+        chosen = " (default)" if name == methods.default() else ""
+        line = [f"`{name}`{chosen}"]
+        for question in pairs:
+            _, less = pairs[question].get(name, (None, None))
+            line.append("not measured" if less is None else f"{less}: {less.verdict}")
+        lines.append(line)
+    rows = [row for question in pairs.values() for row, _ in question.values()]
+    if not rows:
+        return "Nothing is measured on photographs yet."
+    photos = ", ".join(sorted({f"{row.images} photos of {row.dataset.upper()}" for row in rows}))
+    says = f"Measured on {photos}, paired by photo, with 95 % intervals."
+    return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", says])
+
+
+BLOCKS = {"results": table, "photographs": photographs}
+
+
 def updated(text: str) -> str:
-    """A README's text with the table as the ledger has it now."""
-    before, _, rest = text.partition(START)
-    _, _, after = rest.partition(END)
-    return f"{before}{START}\n{table()}\n{END}{after}"
+    """A page's text with the tables whose markers it has, as the ledger has them now."""
+    for name, block in BLOCKS.items():
+        start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        if start in text:
+            before, _, rest = text.partition(start)
+            _, _, after = rest.partition(end)
+            text = f"{before}{start}\n{block()}\n{end}{after}"
+    return text
 
 
 if __name__ == "__main__":
-    README.write_text(updated(README.read_text()))
+    for page in (README, PLAYGROUND):
+        page.write_text(updated(page.read_text("utf-8")), "utf-8")

@@ -64,7 +64,7 @@ def predictions(dataset: CropDataset) -> dict[str, Prediction]:
     crops = {}
     for name, (method, ranks, note) in METHODS.items():
         try:
-            cropper = croppers.load(method)
+            cropper = croppers.load(method, "scenes")
         except WeightsUnavailable as missing:
             print(f"without {name}: {missing}")
             continue

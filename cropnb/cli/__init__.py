@@ -137,21 +137,21 @@ def _methods(options: argparse.Namespace) -> int:
             output.error(output.reason(error))
             rows = []
         for row in rows:
-            verdict = methods.verdict(row)
+            less = methods.difference(row)
             output.say(
                 f"    {row.column} {row.ours:.3f} [{row.low:.3f}, {row.high:.3f}], {row.table}"
-                + (f"; {verdict}" if verdict else "")
+                + (f"; less {less.reference}: {less}: {less.verdict}" if less else "")
             )
             photos.add(f"{row.images} photos of {row.dataset}")
     output.say()
     output.say(
-        f"Measured on {', '.join(sorted(photos))}: the overlap (IoU) with people's crops and its "
-        "95 % interval, and whether that beats a centred window on the same photos."
+        f"Measured on {', '.join(sorted(photos))}: the overlap (IoU) with people's crops, its 95 % "
+        "interval, and the difference from a centred window, photo by photo."
         if photos
         else "How they do on photographs stands in the book's ledger, which isn't here."
     )
     output.say(
-        "The default is the method that gains most over the centred window (or loses least), with "
-        "a ratio and without; full, center and center_window don't look at the photo."
+        "The default has the highest mean of the methods that look at the photo; full, center and "
+        "center_window don't."
     )
     return 0

@@ -2,6 +2,13 @@
 from the ledger and from the papers.
 """
 
+from cropnb.notebook.comparison import (
+    METHOD_COLORS,
+    cost_table,
+    difference_table,
+    draw_costs,
+    draw_differences,
+)
 from cropnb.notebook.drawing import (
     COLORS,
     draw_arrow,
@@ -20,7 +27,7 @@ from cropnb.notebook.printed import (
     printed_table,
 )
 from cropnb.notebook.source import Markdown, escaped, show_source
-from cropnb.notebook.start import sample_photos, starting_weights
+from cropnb.notebook.start import free_photos, sample_photos, starting_weights
 from cropnb.notebook.tables import (
     count_verdicts,
     ledger_grid,
@@ -33,15 +40,21 @@ from cropnb.notebook.tables import (
 
 __all__ = [
     "COLORS",
+    "METHOD_COLORS",
     "Markdown",
     "came_out",
+    "cost_table",
     "count_verdicts",
+    "difference_table",
     "draw_arrow",
     "draw_block",
     "draw_boxes",
+    "draw_costs",
+    "draw_differences",
     "draw_estimates",
     "draw_outline",
     "escaped",
+    "free_photos",
     "ledger_grid",
     "ledger_table",
     "loss_curve",

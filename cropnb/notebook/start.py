@@ -30,6 +30,28 @@ def sample_photos() -> dict[str, tuple[Image.Image, str]]:
     }
 
 
+def free_photos() -> dict[str, tuple[Image.Image, str]]:
+    """Every photograph of a subject that comes inside a package of `requirements.lock` with a
+    licence that lets a book show it, by name, each with its credit: those of `sample_photos`, and
+    one more of scikit-image and one of matplotlib. Textures, microscopy, stars and drawings are
+    left out, and so are photographs of which the package states no licence.
+
+    Raises:
+        ImageError: where scikit-image is not installed.
+    """
+    from matplotlib.cbook import get_sample_data
+
+    photos = sample_photos()
+    from skimage import data
+
+    with get_sample_data("grace_hopper.jpg") as stream:
+        hopper = Image.open(stream).convert("RGB")
+    return photos | {
+        "camera": (Image.fromarray(data.camera()).convert("RGB"), "Lav Varshney, CC0"),
+        "hopper": (hopper, "Grace Hopper, James S. Davis, US Navy, public domain"),
+    }
+
+
 def starting_weights() -> str:
     """Where a chapter's own training starts: `imagenet` where MobileNetV2 can have those weights.
 

@@ -308,8 +308,10 @@ def test_no_text_can_end_the_script_it_stands_in(end: str) -> None:
 
 
 def test_readme_table_is_the_ledger() -> None:
-    text = (ROOT / "README.md").read_text()
-    assert readme_table.updated(text) == text, "run python tools/readme_table.py"
+    for page in (readme_table.README, readme_table.PLAYGROUND):
+        text = page.read_text("utf-8")
+        assert "<!-- /photographs -->" in text
+        assert readme_table.updated(text) == text, "run python tools/readme_table.py"
 
 
 def test_readme_names_only_commands_that_exist() -> None:

@@ -9,7 +9,6 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-import cropnb
 from cropnb import backbones, checkpoints, croppers, datasets, ledger, metrics, paper
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import CheckpointError, CropnbError

@@ -37,13 +37,13 @@ def test_the_record_is_of_several_epochs_and_anchors_move():
     assert epochs[0] == 0
     assert starts.shape == (len(epochs), 90, 4)
     assert (starts[-1] - starts[0]).abs().max() > 0.005
-    card = checkpoints.load_weights(croppers.shipped("set_prediction"))[1]
+    card = checkpoints.load_weights(croppers.shipped("set_prediction", "scenes"))[1]
     assert (MOVED["variant"], MOVED["seed"]) == (card["variant"], card["seed"])
 
 
 def test_it_crops_by_name():
     photo = datasets.load("scenes", "test", form="gaicd", size=1)[0].photo()
-    crops = cropnb.load("set_prediction")(photo, k=3)
+    crops = cropnb.load("set_prediction", weights="scenes")(photo, k=3)
     assert len(crops) == 3
     assert 0 < crops[-1].score <= crops[0].score < 1
     assert len({crop.pixels for crop in crops}) == 3

@@ -1,0 +1,179 @@
+"""All methods side by side, from the ledger: what they cost, and how they do on photographs."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from cropnb import ledger, methods
+from cropnb.notebook.drawing import COLORS
+from cropnb.notebook.source import Markdown
+from cropnb.notebook.tables import markdown_table, with_interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.text import Annotation
+
+# One colour a method; baselines are black.
+METHOD_COLORS: dict[str, str] = {
+    "la2c": COLORS["blue"],
+    "asm_net": COLORS["orange"],
+    "vrn": COLORS["green"],
+    "gaic": COLORS["vermilion"],
+    "mars": COLORS["sky"],
+    "set_prediction": COLORS["purple"],
+}
+_SHIPPED, _SCENES_ONLY = "as shipped", "scenes only"
+
+
+def draw_costs(ax: "Axes", question: str) -> None:
+    """IoU on photographs against milliseconds a photo, a point for each method and baseline that
+    has both in the ledger.
+
+    Args:
+        ax: where to draw.
+        question: of `cropnb.methods.QUESTIONS`.
+    """
+    taken = {row.row: row.ours for row in _measured("speed", methods.costs_of(question))}
+    rows = [row for row in _people(question) if row.row in taken]
+    if not rows:
+        ax.set_title("not measured yet")
+        return
+    labels = []
+    for row in rows:
+        color = METHOD_COLORS.get(row.row, "black")
+        marker = "o" if row.row in METHOD_COLORS else "D"
+        ax.plot(taken[row.row], row.ours, marker, color=color, markersize=8)
+        labels.append((taken[row.row], row.ours, row.row))
+    low, high = min(taken.values()), max(taken.values())
+    ax.set(
+        xscale="log",
+        xlim=(low / 2.5, high * 4),
+        title=f"{methods.QUESTIONS[question]}, {rows[0].images} photos",
+        xlabel="milliseconds a photo, one thread",
+        ylabel="IoU with people's crops",
+    )
+    ax.margins(y=0.15)
+    place_labels(ax, labels)
+
+
+def place_labels(ax: "Axes", labels: Iterable[tuple[float, float, str]]) -> "list[Annotation]":
+    """Name points such that no name lies on another name or point.
+
+    Args:
+        ax: with its points and limits, which stay as they are.
+        labels: x, y and the name of each point.
+    """
+    from matplotlib.transforms import Bbox
+
+    labels = list(labels)
+    ax.figure.draw_without_rendering()  # fixes where things are, in pixels
+    around = [ax.transData.transform((x, y)) for x, y, _ in labels]
+    taken = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in around]
+    sides = [(dx, dy) for dy in (0, 9, -9, 18, -18, 27, -27, 36, -36) for dx in (9, -9)]
+    placed = []
+    for x, y, name in sorted(labels, key=lambda label: label[1]):
+        for dx, dy in sides:
+            text = ax.annotate(
+                name,
+                (x, y),
+                (dx, dy),
+                textcoords="offset points",
+                ha="left" if dx > 0 else "right",
+                va="center",
+                fontsize=9,
+                arrowprops={"arrowstyle": "-", "linewidth": 0.6} if abs(dy) > 9 else None,
+            )
+            box = text.get_window_extent()
+            if not any(box.overlaps(other) for other in taken) and _inside(ax, box):
+                break
+            if (dx, dy) != sides[-1]:
+                text.remove()
+        taken.append(box)
+        placed.append(text)
+    return placed
+
+
+def _inside(ax: "Axes", box: object) -> bool:
+    window = ax.get_window_extent()
+    return window.x0 <= box.x0 and box.x1 <= window.x1 and window.y0 <= box.y0 <= box.y1
+
+
+def draw_differences(ax: "Axes", question: str) -> None:
+    """IoU less that of the centred window, with 95 % intervals: filled for the weights that ship,
+    hollow for those that saw scenes only.
+
+    Args:
+        ax: where to draw.
+        question: of `cropnb.methods.QUESTIONS`.
+    """
+    shipped, scenes = (methods.compared(question, only) for only in (False, True))
+    names = [name for name in METHOD_COLORS if name in shipped or name in scenes][::-1]
+    both = bool(shipped and scenes)
+    for pairs, face, shift, label in (
+        (shipped, None, 0.14 * both, _SHIPPED),
+        (scenes, "white", -0.14 * both, _SCENES_ONLY),
+    ):
+        for name, (_, less) in pairs.items():
+            ax.errorbar(
+                less.mean,
+                names.index(name) + shift,
+                xerr=[[less.mean - less.low], [less.high - less.mean]],
+                fmt="o" if face is None else "s",
+                capsize=3,
+                color=METHOD_COLORS[name],
+                markerfacecolor=face or METHOD_COLORS[name],
+            )
+        if pairs:
+            fill = face or "black"
+            marker = "o" if face is None else "s"
+            ax.plot([], [], marker, color="black", markerfacecolor=fill, label=label)
+    ax.axvline(0, color="black", linestyle="--", linewidth=1)
+    ax.set_yticks(range(len(names)), names)
+    ax.set(title=methods.QUESTIONS[question], xlabel="IoU less the centred window's")
+
+
+def difference_table() -> Markdown:
+    """Every row of IoU on photographs: its paired difference to the centred window, and what that
+    says.
+    """
+    lines = []
+    for question, asked in methods.QUESTIONS.items():
+        for row in sorted(_people(question), key=lambda row: -row.ours):
+            name = row.row.removesuffix(methods.SCENES_ONLY)
+            weights = _SCENES_ONLY if name != row.row else _SHIPPED
+            less = methods.difference(row)
+            cells = [asked, name, weights if name in methods.METHODS else None]
+            cells += [_one_line(with_interval(row)), less and _one_line(str(less))]
+            lines.append([*cells, less and less.verdict, row.images])
+    heads = ["asked", "method", "weights", "IoU", "less the centred window", "", "photos"]
+    return markdown_table(heads, lines, "lllrrlr")
+
+
+def cost_table() -> Markdown:
+    """Milliseconds, memory and parameters of every method and baseline, as far as the ledger has
+    them.
+    """
+    tables = {methods.costs_of(question): asked for question, asked in methods.QUESTIONS.items()}
+    rows = {(row.row, row.table, row.column): row for row in ledger.read("speed")}
+    keys = [(table, "ms a photo") for table in tables]
+    keys += [(methods.COSTS, column) for column in ("MB at most", "million parameters")]
+    names = dict.fromkeys(name for name, table, _ in rows if table.startswith(methods.COSTS))
+    lines = []
+    for name in names:
+        cells = [rows.get((name, *key)) for key in keys]
+        lines.append([name, *(cell and f"{cell.ours:.3g}" for cell in cells)])
+    heads = [f"ms, {asked}" for asked in tables.values()]
+    return markdown_table(["", *heads, "MB at most", "million parameters"], lines)
+
+
+def _people(question: str) -> list[ledger.Row]:
+    """The rows of IoU with the crops that people drew."""
+    rows = methods.on_photographs()
+    return [row for row in rows if (row.table, row.dataset) == (question, methods.PEOPLE)]
+
+
+def _measured(name: str, table: str) -> list[ledger.Row]:
+    return [row for row in ledger.find(name, table=table) if row.ours is not None]
+
+
+def _one_line(text: str) -> str:
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
