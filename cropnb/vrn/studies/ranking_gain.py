@@ -142,11 +142,13 @@ class Trials(VrnMethod):
     def loss(self, variant: str) -> ViewLoss:
         return self.noted
 
+    def clip(self, experiment: Experiment, run: Run) -> float | None:
+        return self.variants[run.variant].clip
+
     def stages(self, experiment: Experiment, run: Run, model: nn.Module) -> Iterator[Stage]:
-        trial = self.variants[run.variant]
+        rate = self.variants[run.variant].learning_rate
         for stage in super().stages(experiment, run, model):
-            recipe = replace(stage.recipe, learning_rate=trial.learning_rate, clip=trial.clip)
-            yield replace(stage, recipe=recipe)
+            yield replace(stage, recipe=replace(stage.recipe, learning_rate=rate))
 
     def eval_split(self, experiment: Experiment) -> str:
         return "val"
