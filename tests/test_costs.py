@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 from cropnb import costs, croppers, ledger, methods
@@ -126,7 +127,7 @@ def test_names_of_points_never_lie_on_each_other():
     for x, y, _ in points:
         ax.plot(x, y, "o")
     ax.set(xlim=(0, 10), ylim=(0, 1))
-    boxes = [text.get_window_extent() for text in comparison.place_labels(ax, points)]
+    boxes = [Text.get_window_extent(text) for text in comparison.place_labels(ax, points)]
     assert len(boxes) == 7
     assert not [1 for i, box in enumerate(boxes) for other in boxes[:i] if box.overlaps(other)]
     plt.close(figure)
@@ -138,6 +139,6 @@ def test_the_book_s_own_rows_have_room_for_their_names():
     for question in methods.QUESTIONS:
         figure, ax = plt.subplots(figsize=(5, 4.2))
         comparison.draw_costs(ax, question)
-        boxes = [text.get_window_extent() for text in ax.texts]
+        boxes = [Text.get_window_extent(text) for text in ax.texts]
         assert not [1 for i, box in enumerate(boxes) for other in boxes[:i] if box.overlaps(other)]
         plt.close(figure)
