@@ -305,9 +305,10 @@ def test_each_method_crops_with_the_weights_that_it_comes_with(name, photo):
             crops = cropper(photo, k=3)
     else:
         crops = cropper(photo, k=3)
-        assert [crop.score for crop in crops] == sorted(
-            (crop.score for crop in crops), reverse=True
-        )
+        # Methods that name a sharpness rank by expected overlap, see tests/test_preference.py.
+        if getattr(cropper.method, "sharpness", None) is None:
+            scores = [crop.score for crop in crops]
+            assert scores == sorted(scores, reverse=True)
     boxes = torch.stack([crop.box for crop in crops])
     assert boxes[0].equal(best.box)
     if hasattr(cropper.method, "score_boxes"):
@@ -375,7 +376,8 @@ def test_a_batch_is_answered_as_its_photos_are(name, aspect, pictures, methods_a
         alone, alone_scores = cropper._find([look], request)[0]
         assert boxes[0].tolist() == pytest.approx(alone[0].tolist(), abs=0.02)
         if scores is not None:
-            assert scores.tolist() == pytest.approx(alone_scores.tolist(), abs=1e-4)
+            # Candidates that are liked alike may change places.
+            assert sorted(scores.tolist()) == pytest.approx(sorted(alone_scores.tolist()), abs=1e-4)
 
 
 def test_threads_are_given_back_and_heavy_photos_go_in_alone(toy, photo):

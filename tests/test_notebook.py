@@ -222,6 +222,7 @@ def test_claims_mistakes_and_details_of_a_paper() -> None:
             {"name": "x or y", "where": "Fig. 1", "what": "Swapped.", "reading": "As drawn."},
         ),
         details=({"number": 7, "name": "seed", "chosen": "0", "why": "any | all"},),
+        outcome={},
     )  # fmt: skip
     assert notebook.printed_claims(printed) == "- *it helps*: FS helps (Table 2)"
     assert notebook.printed_mistakes(printed).splitlines() == [

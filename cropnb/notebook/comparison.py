@@ -62,13 +62,15 @@ def place_labels(ax: "Axes", labels: Iterable[tuple[float, float, str]]) -> "lis
         ax: with its points and limits, which stay as they are.
         labels: x, y and the name of each point.
     """
+    from matplotlib.text import Text
     from matplotlib.transforms import Bbox
 
     labels = list(labels)
     ax.figure.draw_without_rendering()  # fixes where things are, in pixels
     around = [ax.transData.transform((x, y)) for x, y, _ in labels]
     taken = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in around]
-    sides = [(dx, dy) for dy in (0, 9, -9, 18, -18, 27, -27, 36, -36) for dx in (9, -9)]
+    heights = (sign * 9 * step for step in range(9) for sign in (1, -1))
+    sides = [(dx, dy) for dy in heights for dx in (9, -9)]
     placed = []
     for x, y, name in sorted(labels, key=lambda label: label[1]):
         for dx, dy in sides:
@@ -80,9 +82,10 @@ def place_labels(ax: "Axes", labels: Iterable[tuple[float, float, str]]) -> "lis
                 ha="left" if dx > 0 else "right",
                 va="center",
                 fontsize=9,
-                arrowprops={"arrowstyle": "-", "linewidth": 0.6} if abs(dy) > 9 else None,
+                arrowprops={"arrowstyle": "-", "linewidth": 0.6} if dy else None,
             )
-            box = text.get_window_extent()
+            text.get_window_extent()  # puts it into its place
+            box = Text.get_window_extent(text)  # without its line
             if not any(box.overlaps(other) for other in taken) and _inside(ax, box):
                 break
             if (dx, dy) != sides[-1]:
