@@ -195,9 +195,9 @@ class Resuming:
         """
         import requests
 
-        headers = {"User-Agent": AGENT, "Accept-Encoding": "identity", **self._range()}
+        asked = {"User-Agent": AGENT, "Accept-Encoding": "identity", **self._range()}
         try:
-            with session.get(url, stream=True, timeout=TIMEOUT, headers=headers) as response:
+            with session.get(url, stream=True, timeout=TIMEOUT, headers=asked) as response:
                 return self._receive(response)
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
             raise DownloadError(f"{url} is no address of a file: {error}") from error
