@@ -10,13 +10,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from cropnb import datasets, files
+from cropnb.datasets import gaze, unlabelled
 from cropnb.errors import CropnbError, PlanError
 from cropnb.runs import plan
 from cropnb.runs.plan import GPU, Entry, Task
@@ -28,6 +29,13 @@ PROFILES = Path(__file__).parents[2] / "tools" / "snakemake"
 ANNOTATIONS = "annotations of "  # a need that asks for no photo
 
 
+# What is no dataset of crops, and how to see whether it is there.
+WITHOUT_CROPS: dict[str, Callable[[], object]] = {
+    "gaze": lambda: gaze.load("all"),
+    "photos": unlabelled.load,
+}
+
+
 def missing(entry: Entry) -> str:
     """What an entry needs that isn't here, in words; empty when it can run."""
     for need in entry.needs:
@@ -37,6 +45,9 @@ def missing(entry: Entry) -> str:
             continue
         name = need.removeprefix(ANNOTATIONS)
         try:
+            if name in WITHOUT_CROPS:
+                WITHOUT_CROPS[name]()
+                continue
             dataset = datasets.load(name, datasets.measured_split(name))
             if name == need:
                 dataset.with_photos()

@@ -467,6 +467,8 @@ class FewPhotos:
     def load(name: str, split: str, **options: object) -> CropDataset:
         return datasets.load(name, split, size=3, **options)
 
+    tested, takes_form = staticmethod(datasets.tested), staticmethod(datasets.takes_form)
+
 
 def test_table_3_tests_on_flms_what_cpc_trained(tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "datasets", FewPhotos)

@@ -90,7 +90,7 @@ def rows(
             note=note,
             minutes=minutes,
         )
-        if row.paper_value is not None and card.get("dataset") == ledger.SCENES:
+        if row.paper_value is not None and ledger.SCENES in str(card.get("dataset")):
             note = f"trained on scenes, so not the printed network; {note}"
             row = replace(row, verdict="not_comparable", note=note)
         written.append(row)
