@@ -14,6 +14,7 @@ SLIDING_ASPECTS = tuple(
 )
 SLIDING_SCALES = tuple(Fraction(tenths, 10) for tenths in range(5, 11))
 ASPECT_SCALES = tuple(Fraction(twentieths, 20) for twentieths in range(8, 21))
+LEAST_AREA = 0.4999  # of the photo: grid anchors keep more; GAICD's own limit
 
 
 def _whole(value: float, name: str) -> int:
@@ -47,7 +48,7 @@ def grid_cells(
     height: int,
     *,
     bins: int = 12,
-    min_area: float = 0.4999,
+    min_area: float = LEAST_AREA,
     min_aspect: float = 0.5,
     max_aspect: float = 2.2,
 ) -> Tensor:
@@ -92,7 +93,7 @@ def grid_anchors(
     height: int,
     *,
     bins: int = 12,
-    min_area: float = 0.4999,
+    min_area: float = LEAST_AREA,
     min_aspect: float = 0.5,
     max_aspect: float = 2.2,
     rounded: bool = True,

@@ -24,7 +24,6 @@ SHAPES = ("rectangle", "circle")
 BEST = 10  # crops of the first stage whose neighbourhood is searched
 MOVES = (-1.0, 0.0, 1.0)
 SHIFT = 1 / 40  # of the photo's side: a quarter of the first stage's step
-LEAST_AREA = 0.4999  # of the photo; GAICD's own limit, see `candidates.grid_cells`
 STRETCH = 1.05  # of a crop's size, and of its aspect ratio
 
 
@@ -47,7 +46,7 @@ class AsmCropper:
         self.sharpness = guards.sharpness(card)
         self.ordered = self.sharpness is not None
         # Where people's boxes are asked for, no smaller crops than people rate; see `search`.
-        self.least_area = LEAST_AREA if self.ordered else 0.0
+        self.least_area = candidates.LEAST_AREA if self.ordered else 0.0
         self.model = copy.deepcopy(model).eval()
         self.model.backbone = backbones.fuse_for_inference(self.model.backbone)
         # Channels last is the order in which the convolutions read: half the time on a CPU.

@@ -22,6 +22,7 @@ from cropnb.attention.model import (
 )
 from cropnb.datasets import gaze, unlabelled
 from cropnb.datasets.gaze import GazePhotos
+from cropnb.errors import CropnbError
 from cropnb.images import resize_short_side
 from cropnb.ledger import Row
 from cropnb.runs import (
@@ -71,6 +72,11 @@ class AttentionMethod(Method):
     }
 
     def parts(self, experiment: Experiment) -> Mapping[str, GazePhotos]:
+        if experiment.dataset != "gaze":
+            raise CropnbError(
+                f"nobody looked at {experiment.dataset} for the readout to learn from: give "
+                "--dataset gaze"
+            )
         profile = experiment.profile
         sizes = (profile.train_photos, profile.validation_photos, profile.test_photos)
         parts = {}

@@ -104,7 +104,10 @@ def _add_crop_options(crop: argparse.ArgumentParser) -> None:
     file.add_argument("--strip", action="store_true", help="without metadata; the profile stays")
     file.add_argument("--strip-location", action="store_true", help="without the place (GPS)")
     how = crop.add_argument_group("how")
-    how.add_argument("--weights", help="a checkpoint of the method, instead of its own")
+    how.add_argument(
+        "--weights",
+        help='a checkpoint of the method, or of its own "photographs" (default) or "scenes"',
+    )
     how.add_argument("--device", default="cpu", help="cpu (default), cuda, …")
     how.add_argument("--jobs", type=int, help="photos read and written at a time")
     how.add_argument(

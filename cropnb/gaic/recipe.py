@@ -14,7 +14,7 @@ from cropnb.gaic.model import Gaic
 from cropnb.gaic.views import ScoredViews, draw_views, evaluate
 from cropnb.runs import Column, Experiment, FeatureCache, Measurement, Method, Place, Run, Stage
 from cropnb.runs import Profile as Base
-from cropnb.runs.maps import Maps, from_cache, from_photos, from_stem, kept
+from cropnb.runs.maps import Maps, cached, from_cache, from_photos, from_stem
 from cropnb.training import Loss, Recipe, rate_groups
 
 # (model, features (1, C, h, w), [boxes (N, 4)], mos (N,)) → named scalars, their sum under `loss`
@@ -85,7 +85,7 @@ class GridAnchorMethod(Method):
     def frozen_features(self, experiment: Experiment, part: str, model: nn.Module) -> FeatureCache:
         """Multi-scale features of a part by the backbone as it starts."""
         photos = experiment.photos(part)
-        return kept(experiment, part, model.features.eval(), photos, ScoredViews.size)
+        return cached(experiment, part, model.features.eval(), photos, ScoredViews.size)
 
     def stages(self, experiment: Experiment, run: Run, model: nn.Module) -> Iterator[Stage]:
         profile, photos = experiment.profile, experiment.photos("train")

@@ -69,9 +69,9 @@ class Profile(Base):
 class FromMethod(Profile):
     """The frozen backbone is the one that another method has trained on the same data.
 
-    A rollout looks at 16 photos, and a pass of the backbone's trained units forward and backward
-    through each costs more than a hundred times what is learned from the rollout: so the agent
-    takes units that were trained for crops, and leaves them as they are.
+    A rollout looks at 16 photos, and a pass of the backbone's units forward and backward through
+    each of them costs many times what an update of the heads does. So the agent takes units that
+    were trained for crops, and leaves them as they are.
 
     Attributes:
         backbone_of: the method.
@@ -83,6 +83,18 @@ class FromMethod(Profile):
 
 
 _LEARNING = Settings(1, gamma=GAMMA, value_weight=VALUE_WEIGHT, entropy_weight=ENTROPY_WEIGHT)
+
+# What a CPU trains in minutes on features that were trained for crops.
+_TRAINED = FromMethod(
+    2000,
+    200,
+    None,
+    learning=replace(_LEARNING, updates=15_000, validate_every=1500),
+    narrow=32,
+    dropout=0.3,
+    views=1,
+    symmetric=True,
+)
 
 
 class La2cMethod(Method):
@@ -125,27 +137,13 @@ class La2cMethod(Method):
             views=3,
             symmetric=True,
         ),
-        "photographs": FromMethod(
-            2000,
-            150,
-            None,
+        "trained": _TRAINED,
+        "photographs": replace(
+            _TRAINED,
+            validation_photos=150,
             learning=replace(_LEARNING, updates=25_000, validate_every=2500),
-            narrow=32,
-            dropout=0.3,
             views=2,
-            symmetric=True,
             backbone_profile="photographs",
-        ),
-        # What a CPU trains in minutes on features that were trained for crops.
-        "trained": FromMethod(
-            2000,
-            200,
-            None,
-            learning=replace(_LEARNING, updates=15_000, validate_every=1500),
-            narrow=32,
-            dropout=0.3,
-            views=1,
-            symmetric=True,
         ),
         # A short run, for comparing variants with three seeds each.
         "trial": Profile(

@@ -59,6 +59,21 @@ class Profile(Base):
     mixed_precision: bool = False
 
 
+# What a CPU trains of the network in minutes: the first units, which cost most, stay.
+_TRAINED = Profile(
+    train_photos=2400,
+    validation_photos=60,
+    test_photos=500,
+    epochs=8,
+    learning_rate=1e-3,
+    backbone_learning_rate=5e-4,
+    trained_from="c3_3",
+    neurons=256,
+    cells=32,
+    threshold_photos=100,
+)
+
+
 class MarsMethod(Method):
     """The rows of Tables 1 to 6, trained alike."""
 
@@ -87,32 +102,9 @@ class MarsMethod(Method):
         "cpu": Profile(
             800, 60, 500, head_epochs=6, views=3, neurons=256, cells=32, threshold_photos=100
         ),
-        # What a CPU trains of the network in minutes: the first units, which cost most, stay.
-        "trained": Profile(
-            train_photos=2400,
-            validation_photos=60,
-            test_photos=500,
-            epochs=8,
-            learning_rate=1e-3,
-            backbone_learning_rate=5e-4,
-            trained_from="c3_3",
-            neurons=256,
-            cells=32,
-            threshold_photos=100,
-        ),
+        "trained": _TRAINED,
         # With photographs, which are about as many as these scenes.
-        "photographs": Profile(
-            train_photos=2400,
-            validation_photos=150,
-            test_photos=500,
-            epochs=4,
-            learning_rate=1e-3,
-            backbone_learning_rate=5e-4,
-            trained_from="c3_3",
-            neurons=256,
-            cells=32,
-            threshold_photos=100,
-        ),
+        "photographs": replace(_TRAINED, validation_photos=150, epochs=4),
         "full": Profile(
             None, 1000, None, epochs=50, schedule="warm-up cosine", mixed_precision=True
         ),

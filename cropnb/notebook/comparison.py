@@ -134,21 +134,20 @@ def draw_differences(ax: "Axes", question: str) -> None:
     ax.set(title=methods.QUESTIONS[question], xlabel="IoU less the centred window's")
 
 
-def difference_table() -> Markdown:
+def difference_table(question: str) -> Markdown:
     """Every row of IoU on photographs: its paired difference to the centred window, and what that
     says.
+
+    Args:
+        question: of `cropnb.methods.QUESTIONS`.
     """
     lines = []
-    for question, asked in methods.QUESTIONS.items():
-        for row in sorted(_people(question), key=lambda row: -row.ours):
-            name = row.row.removesuffix(methods.SCENES_ONLY)
-            weights = _SCENES_ONLY if name != row.row else _SHIPPED
-            less = methods.difference(row)
-            cells = [asked, name, weights if name in methods.METHODS else None]
-            cells += [_one_line(with_interval(row)), less and _one_line(str(less))]
-            lines.append([*cells, less and less.verdict, row.images])
-    heads = ["asked", "method", "weights", "IoU", "less the centred window", "", "photos"]
-    return markdown_table(heads, lines, "lllrrlr")
+    for row in sorted(_people(question), key=lambda row: -row.ours):
+        less = methods.difference(row)
+        cells = [_one_line(with_interval(row)), less and _one_line(str(less))]
+        lines.append([row.row, *cells, less and _one_line(less.verdict)])
+    heads = [methods.QUESTIONS[question], "IoU", "less the centred window", ""]
+    return markdown_table(heads, lines, "lrrl")
 
 
 def cost_table() -> Markdown:

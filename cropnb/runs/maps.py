@@ -23,7 +23,7 @@ class Photos(Protocol):
         """(1, 3, H, W) in 0…1."""
 
 
-def kept(
+def cached(
     experiment: Experiment,
     part: str,
     network: nn.Module,
@@ -94,6 +94,6 @@ def from_stem(
         size: how photos are resized.
     """
     return {
-        part: from_cache(kept(experiment, part, stem, own, size), experiment.device, trunk)
+        part: from_cache(cached(experiment, part, stem, own, size), experiment.device, trunk)
         for part, own in photos.items()
     }

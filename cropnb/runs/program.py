@@ -144,7 +144,7 @@ def main(method: Method, arguments: Sequence[str] | None = None) -> int:
             ship(experiment, variants[0], chosen.seeds[0], results[variants[0]][0])
         if chosen.record:
             rows = record.rows(context(experiment, results, given), experiment, results)
-            rows += plan.pending(method.name)
+            rows += plan.pending(method.name) + plan.planned(method.name)
             ledger.record(method.name, rows)
             print(f"recorded {len(rows)} rows in {ledger.folder() / (method.name + '.json')}")
         return 0
@@ -262,12 +262,15 @@ def ship(experiment: Experiment, variant: str, seed: int, result: Result) -> Non
 
 
 def _sharpness(method: str, weights: Path, photos: CropDataset) -> dict[str, float]:
-    """The card's `sharpness`, for a method that scores boxes and photos whose boxes are rated."""
+    """The card's `sharpness`, for a method that scores boxes and photos whose boxes a teacher
+    rated.
+    """
     cropper = load(method, weights=weights)
-    if not hasattr(cropper.method, "sharpness") or photos[0].scores is None:
+    rated = photos.name == ledger.TAUGHT and photos[0].scores is not None
+    if not rated or not hasattr(cropper.method, "sharpness"):
         return {}
     samples = list(photos)
     scores = [cropper.score(sample.photo(), sample.boxes) for sample in samples]
-    chances = [taught.likely(sample.scores) for sample in samples]
+    chances = [taught.likely(sample.scores, photos.root) for sample in samples]
     sharpness = choose_sharpness([sample.boxes for sample in samples], scores, chances)
     return {"sharpness": round(sharpness, 3)}

@@ -11,7 +11,7 @@ from cropnb import backbones, datasets
 from cropnb.datasets.base import CropDataset
 from cropnb.runs import Column, Experiment, Measurement, Result, Run, Stage, option
 from cropnb.runs import Profile as Base
-from cropnb.runs.maps import Maps, from_cache, from_photos, from_stem, kept
+from cropnb.runs.maps import Maps, cached, from_cache, from_photos, from_stem
 from cropnb.set_prediction.cropper import predict
 from cropnb.set_prediction.labels import (
     GOOD,
@@ -109,6 +109,21 @@ _FROZEN = Profile(
     clip=1.0,
     start_from_crops=True,
 )
+# What a CPU trains of the network in minutes: the first units, which cost most, stay.
+_TRAINED = FromCut(
+    None,
+    100,
+    None,
+    epochs=8,
+    milestone=6,
+    distil_after=6,
+    longer=2,
+    learning_rate=1e-3,
+    backbone_rate=5e-4,
+    batch_size=8,
+    clip=1.0,
+    start_from_crops=True,
+)
 _FEW = {"train_photos": 48, "validation_photos": 16, "test_photos": 32}
 
 
@@ -129,34 +144,9 @@ class SetPredictionMethod(TablesMethod):
     profiles = {
         "smoke": replace(_FROZEN, **_FEW, epochs=4, milestone=3, distil_after=2, longer=1),
         "cpu": replace(_FROZEN, epochs=16, milestone=12, distil_after=12, longer=4),
-        # What a CPU trains of the network in minutes: the first units, which cost most, stay.
-        "trained": FromCut(
-            None,
-            100,
-            None,
-            epochs=8,
-            milestone=6,
-            distil_after=6,
-            longer=2,
-            learning_rate=1e-3,
-            backbone_rate=5e-4,
-            batch_size=8,
-            clip=1.0,
-            start_from_crops=True,
-        ),
-        "photographs": FromCut(
-            None,
-            150,
-            None,
-            epochs=3,
-            milestone=2,
-            distil_after=2,
-            longer=1,
-            learning_rate=1e-3,
-            backbone_rate=5e-4,
-            batch_size=8,
-            clip=1.0,
-            start_from_crops=True,
+        "trained": _TRAINED,
+        "photographs": replace(
+            _TRAINED, validation_photos=150, epochs=3, milestone=2, distil_after=2, longer=1
         ),
         # Sec. 4.3, with the short sides of DETR's multi-scale augmentation.
         "full": Profile(
@@ -225,7 +215,7 @@ class SetPredictionMethod(TablesMethod):
             return from_photos(model.features, photos)
         levels = {"levels": "pooled to the last"}
         backbone = model.backbone.eval()
-        cache = kept(experiment, part, backbone, photos, photos.short_side, model.join, levels)
+        cache = cached(experiment, part, backbone, photos, photos.short_side, model.join, levels)
         return from_cache(cache, experiment.device)
 
     def training_features(

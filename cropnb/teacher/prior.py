@@ -18,7 +18,7 @@ SLACK = 0.985  # people's boxes overhang a photo by a pixel or two
 def photo_size(boxes: Tensor) -> tuple[float, float]:
     """Width and height of a photo of which only people's boxes (N, 4) are known.
 
-    Some of some nine boxes reach the border, so the longer extent is the longer side; the shorter
+    Of nine boxes or so some reach the border, so the longer extent is the longer side; the shorter
     side is the smallest that holds all boxes and gives the photo a common ratio.
     """
     width, height = boxes[:, 2:].amax(dim=0).tolist()

@@ -25,6 +25,7 @@ from cropnb.attention.model import (
     gaze_of,
     mask_of,
 )
+from cropnb.candidates import LEAST_AREA
 from cropnb.checkpoints import load_into, load_weights
 from cropnb.croppers.sizes import log_size_weights, relative_size
 from cropnb.datasets.scenes.forms import windows_for
@@ -40,9 +41,9 @@ SHARPNESS = 2.0
 # so that they vary within a held-out photo as people's do: 0.70 over 0.43 points.
 STRETCH = 1.64
 MEAN_MOS, LOW_MOS, HIGH_MOS = 2.95, 1.0, 5.0  # of GAICD
-# People scored crops with half of the photo or more, and of smaller ones the network knows nothing.
+# Of crops smaller than those that people scored (`LEAST_AREA`) the network knows nothing.
 # Of a required ratio the sides are at least 60 % of the largest window's.
-LEAST_AREA, LEAST_SIDE = 0.4999, 0.595
+LEAST_SIDE = 0.595
 
 
 @dataclass(frozen=True)

@@ -55,11 +55,15 @@ def _slow_auc(values: torch.Tensor, cells: torch.Tensor) -> float:
     )
 
 
-def test_auc_judd_against_thresholds_one_by_one():
+@pytest.mark.parametrize("levels", [0, 4, 1])
+def test_auc_judd_against_thresholds_one_by_one(levels):
+    """Also where many cells are alike, or all."""
     rng = torch.Generator().manual_seed(3)
     cells = torch.rand(9, 12, generator=rng)
+    if levels:
+        cells = (cells * levels).floor()
     fixations = torch.rand(25, 3, generator=rng)
-    expected = _slow_auc(at_fixations(cells, fixations), cells)
+    expected = _slow_auc(at_fixations(cells, fixations, "nearest"), cells)
     assert attention.auc_judd(cells, fixations) == pytest.approx(expected, abs=1e-6)
 
 
@@ -71,6 +75,7 @@ def test_known_values_of_the_measures():
     assert attention.nss(torch.ones(2, 4), people) == 0
     assert attention.nss(1 - there, people) < 0  # a map upside down is worse than chance
     assert attention.auc_judd(there, people) > 0.9
+    assert attention.auc_judd(torch.full((2, 4), 0.7), torch.rand(9, 3)) == pytest.approx(0.5)
     truth = there
     assert attention.divergence(there, truth) == pytest.approx(0.0, abs=1e-6)
     uniform = attention.divergence(torch.ones(2, 4), truth)

@@ -15,7 +15,7 @@ from cropnb.gaic.recipe import METHOD, FromCut, Profile
 from cropnb.gaic.studies import bench
 from cropnb.gaic.views import ScoredViews, draw_views, prepare
 from cropnb.runs import Experiment
-from cropnb.runs.maps import from_cache, from_photos, kept
+from cropnb.runs.maps import cached, from_cache, from_photos
 from cropnb.runs.program import main
 
 TINY = Profile(6, 3, 4, head_epochs=2, head_learning_rate=1e-3, epochs=1, views=16)
@@ -126,7 +126,7 @@ def test_from_a_cut_on_the_features_are_the_networks_and_nothing_before_it_is_tr
             rtol=1e-4,
             atol=1e-4,
         )
-        cache = kept(experiment, "train", stem, photos, ScoredViews.size)
+        cache = cached(experiment, "train", stem, photos, ScoredViews.size)
         behind = from_cache(cache, "cpu", lambda maps: model.features.from_stem(maps, trunk))
         indices, mirrored = [4, 0, 2, 5, 1], [False, True, True, False, False]
         pairs = zip(
