@@ -103,11 +103,14 @@ OUTSIDE = {method.name: method for method in (SmartCrop, VipsCrop)}
 def load(name: str, device: str = "cpu") -> Cropper:
     """A cropper by name: of `croppers.load`, `smartcrop`, `libvips`, or such as «gaic, 1140
     windows» and «vrn, scenes only».
+
+    Raises `WeightsUnavailable` for a method that ships no weights of its own for scenes alone.
     """
     if name in OUTSIDE:
         return Cropper(OUTSIDE[name]())
     if name.endswith(SCENES_ONLY):
-        return croppers.load(name.removesuffix(SCENES_ONLY), "scenes", device)
+        method = name.removesuffix(SCENES_ONLY)
+        return croppers.load(method, croppers.weights_path(method, "scenes"), device)
     if name.endswith(ManyWindows.suffix):
         return Cropper(
             ManyWindows(croppers.load(name.removesuffix(ManyWindows.suffix), device=device).method)

@@ -131,6 +131,13 @@ class AsmNetMethod(Method):
         "Acc 5": Column(100, worth_having=1.0),
         "Acc 10": Column(100, worth_having=1.0),
     }
+    remark = (
+        "It orders crops of CPC's form worse than the weights for scenes alone, and it ought to: "
+        "those learned from CPC's form, these from GAICD's, which photographs are rated in, and "
+        "half of their steps saw photographs. Without a required ratio they stay below the centred "
+        "window on FCDB's photographs: a map that scores places says where to look, and little "
+        "about how much around it people keep."
+    )
     claim_columns = ("Accuracy",)
     constants = {"short_side": SHORT_SIDE, "multiple": MULTIPLE, "cuts": CUTS}
 

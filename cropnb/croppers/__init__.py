@@ -46,6 +46,7 @@ __all__ = [
     "names",
     "preference",
     "shipped",
+    "weights_path",
 ]
 
 # The weights that come with a method, by what they were trained on; the first ones are the default.
@@ -96,11 +97,17 @@ def shipped(method: str, trained_on: str | None = None) -> Path:
 
     Args:
         trained_on: "scenes" or "photographs"; by default photographs where there are such weights.
+            Some methods have one file for both, trained on both: where that loses nothing on
+            scenes by the ledger's «shipped», none that saw scenes alone comes beside it.
     """
-    folder = Path(cropnb.__file__).parent / method
-    if trained_on is None:
-        trained_on = next((kind for kind in SHIPPED if (folder / SHIPPED[kind]).exists()), "scenes")
-    return folder / SHIPPED[trained_on]
+    there = [kind for kind in SHIPPED if weights_path(method, kind).exists()]
+    chosen = trained_on if trained_on in there or not there else there[0]
+    return weights_path(method, chosen or "scenes")
+
+
+def weights_path(method: str, trained_on: str) -> Path:
+    """The file of a method's weights of one kind, "photographs" or "scenes", be it there or not."""
+    return Path(cropnb.__file__).parent / method / SHIPPED[trained_on]
 
 
 def load_trained(

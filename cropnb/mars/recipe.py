@@ -89,6 +89,10 @@ class MarsMethod(Method):
         "Offset": Column(higher_is_better=False, worth_having=1.0),  # pixels
         "BDE": Column(higher_is_better=False, worth_having=0.002),
     }
+    remark = (
+        "Mars crops to a required ratio. Without one it takes the photo's own, which people rarely "
+        "keep, and so stays below the centred window on FCDB's photographs there."
+    )
     claim_columns = MEASURED
     pending_notes = {
         "Speed": "a speed on the authors' GPU; ratios between rows are in the table «seconds, as a "

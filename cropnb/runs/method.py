@@ -128,6 +128,9 @@ class Method:
     epochs: ClassVar[tuple[str, ...]] = ("last",)  # "last", "best": measured; the first one ships
     # Columns of the paper's tables that no training fills → what the pending rows say instead.
     pending_notes: ClassVar[Mapping[str, str]] = {}
+    remark: ClassVar[str] = (
+        ""  # what the card of the weights for photographs says of them, in words
+    )
     constants: ClassVar[Mapping[str, object]] = {}  # whatever else changes a run's result
 
     def profile(self, experiment: "Experiment") -> Profile:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from cropnb import checkpoints, ledger
-from cropnb.croppers import choose_sharpness, load, shipped
+from cropnb.croppers import choose_sharpness, load, weights_path
 from cropnb.datasets import taught
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import CropnbError, DatasetMissing, WeightsUnavailable
@@ -250,7 +250,7 @@ def ship(experiment: Experiment, variant: str, seed: int, result: Result) -> Non
     """
     method, run = experiment.method, experiment.run(variant, seed)
     trained_on = ledger.SCENES if experiment.dataset == ledger.SCENES else ledger.PHOTOGRAPHS
-    path, weights = shipped(method.name, trained_on), run.folder / WEIGHTS_FILE
+    path, weights = weights_path(method.name, trained_on), run.folder / WEIGHTS_FILE
     state, _ = checkpoints.load_weights(weights, method.name)
     scores = record.means(method.columns, result)
     card = record.card(result, scores) | dict(method.card(result))
