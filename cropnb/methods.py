@@ -144,11 +144,12 @@ class Difference:
 
 # as `cropnb.evaluation` writes it: "less center: +0.031 [+0.004, +0.058], paired by photo; …"
 _NUMBER = r"([+-]\d+\.\d+)"
-_DIFFERENCE = re.compile(rf"less (\w+): {_NUMBER} \[{_NUMBER}, {_NUMBER}\]")
+_DIFFERENCE = re.compile(rf"less ([\w ]+): {_NUMBER} \[{_NUMBER}, {_NUMBER}\]")
 
 
 def difference(row: ledger.Row) -> Difference | None:
-    """By how much a row beats the centred window; None for that window itself.
+    """By how much a row beats the centred window, or what its note names in place of it; None for
+    that itself.
 
     Raises:
         LedgerError: for a row whose note doesn't say it.

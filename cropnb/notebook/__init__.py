@@ -8,6 +8,7 @@ from cropnb.notebook.comparison import (
     difference_table,
     draw_costs,
     draw_differences,
+    scenes_table,
 )
 from cropnb.notebook.drawing import (
     COLORS,
@@ -67,6 +68,7 @@ __all__ = [
     "printed_mistakes",
     "printed_table",
     "sample_photos",
+    "scenes_table",
     "show_source",
     "starting_weights",
     "style",

@@ -167,6 +167,22 @@ def cost_table() -> Markdown:
     return markdown_table(["", *heads, "MB at most", "million parameters"], lines)
 
 
+def scenes_table() -> Markdown:
+    """What every method's weights for photographs reach on scenes of its own form, beside those
+    that saw scenes alone, and the difference paired by scene.
+    """
+    rows = {(row.row, row.column): row for row in ledger.read("shipped")}
+    lines = []
+    for (name, column), row in rows.items():
+        alone = rows.get((name + methods.SCENES_ONLY, column))
+        less = methods.difference(row)
+        if alone and less:
+            cells = [_one_line(with_interval(one)) for one in (alone, row)]
+            lines.append([name, column, *cells, _one_line(str(less)), row.images])
+    heads = ["", "measure", "saw scenes only", "saw photographs too", "difference", "scenes"]
+    return markdown_table(heads, lines, "llrrrr")
+
+
 def _people(question: str) -> list[ledger.Row]:
     """The rows of IoU with the crops that people drew."""
     rows = methods.on_photographs()
