@@ -12,16 +12,31 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from cropnb import guards
+from cropnb.backbones import frozen
 from cropnb.errors import CheckpointError
 from cropnb.files import make_folder, write_atomically
 
 RUN_FILE, BEST_FILE = "run.safetensors", "best.safetensors"
+_LEFT_OUT = "frozen"  # of a card: the names of the weights that are read from `backbones.frozen`
 
 
 def save_weights(
-    path: str | Path, state: Mapping[str, Tensor], card: Mapping[str, object], half: bool = False
+    path: str | Path,
+    state: Mapping[str, Tensor],
+    card: Mapping[str, object],
+    half: bool = False,
+    without_frozen: bool = False,
 ) -> None:
-    """Write weights with their card (data, recipe, commit, score), whole or not at all."""
+    """Write weights with their card (data, recipe, commit, score), whole or not at all.
+
+    Args:
+        path: of the file.
+        state: the weights.
+        card: what describes them.
+        half: in half precision.
+        without_frozen: leave out the units of the backbone that the package has already; see
+            `backbones.frozen`.
+    """
     tensors = {
         name: (value.half() if half and value.is_floating_point() else value)
         .detach()
@@ -30,6 +45,9 @@ def save_weights(
         .clone()
         for name, value in state.items()
     }
+    if without_frozen and (names := frozen.names_in(tensors)):
+        tensors = {name: value for name, value in tensors.items() if name not in set(names)}
+        card = {**card, _LEFT_OUT: names}
     make_folder(Path(path).parent)
     write_atomically(Path(path), save(tensors, {"card": json.dumps(dict(card), sort_keys=True)}))
 
@@ -51,6 +69,8 @@ def load_weights(
         raise CheckpointError(
             f"{path} holds weights of {str(card.get('method'))[:60]!r}; {method!r} was asked for"
         )
+    if _LEFT_OUT in card:
+        tensors = frozen.filled(tensors, card.pop(_LEFT_OUT), path)
     tensors = {
         name: value.float() if value.is_floating_point() else value
         for name, value in tensors.items()

@@ -1,13 +1,16 @@
 """Backbones equal torchvision's networks up to each cut, and never start at random unasked."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torchvision import models
 
-from cropnb import backbones
-from cropnb.errors import CropnbError, WeightsUnavailable
+from cropnb import backbones, checkpoints
+from cropnb.backbones import frozen
+from cropnb.errors import CheckpointError, CropnbError, WeightsUnavailable
 
 PHOTO = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 NORMALISED = (PHOTO - torch.tensor(backbones.IMAGENET_MEAN).view(3, 1, 1)) / torch.tensor(
@@ -182,3 +185,45 @@ def test_unknown_names_are_refused(name, cuts):
         backbones.build(name, cuts, weights=None)
     with pytest.raises(CropnbError, match="'coco'"):
         backbones.build("mobilenet_v2", ["c3_3"], weights="coco")
+
+
+def frozen_state() -> dict[str, torch.Tensor]:
+    return load_file(frozen.PATH)
+
+
+def test_frozen_units_are_left_out_and_filled_in(tmp_path):
+    state = {**frozen_state(), "head.weight": torch.ones(2, 3)}
+    moved = "backbone.units.0.0.weight"
+    state[moved] = state[moved] + 1
+    path = tmp_path / "w.safetensors"
+    checkpoints.save_weights(path, state, {"method": "a"}, half=True, without_frozen=True)
+    assert set(load_file(path)) == {moved, "head.weight"}
+    loaded, card = checkpoints.load_weights(path, "a")
+    assert card == {"method": "a"}
+    assert loaded.keys() == state.keys()
+    for name, value in loaded.items():
+        torch.testing.assert_close(value, state[name].half().to(value.dtype))
+
+
+@pytest.mark.parametrize("names", [["head.weight"], [3], "backbone", {"a": 1}, None, [["b"]]])
+def test_a_card_that_leaves_out_what_is_not_frozen_is_refused(tmp_path, names):
+    path = tmp_path / "w.safetensors"
+    checkpoints.save_weights(path, {"x": torch.ones(1)}, {"method": "a", "frozen": names})
+    with pytest.raises(CheckpointError, match="leaves out"):
+        checkpoints.load_weights(path, "a")
+
+
+def test_the_frozen_units_are_those_of_imagenet(real_weights, monkeypatch, tmp_path):
+    monkeypatch.setattr(frozen, "PATH", tmp_path / "frozen.safetensors")
+    shipped = Path(frozen.__file__).with_name("frozen.safetensors")
+    assert frozen.main() == 0
+    assert frozen.PATH.read_bytes() == shipped.read_bytes()
+
+
+def test_a_damaged_file_of_frozen_units_is_named(tmp_path, monkeypatch):
+    path = tmp_path / "frozen.safetensors"
+    path.write_bytes(b"no")
+    checkpoints.save_weights(tmp_path / "w", {}, {"method": "a", "frozen": ["x"]})
+    monkeypatch.setattr(frozen, "PATH", path)
+    with pytest.raises(CheckpointError, match="frozen"):
+        checkpoints.load_weights(tmp_path / "w", "a")

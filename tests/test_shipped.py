@@ -80,6 +80,7 @@ class Case:
 RANKING = {"SRCC": 0.002, "Acc 5": 0.5, "Acc 10": 0.5}
 CASES = {
     "asm_net": Case("Table 1", "cross_rectangle", "cpc", ranking, RANKING),
+    "la2c": Case("Table 2", "LA2C", "fcdb", boxes, {"IoU": 0.01, "BDE": 0.004}),
     "mars": Case("Table 3", "both", "fat", required_ratios, {"IoU": 0.004}),
     "set_prediction": Case(
         "Table 1", "Ours (ε = 0.85)", "gaicd", first_crops, {"ACC 1/5": 1.5, "ACC 1/10": 1.5}
@@ -92,7 +93,6 @@ CARD = {"dataset", "profile", "commit", "scores", "seed", "init", "photos"}
 # Those whose weights for photographs serve scenes too, for they lose nothing there.
 SERVE_BOTH = {
     "gaic": Case(on_scenes.TABLE, "gaic", "gaicd", ranking, RANKING),
-    "la2c": Case(on_scenes.TABLE, "la2c", "fcdb", boxes, {"IoU": 0.01}),
 }
 
 

@@ -99,7 +99,7 @@ def write_card(name: str, measured_rows: Iterable[ledger.Row]) -> None:
     }
     if method.remark:
         card["remark"] = method.remark
-    checkpoints.save_weights(path, state, card, half=True)
+    checkpoints.save_weights(path, state, card, half=True, without_frozen=True)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -256,7 +256,7 @@ def ship(experiment: Experiment, variant: str, seed: int, result: Result) -> Non
     card = record.card(result, scores) | dict(method.card(result))
     if trained_on == ledger.PHOTOGRAPHS:
         card |= _sharpness(method.name, weights, experiment.parts["val"])
-    checkpoints.save_weights(path, method.shipped(state), card, half=True)
+    checkpoints.save_weights(path, method.shipped(state), card, half=True, without_frozen=True)
     method.ship_beside(experiment, run, result)
     print(f"shipped {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
