@@ -11,7 +11,7 @@ import torch
 
 from cropnb import backbones, checkpoints, croppers, datasets, ledger, metrics, paper
 from cropnb.datasets.base import CropDataset
-from cropnb.errors import CheckpointError, CropnbError
+from cropnb.errors import CheckpointError, CropnbError, WeightsUnavailable
 from cropnb.runs import Experiment, Result, plan, program, record, results
 from cropnb.runs.context import Context
 from cropnb.set_prediction import (
@@ -109,6 +109,21 @@ def test_a_finished_run_predicts_what_it_kept_and_has_a_card(tmp_path):
     card = checkpoints.load_weights(trained.run("QG", 0).folder / "weights.safetensors")[1]
     assert card["short_side"] == 64
     assert set(card["scores"]) == {"ACC 1/5", "ACC 1/10", "AP, ε = 0.85, K = 10"}
+
+
+def test_a_run_goes_on_from_what_another_profile_trained_on_scenes(tmp_path, monkeypatch):
+    monkeypatch.setitem(METHOD.profiles, "smoke", TINY)
+    later = experiment(tmp_path, replace(TINY, starts_from="smoke", epochs=1, milestone=1))
+    with pytest.raises(WeightsUnavailable, match="--dataset scenes --profile smoke"):
+        later.model(later.run("QG", 0))
+    first = Experiment(METHOD, profile="smoke", init="random", out=tmp_path, progress=False)
+    first.train("QG", 0)
+    start, trained = later.model(later.run("QG", 0)), first.trained("QG", 0)
+    assert all(
+        torch.equal(value, trained.state_dict()[name]) for name, value in start.state_dict().items()
+    )
+    assert later.run("QG", 0).identity["starts_from"] == first.run("QG", 0).config_hash
+    assert "starts_from" not in first.run("QG", 0).identity["profile"]
 
 
 def test_frozen_features_are_the_networks_and_computed_once(tmp_path, monkeypatch):
