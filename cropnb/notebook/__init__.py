@@ -8,6 +8,7 @@ from cropnb.notebook.comparison import (
     difference_table,
     draw_costs,
     draw_differences,
+    photographs_table,
     scenes_table,
 )
 from cropnb.notebook.drawing import (
@@ -63,6 +64,7 @@ __all__ = [
     "measured_row",
     "measured_rows",
     "outcomes",
+    "photographs_table",
     "printed_claims",
     "printed_details",
     "printed_mistakes",

@@ -150,6 +150,24 @@ def difference_table(question: str) -> Markdown:
     return markdown_table(heads, lines, "lrrl")
 
 
+def photographs_table(name: str) -> Markdown:
+    """One method's rows of IoU on photographs: its weights that ship, those that saw scenes alone
+    where they have a row, and the centred window.
+    """
+    kinds = {name: _SHIPPED, name + methods.SCENES_ONLY: _SCENES_ONLY}
+    lines = []
+    for question, asked in methods.QUESTIONS.items():
+        for row in _people(question):
+            less = methods.difference(row)
+            if row.row not in kinds and less:
+                continue
+            cells = [_one_line(with_interval(row)), less and _one_line(str(less))]
+            label = kinds.get(row.row, "centred window")
+            lines.append([asked, label, *cells, less and _one_line(less.verdict), row.images])
+    heads = ["FCDB", "weights", "IoU", "less the centred window", "", "photographs"]
+    return markdown_table(heads, lines, "llrrlr")
+
+
 def cost_table() -> Markdown:
     """Milliseconds, memory and parameters of every method and baseline, as far as the ledger has
     them.
