@@ -172,10 +172,10 @@ class SetPredictionMethod(TablesMethod):
         for name in (*(f"ACC 1/{n}" for n in COUNTS), *(f"K = {k}" for k in DETECTIONS))
     }
     remark = (
-        "On FCDB's photographs it proposes nearly the same window everywhere, the middle nine "
-        "tenths of each side, and so does as the centred window does; a required ratio is cut out "
-        "of that afterwards, and loses a little. Its labels are all crops that annotators rate "
-        "well, and of photographs those keep nearly everything."
+        "It goes on from its network of scenes, for a few epochs of scenes and photographs; on "
+        "scenes it finds fewer of the good crops than before, and that is right for its use. A "
+        "required ratio is cut out of the crops that it proposes without one, where people's crops "
+        "of that ratio rarely lie."
     )
     claim_columns = ("ε = 0.85, K = 10", "ε = 0.85, K = 40", "ε = 0.90, K = 40")
     constants = {
