@@ -35,7 +35,7 @@ class Prediction:
 # Name of the row → the method, whether it ranks the photo's own candidates, and what its weights
 # were trained on.
 METHODS = {
-    "gaic": ("gaic", True, "trained on scenes in GAICD's form"),
+    "gaic": ("gaic", True, "trained on scenes and taught photographs in GAICD's form"),
     "vrn": ("vrn", True, "trained on scenes in GAICD's form"),
     "asm_net": ("asm_net", True, "trained on scenes in CPC's form; ranks the annotated crops"),
     "asm_net, its own search": (
