@@ -11,7 +11,7 @@ from torch import Tensor
 
 import cropnb
 from cropnb import export
-from cropnb.images import to_image
+from cropnb.images import resize_short_side, to_image
 from cropnb.la2c.cropper import play
 from cropnb.methods import METHODS
 
@@ -93,8 +93,6 @@ def answers(name: str, method: object, networks: dict[str, Callable], facts: dic
         predictions = method.model(seen)
         return [predictions.xyxy[0], predictions.validity[0]], look(seen)
     episode = play(method.agent, to_image(photo))
-    from cropnb.images import resize_short_side
-
     seen = resize_short_side(photo, facts["short_side"], facts["multiple"]).clamp(0, 1)
     (maps,) = look(seen[None])
     boxes = episode.boxes / torch.tensor([*size, *size])

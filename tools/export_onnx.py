@@ -8,6 +8,8 @@ as it is. `--onnx` writes plain ONNX files instead, for use elsewhere.
 """
 
 import argparse
+import base64
+import io
 import json
 import shutil
 import sys
@@ -50,6 +52,20 @@ def pack_method(method: str, extra: Path = EXTRA) -> bool:
     return True
 
 
+def write_example(extra: Path = EXTRA) -> None:
+    """A photograph for readers who have none at hand: scikit-image's cup of coffee (CC0)."""
+    from PIL import Image
+    from skimage import data
+
+    stream = io.BytesIO()
+    Image.fromarray(data.coffee()).save(stream, "JPEG", quality=90)
+    text = base64.b64encode(stream.getvalue()).decode()
+    example = json.dumps({"name": "coffee.jpg", "text": text})
+    path = extra / files.FOLDER / "models/example.js"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"cropnbPlayground.example = {example};\n", encoding="ascii")
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -70,6 +86,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(*written, sep="\n", flush=True)
         elif pack_method(method):
             print(f"{method}: {time.monotonic() - started:.0f} s", flush=True)
+    if not options.onnx:
+        write_example()
     return 0
 
 

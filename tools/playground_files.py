@@ -14,6 +14,10 @@ from pathlib import Path
 
 TOOLS = Path(__file__).resolve().parent
 ROOT = TOOLS.parent
+sys.path.insert(0, str(ROOT))
+
+from cropnb import methods  # noqa: E402  (the tools also run where cropnb isn't installed)
+
 SOURCES = TOOLS / "playground"
 FIGURES = ROOT / "cropnb/widgets"
 FOLDER = "playground"  # below the root of the rendered book
@@ -47,9 +51,9 @@ def weights_of(method: str) -> Path:
 
 def fingerprint(method: str) -> str:
     """A hash of what decides how a method's networks come out: weights and exporting code."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(str(PART).encode())
     code = [ROOT / "cropnb/export.py", *sorted(ROOT.glob("cropnb/*/studies/export.py"))]
-    for path in (weights_of(method), Path(__file__), *code):
+    for path in (weights_of(method), *code):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -67,12 +71,15 @@ def manifest(extra: Path) -> dict[str, object]:
     models = {}
     for path in sorted(folder.glob("models/*/model.json")):
         content = json.loads(path.read_text("utf-8"))
-        if content.get("fingerprint") == fingerprint(path.parent.name):
-            models[path.parent.name] = content
+        name = path.parent.name
+        if name in methods.METHODS and content.get("fingerprint") == fingerprint(name):
+            models[name] = {**content, "purpose": methods.purpose(name)}
     runtime = folder / "runtime/runtime.json"
     return {
         "runtime": json.loads(runtime.read_text("utf-8")) if runtime.is_file() else None,
         "models": models,
+        "default": methods.default(),
+        "example": (folder / "models/example.js").is_file(),
     }
 
 

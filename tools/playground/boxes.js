@@ -61,7 +61,7 @@ function decimal(text) {
 function parseShape(text) {
   if (!text.trim()) return { ratio: null, size: null };
   const match = /^\s*(\d{1,9}(?:\.\d{1,20})?)\s*(?:([:/xX×])\s*(\d{1,9}(?:\.\d{1,20})?)\s*)?$/.exec(text);
-  const wrong = new Error(`“${text.slice(0, 40)}” is neither a ratio such as 16:9 or 1.5 nor a size such as 1080x1350`);
+  const wrong = new PhotoError(`“${text.slice(0, 40)}” is neither a ratio such as 16:9 or 1.5 nor a size such as 1080x1350`);
   if (!match) throw wrong;
   const first = decimal(match[1]);
   const second = match[3] === undefined ? fraction(1) : decimal(match[3]);

@@ -2,6 +2,7 @@
 // the filters of Pillow and PyTorch, because a network tells theirs from a canvas's own.
 
 const ENOUGH = 1024; // the shorter side from which on a network is shown a smaller copy
+const [LONG_ENOUGH, LEAST_SHORT] = [2048, 512]; // the same of a photo whose shorter side is below that
 const DRAFT_PIXELS = 8_000_000; // a JPEG from this size on is decoded at a smaller scale
 const MOST_PIXELS = 200_000_000;
 const MOST_BYTES = 500_000_000;
@@ -72,9 +73,9 @@ async function openPhoto(file) {
 /** What a method is shown before its own resizing: {width, height, data}, three bytes a pixel, row by row. */
 function smallCopy(photo) {
   const { bitmap, width, height } = photo;
-  const scale = Math.min(ENOUGH / Math.min(width, height), 1);
-  const long = scale < 1 ? evenRound(Math.max(width, height) * scale) : Math.max(width, height);
-  const share = long / Math.max(width, height);
+  const [short, long] = [Math.min(width, height), Math.max(width, height)];
+  const large = ENOUGH / short < 1;
+  const share = large ? evenRound(long * (ENOUGH / short)) / long : Math.max(LONG_ENOUGH / long, LEAST_SHORT / short);
   const size = share >= 1 ? [width, height] : [evenRound(width * share), evenRound(height * share)];
   const ratio = Math.min(Math.floor(width / size[0]), Math.floor(height / size[1]));
   const draft = photo.format === "JPEG" && width * height >= DRAFT_PIXELS ? [8, 4, 2, 1].find((by) => ratio >= by) ?? 1 : 1;

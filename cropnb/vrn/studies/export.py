@@ -11,7 +11,7 @@ from cropnb.vrn.model import Vrn
 
 
 class ViewWise(nn.Module):
-    """Joined features (1, 448, h, w) → the view-wise ones that the splitter leaves (1, 32, h, w)."""
+    """Joined features (1, 448, h, w) → the view-wise ones of the splitter, (1, 32, h, w)."""
 
     def __init__(self, model: Vrn) -> None:
         super().__init__()
