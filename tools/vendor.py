@@ -51,8 +51,7 @@ SETUP = """\
 def fingerprint() -> str:
     """A hash of everything that decides what is vendored."""
     digest = hashlib.sha256(importlib.metadata.version("anywidget").encode())
-    packing = Path(playground_files.__file__)
-    for source in (Path(__file__), packing, TOOLS / "package-lock.json"):
+    for source in (Path(__file__), TOOLS / "package-lock.json"):
         digest.update(source.read_bytes())
     return digest.hexdigest()
 

@@ -17,16 +17,31 @@ function softmax(values) {
   return powers.map((power) => power / total);
 }
 
+/** How much each box overlaps, by expectation, with a true box of which only the chances are known. */
+function expectedOverlap(boxes, truths, chances) {
+  const likely = truths.map((truth, at) => [...truth, area(truth), chances[at]]).filter((one) => one[5] > 1e-9);
+  return boxes.map((box) => {
+    const [x1, y1, x2, y2] = box;
+    const own = area(box);
+    let sum = 0;
+    for (const [u1, v1, u2, v2, other, chance] of likely) {
+      const [across, down] = [Math.min(x2, u2) - Math.max(x1, u1), Math.min(y2, v2) - Math.max(y1, v1)];
+      if (across > 0 && down > 0) sum += (chance * across * down) / (own + other - across * down);
+    }
+    return sum;
+  });
+}
+
 /**
  * What boxes are ranked by: the score, or with a sharpness the overlap that each can expect with what a person draws.
- * `sizes`: shares of the largest window, where all have one ratio. `truths`: what may be drawn, by default the boxes.
+ * `sizes`: shares of the largest window, where all have one ratio. `truths`: what may be drawn, with scores and sizes;
+ * by default the boxes.
  */
 function preference(boxes, scores, sharpness, sizes = null, truths = boxes) {
   if (!sharpness || !boxes.length) return scores;
   const extra = sizes ? logSizeWeights(sizes) : null;
   const chances = softmax(scores.map((score, at) => sharpness * score + (extra ? extra[at] : 0)));
-  const likely = chances.map((_, at) => at).filter((at) => chances[at] > 1e-9);
-  return boxes.map((box) => likely.reduce((sum, at) => sum + chances[at] * iou(box, truths[at]), 0));
+  return expectedOverlap(boxes, truths, chances);
 }
 
 /** The summed-area tables of a map (L, h, w), each (h + 1, w + 1). */
@@ -111,12 +126,8 @@ function searchMap(map, width, height, ratio, facts) {
   second = second.filter((box) => largeEnough(box) && area(box) >= least);
   const all = [...first, ...second];
   const allScores = [...scores, ...compositionPool(tables, second, facts.cells, width, height)];
-  let liked = allScores;
-  if (facts.sharpness) {
-    const extra = sizes ? logSizeWeights(sizes) : scores.map(() => 0);
-    const chances = softmax(scores.map((score, at) => facts.sharpness * score + extra[at]));
-    liked = all.map((box) => first.reduce((sum, truth, at) => (chances[at] > 1e-9 ? sum + chances[at] * iou(box, truth) : sum), 0));
-  }
+  // The neighbours crowd around a few windows, so they don't count as what may be drawn.
+  const liked = facts.sharpness ? preference(all, scores, facts.sharpness, sizes, first) : allScores;
   const order = ranking(liked);
   return [order.map((at) => all[at]), order.map((at) => allScores[at])];
 }
