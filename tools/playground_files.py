@@ -53,7 +53,9 @@ def fingerprint(method: str) -> str:
     """A hash of what decides how a method's networks come out: weights and exporting code."""
     digest = hashlib.sha256(str(PART).encode())
     code = [ROOT / "cropnb/export.py", *sorted(ROOT.glob("cropnb/*/studies/export.py"))]
-    for path in (weights_of(method), *code):
+    # some weights leave out units that this file has for all of them
+    frozen = ROOT / "cropnb/backbones/frozen.safetensors"
+    for path in (weights_of(method), frozen, *code):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 

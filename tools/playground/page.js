@@ -254,7 +254,8 @@ class Playground {
       text: score === null ? "no score" : score.toFixed(3),
       note: `${pixels[2] - pixels[0]} × ${pixels[3] - pixels[1]}`,
     }));
-    write(crops[0].score === null ? `${name}: its one crop` : `${name}: best first, with their scores`, rows);
+    const order = this.results[place].method.facts.sharpness ? "by the overlap with people's crops that its scores let expect" : "by its scores";
+    write(crops[0].score === null ? `${name}: its one crop` : `${name}: best first, ${order}`, rows);
   }
 
   redraw() {
@@ -297,7 +298,7 @@ class Playground {
     const boxes = Object.entries(this.results).map(([place, { name, crops }]) => [name, crops[this.chosen[place]].pixels, COLORS[place]]);
     this.previews?.replaceChildren(
       ...boxes.map(([name, [left, top, right, bottom], color]) => {
-        const scale = Math.min(1, 480 / Math.max(right - left, bottom - top));
+        const scale = Math.min(1, 400 / Math.max(right - left, bottom - top));
         const canvas = make("canvas", { width: Math.max(1, Math.round((right - left) * scale)), height: Math.max(1, Math.round((bottom - top) * scale)), role: "img", "aria-label": `The crop of ${name}`, style: `border-color: ${color}` });
         const context = canvas.getContext("2d");
         context.imageSmoothingQuality = "high";
