@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -13,10 +14,20 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 from PIL import Image
-from test_pages import CHROMIUM, FLAGS, PATIENCE
 
 import cropnb
 from cropnb.methods import METHODS
+
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+]
+PATIENCE = 120_000  # milliseconds: the machine may be busy with the other tests
 
 pytestmark = [
     pytest.mark.browser,
@@ -73,7 +84,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the playground and the networks of all methods: those that `make book` left,
     where they are up to date.
     """
-    import export_onnx
     import playground_files
     from vendor import EXTRA, vendor
 
@@ -91,11 +101,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 if method in built:
                     os.symlink(source / "models" / method, target / "models" / method)
                 else:
-                    export_onnx.pack_method(method, extra)
-            export_onnx.write_example(extra)
+                    _export(method, extra)
             playground_files.assemble(extra)
             (target / "page.html").write_text(PAGE)
     return target
+
+
+def _export(method: str, extra: Path) -> None:
+    import export_onnx
+
+    export_onnx.pack_method(method, extra)
 
 
 @pytest.fixture(scope="module")
