@@ -10,7 +10,7 @@ function addScript(path) {
     const script = document.createElement("script");
     script.src = base + path;
     script.onload = () => (script.remove(), resolve());
-    script.onerror = () => (script.remove(), reject(new PhotoError(`${path} could not be loaded: build the book again with \`make book\``)));
+    script.onerror = () => (script.remove(), reject(new PhotoError(`${path} could not be loaded: build the book again with “make book”`)));
     document.head.append(script);
   });
 }

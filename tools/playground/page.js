@@ -411,7 +411,7 @@ function begin() {
   const root = document.getElementById("playground");
   if (!root) return;
   if (pack.manifest.runtime && Object.keys(pack.manifest.models).length) pack.playground = new Playground(root);
-  else root.replaceChildren(make("p", { class: "playground-missing" }, "The networks are not part of this copy of the book: it was rendered without them. `make book` exports them and puts them here."));
+  else root.replaceChildren(make("p", { class: "playground-missing" }, "The networks are not part of this copy of the book: it was rendered without them. “make book” exports them and puts them here."));
 }
 
 if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin);

@@ -44,11 +44,11 @@ function formatOf(bytes) {
 async function openPhoto(file) {
   const name = file.name || "photo";
   if (!file.size) throw new PhotoError(`${name} is empty: choose another file`);
-  if (file.size > MOST_BYTES) throw new PhotoError(`${name} has ${Math.round(file.size / 1e6)} MB, more than a page can hold: use \`cropnb crop\``);
+  if (file.size > MOST_BYTES) throw new PhotoError(`${name} has ${Math.round(file.size / 1e6)} MB, more than a page can hold: use “cropnb crop” in a shell`);
   const bytes = new Uint8Array(await file.arrayBuffer());
   const format = formatOf(bytes);
   const tooMany = (w, h) =>
-    new PhotoError(`${name} has ${w} × ${h} pixels, more than the ${MOST_PIXELS / 1e6} million that a page can hold: use \`cropnb crop\``);
+    new PhotoError(`${name} has ${w} × ${h} pixels, more than the ${MOST_PIXELS / 1e6} million that a page can hold: use “cropnb crop” in a shell`);
   const stated = statedSize(bytes);
   if (stated && stated[0] * stated[1] > MOST_PIXELS) throw tooMany(...stated);
   const options = { imageOrientation: "from-image", colorSpaceConversion: "none", premultiplyAlpha: "none" };
@@ -59,7 +59,7 @@ async function openPhoto(file) {
     const raw = format === "HEIC" || format === "TIFF";
     throw new PhotoError(
       raw
-        ? `this browser can't read ${format} files such as ${name}: save it as JPEG or PNG, or use \`cropnb crop\``
+        ? `this browser can't read ${format} files such as ${name}: save it as JPEG or PNG, or use “cropnb crop” in a shell`
         : `${name} is no photo that this browser can read, or it is damaged: choose a JPEG, PNG or WebP file`,
     );
   }

@@ -108,7 +108,7 @@ async function cropFile(photo, [left, top, right, bottom], size = null) {
   const made = new Uint8Array(await encoded.arrayBuffer());
   if (photo.format === "JPEG") return { blob: new Blob([withJpegMetadata(made, photo.bytes, width, height)], { type }), name, note: "" };
   if (photo.format === "PNG") return { blob: new Blob([withPngMetadata(made, photo.bytes, width, height)], { type }), name, note: "" };
-  const note = `of a ${photo.format || "file of this kind"} a page can't keep the metadata; \`cropnb crop\` does`;
+  const note = `of a ${photo.format || "file of this kind"} a page can't keep the metadata; “cropnb crop” does`;
   return { blob: encoded, name, note };
 }
 
