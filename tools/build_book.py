@@ -236,6 +236,13 @@ def executed_copy(profile: str, cell_seconds: float | None = None) -> Path:
     return copy
 
 
+def export_networks() -> None:
+    """The playground's networks, in a process that is gone when they are needed no more."""
+    print("Exporting the playground's networks …", flush=True)
+    if subprocess.run([sys.executable, str(ROOT / "tools/export_onnx.py")], cwd=ROOT).returncode:
+        raise BookError("The playground's networks were not exported: see above.")
+
+
 def render(source: Path, output: Path = ROOT) -> Path:
     """Render the pages of a book folder, strictly, into `output/_build/html`, and return the path
     of the first.
@@ -309,6 +316,8 @@ def _run(options: argparse.Namespace) -> int:
         execute_all([(notebook, notebook) for notebook in wanted], {"PROFILE": "smoke"}, seconds)
         return 0
     source = executed_copy(profile, seconds) if options.command == "book" else BOOK
+    if options.command == "book":
+        export_networks()
     page = render(source, getattr(options, "output", ROOT))
     print(f"The book is ready. Open {page}")
     return 0

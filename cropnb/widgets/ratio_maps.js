@@ -58,12 +58,16 @@ export function largestWindow(aspect, width, height) {
  * Section 3.4 of the paper: binarise, medians of the coordinates, medians of the sums, and the ratio. `levels`: one map;
  * `cell`: [width, height] of a cell in pixels. Where no cell lies above the threshold, half of the map's maximum counts.
  */
-export function cropFromMap(levels, rows, columns, cell, aspect, width, height, threshold) {
-  const values = Array.from(levels, levelValue);
-  let ones = values.map((value) => value > threshold);
+export function cropFromMap(levels, ...rest) {
+  return cropFromValues(Array.from(levels, levelValue), ...rest);
+}
+
+/** The same from values in 0…1. */
+export function cropFromValues(values, rows, columns, cell, aspect, width, height, threshold) {
+  let ones = Array.from(values, (value) => value > threshold);
   const above = ones.filter(Boolean).length;
   const half = Math.max(...values) / 2;
-  if (!above) ones = values.map((value) => value >= half);
+  if (!above) ones = Array.from(values, (value) => value >= half);
   const [heights, widths] = [new Array(columns).fill(0), new Array(rows).fill(0)];
   ones.forEach((one, place) => {
     if (!one) return;

@@ -1,0 +1,263 @@
+"""The playground, opened from a file in Chromium with the network off: its crops are those of
+`cropnb.load`, its files keep what photos say, and it says what it can't do.
+"""
+
+import base64
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from PIL import Image
+
+import cropnb
+from cropnb.methods import METHODS
+
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+]
+PATIENCE = 120_000  # milliseconds: the machine may be busy with the other tests
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no Chromium on this machine, so the playground is not opened"
+    ),
+]
+
+ORIENTATION, CAMERA = 0x0112, 0x0110
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>The playground</title>
+<link rel="stylesheet" href="playground.css"><div id="playground"></div>
+<script src="manifest.js"></script><script src="playground.js"></script>"""
+CROPS = """async ([method, text, name, shapes]) => {
+    const pack = window.cropnbPlayground;
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    window.photos ??= {};
+    window.photos[name] ??= await pack.openPhoto(new File([bytes], name));
+    const loaded = await pack.loadMethod(method);
+    const answers = [];
+    for (const shape of shapes) {
+        const { ratio } = pack.parseShape(shape);
+        const crops = await pack.bestCrops(loaded, window.photos[name], ratio, 2);
+        answers.push(crops.map(({ box, pixels, score }) => ({ box: [...box], pixels, score })));
+    }
+    return answers;
+}"""
+SHAPES = ["", "16:9", "4:5"]
+
+
+@cache
+def photos() -> dict[str, bytes]:
+    """Files of photographs: one as it is, one that is large, so that it is made smaller twice, and
+    one that a camera held upright, whose file says so.
+    """
+    from skimage import data
+
+    chelsea, coffee = Image.fromarray(data.chelsea()), Image.fromarray(data.coffee())
+    turned = Image.Exif()
+    turned[ORIENTATION], turned[CAMERA] = 6, "a camera"
+    files = {}
+    for name, picture, options in (
+        ("chelsea.png", chelsea, {}),
+        ("large.png", coffee.resize((1860, 1240), Image.Resampling.LANCZOS), {"compress_level": 1}),
+        ("upright.jpg", coffee, {"exif": turned.tobytes(), "quality": 95}),
+    ):
+        stream = io.BytesIO()
+        picture.save(stream, "JPEG" if name.endswith("jpg") else "PNG", **options)
+        files[name] = stream.getvalue()
+    return files
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the playground and the networks of all methods: those that `make book` left,
+    where they are up to date.
+    """
+    import playground_files
+    from vendor import EXTRA, vendor
+
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if shared.name.startswith("popen-gw") else shared
+    extra = shared / "extra"
+    target = extra / playground_files.FOLDER
+    with FileLock(shared / "playground.lock"):
+        if not (target / "page.html").is_file():
+            source = vendor() / playground_files.FOLDER
+            (target / "models").mkdir(parents=True)
+            os.symlink(source / "runtime", target / "runtime")
+            built = playground_files.manifest(EXTRA)["models"]
+            for method in METHODS:
+                if method in built:
+                    os.symlink(source / "models" / method, target / "models" / method)
+                else:
+                    _export(method, extra)
+            playground_files.assemble(extra)
+            (target / "page.html").write_text(PAGE)
+    return target
+
+
+def _export(method: str, extra: Path) -> None:
+    import export_onnx
+
+    export_onnx.pack_method(method, extra)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def page(browser: object, folder: Path) -> Iterator:
+    """The playground, and nothing may go wrong in it or leave it while the tests run."""
+    opened = browser.new_page(viewport={"width": 1280, "height": 1000})
+    opened.set_default_timeout(PATIENCE)
+    problems: list[str] = []
+    opened.on("console", lambda m: m.type == "error" and problems.append(m.text))
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.on(
+        "request",
+        lambda r: r.url.startswith(("file:", "blob:", "data:")) or problems.append(r.url),
+    )
+    opened.goto((folder / "page.html").as_uri())
+    yield opened
+    assert not problems
+    opened.close()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_crops_are_those_of_the_command(page: object, method: str, tmp_path: Path) -> None:
+    cropper = cropnb.load(method)
+    for name, content in photos().items():
+        text = base64.b64encode(content).decode()
+        answers = page.evaluate(CROPS, [method, text, name, SHAPES])
+        for shape, crops in zip(SHAPES, answers, strict=True):
+            ours = cropper(content, aspect=shape or None)[0]
+            pixel = min(ours.photo_size) / 256  # of what the networks see
+            off = [abs(a - b) for a, b in zip(crops[0]["box"], ours.box.tolist(), strict=True)]
+            assert max(off) <= pixel, f"{name}, {shape or 'any ratio'}"
+            if max(off) == 0:
+                assert crops[0]["pixels"] == list(ours.pixels)
+            if ours.score is not None:
+                assert abs(crops[0]["score"] - ours.score) < 0.02 * max(1, abs(ours.score))
+
+
+def _choose(page: object, name: str, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    page.locator("input[data-name=file]").set_input_files(tmp_path / name)
+
+
+def test_a_reader_crops_a_photo(page: object, tmp_path: Path) -> None:
+    status = page.get_by_role("status")
+    page.get_by_label("Method").select_option("vrn")
+    _choose(page, "upright.jpg", photos()["upright.jpg"], tmp_path)
+    status.filter(has_text="Best crops. vrn").wait_for()
+    assert page.locator(".playground-lists li").count() == 5
+
+    page.get_by_label("Compare with").select_option("la2c")
+    status.filter(has_text="la2c:").wait_for()
+    steps = page.locator("input[data-name=step]")
+    steps.focus()
+    page.keyboard.press("ArrowLeft")
+    assert "probability" in page.locator(".cropnb-steps").inner_text()
+
+    own = page.locator("output[data-name=own]")
+    before = own.get_attribute("data-value")
+    page.locator(".cropnb-box").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(
+        "before => document.querySelector('output[data-name=own]').dataset.value !== before",
+        arg=before,
+    )
+    assert "la2c scores no boxes" in page.locator(".cropnb-readouts").inner_text()
+
+    page.get_by_label("Ratio or size").select_option("4:5")
+    page.wait_for_function(
+        """() => {
+            const [left, top, right, bottom] =
+                cropnbPlayground.playground.results.first.crops[0].pixels;
+            return (right - left) * 5 === (bottom - top) * 4;
+        }"""
+    )
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download the crop").click()
+    with Image.open(waiting.value.path()) as crop:
+        wide, high = crop.size
+        exif = crop.getexif()
+        assert (exif[ORIENTATION], exif[CAMERA]) == (1, "a camera")
+        # the photo's own pixels, upright
+        left, top, right, bottom = page.evaluate(
+            "cropnbPlayground.playground.results.first.crops[0].pixels"
+        )
+        assert (wide, high) == (right - left, bottom - top)
+        assert wide * 5 == high * 4
+        with Image.open(io.BytesIO(photos()["upright.jpg"])) as photo:
+            upright = photo.transpose(Image.Transpose.ROTATE_270)
+        expected = upright.crop((left, top, right, bottom)).resize((8, 8))
+        pairs = zip(crop.convert("RGB").resize((8, 8)).tobytes(), expected.tobytes(), strict=True)
+        assert max(abs(one - other) for one, other in pairs) < 6
+
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Boxes as JSON").click()
+    content = json.loads(Path(waiting.value.path()).read_text())
+    assert content["photo"] == {"name": "upright.jpg", "width": 400, "height": 600}
+    assert set(content["methods"]) == {"vrn", "la2c"}
+    assert len(content["methods"]["vrn"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("empty.jpg", b"", "is empty"),
+        ("text.jpg", b"no photo at all", "no photo that this browser can read"),
+        ("phone.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "can't read HEIC"),
+        (
+            "huge.png",
+            b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (90_000).to_bytes(4, "big") * 2 + b"\x08\x02" * 8,
+            "more than the 200 million",
+        ),
+    ],
+)
+def test_what_is_no_photo_is_refused(
+    page: object, tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    _choose(page, name, content, tmp_path)
+    page.get_by_role("alert").filter(has_text=message).wait_for()
+
+
+def test_a_copy_without_networks_says_so(browser: object, tmp_path: Path) -> None:
+    import playground_files
+
+    target = playground_files.assemble(tmp_path)
+    (target / "page.html").write_text(PAGE)
+    opened = browser.new_page()
+    opened.set_default_timeout(PATIENCE)
+    opened.goto((target / "page.html").as_uri())
+    assert "make book" in opened.locator("#playground").inner_text()
+    assert opened.locator("#playground button").count() == 0
+    opened.close()
+
+
+def test_runtime_and_one_method_are_small(folder: Path) -> None:
+    sizes = {
+        name: sum(path.stat().st_size for path in (folder / name).glob("*.js"))
+        for name in ("runtime", *(f"models/{method}" for method in METHODS))
+    }
+    largest = max(size for name, size in sizes.items() if name != "runtime")
+    assert sizes["runtime"] + largest < 25_000_000
