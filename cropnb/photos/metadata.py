@@ -113,7 +113,11 @@ def corrected(
         if len(xmp) > MOST_XMP:
             notes.append(f"XMP of more than {MOST_XMP:,} bytes was left out")
             xmp = b""
-        xmp = texts.corrected_xmp(xmp, *size, drop_location)
+        try:
+            xmp = texts.corrected_xmp(xmp, *size, drop_location)
+        except texts.DamagedXmp as error:
+            xmp = b""
+            notes.append(f"the XMP packet is damaged ({error}) and was left out")
     photoshop = texts.corrected_resources(metadata.photoshop)
     return replace(metadata, exif=exif, xmp=xmp, photoshop=photoshop), notes
 
