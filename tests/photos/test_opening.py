@@ -75,9 +75,11 @@ def test_pipes_sockets_devices_and_folders_are_refused_at_once(tmp_path):
         open_photo("a\0b.jpg")
 
 
-def test_a_heic_photo_is_named_as_one(tmp_path, monkeypatch):
+@pytest.mark.parametrize("brand", [b"heic", b"mif1", b"msf1", b"hevc"])
+def test_a_heic_photo_is_named_as_one(tmp_path, monkeypatch, brand):
     monkeypatch.setattr(guard, "heif_available", lambda: False)
-    (tmp_path / "photo.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99))
+    brands = b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1heic"
+    (tmp_path / "photo.heic").write_bytes(brands + bytes(99))
     with pytest.raises(ImageError, match=r"photo.heic is a HEIC photo, which needs pillow-heif"):
         open_photo(tmp_path / "photo.heic")
 
