@@ -288,7 +288,8 @@ def write(pages: list[np.ndarray], path: Path, form: str, cmyk: bool, name: str)
         else:
             image.tiffsave(str(path), keep="none", compression="deflate", predictor="horizontal")
     except pyvips.Error as error:
-        raise OSError(" ".join(str(error).split())) from error
+        reason = re.search("system error: (.+)", str(error))  # such as a full disk
+        raise OSError(reason[1] if reason else " ".join(str(error).split())) from error
 
 
 def _bytes(channel: np.ndarray, top: float) -> np.ndarray:
