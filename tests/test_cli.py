@@ -541,7 +541,7 @@ def test_heic_in_a_folder_is_cropped_or_named_and_sidecars_are_left_alone(
     from cropnb.photos import guard
 
     for name in ("photo.HEIC", "phone.heif", "renamed.jpg"):
-        pillow_heif.from_pillow(Image.new("RGB", (120, 80), "red")).save(tmp_path / name, "HEIF")
+        pillow_heif.from_pillow(Image.new("RGB", (120, 80), "red")).save(tmp_path / name)
     (tmp_path / "._photo.HEIC").write_bytes(b"\0\5\x16\7" * 20)
     (tmp_path / ".hidden.jpg").write_bytes(b"no photo")
     out = tmp_path / "out"

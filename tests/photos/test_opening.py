@@ -150,6 +150,27 @@ def test_a_full_disk_is_named(tmp_path):
         cut.save(stream, format="PNG")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits files as Linux does")
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "gif", "bmp", "raw.tif", "lzw.tif"])
+@pytest.mark.parametrize("short", [1, 3000])
+def test_a_disk_without_room_for_the_last_bytes_is_noticed(tmp_path, suffix, short):
+    import resource
+
+    options = {"raw.tif": {"compression": "raw"}, "lzw.tif": {"compression": "tiff_lzw"}}
+    scene(200, 150).save(tmp_path / f"photo.{suffix}", **options.get(suffix, {}))
+    cut = open_photo(tmp_path / f"photo.{suffix}").cut((5, 5, 195, 145))
+    whole, crop = tmp_path / f"whole.{suffix}", tmp_path / f"crop.{suffix}"
+    cut.save(whole)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (whole.stat().st_size - short, before[1]))
+    try:
+        with pytest.raises(SaveError, match=rf"crop.{suffix} can't be written"):
+            cut.save(crop)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert {path.name for path in tmp_path.iterdir()} == {f"photo.{suffix}", whole.name}
+
+
 def test_permissions_are_those_of_a_new_or_of_the_replaced_file(tmp_path):
     cut = open_photo(scene()).cut((0, 0, 30, 30))
     mask = os.umask(0o027)
