@@ -1,5 +1,6 @@
 """What is opened and what is refused; what a network sees; one photo in several threads."""
 
+import fcntl
 import os
 import pickle
 import socket
@@ -169,6 +170,27 @@ def test_a_disk_without_room_for_the_last_bytes_is_noticed(tmp_path, suffix, sho
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert {path.name for path in tmp_path.iterdir()} == {f"photo.{suffix}", whole.name}
+
+
+def test_what_a_killed_run_left_is_cleared_and_what_another_one_writes_is_not(tmp_path):
+    left, busy, young, mine = (
+        tmp_path / name
+        for name in (
+            ".cropnb-0123456789ab.part",
+            ".cropnb-0123456789ac.part",
+            ".cropnb-0123456789ad.part",
+            ".cropnb-notes.part",
+        )
+    )
+    for path in (left, busy, young, mine):
+        path.write_bytes(b"half a crop")
+        if path != young:
+            os.utime(path, (10**9, 10**9))
+    with busy.open("rb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        open_photo(scene()).cut((0, 0, 30, 30)).save(tmp_path / "crop.png")
+        names = {path.name for path in tmp_path.iterdir()}
+    assert names == {busy.name, young.name, mine.name, "crop.png"}
 
 
 def test_permissions_are_those_of_a_new_or_of_the_replaced_file(tmp_path):
