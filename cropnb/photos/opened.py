@@ -26,6 +26,7 @@ from cropnb.photos.metadata import Metadata
 from cropnb.photos.spilled import Spilled
 from cropnb.photos.traits import (
     Traits,
+    damage_named,
     further_channels,
     further_pictures,
     reading,
@@ -277,7 +278,7 @@ class OpenedPhoto:
             self.traits = Traits()
             return
         try:
-            with self.opened() as image:
+            with damage_named(self.name), self.opened() as image:
                 file = None if isinstance(self.source, Image.Image) else self.source
                 self.traits = traits_of(image, file)
                 self.format = self.traits.format

@@ -3,6 +3,7 @@
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from typing import BinaryIO
@@ -92,6 +93,20 @@ def further_channels(image: Image.Image) -> int:
     return max(image.tag_v2.get(277, 1) - len(image.getbands()), 0)
 
 
+@contextmanager
+def damage_named(name: str) -> Iterator[None]:
+    """Whatever Pillow raises about directories and frames is an ImageError that names the photo."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except Exception as error:  # of many types
+        raise ImageError(
+            f"{name} is damaged: {str(error) or type(error).__name__}. Copy or download the photo "
+            "again"
+        ) from error
+
+
 def tiff_pages(source: str | bytes, name: str) -> int:
     """How many pages a TIFF has.
 
@@ -150,7 +165,8 @@ def frames_of(image: Image.Image, name: str, limit: int) -> Iterator[tuple[Image
     place = image.tell()
     try:
         for index in range(count):
-            image.seek(index)
+            with damage_named(name):
+                image.seek(index)
             decode(image, name)
             yield to_upright(image), float(image.info.get("duration") or 0)
     finally:

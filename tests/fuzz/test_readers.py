@@ -241,10 +241,6 @@ def _load(name: str, split: str = "test") -> Callable[[Path], object]:
     return read
 
 
-def _gaze(folder: Path) -> None:
-    datasets.load("gaze", "all", root=folder)
-
-
 BOX = {"bboxes": [[1, 2, 31, 22], [5, 6, 35, 26]], "scores": [[1, 2], [3, 4]]}
 FAT = {"name": "a.jpg", "width": 80, "height": 60, "boxes": [[1, 2, 31, 22]], "aspects": [1.5]}
 RESULT = {
@@ -267,7 +263,6 @@ RESULT = {
     "columns": {"SRCC": [0.5, 0.25]},
 }
 LEDGER = json.loads((ledger.folder() / "vrn.json").read_text("utf-8"))[:3]
-GAZE = {"a.jpg": [[[0.5, 0.5, 200], [0.1, 0.9, 300]], [[0.2, 0.2, 100]]]}
 FCDB = [{"url": "https://farm1.example/1/a.jpg", "crop": [1, 2, 30, 20]}] * 2
 GAICD = "5 10 115 230 3.14\n15 30 105 190 -2\n"
 CUHK = "a.jpg\n" + "2 22 1 31\n" * 3
@@ -296,13 +291,6 @@ READERS: dict[str, tuple[str, bytes, tuple, Callable[[Path], object]]] = {
     "fat": ("test.json", json.dumps([FAT]).encode(), (json_like, bytes_like), _load("fat")),
     "cuhk_icd": ("Cropping parameters.txt", CUHK.encode(), (bytes_like,), _load("cuhk_icd", "all")),
     "flms": ("500_image_dataset.mat", _matlab(), (bytes_like,), _load("flms")),
-    "gaze": ("osie/fixations.json", json.dumps(GAZE).encode(), (json_like, bytes_like), _gaze),
-    "layouts": (
-        "objects/test/a.txt",
-        b"1 2 30 40\n5 6 20 25\n",
-        (bytes_like,),
-        lambda folder: datasets.load("gaicd_layouts", "test", root=folder),
-    ),
     "zip": ("set", _zip(), (bytes_like,), _archive),
     "tar": ("set", _tar(), (bytes_like,), _archive),
     "tar.gz": ("set", _tar("w:gz"), (bytes_like,), _archive),
@@ -322,17 +310,6 @@ def _results(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CROPNB_RESULTS", "")  # put back whatever a reader sets
 
 
-def _beside(folder: Path, file: str) -> None:
-    """What a reader needs beside the file that is changed."""
-    if file.startswith("osie/"):
-        (folder / "osie/a.jpg").write_bytes(_photo("JPEG"))
-    if file.startswith("objects/"):
-        (folder / "annotations/test").mkdir(parents=True, exist_ok=True)
-        (folder / "annotations/test/a.txt").write_text(GAICD)
-        (folder / "images/test").mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (320, 240)).save(folder / "images/test/a.jpg")
-
-
 def _fuzz(
     folder: Path,
     file: str,
@@ -344,7 +321,6 @@ def _fuzz(
     path = folder / file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    _beside(folder, file)
     read(folder)  # unchanged, it is right
     then()
     end = time.monotonic() + SECONDS / (len(READERS) + len(PHOTOS) + 2)
