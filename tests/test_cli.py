@@ -507,6 +507,57 @@ def test_a_full_disk_is_told_by_the_readers_files(folder, tmp_path, capsys, monk
     assert not any((tmp_path / "out").iterdir())
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits files as Linux does")
+def test_a_disk_that_fills_up_while_a_crop_is_written(tmp_path, capsys):
+    """A limit of the system on a file's size stands for the disk: encoders of all kinds meet it."""
+    import tifffile
+
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    noise = np.random.default_rng(0).integers(0, 65536, (300, 400, 3), np.uint16)
+    suffixes = ("jpg", "png", "tif", "webp", "gif", "bmp")
+    for suffix in suffixes:
+        Image.fromarray((noise >> 8).astype(np.uint8)).save(photos / f"a.{suffix}")
+    tifffile.imwrite(photos / "deep.tif", noise, photometric="rgb")
+    Image.new("RGB", (30, 20)).save(photos / "small.png")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        assert run("crop", photos, "--method", "center", "--out", out) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    printed = capsys.readouterr().err
+    for name in (*(f"a.{suffix}" for suffix in suffixes), "deep.tif"):
+        told = f"cropnb: {photos}/{name}: {out}/{name} can't be written: File too large\n"
+        assert told in printed
+    assert [path.name for path in out.iterdir()] == ["small.png"]
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_heic_in_a_folder_is_cropped_or_named_and_sidecars_are_left_alone(
+    tmp_path, capsys, monkeypatch, installed
+):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    from cropnb.photos import guard
+
+    for name in ("photo.HEIC", "phone.heif", "renamed.jpg"):
+        pillow_heif.from_pillow(Image.new("RGB", (120, 80), "red")).save(tmp_path / name)
+    (tmp_path / "._photo.HEIC").write_bytes(b"\0\5\x16\7" * 20)
+    (tmp_path / ".hidden.jpg").write_bytes(b"no photo")
+    out = tmp_path / "out"
+    if not installed:
+        monkeypatch.setattr(guard, "heif_available", lambda: False)
+    assert run("crop", tmp_path, "--method", "center", "--out", out) == (0 if installed else 1)
+    printed = capsys.readouterr().err
+    assert "no photo" not in printed
+    if not installed:
+        assert printed.count("is a HEIC photo, which needs pillow-heif") == 3
+        assert "3 of 3 photos failed" in printed
+        return
+    assert size(out / "photo.HEIC.jpg") == size(out / "renamed.jpg") == (108, 72)
+    assert len(list(out.iterdir())) == 3
+
+
 def test_an_image_larger_than_its_format_holds_is_named(tmp_path, capsys):
     photos = tmp_path / "photos"
     photos.mkdir()

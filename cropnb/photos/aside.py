@@ -43,7 +43,8 @@ def _run(photo: "OpenedPhoto", request: dict[str, Any]) -> bytes:
     earlier = environment.get("PYTHONPATH")
     environment["PYTHONPATH"] = os.pathsep.join([package, earlier] if earlier else [package])
     done = subprocess.run(
-        [sys.executable, "-m", "cropnb.photos.aside", json.dumps(request)],
+        # -P: nothing is imported from the folder of the reader's photos
+        [sys.executable, "-P", "-m", "cropnb.photos.aside", json.dumps(request)],
         input=source if isinstance(source, bytes) else b"",
         capture_output=True,
         env=environment,

@@ -1,12 +1,16 @@
 """Files that are whole or not there: written beside their place, then renamed."""
 
+import fcntl
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cropnb.errors import SaveError
+
+_cleared: set[str] = set()  # folders that this process has looked into for left-overs
 
 
 @contextmanager
@@ -23,11 +27,15 @@ def replacing(path: Path, overwrite: bool = True, modified: int | None = None) -
     if not overwrite and os.path.lexists(path):
         raise SaveError(f"{path} is there already, and isn't overwritten; give another name")
     temporary: Path | None = None
+    handle = -1
     try:
+        _clear_left_overs(path.parent)
         # the temporary name is short whatever the photo's is
         name = path.parent / f".cropnb-{secrets.token_hex(6)}.part"
-        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        handle = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         temporary = name
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield temporary
         with suppress(FileNotFoundError):
             os.chmod(temporary, os.stat(path).st_mode & 0o7777)
@@ -47,6 +55,21 @@ def replacing(path: Path, overwrite: bool = True, modified: int | None = None) -
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+        if handle >= 0:
+            os.close(handle)
+
+
+def _clear_left_overs(folder: Path) -> None:
+    """Remove what killed runs left in a folder, once: nobody holds their files any more."""
+    if (place := os.path.abspath(folder)) in _cleared:
+        return
+    _cleared.add(place)
+    for left_over in folder.glob(f".cropnb-{'[0-9a-f]' * 12}.part"):
+        with suppress(OSError), left_over.open("rb") as stream:
+            # One of these seconds may not be locked yet.
+            if time.time() - os.fstat(stream.fileno()).st_mtime > 60:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left_over.unlink()
 
 
 def _rename_if_free(temporary: Path, path: Path) -> None:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from cropnb.errors import PhotoWarning, SaveError
+from cropnb.errors import ImageError, PhotoWarning, SaveError
 from cropnb.photos import aside, deep, fitting, metadata, pixels, writers
 from cropnb.photos.atomic import replacing
 from cropnb.photos.geometry import Box, sides, stored_box, target_size, turned
-from cropnb.photos.guard import own_limit
+from cropnb.photos.guard import check_size, own_limit
 from cropnb.photos.metadata import Metadata
 from cropnb.photos.traits import Timing, frames_of, timing_of
 
@@ -54,7 +54,7 @@ class CutPhoto:
             if array.shape[-1] == 1 and array.dtype.name in ("uint16", "float32"):
                 return Image.fromarray(array[..., 0])
             self._warn(["PIL holds 8 bits of colour: use array() for all of them"], stacklevel=3)
-            return deep.to_8_bit(array, inks)
+            return deep.to_8_bit(array, inks, self.photo.deep_pixels().own_range)
         image, own = self._first()
         own, _ = metadata.corrected(own, None, self.size, drop_location=False)
         info = {"icc_profile": own.icc, "exif": own.exif and b"Exif\0\0" + own.exif, "xmp": own.xmp}
@@ -63,12 +63,14 @@ class CutPhoto:
 
     def array(self) -> np.ndarray:
         """The crop's pixels (H, W) or (H, W, C) at full depth, upright."""
-        reader = self.photo.deep_pixels()
-        if reader is None:
+        if self.photo.deep_pixels() is None:
             return np.asarray(self._first()[0])
-        turn = self.photo.turn
+        return self._deep_array()
+
+    def _deep_array(self, page: int | None = None) -> np.ndarray:
+        reader, turn = self.photo.deep_pixels(), self.photo.turn
         box = stored_box(self.box, self.photo.size, turn)
-        array = reader.array(box)
+        array = reader.array(box, page)
         if self.size != sides(self.box):
             size = self.size[::-1] if turn >= 5 else self.size
             array = deep.resized(array, size, reader.cmyk)
@@ -156,13 +158,16 @@ class CutPhoto:
     def _write_deep(
         self, path: Path, form: str, quality: int | None, strip: bool, strip_location: bool
     ) -> list[str]:
-        own = self._deep_metadata()
+        own = self.photo.header_metadata()
         array, reader = self.array(), self.photo.deep_pixels()
-        fitted, notes = fitting.fit_deep(array, form, reader.cmyk)
-        small = deep.to_8_bit(array[:: max(len(array) // 320, 1), :: max(array.shape[1] // 320, 1)])
-        own, lost = self._own(own, pixels.seen(small), strip, strip_location)
+        fitted, notes = fitting.fit_deep(array, form, reader.cmyk, reader.own_range)
+        small = array[:: max(len(array) // 320, 1), :: max(array.shape[1] // 320, 1)]
+        small = pixels.seen(deep.to_8_bit(small, reader.cmyk, reader.own_range))
+        own, lost = self._own(own, small, strip, strip_location)
+        further, lost_frames = self._further_pages(array, form)
+        notes += lost_frames
         if isinstance(fitted, np.ndarray):
-            deep.write(fitted, path, form, reader.cmyk, self.photo.name)
+            deep.write([fitted, *further], path, form, reader.cmyk, self.photo.name)
             return notes + lost + writers.finish_deep(path, form, own)
         if reader.cmyk:
             own = replace(own, icc=b"")
@@ -180,13 +185,27 @@ class CutPhoto:
             small = pixels.seen(image, pixels.seen_size(*image.size, side))
         return metadata.corrected(own, small, self.size, strip_location)
 
-    def _deep_metadata(self) -> Metadata:
-        """The metadata of a file whose pixels Pillow would lose depth of: its header suffices."""
-        if self.photo.format is None:
-            return Metadata()
-        with self.photo.opened() as image:
-            metadata.preload(image)
-            return metadata.gather(image)
+    def _further_pages(self, first: np.ndarray, form: str) -> tuple[list[np.ndarray], list[str]]:
+        """What follows the first page of a deep TIFF, where a TIFF is written, and what doesn't."""
+        photo, count = self.photo, self.photo.traits.frames
+        if count == 1:
+            return [], []
+        if photo.traits.format != "TIFF":
+            return [], [f"of more than 8 bits, only the first of {count} frames was written"]
+        if form != "TIFF":
+            return [], [f"{form} holds no pages: the first of {count} was written"]
+        check_size(*photo.size, photo.name, photo.limit, count)
+        note = f"pages of several kinds: the first of {count} was written"
+        pages = []
+        for page in range(1, count):
+            try:
+                array = self._deep_array(page)
+            except ImageError:  # smaller than the box, damaged, or of 8 bits
+                return [], [note]
+            if (array.shape, array.dtype) != (first.shape, first.dtype):
+                return [], [note]
+            pages.append(array)
+        return pages, []
 
     def _first(self) -> tuple[Image.Image, Metadata]:
         """The crop of the first frame, and the metadata of the photo."""

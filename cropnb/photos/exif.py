@@ -38,6 +38,7 @@ class Block:
         if not self.order or self._read("H", 2) != 42:
             raise DamagedExif("no TIFF header")
         self.first = self._read("I", 4)
+        self._to_clear = 2 * len(data)  # bytes: no more than this belongs to what is left out
 
     def corrected(
         self, width: int, height: int, thumbnail: bytes | None, drop_location: bool = False
@@ -65,21 +66,26 @@ class Block:
         return any(entry.tag == tag for entry in self._entries(self.first))
 
     def _main(self, first: int) -> Iterator[int]:
-        """The first directory, and those of EXIF and interoperability below it."""
+        """The first directory, and those of EXIF and interoperability below it, each once: they may
+        point at each other.
+        """
+        passed = {first}
         yield first
-        for entry in self._entries(first):
-            if entry.tag == EXIF:
-                exif = self._read("I", entry.place + 8)
-                yield exif
-                for inner in self._entries(exif):
-                    if inner.tag == INTEROP:
-                        yield self._read("I", inner.place + 8)
+        for tag in (EXIF, INTEROP):
+            for directory in tuple(passed):
+                for entry in self._entries(directory):
+                    below = self._read("I", entry.place + 8)
+                    if entry.tag == tag and below not in passed:
+                        passed.add(below)
+                        yield below
+                        break  # a second one of a kind is nobody's
 
     def _drop_location(self) -> None:
-        for entry in self._entries(self.first):
-            if entry.tag == GPS:
-                directory = self._read("I", entry.place + 8)
-                self._wipe(directory)
+        locations = [entry for entry in self._entries(self.first) if entry.tag == GPS]
+        if len(locations) > 1:
+            raise DamagedExif("more than one place")
+        for entry in locations:
+            self._wipe(self._read("I", entry.place + 8))
         self._drop(self.first, GPS)
 
     def _replace_thumbnail(self, thumbnail: bytes | None) -> None:
@@ -164,7 +170,8 @@ class Block:
             self._write("I", entry.place + 8, value)
 
     def _zero(self, start: int, length: int) -> None:
-        if start + length > len(self.data):
+        self._to_clear -= length
+        if start + length > len(self.data) or self._to_clear < 0:
             raise DamagedExif("a value that lies outside")
         self.data[start : start + length] = bytes(length)
 

@@ -55,10 +55,17 @@ def fit(image: Image.Image, form: str) -> tuple[Image.Image, list[str]]:
 
 
 def fit_deep(
-    array: np.ndarray, form: str, cmyk: bool
+    array: np.ndarray, form: str, cmyk: bool, own_range: bool = True
 ) -> tuple[np.ndarray | Image.Image, list[str]]:
-    """The same for an array (H, W, C) of more than 8 bits: itself where the format holds it."""
+    """The same for an array (H, W, C) of more than 8 bits: itself where the format holds it.
+
+    Args:
+        own_range: as `deep.to_8_bit` takes it.
+    """
     kind, count = array.dtype, array.shape[-1]
+    if count > 4 and not cmyk and form != "TIFF":
+        fitted, notes = fit_deep(array[..., :3], form, cmyk, own_range)
+        return fitted, [f"{form} holds four channels at most: {count - 3} were left out", *notes]
     if form == "PNG" and not cmyk and kind != np.uint16:
         low, high = value_range(array[..., :3])
         scaled = (array.astype(np.float64) - low) * (65535 / (high - low))
@@ -68,9 +75,9 @@ def fit_deep(
         return scaled.clip(0, 65535).round().astype(np.uint16), [note]
     if form in _DEEP and kind.kind in _DEEP[form] and not (cmyk and form == "PNG"):
         return array, []
-    image = deep.to_8_bit(array, cmyk)
-    fitted, notes = fit(image, form)
-    what = "CMYK of 16 bits became RGB of 8" if cmyk else "the crop became 8-bit, its range scaled"
+    fitted, notes = fit(deep.to_8_bit(array, cmyk, own_range), form)
+    what = "the crop became 8-bit" + (", its range scaled" if own_range else "")
+    what = "CMYK of 16 bits became RGB of 8" if cmyk else what
     return fitted, [f"{form} holds less than the photo: {what}", *notes]
 
 

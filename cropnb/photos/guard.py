@@ -89,11 +89,11 @@ def open_pillow(source: str | os.PathLike | bytes, name: str, limit: int) -> Ima
         raise ImageError(f"{name} is empty (0 bytes); copy or download the photo again")
     try:
         if isinstance(source, bytes):
-            brand = source[4:12]
+            start = source[:64]
         else:
             with open(source, "rb") as stream:
-                brand = stream.read(12)[4:]
-        formats = _formats(brand, name)
+                start = stream.read(64)
+        formats = _formats(start, name)
         with own_limit(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, about tags that it can't read
             image = Image.open(
@@ -146,13 +146,16 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def _formats(brand: bytes, name: str) -> tuple[str, ...]:
-    """The formats to try for a file with these bytes at 4…11."""
-    if brand[:4] != b"ftyp" or brand[4:] not in _HEIF_BRANDS:
+def _formats(start: bytes, name: str) -> tuple[str, ...]:
+    """The formats to try for a file that begins with these bytes."""
+    brand, length = start[8:12], int.from_bytes(start[:4], "big")
+    if start[4:8] != b"ftyp" or brand not in _HEIF_BRANDS:
         return FORMATS
     if heif_available():
         return ("HEIF", *FORMATS)
-    if brand[4:6] == b"he":
+    # a picture of any coding may say mif1 first; what it is then follows
+    others = {start[place : place + 4] for place in range(16, min(length, len(start)), 4)}
+    if any(one.startswith(b"he") for one in (brand, *others)):
         raise ImageError(
             f"{name} is a HEIC photo, which needs pillow-heif: pip install 'cropnb[photos]', or "
             "save it as JPEG"

@@ -2,10 +2,11 @@
 any format, corrected for a crop, left out on request.
 """
 
+import struct
 import warnings
 from dataclasses import dataclass, field, replace
 from io import BytesIO
-from typing import Any
+from typing import Any, BinaryIO
 
 from PIL import Image, TiffImagePlugin
 
@@ -85,6 +86,35 @@ def gather(image: Image.Image) -> Metadata:
     )
 
 
+def gather_tiff(stream: BinaryIO) -> tuple[Metadata, int]:
+    """The metadata of a TIFF whose pixels Pillow doesn't know, and its orientation."""
+    head = stream.read(16)
+    tags = Image.Exif()
+    tags.endian = "<" if head[:2] == b"II" else ">"
+    tags.bigtiff = 43 in head[2:4]
+    form = "Q" if tags.bigtiff else "I"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            place = struct.unpack_from(tags.endian + form, head, 8 if tags.bigtiff else 4)[0]
+            tags.load_from_fp(stream, place)
+            unit = {2: 1.0, 3: 2.54}.get(tags.get(296, 2), 0.0)
+            xmp = tags.get(XMP_TAG, b"")
+            gathered = Metadata(
+                exif=_exif_of_tags(tags),
+                xmp=bytes(xmp) if isinstance(xmp, tuple) else xmp,
+                photoshop=_with_iptc(
+                    _as_bytes(tags.get(PHOTOSHOP_TAG)), _as_bytes(tags.get(IPTC_TAG))
+                ),
+                icc=_as_bytes(tags.get(ICC_TAG)),
+                dpi=_resolution([float(tags.get(tag, 0)) * unit for tag in (282, 283)]),
+            )
+            turn = tags.get(exif_blocks.ORIENTATION, 1)
+    except Exception:  # damaged tags of many kinds
+        return Metadata(), 1
+    return gathered, turn if turn in range(1, 9) else 1
+
+
 def corrected(
     metadata: Metadata, crop: Image.Image | None, size: tuple[int, int], drop_location: bool
 ) -> tuple[Metadata, list[str]]:
@@ -113,7 +143,11 @@ def corrected(
         if len(xmp) > MOST_XMP:
             notes.append(f"XMP of more than {MOST_XMP:,} bytes was left out")
             xmp = b""
-        xmp = texts.corrected_xmp(xmp, *size, drop_location)
+        try:
+            xmp = texts.corrected_xmp(xmp, *size, drop_location)
+        except texts.DamagedXmp as error:
+            xmp = b""
+            notes.append(f"the XMP packet is damaged ({error}) and was left out")
     photoshop = texts.corrected_resources(metadata.photoshop)
     return replace(metadata, exif=exif, xmp=xmp, photoshop=photoshop), notes
 
@@ -145,20 +179,23 @@ def _exif_of_tiff(image: TiffImagePlugin.TiffImageFile) -> bytes:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            full = image.getexif()
-            exif = Image.Exif()
-            for tag, value in full.items():
-                if tag not in _STRUCTURE and tag not in (exif_blocks.EXIF, exif_blocks.GPS):
-                    exif[tag] = value
-            for tag in (exif_blocks.EXIF, exif_blocks.GPS):
-                if directory := full.get_ifd(tag):
-                    exif[tag] = dict(directory)
-            if not len(exif):
-                return b""
-            exif[exif_blocks.ORIENTATION] = 1
-            return exif.tobytes().removeprefix(b"Exif\0\0")
+            return _exif_of_tags(image.getexif())
     except Exception:  # damaged tags of many kinds
         return b""
+
+
+def _exif_of_tags(full: Image.Exif) -> bytes:
+    exif = Image.Exif()
+    for tag, value in full.items():
+        if tag not in _STRUCTURE and tag not in (exif_blocks.EXIF, exif_blocks.GPS):
+            exif[tag] = value
+    for tag in (exif_blocks.EXIF, exif_blocks.GPS):
+        if directory := full.get_ifd(tag):
+            exif[tag] = dict(directory)
+    if not len(exif):
+        return b""
+    exif[exif_blocks.ORIENTATION] = 1
+    return exif.tobytes().removeprefix(b"Exif\0\0")
 
 
 def _xmp(image: Image.Image, profiles: dict[str, str]) -> bytes:
@@ -185,6 +222,11 @@ def _photoshop(image: Image.Image, profiles: dict[str, str]) -> bytes:
     else:
         raw = _raw_profile(profiles.get("Raw profile type iptc", ""))
         block, iptc = (raw, b"") if raw.startswith(b"8BIM") else (b"", raw)
+    return _with_iptc(block, iptc)
+
+
+def _with_iptc(block: bytes, iptc: bytes) -> bytes:
+    """Photoshop's resources, with an IPTC record that stood beside them."""
     if iptc and not texts.iptc_of(block):
         block = texts.resource_block([(texts.IPTC_RESOURCE, b"", iptc)]) + block
     return block

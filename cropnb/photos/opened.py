@@ -24,7 +24,15 @@ from cropnb.photos.guard import (
 )
 from cropnb.photos.metadata import Metadata
 from cropnb.photos.spilled import Spilled
-from cropnb.photos.traits import Traits, further_pictures, traits_of
+from cropnb.photos.traits import (
+    Traits,
+    damage_named,
+    further_channels,
+    further_pictures,
+    reading,
+    tiff_pages,
+    traits_of,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -99,6 +107,7 @@ class OpenedPhoto:
         self.lock = threading.RLock()
         self._upright: tuple[Image.Image, Metadata] | None = None
         self._deep: DeepPixels | None = None
+        self._unknown: Metadata | None = None  # of a TIFF that Pillow doesn't know
         self.modified = check_file(source).st_mtime_ns if isinstance(source, str) else None
         self._read_header()
         large = self.size[0] * self.size[1] >= LARGE and isinstance(source, (str, bytes))
@@ -173,6 +182,14 @@ class OpenedPhoto:
             return
         with open_pillow(self.source, self.name, self.limit) as image:
             yield image
+
+    def header_metadata(self) -> Metadata:
+        """What a file says besides its pixels, without decoding them; empty for pixels alone."""
+        if self._unknown is not None or isinstance(self.source, np.ndarray):
+            return self._unknown or Metadata()
+        with self.opened() as image:
+            metadata.preload(image)
+            return metadata.gather(image)
 
     def deep_pixels(self) -> DeepPixels | None:
         """Where the pixels have more bits than Pillow would keep, their reader."""
@@ -261,7 +278,7 @@ class OpenedPhoto:
             self.traits = Traits()
             return
         try:
-            with self.opened() as image:
+            with damage_named(self.name), self.opened() as image:
                 file = None if isinstance(self.source, Image.Image) else self.source
                 self.traits = traits_of(image, file)
                 self.format = self.traits.format
@@ -269,29 +286,28 @@ class OpenedPhoto:
                     self.notes.append(f"its {further} further pictures were left out")
                 self.size = pixels.upright_size(image)
                 self.turn = pixels.orientation(image)
-                if file is not None:
-                    depth = deep.bits(image, _start(file))
-                    if depth > 8 and self.format == "HEIF":
-                        self.notes.append(f"its {depth} bits a channel were read as 8")
-                    elif depth > 8:
-                        self._deep = DeepPixels(file, self.format, self.name, depth)
+                if channels := further_channels(image):
+                    self.notes.append(f"its {channels} further channels were left out")
+                if file is not None and (depth := deep.lost_bits(image, _start(file))):
+                    self._deep = DeepPixels(file, self.format, self.name, depth)
         except ImageError:
             if isinstance(self.source, Image.Image) or _start(self.source)[:4] not in _TIFFS:
                 raise
             if not deep.available():
                 raise
-            self._deep, self.size = deep.vips_size(self.source, self.name, self.limit)
+            self._deep, size = deep.vips_size(self.source, self.name, self.limit)
+            with reading(self.source) as stream:
+                self._unknown, self.turn = metadata.gather_tiff(stream)
+            self.size = size[::-1] if self.turn >= 5 else size
             self.format = None
-            self.traits = Traits(format="TIFF")
+            self.traits = Traits(format="TIFF", frames=tiff_pages(self.source, self.name))
 
 
 _TIFFS = {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}
 
 
 def _start(source: str | bytes) -> bytes:
-    if isinstance(source, bytes):
-        return source[:4096]
-    with open(source, "rb") as stream:
+    with reading(source) as stream:
         return stream.read(4096)
 
 

@@ -30,10 +30,12 @@ def orientation(image: Image.Image) -> int:
     pixels are still good.
     """
     try:
-        if isinstance(image, PngImagePlugin.PngImageFile) and not _ends_with_texts(image):
-            value = Image.Image.getexif(image).get(ORIENTATION, 1)  # PNG's own would decode it
-        else:
-            value = image.getexif().get(ORIENTATION, 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if isinstance(image, PngImagePlugin.PngImageFile) and not _ends_with_texts(image):
+                value = Image.Image.getexif(image).get(ORIENTATION, 1)  # PNG's own would decode it
+            else:
+                value = image.getexif().get(ORIENTATION, 1)
     except Exception:
         return 1
     return value if value in range(1, 9) else 1

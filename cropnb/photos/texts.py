@@ -8,34 +8,65 @@ IPTC_RESOURCE = 0x0404
 _STALE_RESOURCES = {0x0409, 0x040C, 0x0422, 0x0423, 0x0424, *range(0x07D0, 0x0BB7)}
 _WIDTHS = rb"tiff:ImageWidth|exif:PixelXDimension"
 _HEIGHTS = rb"tiff:ImageLength|exif:PixelYDimension"
-_STALE_ELEMENTS = (rb"xmp:Thumbnails", rb"xapGImg:Thumbnails", rb"mwg-rs:Regions")
+_STALE_ELEMENTS = rb"xmp:Thumbnails|xapGImg:Thumbnails|mwg-rs:Regions"
 # The address of extended XMP, which holds depth maps and second pictures of the whole photo.
-_STALE_ATTRIBUTES = (rb"xmpNote:HasExtendedXMP", rb"photoshop:SidecarForExtension")
+_STALE_ATTRIBUTES = rb"xmpNote:HasExtendedXMP|photoshop:SidecarForExtension"
 _LOCATION = rb"[\w-]+:GPS\w+"
+# A tag: its slash, its name. Quantifiers that give nothing back, and no tag goes beyond the next
+# `<`: the time grows with the packet, whatever stands in it.
+_TAG = re.compile(rb"<(/?)([^\s<>/\"']++)(?:[^<>\"']++|\"[^\"<]*+\"|'[^'<]*+')*+>")
+
+
+class DamagedXmp(ValueError):
+    """A packet in which something begins that must go, and never ends."""
 
 
 def corrected_xmp(packet: bytes, width: int, height: int, drop_location: bool = False) -> bytes:
-    """An XMP packet for a crop of this size, upright."""
-    for names, value in (
-        (rb"tiff:Orientation", b"1"),
-        (_WIDTHS, b"%d" % width),
-        (_HEIGHTS, b"%d" % height),
-    ):
-        packet = re.sub(
-            rb"((?:%s)\s*=\s*[\"'])[^\"']*" % names, lambda match, new=value: match[1] + new, packet
+    """An XMP packet for a crop of this size, upright.
+
+    Raises:
+        DamagedXmp: where it can't be told what belongs to the uncropped photo.
+    """
+    values = [
+        (re.compile(names), re.compile(rb"(\s(?:%s)\s*+=\s*+[\"'])[^\"']*+" % names), value)
+        for names, value in (
+            (rb"tiff:Orientation", b"1"),
+            (_WIDTHS, b"%d" % width),
+            (_HEIGHTS, b"%d" % height),
         )
-        packet = re.sub(
-            rb"(<(?:%s)(?:\s[^>]*)?>)[^<]*(?=</)" % names,
-            lambda match, new=value: match[1] + new,
-            packet,
-        )
-    for name in _STALE_ELEMENTS:
-        packet = _without_element(packet, name)
-    for name in _STALE_ATTRIBUTES:
-        packet = _without_attribute(packet, name)
-    if drop_location:
-        packet = _without_element(_without_attribute(packet, _LOCATION), _LOCATION)
-    return packet
+    ]
+    location = rb"|" + _LOCATION if drop_location else b""
+    stale = re.compile(_STALE_ELEMENTS + location)
+    attributes = re.compile(
+        rb"\s(?:%s)\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+')" % (_STALE_ATTRIBUTES + location)
+    )
+    parts: list[bytes] = []
+    place, dropped, depth = 0, b"", 0  # the element that is being left out, and how deep in it
+    value: bytes | None = None  # what the text of the element that has just begun becomes
+    for tag in _TAG.finditer(packet):
+        closing, name, whole = tag[1], tag[2], tag[0]
+        empty = whole.endswith(b"/>")
+        if dropped:
+            if name == dropped and not empty:
+                depth += -1 if closing else 1
+                dropped = dropped if depth else b""
+            place = tag.end()
+            continue
+        text = packet[place : tag.start()]
+        parts.append(text if value is None or not closing else value)
+        place, value = tag.end(), None
+        if not closing and stale.fullmatch(name):
+            dropped, depth = (b"", 0) if empty else (name, 1)
+            continue
+        if not closing:
+            for names, attribute, new in values:
+                whole = attribute.sub(lambda match, new=new: match[1] + new, whole)
+                value = new if not empty and names.fullmatch(name) else value
+            whole = attributes.sub(b"", whole)
+        parts.append(whole)
+    if dropped:
+        raise DamagedXmp(f"{dropped.decode(errors='replace')[:40]} has no end")
+    return b"".join([*parts, packet[place:]])
 
 
 def resources(block: bytes) -> list[tuple[int, bytes, bytes]]:
@@ -75,12 +106,3 @@ def corrected_resources(block: bytes) -> bytes:
 def iptc_of(block: bytes) -> bytes:
     """The IPTC record in Photoshop's resources, or none."""
     return next((data for number, _, data in resources(block) if number == IPTC_RESOURCE), b"")
-
-
-def _without_attribute(packet: bytes, name: bytes) -> bytes:
-    return re.sub(rb"\s%s\s*=\s*(\"[^\"]*\"|'[^']*')" % name, b"", packet)
-
-
-def _without_element(packet: bytes, name: bytes) -> bytes:
-    packet = re.sub(rb"<(%s)(?:\s[^>]*)?/>" % name, b"", packet)
-    return re.sub(rb"<(%s)(?:\s[^>]*)?>.*?</\1\s*>" % name, b"", packet, flags=re.DOTALL)

@@ -1,14 +1,21 @@
 """How a photo was encoded, so that a crop can be encoded alike; and its frames."""
 
+import os
+import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
+from typing import BinaryIO
 
 from PIL import Image
 
+from cropnb.errors import ImageError
 from cropnb.photos.guard import check_size, decode
 from cropnb.photos.pixels import to_upright
 
 ANIMATED = {"GIF", "WEBP", "PNG", "AVIF"}
+MOST_PAGES = 10_000  # of a TIFF: Pillow needs two thousandths of a second for each
 _SAMPLINGS = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
 _LOSSLESS = {"PNG", "TIFF", "BMP", "GIF", "PPM"}
 
@@ -60,6 +67,8 @@ def traits_of(image: Image.Image, source: str | bytes | None) -> Traits:
     lossless = form in _LOSSLESS or form is None
     if form == "WEBP" and source is not None:
         lossless = webp_is_lossless(source)
+    if form == "TIFF" and source is not None:
+        tiff_pages(source, image.filename or "the photo")
     compression = image.info.get("compression") if form == "TIFF" else None
     if compression == "jpeg":
         lossless = False
@@ -77,13 +86,63 @@ def further_pictures(image: Image.Image) -> int:
     return getattr(image, "n_frames", 1) - 1 if image.format in ("MPO", "HEIF") else 0
 
 
+def further_channels(image: Image.Image) -> int:
+    """How many channels of a TIFF Pillow leaves out."""
+    if image.format != "TIFF":
+        return 0
+    return max(image.tag_v2.get(277, 1) - len(image.getbands()), 0)
+
+
+@contextmanager
+def damage_named(name: str) -> Iterator[None]:
+    """Whatever Pillow raises about directories and frames is an ImageError that names the photo."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except Exception as error:  # of many types
+        raise ImageError(
+            f"{name} is damaged: {str(error) or type(error).__name__}. Copy or download the photo "
+            "again"
+        ) from error
+
+
+def tiff_pages(source: str | bytes, name: str) -> int:
+    """How many pages a TIFF has.
+
+    Raises:
+        ImageError: for more than anyone scans.
+    """
+    places: set[int] = set()
+    with reading(source) as stream:
+        head = stream.read(16)
+        order, big = "<" if head[:2] == b"II" else ">", 43 in head[2:4]
+        count_form, place_form, entry = ("Q", "Q", 20) if big else ("H", "I", 12)
+        place = struct.unpack_from(order + place_form, head, 8 if big else 4)[0]
+        while place and place not in places:
+            places.add(place)
+            if len(places) > MOST_PAGES:
+                raise ImageError(f"{name} has more than {MOST_PAGES:,} pages; split it first")
+            try:
+                stream.seek(place)
+                count = struct.unpack(order + count_form, stream.read(8 if big else 2))[0]
+                stream.seek(count * entry, os.SEEK_CUR)
+                link = stream.read(8 if big else 4)
+                place = struct.unpack(order + place_form, link)[0]
+            except (struct.error, OSError, ValueError, OverflowError):  # cut short
+                break
+    return max(len(places), 1)
+
+
+def reading(source: str | bytes) -> BinaryIO:
+    """A stream of the file or of the bytes."""
+    return BytesIO(source) if isinstance(source, bytes) else open(source, "rb")
+
+
 def webp_is_lossless(source: str | bytes) -> bool:
     """Whether a WebP's first picture is coded without loss."""
-    if isinstance(source, bytes):
-        start = source[: 1 << 20]
-    else:
-        with open(source, "rb") as stream:
-            start = stream.read(1 << 20)
+    with reading(source) as stream:
+        start = stream.read(1 << 20)
     place = 12
     while place + 8 <= len(start):
         kind, length = (
@@ -106,7 +165,8 @@ def frames_of(image: Image.Image, name: str, limit: int) -> Iterator[tuple[Image
     place = image.tell()
     try:
         for index in range(count):
-            image.seek(index)
+            with damage_named(name):
+                image.seek(index)
             decode(image, name)
             yield to_upright(image), float(image.info.get("duration") or 0)
     finally:

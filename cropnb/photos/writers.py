@@ -1,9 +1,9 @@
 """Each format's way to write pixels, frames and metadata."""
 
+import io
 import struct
 import warnings
 import zlib
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +50,23 @@ def write(
         options |= _played(form, timing, frames)
     with own_limit(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        first.save(path, form, **options)
+        if form == "TIFF" and options["compression"] != "raw":
+            first.save(path, form, **options)  # libtiff sees to what it writes
+        else:
+            with _Stream(io.FileIO(path, "r+")) as stream:
+                first.save(stream, form, **options)
     if form == "TIFF":
         notes += splice_tiff(path, metadata)
     return notes
+
+
+class _Stream(io.BufferedRandom):
+    """A file that hides its number. Into a number Pillow writes by itself and doesn't look whether
+    the disk took all of it: where the disk fills up, half a JPEG would pass for a whole one.
+    """
+
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("fileno")
 
 
 def finish_deep(path: Path, form: str, metadata: Metadata) -> list[str]:
@@ -61,7 +74,7 @@ def finish_deep(path: Path, form: str, metadata: Metadata) -> list[str]:
     if form == "TIFF":
         return splice_tiff(path, metadata)
     options, notes = _options("PNG", "RGB", Traits(), metadata, None)
-    stream = BytesIO()
+    stream = io.BytesIO()
     Image.new("RGB", (1, 1)).save(stream, "PNG", **options)
     # Pillow has written the chunks; they go behind the header of the large file
     start = path.read_bytes()

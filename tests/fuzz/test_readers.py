@@ -1,7 +1,7 @@
 """Every reader of files from outside on files that are nearly right: it reads them, or refuses them
 with a typed error. Nothing else may come out, and no crash.
 
-    CROPNB_FUZZ_SECONDS=600 pytest tests/fuzz        for longer than the 20 seconds of `make test`
+    CROPNB_FUZZ_SECONDS=600 pytest tests/fuzz        for longer than the minute of `make test`
 """
 
 import io
@@ -11,6 +11,7 @@ import os
 import shutil
 import tarfile
 import time
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,15 +23,17 @@ import scipy.io
 import torch
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
+from PIL import Image
 from torch import nn
 
-from cropnb import checkpoints, datasets, ledger, paper, training
+from cropnb import checkpoints, datasets, ledger, paper, photos, training
 from cropnb.datasets import checked
 from cropnb.datasets.fetch import archives, flickr, layouts
 from cropnb.errors import CropnbError
 from cropnb.runs import results
 
-SECONDS = float(os.environ.get("CROPNB_FUZZ_SECONDS") or 20)  # of all tests here together
+USUAL = 60  # seconds of all tests here together
+SECONDS = float(os.environ.get("CROPNB_FUZZ_SECONDS") or USUAL)
 EXAMPLES = 5  # of one run of Hypothesis; a MATLAB file takes as long as five others
 
 NUMBERS = [0, -1, 1, 0.5, 2**31, 2**63, 10**400, 1e39, -1e308, float("nan"), float("inf"), True]
@@ -149,6 +152,84 @@ def _archive(folder: Path) -> None:
         shutil.rmtree(folder / "out", ignore_errors=True)
 
 
+def _photo(form: str, mode: str = "RGB", **options: Any) -> bytes:
+    """A small photo with metadata of every kind that its format holds."""
+    exif = Image.Exif()
+    exif[0x010E], exif[0x0112] = "A bridge", 6
+    exif.get_ifd(0x8769).update({0x9003: "2019:05:04 03:02:01", 0xA002: 24})
+    exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 30.0, 5.0)})
+    noise = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
+    buffer = io.BytesIO()
+    said = {} if form in ("GIF", "BMP", "PPM") else {"exif": exif}
+    if form in ("JPEG", "WEBP"):
+        said["xmp"] = b'<x tiff:Orientation="6"><exif:GPSLatitude>1</exif:GPSLatitude></x>'
+    Image.fromarray(noise).convert(mode).save(buffer, form, **said, **options)
+    return buffer.getvalue()
+
+
+def _animation(form: str) -> bytes:
+    return _photo(form, save_all=True, append_images=[Image.new("RGB", (24, 16))])
+
+
+def _deep_tiff() -> bytes:
+    import tifffile
+
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 65536, (2, 16, 24, 3), np.uint16)
+    tifffile.imwrite(buffer, noise, photometric="rgb", metadata=None)
+    return buffer.getvalue()
+
+
+def _deep_png() -> bytes:
+    import cv2
+
+    noise = np.random.default_rng(0).integers(0, 65536, (16, 24, 3), np.uint16)
+    return cv2.imencode(".png", noise)[1].tobytes()
+
+
+def _heic() -> bytes:
+    import pillow_heif
+
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(Image.new("RGB", (64, 64), "red")).save(buffer)
+    return buffer.getvalue()
+
+
+# Photos, as a cropper opens, sees and cuts them.
+PHOTOS: dict[str, Callable[[], bytes]] = {
+    "jpeg": lambda: _photo("JPEG"),
+    "cmyk jpeg": lambda: _photo("JPEG", "CMYK", progressive=True),
+    "mpo": lambda: _animation("MPO"),
+    "png": lambda: _photo("PNG", "RGBA"),
+    "apng": lambda: _animation("PNG"),
+    "deep png": _deep_png,
+    "tiff": lambda: _photo("TIFF", compression="tiff_lzw"),
+    "pages": lambda: _animation("TIFF"),
+    "deep pages": _deep_tiff,
+    "webp": lambda: _photo("WEBP"),
+    "gif": lambda: _animation("GIF"),
+    "bmp": lambda: _photo("BMP", "P"),
+    "avif": lambda: _photo("AVIF"),
+    "jpeg 2000": lambda: _photo("JPEG2000"),
+    "heic": _heic,
+}
+
+
+def _crop(folder: Path) -> None:
+    out = folder / "crop"
+    out.unlink(missing_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for source in (folder / "photo", (folder / "photo").read_bytes()):
+            photo = photos.open_photo(source, limit=1_000_000)
+            photo.small_rgb()
+            cut = photo.cut((1, 1, 14, 14))
+            for form in ("JPEG", "PNG", "TIFF"):
+                cut.save(out, format=form, strip_location=True)
+    assert Image.open(out).size == cut.size
+    assert {path.name for path in folder.iterdir()} == {"photo", "crop"}
+
+
 def _load(name: str, split: str = "test") -> Callable[[Path], object]:
     def read(folder: Path) -> None:
         try:
@@ -242,7 +323,7 @@ def _fuzz(
     path.write_bytes(content)
     read(folder)  # unchanged, it is right
     then()
-    end = time.monotonic() + SECONDS / (len(READERS) + 2)
+    end = time.monotonic() + SECONDS / (len(READERS) + len(PHOTOS) + 2)
 
     refusals: list[str] = []
 
@@ -255,7 +336,7 @@ def _fuzz(
 
     # In small runs of Hypothesis, as many as there is time for, each with a seed of its own. Where
     # there is more time than usual, they begin elsewhere each time.
-    first = 0 if SECONDS <= 20 else time.time_ns() % 2**32
+    first = 0 if SECONDS <= USUAL else time.time_ns() % 2**32
     changed = st.one_of([change(content) for change in changes])
     sizes = settings(
         max_examples=1 if file.endswith(".mat") else EXAMPLES,
@@ -276,6 +357,11 @@ def test_nearly_right_files_are_read_or_refused(
 ) -> None:
     # Damaged files can keep SciPy for ever: once the right one was read, five seconds are enough.
     _fuzz(tmp_path, *READERS[name], lambda: monkeypatch.setattr(checked, "MATLAB_SECONDS", 5))
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_nearly_right_photos_are_cropped_or_refused(name: str, tmp_path: Path) -> None:
+    _fuzz(tmp_path, "photo", PHOTOS[name](), (bytes_like,), _crop)
 
 
 def test_nearly_right_weights_are_read_or_refused(tmp_path: Path) -> None:

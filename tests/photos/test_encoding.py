@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence, JpegImagePlugin
 
-from cropnb.errors import PhotoWarning, SaveError
+from cropnb.errors import ImageError, PhotoWarning, SaveError
 from cropnb.photos import open_photo
 from cropnb.photos.traits import webp_is_lossless
 
@@ -180,6 +180,30 @@ def test_pages_of_a_tiff_stay_pages(tmp_path):
     frames()[0].save(tmp_path / "odd.tif", save_all=True, append_images=[Image.new("RGB", (9, 9))])
     with pytest.warns(PhotoWarning, match="several sizes"):
         open_photo(tmp_path / "odd.tif").cut(BOX).save(tmp_path / "crop.tif")
+
+
+@pytest.mark.parametrize("kind", ["uint16", "float32"])
+def test_pages_of_a_deep_tiff_stay_pages(tmp_path, kind):
+    import tifffile
+
+    top = 65535 if kind == "uint16" else 1
+    pages = (np.random.default_rng(0).random((3, 20, 30, 3)) * top).astype(kind)
+    tifffile.imwrite(tmp_path / "photo.tif", pages, photometric="rgb", metadata=None)
+    photo = open_photo(tmp_path / "photo.tif")
+    assert photo.cut((4, 5, 24, 15)).save(tmp_path / "crop.tif") == []
+    np.testing.assert_array_equal(
+        tifffile.imread(tmp_path / "crop.tif"), pages[:, 5:15, 4:24], strict=True
+    )
+    with pytest.warns(PhotoWarning, match="no pages: the first of 3"):
+        photo.cut((4, 5, 24, 15)).save(tmp_path / "crop.png")
+    with pytest.raises(ImageError, match="× 3 frames"):
+        open_photo(tmp_path / "photo.tif", limit=1200).cut((0, 0, 9, 9)).save(tmp_path / "c.tif")
+    tifffile.imwrite(tmp_path / "mixed.tif", pages[0], photometric="rgb", metadata=None)
+    tifffile.imwrite(
+        tmp_path / "mixed.tif", pages[1, :8], photometric="rgb", metadata=None, append=True
+    )
+    with pytest.warns(PhotoWarning, match="several kinds: the first of 2"):
+        open_photo(tmp_path / "mixed.tif").cut((4, 5, 24, 15)).save(tmp_path / "crop.tif")
 
 
 def test_the_other_pictures_of_an_mpo_are_named(tmp_path):

@@ -264,6 +264,35 @@ def test_deep_photos_are_turned_alike(tmp_path, orientation):
     assert np.abs(seen - low).max() <= 2
 
 
+@pytest.mark.parametrize("big", [False, True])
+def test_a_tiff_that_pillow_does_not_know_is_turned_and_keeps_what_it_says(tmp_path, big):
+    import tifffile
+
+    colours = np.random.default_rng(0).random((40, 60, 3), np.float32)
+    tags = [
+        (270, 2, 0, "A bridge", True),
+        (274, 3, 1, 6, True),
+        (700, 1, len(XMP), XMP, True),
+        (33723, 7, len(IPTC), IPTC, True),
+        (34675, 7, len(PROFILE), PROFILE, True),
+    ]
+    options = {"photometric": "rgb", "metadata": None, "bigtiff": big, "resolution": (300, 300)}
+    tifffile.imwrite(tmp_path / "photo.tif", colours, extratags=tags, **options)
+    with pytest.raises(OSError, match="cannot identify"):
+        Image.open(tmp_path / "photo.tif")
+    photo = open_photo(tmp_path / "photo.tif")
+    assert photo.size == (40, 60)
+    assert photo.cut(BOX).save(tmp_path / "crop.tif") == []
+    crop = tifffile.imread(tmp_path / "crop.tif")
+    np.testing.assert_array_equal(crop, np.rot90(colours, -1)[6:26, 4:34])
+    with open(tmp_path / "crop.tif", "rb") as stream:
+        own, turn = metadata.gather_tiff(stream)
+    assert turn == 1
+    assert (own.icc, own.iptc, own.dpi) == (PROFILE, IPTC, pytest.approx((300, 300)))
+    assert metadata.exif_object(own.exif)[270] == "A bridge"
+    assert b'tiff:Orientation="1"' in own.xmp
+
+
 def test_the_modification_time_stays(tmp_path):
     jpeg_source(tmp_path / "photo.jpg")
     os.utime(tmp_path / "photo.jpg", ns=(10**18, 123456789 * 10**9))

@@ -1,5 +1,6 @@
 """What is opened and what is refused; what a network sees; one photo in several threads."""
 
+import fcntl
 import os
 import pickle
 import socket
@@ -75,9 +76,11 @@ def test_pipes_sockets_devices_and_folders_are_refused_at_once(tmp_path):
         open_photo("a\0b.jpg")
 
 
-def test_a_heic_photo_is_named_as_one(tmp_path, monkeypatch):
+@pytest.mark.parametrize("brand", [b"heic", b"mif1", b"msf1", b"hevc"])
+def test_a_heic_photo_is_named_as_one(tmp_path, monkeypatch, brand):
     monkeypatch.setattr(guard, "heif_available", lambda: False)
-    (tmp_path / "photo.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99))
+    brands = b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1heic"
+    (tmp_path / "photo.heic").write_bytes(brands + bytes(99))
     with pytest.raises(ImageError, match=r"photo.heic is a HEIC photo, which needs pillow-heif"):
         open_photo(tmp_path / "photo.heic")
 
@@ -146,6 +149,48 @@ def test_a_full_disk_is_named(tmp_path):
     cut = open_photo(scene()).cut((0, 0, 30, 30))
     with open("/dev/full", "wb", buffering=0) as stream, pytest.raises(OSError, match="No space"):
         cut.save(stream, format="PNG")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits files as Linux does")
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "gif", "bmp", "raw.tif", "lzw.tif"])
+@pytest.mark.parametrize("short", [1, 3000])
+def test_a_disk_without_room_for_the_last_bytes_is_noticed(tmp_path, suffix, short):
+    import resource
+
+    options = {"raw.tif": {"compression": "raw"}, "lzw.tif": {"compression": "tiff_lzw"}}
+    scene(200, 150).save(tmp_path / f"photo.{suffix}", **options.get(suffix, {}))
+    cut = open_photo(tmp_path / f"photo.{suffix}").cut((5, 5, 195, 145))
+    whole, crop = tmp_path / f"whole.{suffix}", tmp_path / f"crop.{suffix}"
+    cut.save(whole)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (whole.stat().st_size - short, before[1]))
+    try:
+        with pytest.raises(SaveError, match=rf"crop.{suffix} can't be written"):
+            cut.save(crop)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert {path.name for path in tmp_path.iterdir()} == {f"photo.{suffix}", whole.name}
+
+
+def test_what_a_killed_run_left_is_cleared_and_what_another_one_writes_is_not(tmp_path):
+    left, busy, young, mine = (
+        tmp_path / name
+        for name in (
+            ".cropnb-0123456789ab.part",
+            ".cropnb-0123456789ac.part",
+            ".cropnb-0123456789ad.part",
+            ".cropnb-notes.part",
+        )
+    )
+    for path in (left, busy, young, mine):
+        path.write_bytes(b"half a crop")
+        if path != young:
+            os.utime(path, (10**9, 10**9))
+    with busy.open("rb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        open_photo(scene()).cut((0, 0, 30, 30)).save(tmp_path / "crop.png")
+        names = {path.name for path in tmp_path.iterdir()}
+    assert names == {busy.name, young.name, mine.name, "crop.png"}
 
 
 def test_permissions_are_those_of_a_new_or_of_the_replaced_file(tmp_path):

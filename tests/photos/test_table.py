@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cropnb.errors import PhotoWarning
+from cropnb.errors import ImageError, PhotoWarning
 from cropnb.photos import open_photo
 
 WIDTH, HEIGHT = 48, 32
@@ -28,6 +28,11 @@ def pattern(channels, top=255, kind=np.uint8):
 def alpha(array, top=255):
     """Clear on the left, solid on the right, half between."""
     array[..., -1] = (np.linspace(0, 1, WIDTH) * top).round().astype(array.dtype)
+    return array
+
+
+def premultiplied(array, top):
+    array[..., :3] = array[..., :3].astype(int) * array[..., 3:] // top
     return array
 
 
@@ -123,6 +128,21 @@ MAKERS = {
     "i32.tif": tiff(lambda: pattern(1, 2e9, np.int32)),
     "i32_small.tif": tiff(lambda: pattern(1, DEEP, np.int32)),
     "f.tif": tiff(lambda: pattern(1, 9, np.float32)),
+    "u32.tif": tiff(lambda: pattern(1, 4e9, np.uint32)),
+    "i16_signed.tif": tiff(lambda: (pattern(1, DEEP, np.int32) - 30_000).astype(np.int16)),
+    "l_white_is_zero.tif": tiff(lambda: pattern(1), photometric="miniswhite"),
+    "i16_white_is_zero.tif": tiff(lambda: pattern(1, DEEP, np.uint16), photometric="miniswhite"),
+    "rgb_spectral.tif": tiff(lambda: pattern(5), photometric="rgb", extrasamples=[0, 0]),
+    "rgb16_spectral.tif": tiff(
+        lambda: pattern(5, DEEP, np.uint16), photometric="rgb", extrasamples=[0, 0]
+    ),
+    "rgba_premultiplied.tif": tiff(
+        lambda: premultiplied(alpha(pattern(4)), 255),
+        photometric="rgb",
+        extrasamples=["assocalpha"],
+    ),
+    "rgb32.tif": tiff(lambda: pattern(3, 4e9, np.uint32), photometric="rgb"),
+    "rgb16_big.tif": tiff(lambda: pattern(3, DEEP, np.uint16), photometric="rgb", bigtiff=True),
     "rgb16.png": opencv(lambda: pattern(3, DEEP, np.uint16)),
     "rgb16.tif": tiff(lambda: pattern(3, DEEP, np.uint16), photometric="rgb"),
     "rgb16_planes.tif": tiff(
@@ -214,6 +234,15 @@ KEPT = {
     ("i32.tif", "tif"): "I",
     ("i32_small.tif", "png"): "I;16",
     ("f.tif", "tif"): "F",
+    ("u32.tif", "tif"): "deep",
+    ("i16_signed.tif", "tif"): "I",
+    ("l_white_is_zero.tif", "png"): "L",
+    ("l_white_is_zero.tif", "tif"): "L",
+    ("rgb16_spectral.tif", "tif"): "deep",
+    ("rgba_premultiplied.tif", "tif"): "RGBA",
+    ("rgb32.tif", "tif"): "deep",
+    ("rgb16_big.tif", "png"): "deep",
+    ("rgb16_big.tif", "tif"): "deep",
     ("rgb16.png", "png"): "deep",
     ("rgb16.png", "tif"): "deep",
     ("rgb16.tif", "tif"): "deep",
@@ -308,6 +337,9 @@ NAMED = {
     ("rgb_float.tif", "bmp"): ("holds less than the photo", "RGB"),
     ("cmyk.tif", "png"): ("no CMYK", "RGB"),
     ("cmyk16.tif", "png"): ("became RGB", "RGB"),
+    ("u32.tif", "png"): ("16 bits a channel", "I;16"),
+    ("rgb_spectral.tif", "tif"): ("2 further channels", "RGB"),
+    ("rgb16_spectral.tif", "jpg"): ("2 were left out", "RGB"),
 }
 
 
@@ -321,6 +353,23 @@ def test_what_an_output_cannot_hold_is_named(tmp_path, source, suffix):
     assert notes
     with Image.open(tmp_path / f"crop.{suffix}") as crop:
         assert (crop.mode, crop.size) == (mode, (X2 - X1, Y2 - Y1))
+
+
+def test_a_deep_grey_that_counts_from_white_is_no_negative(tmp_path):
+    MAKERS["i16_white_is_zero.tif"](tmp_path / "photo.tif")
+    stored = read_deep(tmp_path / "photo.tif")
+    for suffix in ("tif", "png"):
+        open_photo(tmp_path / "photo.tif").cut(BOX).save(tmp_path / f"crop.{suffix}")
+        levels = read(tmp_path / f"crop.{suffix}")
+        np.testing.assert_array_equal(levels, 65535 - stored[Y1:Y2, X1:X2])
+    seen = open_photo(tmp_path / "photo.tif").small_rgb()[0]
+    assert np.corrcoef(seen.ravel(), stored.ravel())[0, 1] < -0.99
+
+
+def test_bytes_below_zero_are_refused(tmp_path):
+    tiff(lambda: pattern(1, 100).astype(np.int8))(tmp_path / "photo.tif")
+    with pytest.raises(ImageError, match="int8 values"):
+        open_photo(tmp_path / "photo.tif").cut(BOX).save(tmp_path / "crop.tif")
 
 
 def test_a_float_photo_of_colours_becomes_16_bits_in_png(tmp_path):
