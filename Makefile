@@ -36,7 +36,7 @@ rendering := $(venv)/.rendering
 reproducing := $(venv)/.reproducing
 
 ##@ Read
-.PHONY: help book html lab
+.PHONY: help book html pdf lab
 help:  ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
 		/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ book: $(installed)  ## Install, execute every chapter (PROFILE=smoke, cpu or ful
 
 html: $(rendering)  ## Render the chapters with the outputs that are committed (no torch needed)
 	$(bin)/python tools/build_book.py html
+
+pdf: html $(installed)  ## Print the pages as PDF through Chromium (ONLY=papers/vrn for one)
+	$(bin)/python tools/pdf.py $(ONLY)
 
 lab: $(installed)  ## Open the chapters in JupyterLab
 	$(bin)/python -m jupyter lab book
@@ -79,6 +82,7 @@ reproduce: $(reproducing)  ## Run the plan through Snakemake (hours; ONLY=mars/t
 refresh: $(installed)  ## Execute the chapters in place (ONLY=papers/vrn for one), strip what varies between runs
 	$(bin)/python tools/build_book.py refresh $(ONLY)
 	$(bin)/python tools/readme_table.py
+	$(bin)/python tools/gallery.py
 
 lock: $(uv)  ## Resolve every version anew, and what is generated from them
 	$(bin)/uv pip compile pyproject.toml -o requirements.lock $(resolve) --extra book --extra test

@@ -177,16 +177,45 @@ def _without_thebe(app: Sphinx, config: object) -> None:
     ]
 
 
-def _without_font_preloads(app: Sphinx, error: Exception | None) -> None:
-    # The theme preloads its icon fonts as if from another site, which a browser refuses on
-    # `file://`, loudly.
+# What a page loads and doesn't need. The theme draws its icons twice, by a font and by a script of
+# 1.5 MB, and preloads the font as if from another site, which a browser refuses on `file://`,
+# loudly.
+_NEEDLESS = re.compile(
+    r'\s*<link rel="preload" as="font"[^>]*>'
+    r'|\s*<script [^>]*src="[^"]*fontawesome/[^"]*\.js[^>]*></script>'
+)
+_MATHJAX = re.compile(
+    r'\s*<script [^>]*src="[^"]*mathjax/[^>]*></script>|\s*<script>window\.MathJax = .*?</script>'
+)
+
+
+# Roles that theme and bibliography give or leave out against the rules of ARIA: a reference
+# in a list is its item, and what stands beside the text belongs to a landmark.
+_ROLES = {
+    'role="doc-biblioentry"': 'role="listitem"',
+    '<div class="bd-sidebar-primary bd-sidebar">': (
+        '<div class="bd-sidebar-primary bd-sidebar" role="navigation" aria-label="The book">'
+    ),
+}
+
+
+def finished(page: str) -> str:
+    """A page without what it loads in vain, and with roles that screen readers understand. MathJax
+    stays where there is a formula.
+    """
+    page = _NEEDLESS.sub("", page)
+    for wrong, right in _ROLES.items():
+        page = page.replace(wrong, right)
+    return page if re.search(r'class="[^"]*\bmath\b', page) else _MATHJAX.sub("", page)
+
+
+def _finish(app: Sphinx, error: Exception | None) -> None:
     if error or app.builder.format != "html":
         return
-    for page in Path(app.outdir).rglob("*.html"):
-        text = page.read_text(encoding="utf-8")
-        quiet = re.sub(r'\s*<link rel="preload" as="font"[^>]*>', "", text)
-        if quiet != text:
-            page.write_text(quiet, encoding="utf-8")
+    for path in Path(app.outdir).rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        if (better := finished(text)) != text:
+            path.write_text(better, encoding="utf-8")
 
 
 def script_content(content: str) -> str:
@@ -208,5 +237,5 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.add_directive("cropnb-api", ModuleApi)
     app.connect("config-inited", _vendored, priority=100)
     app.connect("config-inited", _without_thebe)
-    app.connect("build-finished", _without_font_preloads)
+    app.connect("build-finished", _finish)
     return {"version": "1", "parallel_read_safe": True}

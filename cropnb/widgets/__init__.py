@@ -7,6 +7,7 @@ from cropnb.widgets.composition_rules import CompositionRules
 from cropnb.widgets.crop_explorer import CropExplorer
 from cropnb.widgets.ledger_explorer import LedgerExplorer
 from cropnb.widgets.match_player import MatchPlayer
+from cropnb.widgets.method_crops import MethodCrops
 from cropnb.widgets.pattern_explorer import PatternExplorer
 from cropnb.widgets.ratio_slider import RatioSlider
 from cropnb.widgets.sample_browser import SampleBrowser
@@ -20,6 +21,7 @@ __all__ = [
     "CropExplorer",
     "LedgerExplorer",
     "MatchPlayer",
+    "MethodCrops",
     "PatternExplorer",
     "RatioSlider",
     "SampleBrowser",

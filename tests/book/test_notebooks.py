@@ -9,7 +9,7 @@ import yaml
 from build_book import BOOK, chapter_name, chapters
 from notebooks import WIDGET_STATE, strip_volatile
 
-NOTEBOOKS = chapters()
+NOTEBOOKS = [path for path in chapters() if path.parent != BOOK]  # the first page is no chapter
 NOTEBOOK_BYTES, ALL_BYTES = 1_000_000, 12_000_000
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 

@@ -4,6 +4,8 @@ figures answer.
 
 import re
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 from build_book import BOOK, ROOT
+from vendor import AXE
 
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -29,6 +32,7 @@ FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 PATIENCE = 120_000  # milliseconds: the machine may be busy with the other tests
+FIRST_PAGE_BYTES, PAGE_BYTES = 1_500_000, 4_000_000  # with all that they load, not compressed
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 pytestmark = [
@@ -89,6 +93,8 @@ class Visit:
         self.page.on(
             "response", lambda r: r.status >= 400 and self.problems.append(f"{r.status}: {r.url}")
         )
+        self.bytes: dict[str, int] = {}  # of what a server sent, by address, not compressed
+        self.page.on("response", self._count)
         self.page.goto(url, wait_until="load")
         self.page.wait_for_function(MATH_IS_DRAWN)
         views = self.page.locator(VIEW_SCRIPT).count()
@@ -102,6 +108,9 @@ class Visit:
         else:
             self.problems.append(f"asked the network for {route.request.url}")
             route.abort()
+
+    def _count(self, response: object) -> None:
+        self.bytes[response.url] = int(response.headers.get("content-length", 0))
 
     def __enter__(self) -> "Visit":
         return self
@@ -123,7 +132,7 @@ FIGURE = (
 )
 
 
-@pytest.fixture(params=PAGES)
+@pytest.fixture(scope="module", params=PAGES)
 def visit(request: pytest.FixtureRequest, browser: object, rendered: Path) -> Iterator[Visit]:
     """Each page from its file, as wide as a laptop's window."""
     with Visit(browser, (rendered / f"{request.param}.html").as_uri(), DESKTOP) as visit:
@@ -160,6 +169,44 @@ def test_page_from_its_file(visit: Visit) -> None:
     assert not visit.problems
 
 
+SCROLLED_CODE = """() => [...document.querySelectorAll('.bd-article pre')]
+    .filter(box => box.scrollWidth > box.clientWidth)
+    .map(box => `${box.scrollWidth - box.clientWidth} px: ` + box.textContent.trim().split('\\n')
+      .reduce((longest, line) => line.length > longest.length ? line : longest, ''))"""
+UNFOLDED = """() => {
+    document.querySelectorAll('.toggle-hidden').forEach(e => e.classList.remove('toggle-hidden'));
+    document.querySelectorAll('details').forEach(e => { e.open = true; });
+    window.dispatchEvent(new Event('resize'));
+}"""
+
+
+def test_no_code_box_scrolls_sideways(visit: Visit) -> None:
+    """In a window of 1280 pixels; what is folded is opened first, as a reader would."""
+    visit.page.evaluate(UNFOLDED)
+    assert visit.page.locator("html").evaluate("html => html.clientWidth") == DESKTOP["width"]
+    assert not visit.page.evaluate(SCROLLED_CODE)
+
+
+BARRIERS = """async () => (await axe.run(
+      document, {preload: false, resultTypes: ['violations']}
+    )).violations
+    .map(rule => `${rule.id}: ${rule.help}; `
+      + rule.nodes.slice(0, 4).map(node => `${node.target}: ${node.html.slice(0, 150)} `
+        + (node.any[0]?.message ?? '')).join(' | '))"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_barrier_for_keyboard_screen_reader_or_eyes(visit: Visit, theme: str) -> None:
+    """axe-core finds nothing: names, roles, contrast, the order of headings."""
+    page = visit.page
+    page.evaluate(UNFOLDED)
+    page.locator("html").evaluate("(html, theme) => { html.dataset.theme = theme; }", theme)
+    if not page.evaluate("() => Boolean(window.axe)"):
+        page.evaluate(AXE.read_text("utf-8") + "; 0")
+    page.evaluate("() => Promise.all(document.getAnimations().map(one => one.finish()))")
+    assert not page.evaluate(BARRIERS)
+
+
 TOO_WIDE = """limit => [...document.querySelectorAll('.bd-article *')]
     .filter(e => e.getBoundingClientRect().right > limit).map(e => e.outerHTML.slice(0, 120))
     .slice(0, 5)"""
@@ -172,6 +219,10 @@ def test_page_on_a_phone(browser: object, address: str, name: str) -> None:
         wide = visit.page.evaluate(TOO_WIDE, PHONE["width"])
         assert width <= PHONE["width"], wide
         assert not visit.problems
+        limit = FIRST_PAGE_BYTES if name == PAGES[0] else PAGE_BYTES
+        assert len(visit.bytes) > 5
+        heaviest = sorted(visit.bytes.items(), key=lambda item: -item[1])[:8]
+        assert sum(visit.bytes.values()) < limit, heaviest
 
 
 # What a reader can tell apart: the text, what attributes draw, the state of the controls, and
@@ -274,6 +325,15 @@ def test_pages_hold_no_path_of_this_machine(rendered: Path) -> None:
     for page in rendered.rglob("*.html"):
         if "vendor" not in page.parts:
             assert str(ROOT) not in page.read_text(encoding="utf-8"), page.name
+
+
+def test_a_page_is_printed(rendered: Path, tmp_path: Path) -> None:
+    """What stands beside the text stays off the paper, so a short page is a sheet or two."""
+    options = ["--html", str(rendered), "--out", str(tmp_path), "reference/numbers"]
+    subprocess.run([sys.executable, str(ROOT / "tools/pdf.py"), *options], check=True)
+    printed = (tmp_path / "reference-numbers.pdf").read_bytes()
+    assert printed.startswith(b"%PDF")
+    assert 1 <= len(re.findall(rb"/Type\s*/Page\b", printed)) <= 4
 
 
 def test_search_finds_a_page(browser: object, address: str) -> None:

@@ -20,9 +20,11 @@ from cropnb.widgets import (
     CandidateScores,
     CompositionRules,
     CropExplorer,
+    MethodCrops,
     PatternExplorer,
     ScoreTerms,
 )
+from cropnb.widgets.method_crops import grid_boxes
 
 WIDTH, HEIGHT = 480, 320
 
@@ -72,6 +74,14 @@ def composition(photo: Image.Image) -> CompositionRules:
     return CompositionRules(
         photo, [60, 40, 360, 240], subject=(150, 120), rules=("thirds", "diagonals")
     )
+
+
+@pytest.fixture
+def method_crops(photo: Image.Image) -> MethodCrops:
+    crops = {"one": [40, 20, 300, 280], "two": torch.tensor([200.5, 60, 460, 300])}
+    scores = {"two": np.random.default_rng(5).random(len(grid_boxes(WIDTH, HEIGHT)))}
+    colors = {"one": "#0072B2", "two": "#D55E00"}
+    return MethodCrops(photo, crops, colors, scores, alt="A plain of colours")
 
 
 @pytest.fixture

@@ -20,7 +20,14 @@ from cropnb.errors import BoxError, ImageError
 from cropnb.widgets import CandidateScores, CompositionRules, CropExplorer, ScoreTerms
 from cropnb.widgets.base import MAX_URI, data_uri
 
-ALL = ["explorer", "candidate_scores", "composition", "score_terms", "pattern_explorer"]
+ALL = [
+    "explorer",
+    "candidate_scores",
+    "composition",
+    "score_terms",
+    "pattern_explorer",
+    "method_crops",
+]
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -12,7 +12,14 @@ from cropnb import metrics
 
 pytestmark = pytest.mark.browser
 
-ALL = ["explorer", "candidate_scores", "composition", "score_terms", "pattern_explorer"]
+ALL = [
+    "explorer",
+    "candidate_scores",
+    "composition",
+    "score_terms",
+    "pattern_explorer",
+    "method_crops",
+]
 
 
 def shown(page: Any) -> dict[str, float]:

@@ -1,0 +1,38 @@
+"""What a rendered page loses and gains before it is done: see `sphinx_cropnb.finished`."""
+
+from sphinx_cropnb import finished
+
+HEAD = """<head>
+  <link rel="preload" as="font" type="font/woff2" crossorigin href="_static/fa-solid-900.woff2" />
+  <link href="_static/vendor/fontawesome/6.5.2/css/all.min.css?digest=1" rel="stylesheet" />
+  <script src="_static/vendor/fontawesome/6.5.2/js/all.min.js?digest=1"></script>
+  <script defer="defer" src="_static/../vendor/mathjax/tex-mml-chtml.js?v=2"></script>
+  <script>window.MathJax = {"options": {"processHtmlClass": "math|output_area"}}</script>
+  <script src="_static/figures.js?v=3"></script>
+</head>"""
+
+
+def test_icons_come_from_the_font_alone() -> None:
+    page = finished(f"{HEAD}<p>Text.</p>")
+    assert "all.min.css" in page
+    assert "all.min.js" not in page
+    assert 'as="font"' not in page
+    assert "figures.js" in page
+
+
+def test_a_page_without_formulas_loads_no_mathjax() -> None:
+    assert "MathJax" not in finished(f"{HEAD}<p>Some aftermath.</p>")
+    assert "mathjax" not in finished(f"{HEAD}<p>Some aftermath.</p>")
+    for formula in ('<span class="math notranslate nohighlight">', '<div class="amsmath math">'):
+        page = finished(f"{HEAD}{formula}x")
+        assert "window.MathJax" in page
+        assert "tex-mml-chtml.js" in page
+
+
+def test_roles_are_those_that_screen_readers_know() -> None:
+    references = '<div role="list"><div class="citation" role="doc-biblioentry">A</div></div>'
+    sidebar = '<div class="bd-sidebar-primary bd-sidebar">'
+    page = finished(references + sidebar)
+    assert "doc-biblioentry" not in page
+    assert '<div class="citation" role="listitem">' in page
+    assert 'role="navigation" aria-label="The book"' in page
