@@ -82,7 +82,8 @@ def test_no_error_and_no_warning_on_the_page(notebook: nbformat.NotebookNode) ->
 
 
 def test_at_least_three_cells_are_checked(notebook: nbformat.NotebookNode) -> None:
-    checked = [cell for cell in code(notebook) if cell.source.startswith("# NBVAL_CHECK_OUTPUT")]
+    assert not [cell.source for cell in code(notebook) if "NBVAL" in cell.source], "use the tag"
+    checked = [c for c in code(notebook) if "nbval-check-output" in c.metadata.get("tags", [])]
     assert len(checked) >= 3
     for cell in checked:
         assert cell.outputs, cell.source
