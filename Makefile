@@ -48,7 +48,7 @@ html: $(rendering)  ## Render the chapters with the outputs that are committed (
 	$(bin)/python tools/build_book.py html
 
 lab: $(installed)  ## Open the chapters in JupyterLab
-	$(bin)/python -m jupyter lab book
+	$(bin)/python tools/lab.py
 
 ##@ Check
 .PHONY: test lint
