@@ -138,7 +138,8 @@ def test_a_chapter_runs_and_its_figure_answers(server: str, page: Any, chapter: 
     page.wait_for_function(READY)
     total = len(page.evaluate(CELLS))
     page.evaluate("window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
-    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    # not waited for here: a call without a time limit could hang
+    page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
     page.wait_for_function(DONE, arg=total)
     cells = page.evaluate(CELLS)
     assert not [(cell["source"], cell["errors"]) for cell in cells if cell["errors"]]
