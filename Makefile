@@ -51,7 +51,7 @@ pdf: html $(installed)  ## Print the pages as PDF through Chromium (ONLY=papers/
 	$(bin)/python tools/pdf.py $(ONLY)
 
 lab: $(installed)  ## Open the chapters in JupyterLab
-	$(bin)/python -m jupyter lab book
+	$(bin)/python tools/lab.py
 
 ##@ Check
 .PHONY: test lint

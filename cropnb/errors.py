@@ -67,6 +67,13 @@ class PatternError(CropnbError, ValueError):
     """A composition pattern whose partitions overlap, leave a gap, or are not there."""
 
 
+class ExerciseError(CropnbError, KeyError):
+    """An exercise that isn't there, or whose blanks don't fit its solution."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # a KeyError would show it in quotes
+
+
 class SaveError(CropnbError, OSError):
     """A crop that can't be written: a folder that isn't there, a full disk, a format that can't
     hold it.

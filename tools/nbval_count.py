@@ -3,7 +3,7 @@ compared nothing.
 
     pytest book -p tools.nbval_count --nbval-lax
 
-A cell counts when it is marked `NBVAL_CHECK_OUTPUT`, has committed output, and was compared with
+A cell counts when it is tagged `nbval-check-output`, has committed output, and was compared with
 what it printed now.
 """
 

@@ -12,12 +12,14 @@ underscore that are defined there) with signature and docstring.
 
 import ast
 import json
+import os
 import re
 import textwrap
 from pathlib import Path
 
 from docutils import nodes
 from myst_nb.core import render
+from open_book import Repository, colab_copies, repository, with_links
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from vendor import TOOLS, vendor
@@ -218,6 +220,24 @@ def _finish(app: Sphinx, error: Exception | None) -> None:
             path.write_text(better, encoding="utf-8")
 
 
+def _open_elsewhere(app: Sphinx, source: Repository) -> None:
+    """Links to Binder, to Colab and to where a page is edited, on every page with a source."""
+
+    def page_links(app: Sphinx, page: str, template: str, context: dict, doctree: object) -> None:
+        if doctree is not None:
+            with_links(context, source, page, Path(app.env.doc2path(page)).suffix)
+
+    def copies(app: Sphinx, error: Exception | None) -> None:
+        if error is None and app.builder.format == "html":
+            paths = {page: Path(app.env.doc2path(page)) for page in sorted(app.env.found_docs)}
+            pages = [page for page, path in paths.items() if path.suffix == ".ipynb"]
+            colab_copies(Path(app.srcdir), pages, Path(app.outdir), source)
+
+    # after the theme has made its own buttons
+    app.connect("html-page-context", page_links, priority=502)
+    app.connect("build-finished", copies)
+
+
 def script_content(content: str) -> str:
     """What a `<script>` holds, JSON or JavaScript, so that no text in it can end the script or open
     another.
@@ -238,4 +258,7 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.connect("config-inited", _vendored, priority=100)
     app.connect("config-inited", _without_thebe)
     app.connect("build-finished", _finish)
+    source = repository(os.environ)
+    if source is not None:
+        _open_elsewhere(app, source)
     return {"version": "1", "parallel_read_safe": True}

@@ -21,6 +21,7 @@ from cropnb.notebook.drawing import (
     loss_curve,
     style,
 )
+from cropnb.notebook.exercises import check
 from cropnb.notebook.outcome import came_out, outcomes
 from cropnb.notebook.printed import (
     printed_claims,
@@ -28,6 +29,7 @@ from cropnb.notebook.printed import (
     printed_mistakes,
     printed_table,
 )
+from cropnb.notebook.quiz import quiz
 from cropnb.notebook.source import Markdown, escaped, show_source
 from cropnb.notebook.start import free_photos, sample_photos, starting_weights
 from cropnb.notebook.tables import (
@@ -45,6 +47,7 @@ __all__ = [
     "METHOD_COLORS",
     "Markdown",
     "came_out",
+    "check",
     "cost_table",
     "count_verdicts",
     "difference_table",
@@ -69,6 +72,7 @@ __all__ = [
     "printed_details",
     "printed_mistakes",
     "printed_table",
+    "quiz",
     "sample_photos",
     "scenes_table",
     "show_source",

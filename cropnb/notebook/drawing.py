@@ -85,7 +85,7 @@ def style(photographs: bool = False) -> None:
         return
     # Cells' pictures without the version of the program that drew them. Kept in the configuration
     # too, which IPython reads again when the first picture is drawn.
-    kwargs = {"pil_kwargs": {"quality": 80}} if photographs else {"metadata": {"Software": None}}
+    kwargs = {"pil_kwargs": {"quality": 75}} if photographs else {"metadata": {"Software": None}}
     backend = InlineBackend.instance(parent=get_ipython())
     backend.print_figure_kwargs = {"bbox_inches": "tight", **kwargs}
     backend.figure_formats = {"jpeg" if photographs else "png"}

@@ -421,7 +421,8 @@ def test_make_works_in_a_folder_with_spaces_and_other_letters(tmp_path: Path) ->
 def test_nbval_count_fails_a_notebook_that_compares_too_little(chapter: Path) -> None:
     notebook = nbformat.read(chapter, as_version=4)
     notebook.cells += [
-        new_code_cell(f"# NBVAL_CHECK_OUTPUT\nprint({i})", id=f"c{i}") for i in range(3)
+        new_code_cell(f"print({i})", id=f"c{i}", metadata={"tags": ["nbval-check-output"]})
+        for i in range(3)
     ]
     nbformat.write(notebook, chapter)
     command = [

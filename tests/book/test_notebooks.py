@@ -7,7 +7,11 @@ import nbformat
 import pytest
 import yaml
 from build_book import BOOK, chapter_name, chapters
+from exercises import prepared, solutions
 from notebooks import WIDGET_STATE, strip_volatile
+
+from cropnb.notebook import quiz
+from cropnb.notebook.exercises import exercises, unfilled
 
 NOTEBOOKS = [path for path in chapters() if path.parent != BOOK]  # the first page is no chapter
 NOTEBOOK_BYTES, ALL_BYTES = 1_000_000, 12_000_000
@@ -82,7 +86,8 @@ def test_no_error_and_no_warning_on_the_page(notebook: nbformat.NotebookNode) ->
 
 
 def test_at_least_three_cells_are_checked(notebook: nbformat.NotebookNode) -> None:
-    checked = [cell for cell in code(notebook) if cell.source.startswith("# NBVAL_CHECK_OUTPUT")]
+    assert not [cell.source for cell in code(notebook) if "NBVAL" in cell.source], "use the tag"
+    checked = [c for c in code(notebook) if "nbval-check-output" in c.metadata.get("tags", [])]
     assert len(checked) >= 3
     for cell in checked:
         assert cell.outputs, cell.source
@@ -127,6 +132,70 @@ def test_solutions_are_folded(notebook: nbformat.NotebookNode) -> None:
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     starts = re.findall(r"[`:]{3,}\{solution-start\}(?:.*\n)((?::.*\n)*)", text)
     assert all("dropdown" in options for options in starts)
+
+
+def _solutions(notebook: nbformat.NotebookNode) -> dict[str, list[nbformat.NotebookNode]]:
+    listed = solutions(notebook)
+    assert len(listed) >= 5
+    return listed
+
+
+def test_solutions_are_folded_in_jupyterlab_too(notebook: nbformat.NotebookNode) -> None:
+    for label, cells in _solutions(notebook).items():
+        for cell in cells[1:]:
+            if re.fullmatch(r"[`:]{3,}\{solution-end\}\s+[`:]{3,}", cell.source.strip()):
+                continue
+            assert cell.metadata.jupyter.source_hidden, label
+            assert cell.cell_type != "code" or cell.metadata.jupyter.outputs_hidden, label
+
+
+def test_each_exercise_differs_from_its_solution_in_the_blanks_only(
+    notebook: nbformat.NotebookNode,
+) -> None:
+    """A cell to try in precedes the solution, does nothing as it is, and becomes the solution."""
+    for label, cells in _solutions(notebook).items():
+        before = notebook.cells[notebook.cells.index(cells[0]) - 1]
+        assert before.id == f"try-{label}"
+        assert "remove-cell" in before.metadata.tags
+        assert not before.outputs
+        assert all(line.startswith("#") for line in before.source.splitlines())
+        asked = unfilled(before.source)
+        solution = "\n\n".join(cell.source for cell in cells if cell.cell_type == "code").rstrip()
+        assert "____" in asked
+        assert re.fullmatch(re.escape(asked).replace("____", "(.+)"), solution), label
+
+
+def test_checked_answers_are_those_that_the_solutions_print(
+    notebook: nbformat.NotebookNode,
+) -> None:
+    for label, cells in _solutions(notebook).items():
+        entry = exercises()[label]
+        if "asks" not in entry or entry.get("derived"):
+            continue
+        text = " ".join(
+            output.get("text", "") for cell in cells for output in cell.get("outputs", [])
+        ).replace(",", "")
+        numbers = [float(number) for number in re.findall(r"\d+(?:\.\d+)?", text)]
+        answer = entry["answer"] if isinstance(entry["answer"], list) else [entry["answer"]]
+        tolerance = entry.get("tolerance", 0.001)
+        rooms = tolerance if isinstance(tolerance, list) else [tolerance] * len(answer)
+        for value, room in zip(answer, rooms, strict=True):
+            near = min(abs(number - value) for number in numbers)
+            assert near <= room + 1e-9, f"{label}: the solution doesn't print {value}"
+
+
+def test_a_quiz_closes_the_chapter(path: Path, notebook: nbformat.NotebookNode) -> None:
+    asked = quiz(path.stem)
+    shown = [o.data["text/html"] for o in outputs(notebook) if "text/html" in o.get("data", {})]
+    assert asked._repr_html_() in shown, "run python tools/exercises.py"
+
+
+def test_exercises_and_quizzes_are_those_of_the_data(path: Path) -> None:
+    """`python tools/exercises.py` wrote it: once more changes no byte."""
+    again = strip_volatile(
+        prepared(nbformat.read(path, as_version=4), path.stem), chapter_name(path)
+    )
+    assert nbformat.writes(again).strip() == path.read_text(encoding="utf-8").strip()
 
 
 def test_pictures_are_described(notebook: nbformat.NotebookNode) -> None:
