@@ -53,7 +53,7 @@ def write(
         if form == "TIFF" and options["compression"] != "raw":
             first.save(path, form, **options)  # libtiff sees to what it writes
         else:
-            with _Stream(io.FileIO(path, "r+")) as stream:
+            with _Stream(io.FileIO(path, "w+")) as stream:
                 first.save(stream, form, **options)
     if form == "TIFF":
         notes += splice_tiff(path, metadata)

@@ -94,7 +94,7 @@ def test_lab_has_settings_of_its_own_and_keeps_the_book_s_environment(tmp_path: 
     configuration = Path(inner["JUPYTER_CONFIG_DIR"])
     assert configuration.is_relative_to(tmp_path)
     server = json.loads((configuration / "jupyter_lab_config.json").read_text())["LabApp"]
-    assert server["default_url"] == "/lab/tree/index.md"
+    assert server["default_url"] == "/lab/tree/index.ipynb"
     assert server["news_url"] is None
     line = command(BOOK, ["--port", "1"])
     assert line[1:3] == ["-m", "jupyterlab"]
