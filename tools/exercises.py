@@ -99,7 +99,9 @@ def _fold(cell: NotebookNode) -> None:
 
 def main(names: list[str]) -> int:
     """Prepare the named chapters, or all."""
-    for path in [BOOK / f"{name}.ipynb" for name in names] or chapters():
+    # The first page is no chapter, and has neither exercises nor a quiz.
+    all_chapters = [path for path in chapters() if path.parent != BOOK]
+    for path in [BOOK / f"{name}.ipynb" for name in names] or all_chapters:
         notebook = prepared(nbformat.read(path, as_version=4), path.stem)
         nbformat.write(strip_volatile(notebook, chapter_name(Path(path))), path)
     return 0
