@@ -27,7 +27,7 @@ from PIL import Image
 from torch import nn
 
 from cropnb import checkpoints, datasets, ledger, paper, photos, training
-from cropnb.datasets import checked
+from cropnb.datasets import checked, gaze
 from cropnb.datasets.fetch import archives, flickr, layouts
 from cropnb.errors import CropnbError
 from cropnb.runs import results
@@ -241,6 +241,21 @@ def _load(name: str, split: str = "test") -> Callable[[Path], object]:
     return read
 
 
+def _gaze(folder: Path) -> None:
+    if not (folder / "osie/a.jpg").exists():
+        Image.new("RGB", (80, 60)).save(folder / "osie/a.jpg")
+    gaze.load("all", root=folder)
+
+
+def _layouts(folder: Path) -> None:
+    beside = folder / "annotations/test/a.txt"
+    if not beside.exists():
+        beside.parent.mkdir(parents=True)
+        beside.write_text(GAICD)
+    for sample in datasets.load("gaicd_layouts", "test", root=folder):
+        sample.photo()
+
+
 BOX = {"bboxes": [[1, 2, 31, 22], [5, 6, 35, 26]], "scores": [[1, 2], [3, 4]]}
 FAT = {"name": "a.jpg", "width": 80, "height": 60, "boxes": [[1, 2, 31, 22]], "aspects": [1.5]}
 RESULT = {
@@ -265,6 +280,8 @@ RESULT = {
 LEDGER = json.loads((ledger.folder() / "vrn.json").read_text("utf-8"))[:3]
 FCDB = [{"url": "https://farm1.example/1/a.jpg", "crop": [1, 2, 30, 20]}] * 2
 GAICD = "5 10 115 230 3.14\n15 30 105 190 -2\n"
+OBJECTS = "10 5 100 90\n30 15 95 105\n0 0 0 0\n"
+GAZE = {"a.jpg": [[[0.5, 0.5, 200], [0.1, 0.9, 300]], [[0.2, 0.2, 100]]]}
 CUHK = "a.jpg\n" + "2 22 1 31\n" * 3
 
 # name → file, its content, how it is changed, what reads it
@@ -291,6 +308,8 @@ READERS: dict[str, tuple[str, bytes, tuple, Callable[[Path], object]]] = {
     "fat": ("test.json", json.dumps([FAT]).encode(), (json_like, bytes_like), _load("fat")),
     "cuhk_icd": ("Cropping parameters.txt", CUHK.encode(), (bytes_like,), _load("cuhk_icd", "all")),
     "flms": ("500_image_dataset.mat", _matlab(), (bytes_like,), _load("flms")),
+    "gaze": ("osie/fixations.json", json.dumps(GAZE).encode(), (json_like, bytes_like), _gaze),
+    "layouts": ("objects/test/a.txt", OBJECTS.encode(), (bytes_like,), _layouts),
     "zip": ("set", _zip(), (bytes_like,), _archive),
     "tar": ("set", _tar(), (bytes_like,), _archive),
     "tar.gz": ("set", _tar("w:gz"), (bytes_like,), _archive),
