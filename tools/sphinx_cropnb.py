@@ -191,6 +191,9 @@ _MATHJAX = re.compile(
 )
 
 
+_EMPTY_HEAD = re.compile(r'<th( class="head[^"]*")>(?:<p></p>)?</th>')  # a corner heads nothing
+
+
 # Roles that theme and bibliography give or leave out against the rules of ARIA: a reference
 # in a list is its item, and what stands beside the text belongs to a landmark.
 _ROLES = {
@@ -208,6 +211,7 @@ def finished(page: str) -> str:
     page = _NEEDLESS.sub("", page)
     for wrong, right in _ROLES.items():
         page = page.replace(wrong, right)
+    page = _EMPTY_HEAD.sub(r"<td\1></td>", page)
     return page if re.search(r'class="[^"]*\bmath\b', page) else _MATHJAX.sub("", page)
 
 

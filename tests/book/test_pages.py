@@ -187,9 +187,20 @@ def test_no_code_box_scrolls_sideways(visit: Visit) -> None:
     assert not visit.page.evaluate(SCROLLED_CODE)
 
 
-BARRIERS = """async () => (await axe.run(
-      document, {preload: false, resultTypes: ['violations']}
+# Of a table's rows, which are all alike, the first few; in the dark theme, what depends on it. A
+# formula in a table's head is spoken by MathJax, which axe doesn't see.
+BARRIERS = """async theme => (await axe.run(
+      {exclude: ['tbody tr:nth-child(n+9)']},
+      {
+        preload: false,
+        resultTypes: ['violations'],
+        ...(theme === 'dark' && {runOnly: ['color-contrast']}),
+      }
     )).violations
+    .map(rule => ({...rule, nodes: rule.nodes.filter(
+      node => !document.querySelector(node.target[0])?.querySelector('mjx-container')
+    )}))
+    .filter(rule => rule.nodes.length)
     .map(rule => `${rule.id}: ${rule.help}; `
       + rule.nodes.slice(0, 4).map(node => `${node.target}: ${node.html.slice(0, 150)} `
         + (node.any[0]?.message ?? '')).join(' | '))"""
@@ -204,7 +215,7 @@ def test_no_barrier_for_keyboard_screen_reader_or_eyes(visit: Visit, theme: str)
     if not page.evaluate("() => Boolean(window.axe)"):
         page.evaluate(AXE.read_text("utf-8") + "; 0")
     page.evaluate("() => Promise.all(document.getAnimations().map(one => one.finish()))")
-    assert not page.evaluate(BARRIERS)
+    assert not page.evaluate(BARRIERS, theme)
 
 
 TOO_WIDE = """limit => [...document.querySelectorAll('.bd-article *')]
@@ -314,6 +325,7 @@ def test_the_ledger_is_filtered_in_the_page(browser: object, rendered: Path) -> 
             counts.append(rows.count())
         assert sum(counts) == every
         assert min(counts) > 0
+        choice.select_option("photographs")
         explorer.get_by_label("Verdict").select_option("exact")
         assert set(explorer.locator("tbody td:last-child").all_inner_texts()) == {"exact"}
         rows.first.focus()
