@@ -34,9 +34,9 @@ def write(folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name, draw in PICTURES.items():
+    for name, draw_picture in PICTURES.items():
         path = folder / f"{name}.webp"
-        picture = draw().resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
+        picture = draw_picture().resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
         picture.save(path, "WEBP", quality=_QUALITY, method=6)
         paths.append(path)
     return paths
@@ -161,7 +161,7 @@ def _reproduction() -> Image.Image:
     rows = [row.verdict for name in ledger.names() for row in ledger.read(name)]
     counts = [rows.count(verdict) for verdict in verdicts]
     picture = Image.new("RGB", (WIDTH * _FINER, HEIGHT * _FINER), "white")
-    draw, font = ImageDraw.Draw(picture), _font(21)
+    canvas, font = ImageDraw.Draw(picture), _font(21)
     colors = ["blue", "green", "vermilion", "orange", "black"]
     step, left, room = picture.height / (len(counts) + 0.6), 330, picture.width - 460
     for place, (text, count, color) in enumerate(
@@ -169,9 +169,9 @@ def _reproduction() -> Image.Image:
     ):
         middle = (place + 0.8) * step
         length = room * count / max(counts)
-        draw.rectangle((left, middle - 36, left + length, middle + 36), fill=COLORS[color])
-        draw.text((left - 22, middle), text, fill="black", font=font, anchor="rm")
-        draw.text((left + length + 18, middle), str(count), fill="black", font=font, anchor="lm")
+        canvas.rectangle((left, middle - 36, left + length, middle + 36), fill=COLORS[color])
+        canvas.text((left - 22, middle), text, fill="black", font=font, anchor="rm")
+        canvas.text((left + length + 18, middle), str(count), fill="black", font=font, anchor="lm")
     return picture
 
 
@@ -238,12 +238,12 @@ def _boxes(
     picture: Image.Image, boxes: Tensor, colors: Iterable[str], width: int, under: bool = True
 ) -> Image.Image:
     """Draw boxes (N, 4), each on a white line where it lies over a photo."""
-    draw = ImageDraw.Draw(picture)
+    canvas = ImageDraw.Draw(picture)
     wide = width * _FINER
     for box, color in zip(boxes, colors, strict=True):
         if under:
-            draw.rectangle(_corners(box, wide // 2 + 2), outline="white", width=2 * wide // 2 + 4)
-        draw.rectangle(_corners(box, wide // 2), outline=color, width=wide)
+            canvas.rectangle(_corners(box, wide // 2 + 2), outline="white", width=2 * wide // 2 + 4)
+        canvas.rectangle(_corners(box, wide // 2), outline=color, width=wide)
     return picture
 
 
@@ -262,11 +262,11 @@ def _darkened(picture: Image.Image, box: Tensor) -> Image.Image:
 
 def _label(picture: Image.Image, text: str) -> Image.Image:
     """A text in the lower left corner, black on white."""
-    draw, font = ImageDraw.Draw(picture), _font(22)
+    canvas, font = ImageDraw.Draw(picture), _font(22)
     place = (24, picture.height - 24)
-    left, top, right, bottom = draw.textbbox(place, text, font=font, anchor="lb")
-    draw.rectangle((left - 14, top - 10, right + 14, bottom + 10), fill="white")
-    draw.text(place, text, fill="black", font=font, anchor="lb")
+    left, top, right, bottom = canvas.textbbox(place, text, font=font, anchor="lb")
+    canvas.rectangle((left - 14, top - 10, right + 14, bottom + 10), fill="white")
+    canvas.text(place, text, fill="black", font=font, anchor="lb")
     return picture
 
 

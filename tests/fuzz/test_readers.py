@@ -160,10 +160,10 @@ def _photo(form: str, mode: str = "RGB", **options: Any) -> bytes:
     exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 30.0, 5.0)})
     noise = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
     buffer = io.BytesIO()
-    said = {} if form in ("GIF", "BMP", "PPM") else {"exif": exif}
+    metadata = {} if form in ("GIF", "BMP", "PPM") else {"exif": exif}
     if form in ("JPEG", "WEBP"):
-        said["xmp"] = b'<x tiff:Orientation="6"><exif:GPSLatitude>1</exif:GPSLatitude></x>'
-    Image.fromarray(noise).convert(mode).save(buffer, form, **said, **options)
+        metadata["xmp"] = b'<x tiff:Orientation="6"><exif:GPSLatitude>1</exif:GPSLatitude></x>'
+    Image.fromarray(noise).convert(mode).save(buffer, form, **metadata, **options)
     return buffer.getvalue()
 
 
