@@ -99,8 +99,7 @@ FIELDS = [
     ("asm_net", "backbone"),
     ("asm_net", "pattern"),
     ("asm_net", "stride"),
-    ("set_prediction", "profile"),
-    ("set_prediction", "profile.test_side"),
+    ("set_prediction", "short_side"),
 ]
 DAMAGES = ["missing", None, "text", -1, 10**9, float("nan"), [[]], {}]
 WITH_DEFAULT = [("threshold", "missing"), ("agent.mirror", None), ("agent.mirror", "missing")]

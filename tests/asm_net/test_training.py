@@ -500,7 +500,7 @@ PLAN = plan.plan_file()  # before a test names other results
 def test_the_program_records_and_ships(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("CROPNB_PLAN", str(PLAN))
-    monkeypatch.setattr(program, "shipped", lambda *asked: tmp_path / "shipped.safetensors")
+    monkeypatch.setattr(program, "weights_path", lambda *asked: tmp_path / "shipped.safetensors")
     monkeypatch.setitem(METHOD.profiles, "smoke", TINY)
     shared = ["--init", "random", "--device", "cpu", "--out", str(tmp_path / "runs"), "--record"]
     shared += ["--form", "gaicd", "--frozen"]

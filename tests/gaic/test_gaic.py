@@ -217,7 +217,7 @@ def test_a_frozen_run_leaves_the_backbone_alone():
 def test_the_program_records_and_ships(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
     monkeypatch.setattr(
-        "cropnb.runs.program.shipped", lambda *asked: tmp_path / "shipped.safetensors"
+        "cropnb.runs.program.weights_path", lambda *asked: tmp_path / "shipped.safetensors"
     )
     monkeypatch.setitem(METHOD.profiles, "smoke", TINY)
     given = ["--init", "random", "--device", "cpu", "--record", "--ship"]

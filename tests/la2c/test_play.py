@@ -418,7 +418,7 @@ def test_the_program_from_end_to_end(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
     monkeypatch.setitem(METHOD.profiles, "smoke", TINY)
     weights = tmp_path / "shipped.safetensors"
-    monkeypatch.setattr("cropnb.runs.program.shipped", lambda *asked: weights)
+    monkeypatch.setattr("cropnb.runs.program.weights_path", lambda *asked: weights)
     command = ["--init", "random", "--device", "cpu", "--out", str(tmp_path / "runs"), "--ship"]
     command += ["--record", "--variants", "LA2C", "LA2C-LSTM", "aesthetic score", "1 environment"]
     assert main(METHOD, command) == 0

@@ -388,7 +388,7 @@ def test_the_program_trains_and_records(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tables, "SAMPLES", 20)
     monkeypatch.setattr(anchors, "PATH", tmp_path / "anchors.json")
     weights = tmp_path / "weights.safetensors"
-    monkeypatch.setattr(program, "shipped", lambda *asked: weights)
+    monkeypatch.setattr(program, "weights_path", lambda *asked: weights)
     command = ["--init", "random", "--out", str(tmp_path), "--device", "cpu", "--record", "--ship"]
     assert program.main(METHOD, [*command, "--variants", "QG", "w/o smoothing"]) == 0
     assert "recorded" in capsys.readouterr().out
