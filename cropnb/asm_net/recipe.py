@@ -134,9 +134,8 @@ class AsmNetMethod(Method):
     remark = (
         "It orders crops of CPC's form worse than the weights for scenes alone, and it ought to: "
         "those learned from CPC's form, these from GAICD's, which photographs are rated in, and "
-        "half of their steps saw photographs. Without a required ratio they stay below the centred "
-        "window on FCDB's photographs: a map that scores places says where to look, and little "
-        "about how much around it people keep."
+        "most of what they saw were photographs. Without a required ratio their mean on FCDB's "
+        "photographs lies below the centred window's; so few can't tell the two apart."
     )
     claim_columns = ("Accuracy",)
     constants = {"short_side": SHORT_SIDE, "multiple": MULTIPLE, "cuts": CUTS}

@@ -97,8 +97,8 @@ def shipped(method: str, trained_on: str | None = None) -> Path:
 
     Args:
         trained_on: "scenes" or "photographs"; by default photographs where there are such weights.
-            Some methods have one file for both, trained on both: where that loses nothing on
-            scenes by the ledger's «shipped», none that saw scenes alone comes beside it.
+            Some methods have one file for both, trained on both: where the ledger's
+            «shipped» can't tell them apart on scenes, none that saw scenes alone comes beside it.
     """
     there = [kind for kind in SHIPPED if weights_path(method, kind).exists()]
     chosen = trained_on if trained_on in there or not there else there[0]

@@ -90,8 +90,8 @@ class MarsMethod(Method):
         "BDE": Column(higher_is_better=False, worth_having=0.002),
     }
     remark = (
-        "Mars crops to a required ratio. Without one it takes the photo's own, which people rarely "
-        "keep, and so stays below the centred window on FCDB's photographs there."
+        "Mars crops to a required ratio. Without one it takes the photo's own, whose largest "
+        "window is the whole photo, and so stays below the middle 90 % on FCDB's photographs there."
     )
     claim_columns = MEASURED
     pending_notes = {

@@ -39,7 +39,8 @@ class VrnMethod(GridAnchorMethod):
     name, main = "vrn", "FS + RGL"
     remark = (
         "It orders crops of scenes less well than the weights for scenes alone, and that is right "
-        "for its use: half of its steps saw photographs, which it is for, and it took fewer steps."
+        "for its use: most of what it saw were photographs, which it is for, and it trained for "
+        "fewer minutes, as both cards say."
     )
     variants = {
         "baseline": Variant(feature_splitter=False, ranking_gain=False),
