@@ -449,3 +449,26 @@ def test_nothing_of_the_book_is_imported_before_it_is_used() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
     )
     assert done.stdout.strip() == "set()"
+
+
+def test_photos_side_by_side_are_large_and_carry_their_titles() -> None:
+    wide, tall = Image.new("RGB", (400, 200)), Image.new("RGB", (200, 400))
+    pictures = {"a": (wide, [[0, 0, 50, 50]]), "b": (tall, []), "c": (wide, [[9, 9, 20, 20]])}
+    figure = notebook.draw_photos(pictures, colors="orange")
+    shown = [ax for ax in figure.axes if ax.get_visible()]
+    assert [ax.get_title(loc="left") or ax.get_title() for ax in shown] == ["a", "b", "c"]
+    assert len(figure.axes) == 4  # two rows of two, the last of them empty
+    figure.canvas.draw()
+    assert shown[0].get_window_extent().width > 300
+    assert shown[1].get_window_extent().height > 300
+
+
+@pytest.mark.parametrize(("pictures", "columns"), [({}, 2), ({"a": ("photo", [])}, 0)])
+def test_no_photos_side_by_side_is_an_error(pictures: dict, columns: int) -> None:
+    with pytest.raises(ValueError, match="give one or more of each"):
+        notebook.draw_photos(pictures, columns=columns)
+
+
+def test_shapes_are_printed_below_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    notebook.print_shapes(roi_features=torch.zeros(2, 3), x=torch.zeros(1))
+    assert capsys.readouterr().out == "roi features [2, 3]\nx            [1]\n"

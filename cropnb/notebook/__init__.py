@@ -18,6 +18,7 @@ from cropnb.notebook.drawing import (
     draw_boxes,
     draw_estimates,
     draw_outline,
+    draw_photos,
     loss_curve,
     style,
 )
@@ -30,7 +31,7 @@ from cropnb.notebook.printed import (
     printed_table,
 )
 from cropnb.notebook.quiz import quiz
-from cropnb.notebook.source import Markdown, escaped, show_source
+from cropnb.notebook.source import Markdown, escaped, print_shapes, show_source
 from cropnb.notebook.start import free_photos, sample_photos, starting_weights
 from cropnb.notebook.tables import (
     count_verdicts,
@@ -58,6 +59,7 @@ __all__ = [
     "draw_differences",
     "draw_estimates",
     "draw_outline",
+    "draw_photos",
     "escaped",
     "free_photos",
     "ledger_grid",
@@ -68,6 +70,7 @@ __all__ = [
     "measured_rows",
     "outcomes",
     "photographs_table",
+    "print_shapes",
     "printed_claims",
     "printed_details",
     "printed_mistakes",

@@ -152,6 +152,59 @@ def draw_boxes(
     return ax
 
 
+def draw_photos(
+    pictures: Mapping[str, tuple[Any, Any]],
+    colors: Sequence[str] | str | None = None,
+    columns: int = 2,
+    labels: Sequence[str] | None = None,
+) -> "Figure":
+    """Draw photos with boxes on them side by side; two in a row are 390 pixels wide each, large
+    enough to judge a crop.
+
+    Args:
+        pictures: by their titles: the photo and its boxes, as `draw_boxes` takes them.
+        colors: as `draw_boxes` takes them, the same in every picture.
+        columns: how many in a row.
+        labels: one text a box, the same in every picture.
+
+    Raises:
+        BoxError: for boxes of another shape, or another number of labels.
+        ImageError: for a photo that can't be read.
+        ValueError: for no picture, or less than one column.
+    """
+    import matplotlib.pyplot as plt
+
+    from cropnb.images import read_photo
+
+    if not pictures or columns < 1:
+        raise ValueError(
+            f"{len(pictures)} pictures in {columns} columns: give one or more of each."
+        )
+    drawn = [(title, read_photo(photo), boxes) for title, (photo, boxes) in pictures.items()]
+    columns = min(columns, len(drawn))
+    width = 8.0 / columns  # inches of one picture
+    rows = [drawn[start : start + columns] for start in range(0, len(drawn), columns)]
+    # A row is as high as its tallest photo and a title.
+    heights = [
+        0.35 + width * max(photo.height / photo.width for _, photo, _ in row) for row in rows
+    ]
+    figure, panels = plt.subplots(
+        len(rows),
+        columns,
+        figsize=(8.0, sum(heights)),
+        height_ratios=heights,
+        squeeze=False,
+        dpi=100,
+        layout="constrained",
+    )
+    for ax in panels.flat[len(drawn) :]:
+        ax.set_visible(False)
+    for ax, (title, photo, boxes) in zip(panels.flat, drawn, strict=False):
+        draw_boxes(ax, photo, boxes, labels=labels, colors=colors)
+        ax.set_title(title)
+    return figure
+
+
 def draw_outline(ax: "Axes", box: Iterable[float], **look: Any) -> None:
     """Draw the four sides of a box, and no photo.
 

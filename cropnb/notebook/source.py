@@ -55,3 +55,10 @@ def show_source(*objects: Any) -> Markdown:
             ) from error
         blocks.append(f"```python\n# {item.__module__}\n{source}\n```")
     return Markdown("\n\n".join(blocks))
+
+
+def print_shapes(**tensors: Any) -> None:
+    """Print the shape of each tensor beside its name; an underline in a name becomes a space."""
+    width = max(map(len, tensors), default=0)
+    for name, tensor in tensors.items():
+        print(f"{name.replace('_', ' '):{width}} {list(tensor.shape)}")
