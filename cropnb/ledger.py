@@ -67,8 +67,9 @@ class Row:
     the difference that is worth having, where one was named beforehand; `detectable`, the smallest
     distance from the boundary that these photos and seeds could have settled (80 % power, 5 %
     two-sided); `detectable_seeds`, what stays of that with these seeds however many photos are
-    added. Its `differences`, (seeds, photos), are written into a file of their own; the function of
-    the same name reads them.
+    added; `void`, why the comparison says nothing, such as an arm that is no better than the middle
+    of the photo. Its `differences`, (seeds, photos), are written into a file of their own; the
+    function of the same name reads them.
     """
 
     paper: str  # the file's name: vrn, gaicd_baselines, scenes, …
@@ -86,6 +87,7 @@ class Row:
     worth_having: float | None = None
     detectable: float | None = None
     detectable_seeds: float | None = None
+    void: str = ""
     images: int | None = None
     seeds: tuple[int, ...] = ()
     profile: str = ""  # of a trained method: smoke, cpu or full

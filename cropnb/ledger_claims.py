@@ -78,6 +78,8 @@ def photos_to_settle(row: Any) -> int | None:
 def verdict_text(row: Any) -> str:
     """A row's verdict as a page says it, such as «unsettled: needs about 1 900 photos»."""
     text = row.verdict.replace("_", " ")
+    if row.void:
+        return f"says nothing: {row.void}"
     if row.verdict != "unsettled" or row.detectable is None:
         return text
     if row.ours == (row.margin or 0.0):
@@ -93,6 +95,8 @@ def verdict_text(row: Any) -> str:
 def problems(row: Any) -> list[str]:
     """What a claim's verdict says that its interval doesn't; an end may be rounded."""
     wrong = []
+    if row.void and row.verdict not in VERDICTS:
+        wrong.append(f"verdict {row.verdict!r} is no claim's, so nothing makes it void")
     for name in ("detectable", "detectable_seeds"):
         value = getattr(row, name)
         if value is not None and value < 0:

@@ -36,6 +36,7 @@ from cropnb.runs import (
     Result,
     Run,
     Stage,
+    blind,
 )
 from cropnb.runs import Profile as Base
 from cropnb.runs.context import Context
@@ -266,6 +267,14 @@ class AsmNetMethod(Method):
         ranking = {name: table[name] for name in self.columns if name in table}
         counts = {"right": right.tolist(), "pairs": pairs.tolist()}
         return Measurement({"Accuracy": tables.accuracies(right, pairs), **ranking}, counts)
+
+    def blind(self, experiment: Experiment) -> Mapping[str, Sequence[float]]:
+        photos = experiment.photos("test")
+        scores = [blind.scores(sample) for sample in experiment.parts["test"]]
+        right, pairs = pair_counts(scores, photos, self.delta(experiment))
+        ranking = metrics.ranking_table(scores, photos.mos)
+        table = {"Accuracy": tables.accuracies(right, pairs), **ranking}
+        return {name: values.tolist() for name, values in table.items()}
 
     def card(self, result: Result) -> Mapping[str, object]:
         profile = result.settings["profile"]

@@ -12,7 +12,17 @@ from cropnb import backbones
 from cropnb.gaic.losses import gaic_loss
 from cropnb.gaic.model import Gaic
 from cropnb.gaic.views import ScoredViews, draw_views, evaluate
-from cropnb.runs import Column, Experiment, FeatureCache, Measurement, Method, Place, Run, Stage
+from cropnb.runs import (
+    Column,
+    Experiment,
+    FeatureCache,
+    Measurement,
+    Method,
+    Place,
+    Run,
+    Stage,
+    blind,
+)
 from cropnb.runs import Profile as Base
 from cropnb.runs.maps import Maps, cached, from_cache, from_photos, from_stem
 from cropnb.training import Loss, Recipe, rate_groups
@@ -193,6 +203,9 @@ class GridAnchorMethod(Method):
             features = from_cache(cache, experiment.device)
         with torch.inference_mode():
             return Measurement(protocol(model, features, photos))
+
+    def blind(self, experiment: Experiment) -> Mapping[str, Sequence[float]]:
+        return blind.ranking(experiment.parts[self.eval_split(experiment)])
 
 
 def protocol(model: nn.Module, features: Maps, photos: ScoredViews) -> dict[str, Tensor]:

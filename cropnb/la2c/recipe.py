@@ -5,7 +5,7 @@ training. What had to be chosen is listed in `paper.toml` ([[detail]]): on train
 photos, but for detail 11.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -23,7 +23,7 @@ from cropnb.la2c.model import CUT, HIDDEN, SHARED_CUT, Agent
 from cropnb.la2c.studies import measures, rows
 from cropnb.la2c.studies.variants import ENTROPY_WEIGHT, MAIN, OWN, VARIANTS
 from cropnb.ledger import Row
-from cropnb.runs import Column, Experiment, Measurement, Method, Place, Result, Run, Stage
+from cropnb.runs import Column, Experiment, Measurement, Method, Place, Result, Run, Stage, blind
 from cropnb.runs import Profile as Base
 from cropnb.runs.context import Context
 from cropnb.runs.start import run_of, state_of
@@ -291,6 +291,9 @@ class La2cMethod(Method):
                 "seconds": measures.seconds(model, experiment.parts["test"], how),
             },
         )
+
+    def blind(self, experiment: Experiment) -> Mapping[str, Sequence[float]]:
+        return blind.overlap(experiment.parts["test"])
 
     def card(self, result: Result) -> Mapping[str, object]:
         return {"agent": result.details["agent"], **result.details["rules"]}

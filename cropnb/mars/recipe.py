@@ -243,6 +243,12 @@ class MarsMethod(Method):
             },
         )
 
+    def blind(self, experiment: Experiment) -> Mapping[str, Sequence[float]]:
+        """The largest centred window of each required ratio."""
+        photos = experiment.photos(self.eval_split(experiment))
+        columns = photos.compare(photos.centred())
+        return {name: photos.per_photo(values).tolist() for name, values in columns.items()}
+
     def card(self, result: Result) -> dict[str, object]:
         trained = {name: getattr(result, name) for name in ("dataset", "profile", "seed")}
         return trained | {name: result.details[name] for name in ("arguments", "threshold")}

@@ -19,11 +19,12 @@ from cropnb.notebook.drawing import (
     draw_estimates,
     draw_outline,
     draw_photos,
+    draw_validation,
     loss_curve,
     style,
 )
 from cropnb.notebook.exercises import check
-from cropnb.notebook.outcome import came_out, outcomes
+from cropnb.notebook.outcome import came_out, outcomes, what_it_takes
 from cropnb.notebook.printed import (
     printed_claims,
     printed_details,
@@ -60,6 +61,7 @@ __all__ = [
     "draw_estimates",
     "draw_outline",
     "draw_photos",
+    "draw_validation",
     "escaped",
     "free_photos",
     "ledger_grid",
@@ -81,5 +83,6 @@ __all__ = [
     "show_source",
     "starting_weights",
     "style",
+    "what_it_takes",
     "with_interval",
 ]

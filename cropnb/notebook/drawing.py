@@ -332,6 +332,39 @@ def loss_curve(history: Any, smooth: int = 1) -> "Figure":
     return figure
 
 
+def draw_validation(ax: "Axes", name: str, **wanted: object) -> "Axes":
+    """Draw how recorded trainings of a method went: the validation score of each variant, mean over
+    seeds, with the seeds' range; dashed where it was still rising at the end.
+
+    Args:
+        ax: where to draw.
+        name: of the method.
+        wanted: values of `cropnb.runs.validation.Curve`, such as dataset and profile.
+
+    Raises:
+        LedgerError: no curve of this kind was recorded.
+    """
+    from cropnb.errors import LedgerError
+    from cropnb.runs import validation
+
+    curves = [
+        curve
+        for curve in validation.read(name)
+        if all(getattr(curve, field) == value for field, value in wanted.items())
+    ]
+    if not curves:
+        raise LedgerError(f"{name}: no validation curves of {wanted or 'any run'} were recorded")
+    for curve, color in zip(curves, itertools.cycle(COLORS.values()), strict=False):
+        scores = np.array(curve.scores)  # (seeds, scores)
+        place = np.arange(1, scores.shape[1] + 1)
+        look = "--" if curve.end == "rising" else "-"
+        ax.plot(place, scores.mean(0), look, color=color, label=curve.variant)
+        ax.fill_between(place, scores.min(0), scores.max(0), color=color, alpha=0.15, linewidth=0)
+    ax.set(xlabel="validations, in the order of training", ylabel="validation score")
+    ax.legend()
+    return ax
+
+
 def _curves(history: Any) -> dict[str, np.ndarray]:
     """Names and losses of whatever `loss_curve` takes."""
     if hasattr(history, "steps"):

@@ -1,10 +1,15 @@
 """What came out of reproducing a paper, from its ledger: the box at the end of a chapter."""
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from cropnb.ledger import Row
 from cropnb.notebook.source import Markdown
 from cropnb.notebook.tables import markdown_table
+
+if TYPE_CHECKING:
+    from cropnb.runs.validation import Curve
 
 _HEADS = {"contradicted": "Came out the other way", "trivial": "Held, by less than is worth having"}
 
@@ -16,23 +21,60 @@ def came_out(name: str) -> Markdown:
         name: of a paper, such as `vrn`: its file in `book/results` and its `paper.toml`.
     """
     from cropnb import ledger, paper
+    from cropnb.runs import validation
 
     rows, words = ledger.read(name), paper.read(name).outcome
     claims = [row for row in rows if row.verdict in ledger.CLAIM_VERDICTS]
     waiting = [row for row in rows if row.verdict == "pending"]
     lines = [("Scope", words["scope"]), ("Run", ran(rows))]
     for verdict, head in {"holds": "Held", **_HEADS}.items():
-        chosen = [row for row in claims if row.verdict == verdict]
+        chosen = [row for row in claims if row.verdict == verdict and not row.void]
         if chosen:
             lines.append((head, _listed(chosen)))
-    unsettled = [row for row in claims if row.verdict == "unsettled"]
+    void = [row for row in claims if row.void]
+    if void:
+        lines.append(("Says nothing: an arm is no better than the photo's middle", _listed(void)))
+    unsettled = [row for row in claims if row.verdict == "unsettled" and not row.void]
     lines.append(("Unsettled", _listed(unsettled) if unsettled else "nothing that was compared"))
+    if curves := validation.read(name):
+        lines.append(("Long enough", _ends(curves)))
     printed = sum(row.paper_value is not None for row in waiting)
     own = {row.row for row in waiting if row.paper_value is None}
     waits = f"{printed} printed numbers, for photographs or a GPU"
     lines.append(("Waits", f"{waits}; rows of our own: {', '.join(sorted(own))}" if own else waits))
     lines += [("Easy", words["easy"]), ("Hard", words["hard"])]
     return markdown_table(["What came out", ""], lines, "ll")
+
+
+def what_it_takes(entry_name: str) -> Markdown:
+    """For each claim that an entry of the plan decides: what settles the printed difference, and
+    the one that is worth having, from the spread of an earlier run. See `cropnb.runs.power`.
+
+    Args:
+        entry_name: such as `vrn/layouts`.
+    """
+    from cropnb.runs import plan, power
+
+    (entry,) = plan.select(plan.read(), [entry_name])
+    lines = []
+    for card in power.cards(entry):
+        if card.pilot is not None:
+            numbers = (card.printed, card.worth_having)
+            needs = (card.enough_for_printed, card.enough)
+            cells = [_takes(*pair) for pair in zip(numbers, needs, strict=True)]
+            lines.append([card.claim, card.column, *cells])
+    heads = ["claim", "column", "the printed difference takes", "one worth having takes"]
+    return markdown_table(heads, lines, "llll") if lines else Markdown("*no earlier run*")
+
+
+def _takes(difference: float | None, enough: tuple[int, int] | None) -> str:
+    """«+0.012: 300 photos, 3 seeds»."""
+    if difference is None:
+        return "none printed"
+    if difference <= 0:
+        return f"{difference:+.3g}: the other way"
+    most = "more than 2,000 photos and 20 seeds"
+    return f"{difference:+.3g}: " + (f"{enough[0]:,} photos, {enough[1]} seeds" if enough else most)
 
 
 def outcomes(names: Sequence[str]) -> Markdown:
@@ -66,6 +108,18 @@ def ran(rows: Sequence[Row]) -> str:
             f"{_span(seeds)} seeds each, {sum(minutes.values()):.0f} minutes in all, tested on "
             f"{_span(photos)} photos"
         )
+    return "; ".join(parts)
+
+
+def _ends(curves: "Sequence[Curve]") -> str:
+    """How many trainings had stopped getting better, and which had not."""
+    ends = Counter(curve.end for curve in curves)
+    rising = [f"{c.variant} ({c.dataset}, {c.profile})" for c in curves if c.end == "rising"]
+    parts = [f"{ends['flat']} of {len(curves)} settings ended on a flat validation curve"]
+    if rising:
+        parts.append(f"still rising: {', '.join(rising)}")
+    if ends["too short"]:
+        parts.append(f"{ends['too short']} have too few scores to tell")
     return "; ".join(parts)
 
 

@@ -183,6 +183,12 @@ class Method:
         """The part that is measured."""
         return "test"
 
+    def blind(self, experiment: "Experiment") -> Mapping[str, Sequence[float]]:
+        """What the middle of the photo reaches, by column, a number for each photo that `measure`
+        is about; columns that ask nothing of a crop are left out. See `cropnb.runs.blind`.
+        """
+        return {}
+
     # What the ledger gets.
 
     def places(self, experiment: "Experiment", variant: str) -> Sequence[Place]:

@@ -13,7 +13,7 @@ from cropnb.croppers import choose_sharpness, load, weights_path
 from cropnb.datasets import taught
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import CropnbError, DatasetMissing, WeightsUnavailable
-from cropnb.runs import plan, record
+from cropnb.runs import plan, record, validation
 from cropnb.runs.context import Context
 from cropnb.runs.devices import torch_device
 from cropnb.runs.experiment import STARTS, WEIGHTS_FILE, Experiment
@@ -146,6 +146,7 @@ def main(method: Method, arguments: Sequence[str] | None = None) -> int:
             rows = record.rows(context(experiment, results, given), experiment, results)
             rows += plan.pending(method.name)
             ledger.record(method.name, rows)
+            validation.write(method.name, validation.of_runs(results.values()))
             print(f"recorded {len(rows)} rows in {ledger.folder() / (method.name + '.json')}")
         return 0
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from cropnb import ledger, metrics, paper
+from cropnb.runs import blind, validation
 from cropnb.runs.claims import bounds, claim
 from cropnb.runs.context import Context
 from cropnb.runs.experiment import Experiment
@@ -55,6 +56,7 @@ def claims(context: Context, experiment: Experiment, results: Results) -> list[l
     both have.
     """
     method, written = experiment.method, []
+    middle: Mapping[str, Sequence[float]] | None = None  # of the photos; asked for once
     entries = paper.read(method.name).claims if paper.known(method.name) else ()
     for entry in entries:
         pair = [
@@ -64,9 +66,24 @@ def claims(context: Context, experiment: Experiment, results: Results) -> list[l
         seeds = sorted(set(pair[0]) & set(pair[1]))
         columns = entry.get("columns") or method.claim_columns
         for column in columns if seeds else ():
-            better, worse = (
-                values(method.columns, column, [side[seed] for seed in seeds]) for side in pair
-            )
+            runs = {
+                entry[name]: [side[seed] for seed in seeds]
+                for name, side in zip(("better", "worse"), pair, strict=True)
+            }
+            arms = {name: values(method.columns, column, of) for name, of in runs.items()}
+            better, worse = arms.values()
+            judged = _column(method.columns, column)
+            middle = method.blind(experiment) if middle is None else middle
+            floor = [judged.unit * value for value in middle.get(column, ())] or None
+            low = blind.no_better(arms, floor, judged.higher_is_better)
+            rising = [
+                name
+                for name, of in runs.items()
+                if validation.end([run.validation for run in of]) == "rising"
+            ]
+            note = f"{entry['better']} less {entry['worse']}"
+            if rising:
+                note += f"; still rising at the end: {', '.join(rising)}"
             written.append(
                 claim(
                     replace(context, seeds=tuple(seeds)),
@@ -76,8 +93,9 @@ def claims(context: Context, experiment: Experiment, results: Results) -> list[l
                     worse,
                     table=method.claim_table(experiment),
                     **_bounds(entry, column, method.columns),
-                    higher_is_better=_column(method.columns, column).higher_is_better,
-                    note=f"{entry['better']} less {entry['worse']}",
+                    higher_is_better=judged.higher_is_better,
+                    void=f"{', '.join(low)} no better than the photo's middle" if low else "",
+                    note=note,
                 )
             )
     return written
@@ -122,7 +140,10 @@ def row_fields(runs: Sequence[Result], note: str = "") -> dict[str, object]:
 
 def cell_note(experiment: Experiment, column: str, runs: Sequence[Result]) -> str:
     """The method's note, and what the epoch best on validation gives where both are known."""
-    note = experiment.method.note(runs)
+    parts = [experiment.method.note(runs)]
+    if validation.end([run.validation for run in runs]) == "rising":
+        parts.append("validation was still rising at the end")
+    note = "; ".join(part for part in parts if part)
     if not all(run.best for run in runs):
         return note
     best = values(experiment.method.columns, column, runs, "best")

@@ -1,0 +1,134 @@
+"""How trainings went: the validation scores of every recorded run, beside the ledger, and whether
+they were still rising when it ended.
+
+`--record` writes `book/results/curves/NAME.json`. A comparison of runs that were still getting
+better says which learns faster, not which is better.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cropnb import ledger
+from cropnb.errors import LedgerError
+from cropnb.files import write_atomically
+from cropnb.runs.results import Result
+
+SHORTEST = 4  # scores; fewer show no end
+# The last quarter of a training may add this share of what the whole training added.
+FLAT = 0.05
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The validation scores of one variant in one kind of run.
+
+    Attributes:
+        scores: (seeds, scores), in the order of training; higher is better.
+    """
+
+    variant: str
+    dataset: str
+    form: str
+    profile: str
+    init: str
+    frozen: bool
+    seeds: tuple[int, ...]
+    scores: tuple[tuple[float, ...], ...]
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What tells it from other curves of its method."""
+        return (self.variant, self.dataset, self.form, self.profile, self.init, self.frozen)
+
+    @property
+    def end(self) -> str:
+        """ "flat", "rising", or "too short" to tell: see `end`."""
+        return end(self.scores)
+
+
+def end(scores: Sequence[Sequence[float]]) -> str:
+    """How a training ended.
+
+    Args:
+        scores: (seeds, scores) on validation photos; the mean over seeds is judged.
+
+    Returns:
+        "too short" for fewer than four scores; "rising" where the best score of the last quarter
+        lies above the best one before by more than a twentieth of what the training added since
+        its first score; "flat" otherwise.
+    """
+    if not scores or len(scores[0]) < SHORTEST:
+        return "too short"
+    mean = np.mean(np.asarray(scores, dtype=float), axis=0)  # (scores,)
+    last = math.ceil(len(mean) / 4)
+    added = float(mean.max() - mean[0])
+    late = float(mean[-last:].max() - mean[:-last].max())
+    return "rising" if added > 0 and late > FLAT * added else "flat"
+
+
+def of_runs(results: Iterable[Sequence[Result]]) -> list[Curve]:
+    """The curves of runs, one a variant; runs that were not validated have none."""
+    curves = []
+    for runs in results:
+        first, shortest = runs[0], min(len(run.validation) for run in runs)
+        if not shortest:
+            continue
+        kind = {name: getattr(first, name) for name in ("variant", "dataset", "form", "profile")}
+        scores = tuple(
+            tuple(round(score, 4) for score in run.validation[:shortest]) for run in runs
+        )
+        seeds = tuple(run.seed for run in runs)
+        curves.append(
+            Curve(**kind, init=first.init, frozen=first.frozen, seeds=seeds, scores=scores)
+        )
+    return curves
+
+
+def path(method: str) -> Path:
+    """Where a method's curves lie, beside the ledger."""
+    return ledger.folder() / "curves" / f"{method}.json"
+
+
+def write(method: str, curves: Iterable[Curve]) -> None:
+    """Put curves into the method's file, in place of those of the same kind of run."""
+    recorded = {curve.key: curve for curve in read(method)}
+    recorded |= {curve.key: curve for curve in curves}
+    lines = [json.dumps(asdict(curve), ensure_ascii=False) for curve in recorded.values()]
+    path(method).parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path(method), ("[\n" + ",\n".join(lines) + "\n]\n").encode())
+
+
+def read(method: str) -> list[Curve]:
+    """The curves of a method; none where none were recorded.
+
+    Raises:
+        LedgerError: The file is damaged.
+    """
+    if not path(method).exists():
+        return []
+    try:
+        entries = json.loads(path(method).read_text(encoding="utf-8"))
+        if not isinstance(entries, list):
+            raise TypeError("no list")
+        curves = [
+            Curve(
+                **{
+                    **entry,
+                    "seeds": tuple(entry["seeds"]),
+                    "scores": tuple(tuple(float(s) for s in one) for one in entry["scores"]),
+                }
+            )
+            for entry in entries
+        ]
+        if any(len(set(map(len, curve.scores))) != 1 for curve in curves):
+            raise ValueError("a curve's seeds have other numbers of scores, or there is none")
+    except (ValueError, TypeError, KeyError, OSError, RecursionError) as error:
+        raise LedgerError(f"{path(method)} holds no curves ({error}); restore it from git") from (
+            error
+        )
+    return curves

@@ -1,0 +1,71 @@
+"""Validation curves: when a training counts as flat, and the file beside the ledger."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cropnb import notebook
+from cropnb.errors import LedgerError
+from cropnb.runs import validation
+from cropnb.runs.validation import Curve
+
+FLAT = (0.2, 0.5, 0.6, 0.64, 0.65, 0.65, 0.64, 0.65)
+RISING = (0.2, 0.3, 0.36, 0.42, 0.47, 0.52, 0.56, 0.6)
+CURVE = Curve("FS", "scenes", "gaicd", "cpu", "imagenet", False, (0, 1), (FLAT, FLAT))
+
+
+@pytest.fixture(autouse=True)
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ([FLAT], "flat"),
+        ([RISING], "rising"),
+        ([FLAT, RISING], "rising"),  # their mean is
+        ([FLAT[::-1]], "flat"),  # it got worse; longer would not help
+        ([(0.3,) * 5], "flat"),
+        ([FLAT[:3]], "too short"),
+        ([], "too short"),
+    ],
+)
+def test_the_end_of_a_training(scores: list[tuple[float, ...]], expected: str) -> None:
+    assert validation.end(scores) == expected
+
+
+def test_a_curve_replaces_the_one_of_its_kind_and_no_other() -> None:
+    other = replace(CURVE, profile="trained", scores=(RISING,), seeds=(0,))
+    validation.write("vrn", [CURVE, other])
+    validation.write("vrn", [replace(CURVE, seeds=(0, 1, 2), scores=(FLAT, FLAT, FLAT))])
+    assert [(curve.profile, curve.seeds) for curve in validation.read("vrn")] == [
+        ("cpu", (0, 1, 2)),
+        ("trained", (0,)),
+    ]
+    assert validation.read("mars") == []
+
+
+@pytest.mark.parametrize("content", ["[", "{}", '[{"variant": "FS"}]', "[[" * 100_000])
+def test_a_damaged_file_is_named(results: Path, content: str) -> None:
+    path = results / "curves" / "vrn.json"
+    path.parent.mkdir()
+    path.write_text(content)
+    with pytest.raises(LedgerError, match=r"vrn\.json holds no curves"):
+        validation.read("vrn")
+
+
+def test_a_curve_that_still_rises_is_dashed() -> None:
+    matplotlib = pytest.importorskip("matplotlib", reason="drawing needs the extra `book`")
+    matplotlib.use("agg")
+    from matplotlib.figure import Figure
+
+    rising = replace(CURVE, variant="RGL", scores=(RISING, RISING))
+    validation.write("vrn", [CURVE, rising])
+    ax = notebook.draw_validation(Figure().subplots(), "vrn", profile="cpu")
+    looks = {line.get_label(): line.get_linestyle() for line in ax.lines}
+    assert looks == {"FS": "-", "RGL": "--"}
+    with pytest.raises(LedgerError, match="no validation curves"):
+        notebook.draw_validation(Figure().subplots(), "vrn", profile="full")
