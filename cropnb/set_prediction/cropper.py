@@ -10,11 +10,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cropnb import backbones, croppers, guards, metrics
+from cropnb import backbones, candidates, croppers, guards, metrics
+from cropnb.errors import BoxError
 from cropnb.set_prediction.labels import CropPhotos, Features, resize_to
 from cropnb.set_prediction.model import Predictions, SetPredictionCropper, pad
 
 LEAST = 1.0  # pixels that a proposed crop is wide and high at least
+# Chosen on validation photos of taught photographs: `studies/required_ratio.py`.
+SHARPNESS = 10.0
 
 
 class CropPredictions(NamedTuple):
@@ -106,15 +109,16 @@ class SetCropper:
     def propose(self, image: Tensor, aspect: float | None = None) -> tuple[Tensor, Tensor]:
         """All crops of a photo, the most valid first.
 
-        The network is free of ratios: of a required one it gives the largest window of that ratio
-        in each of its crops, centred there.
+        The network is free of ratios. Of a required one come the windows of that ratio, by their
+        expected overlap with its crops; see `windows_of_ratio`.
 
         Args:
             image: (3, H, W) in 0…1.
             aspect: width / height.
 
         Returns:
-            Boxes (Q, 4) in the photo's pixels and their validities (Q,).
+            Boxes (Q, 4) in the photo's pixels and their validities (Q,); of a required ratio
+            windows (N, 4) and their expected overlaps (N,).
         """
         size = (image.shape[-1], image.shape[-2])
         return self.propose_all([self.see(image)], [size], [aspect])[0]
@@ -139,9 +143,42 @@ class SetCropper:
             predictions = self.model(photos.contiguous(memory_format=torch.channels_last))
             for place, crops in zip(places, ranked(predictions), strict=True):
                 boxes, aspect = _in_pixels(crops.xyxy, *sizes[place]), aspects[place]
-                boxes = boxes if aspect is None else windows_within(boxes, aspect)
-                answers[place] = boxes, crops.validity
+                answers[place] = (
+                    (boxes, crops.validity)
+                    if aspect is None
+                    else windows_of_ratio(boxes, crops.validity, sizes[place], aspect)
+                )
         return answers
+
+
+def windows_of_ratio(
+    boxes: Tensor,
+    validity: Tensor,
+    size: tuple[int, int],
+    aspect: float,
+    sharpness: float = SHARPNESS,
+) -> tuple[Tensor, Tensor]:
+    """Windows of a ratio, and how much each may expect to overlap with a good crop, if that is one
+    of the proposed boxes, softmax(sharpness · validity).
+
+    To cut the ratio out of the most valid box alone makes a small crop smaller still, and forgets
+    what the other boxes say.
+
+    Args:
+        boxes: (Q, 4) in pixels.
+        validity: (Q,).
+        size: width and height of the photo.
+
+    Returns:
+        Windows (N, 4) in pixels, the largest overlap first, and the overlaps (N,).
+    """
+    try:
+        windows = candidates.aspect_windows(*size, aspect)
+    except BoxError:  # a photo of a few pixels, or a ratio that is hardly in it
+        windows = windows_within(boxes, aspect)
+    overlaps = metrics.expected_iou(windows, (sharpness * validity).softmax(0), boxes)
+    overlaps, order = overlaps.sort(descending=True, stable=True)
+    return windows[order], overlaps
 
 
 def windows_within(boxes: Tensor, aspect: float) -> Tensor:

@@ -173,9 +173,9 @@ class SetPredictionMethod(TablesMethod):
     }
     remark = (
         "It goes on from its network of scenes, for a few epochs of scenes and photographs, and on "
-        "scenes it finds fewer of the good crops than before; that is right for its use. A "
-        "required ratio is cut out of the crops that it proposes without one, and there its mean "
-        "lies below the centred window's on FCDB's photographs; so few can't tell the two apart."
+        "scenes it finds fewer of the good crops than before; that is right for its use. Of a "
+        "required ratio it gives the window that may expect to overlap most with the crops that it "
+        "proposes without one."
     )
     claim_columns = ("ε = 0.85, K = 10", "ε = 0.85, K = 40", "ε = 0.90, K = 40")
     constants = {

@@ -21,10 +21,17 @@ from cropnb.set_prediction import (
     predict,
     set_accuracy,
 )
-from cropnb.set_prediction.cropper import SetCropper, load_cropper, windows_within
+from cropnb.set_prediction.cropper import (
+    SHARPNESS,
+    SetCropper,
+    load_cropper,
+    windows_of_ratio,
+    windows_within,
+)
 from cropnb.set_prediction.recipe import METHOD, MUS, FromCut
 from cropnb.set_prediction.studies import anchors, figures, measures, tables
 from cropnb.set_prediction.studies.bench import matching_share
+from cropnb.set_prediction.studies.required_ratio import SHARPNESSES, TABLE
 
 SIZES = {"channels": 16, "heads": 2, "decoder_layers": 2, "hidden": 16}
 TINY = replace(
@@ -229,15 +236,40 @@ def test_proposals_are_boxes_of_the_photo(method):
 @pytest.mark.parametrize("aspect", [0.5, 1.0, 16 / 9])
 def test_a_required_ratio_is_kept(method, aspect):
     photo = datasets.load("scenes", "test", form="gaicd", size=1)[0].photo()
-    free, wanted = (
-        croppers.Cropper(method)(photo, k=3),
-        croppers.Cropper(method)(photo, k=3, aspect=aspect),
-    )
-    for one, other in zip(free, wanted, strict=True):
-        x1, y1, x2, y2 = other.box.tolist()
+    crops = croppers.Cropper(method)(photo, k=3, aspect=aspect)
+    for crop in crops:
+        x1, y1, x2, y2 = crop.box.tolist()
         assert (x2 - x1) / (y2 - y1) == pytest.approx(aspect, rel=1e-3)
-        assert (other.box[:2] >= one.box[:2] - 1e-3).all()
-        assert (other.box[2:] <= one.box[2:] + 1e-3).all()
+        assert 0 <= crop.score <= 1
+    assert [crop.score for crop in crops] == sorted((c.score for c in crops), reverse=True)
+
+
+def test_a_window_of_a_ratio_is_where_the_set_is():
+    """Two boxes at the left are likelier together than the single most valid one at the right."""
+    boxes = torch.tensor([[200.0, 0, 300, 100], [0, 0, 100, 100], [10, 0, 110, 100]])
+    validity = torch.tensor([0.55, 0.5, 0.5])
+    windows, overlaps = windows_of_ratio(boxes, validity, (300, 100), 1.0)
+    assert float(windows[0][2]) < 150
+    sharp, _ = windows_of_ratio(boxes, validity, (300, 100), 1.0, sharpness=200.0)
+    assert sharp[0].tolist() == [200, 0, 300, 100]
+    assert (overlaps.diff() <= 0).all()
+    by_hand = metrics.expected_iou(windows[:1], (10 * validity).softmax(0), boxes)
+    assert torch.allclose(overlaps[:1], by_hand)
+
+
+def test_a_photo_of_a_few_pixels_has_a_window_of_a_ratio():
+    windows, overlaps = windows_of_ratio(torch.tensor([[0.0, 0, 8, 6]]), torch.ones(1), (8, 6), 1.0)
+    assert windows.tolist() == [[1, 0, 7, 6]]
+    assert overlaps.shape == (1,)
+
+
+def test_the_sharpness_is_the_best_on_validation_photos():
+    rows = {
+        row.row: row.ours
+        for row in ledger.find("set_prediction", table=f"{TABLE}, taught photographs")
+    }
+    assert len(rows) == 2 + len(SHARPNESSES)
+    assert max(rows, key=rows.get) == f"expected overlap, sharpness {SHARPNESS:g}"
 
 
 def test_windows_within_by_hand():
