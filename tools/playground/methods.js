@@ -107,13 +107,19 @@ const KINDS = {
     },
     async crops({ facts }, look, { width, height }, ratio) {
       const [size, values] = [[width, height], Array.from(look.validities.data)];
-      return ranking(values).map((at) => {
+      const crops = ranking(values).map((at) => {
         const own = Array.from(look.boxes.data.slice(4 * at, 4 * at + 4));
         const first = [0, 1].map((side) => Math.min(Math.max(own[side] * size[side], 0), size[side] - facts.least));
         const last = [0, 1].map((side) => Math.min(Math.max(own[side + 2] * size[side], first[side] + facts.least), size[side]));
-        const box = [...first, ...last];
-        return { box: ratio ? windowWithin(box, number(ratio)) : box, score: values[at] };
+        return { box: [...first, ...last], score: values[at] };
       });
+      if (!ratio) return crops;
+      const boxes = crops.map((crop) => crop.box);
+      let windows = Math.min(width, height) < 16 ? [] : aspectWindows(width, height, ratio, ASPECT_PERCENTS);
+      if (!windows.length) windows = boxes.map((box) => windowWithin(box, number(ratio)));
+      const chances = softmax(crops.map((crop) => facts.ratio_sharpness * crop.score));
+      const overlaps = expectedOverlap(windows, boxes, chances);
+      return ranking(overlaps).map((at) => ({ box: windows[at], score: overlaps[at] }));
     },
   },
 };

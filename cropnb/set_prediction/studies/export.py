@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from cropnb import checkpoints, guards
 from cropnb.export import Exported, Network
-from cropnb.set_prediction.cropper import LEAST
+from cropnb.set_prediction.cropper import LEAST, SHARPNESS
 from cropnb.set_prediction.labels import LONG_SIDE
 from cropnb.set_prediction.model import SetPredictionCropper
 
@@ -61,5 +61,6 @@ def parts(weights: Path) -> Exported:
         "short_side": guards.whole(sides, "short_side", 32, 4096),
         "long_side": LONG_SIDE,
         "least": LEAST,
+        "ratio_sharpness": SHARPNESS,
     }
     return Exported([network], facts, card)
