@@ -8,6 +8,7 @@ with the agent.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Protocol
 
@@ -198,8 +199,19 @@ class Learner(nn.Module):
         with torch.no_grad():
             memory = agent(env.observe(), None).memory
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
-        for name, part in zip(("hidden", "cell"), memory or (None, None), strict=True):
+        for name, part in zip_longest(self._names(agent), memory or ()):
             self.register_buffer(name, None if part is None else torch.zeros_like(part))
+
+    @staticmethod
+    def _names(agent: nn.Module) -> tuple[str, ...]:
+        """What the parts of the agent's memory are saved as."""
+        return ("hidden", "cell", *(("photo", "seen") if getattr(agent, "whole", False) else ()))
+
+    @property
+    def memory(self) -> Memory:
+        """What the agent remembers of the running episodes."""
+        parts = tuple(getattr(self, name) for name in self._names(self.agent))
+        return None if parts[0] is None else parts
 
     def optimizer(self) -> torch.optim.Optimizer:
         """Adam over what is trained of the agent."""
@@ -222,13 +234,14 @@ class Learner(nn.Module):
         rollout = roll_out(
             agent=self.agent,
             env=self.env,
-            memory=None if self.hidden is None else (self.hidden, self.cell),
+            memory=self.memory,
             steps=self.settings.rollout,
             gamma=self.settings.gamma,
             rng=training.generator(self.seed, "update", update),
         )
         if rollout.memory is not None:
-            self.hidden, self.cell = (part.detach() for part in rollout.memory)
+            for name, part in zip(self._names(self.agent), rollout.memory, strict=True):
+                setattr(self, name, part.detach())
         self.updates += 1
         return {
             **rollout.loss(self.settings),

@@ -16,7 +16,9 @@ CUT = "c5_5"  # MobileNetV2 without its last layer
 SHARED_CUT = "c4_7"  # where the features of a whole photo are taken from, 1/16 of its resolution
 HIDDEN = 256  # of the LSTM; the paper gives no size
 
-Memory = tuple[Tensor, Tensor] | None
+# Of the LSTM its hidden state and its cell, (B, HIDDEN) each. With the whole photo beside the crop
+# further (B, C · grid²), its feature map, and (B, 1), whether it was seen yet.
+Memory = tuple[Tensor, ...] | None
 
 
 class PolicyOutput(NamedTuple):
@@ -35,6 +37,8 @@ class Agent(nn.Module):
     Args:
         actions: how many there are, nine for LA2C, fourteen for A2-RL.
         lstm: put an LSTM between the features and the heads, as LA2C-LSTM does.
+        whole: the LSTM sees the features of the whole photo beside those of the crop, as A2-RL's
+            does. The whole photo is the first crop of an episode, and stays in the memory.
         weights: "imagenet", or None for a random start.
         shared: the backbone sees the whole photo once, and the agent a crop of its feature map at
             every step (`grid` × `grid` places), instead of a crop of the photo that goes through
@@ -49,12 +53,16 @@ class Agent(nn.Module):
         mirror: `ActionSet.mirror()`. With it the agent looks at a crop's feature map and at its
             mirror image, and answers with the mean of both: it crops the mirror image of a photo
             as it crops the photo. An LSTM remembers both views.
+
+    Raises:
+        ValueError: `whole` without `lstm`.
     """
 
     def __init__(
         self,
         actions: int = 9,
         lstm: bool = False,
+        whole: bool = False,
         weights: str | None = "imagenet",
         shared: bool = False,
         grid: int | None = None,
@@ -64,6 +72,8 @@ class Agent(nn.Module):
         mirror: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
+        if whole and not lstm:
+            raise ValueError("the whole photo is remembered beside an LSTM's state: give lstm=True")
         mirror = None if mirror is None else torch.tensor(mirror)
         self.register_buffer("mirror", mirror, persistent=False)
         self.dropout = dropout
@@ -72,7 +82,8 @@ class Agent(nn.Module):
         self.backbone = backbones.build("mobilenet_v2", [SHARED_CUT if shared else CUT], weights)
         channels = self.backbone.channels[0]
         self.narrow = nn.Sequential(nn.Conv2d(channels, narrow, 1), nn.ReLU()) if narrow else None
-        width = (narrow or channels) * self.grid**2
+        self.whole = whole
+        width = (narrow or channels) * self.grid**2 * (2 if whole else 1)
         self.neck = nn.Sequential(nn.Linear(width, neck), nn.ReLU()) if neck else None
         width = neck or width
         self.lstm = nn.LSTMCell(width, HIDDEN) if lstm else None
@@ -116,17 +127,36 @@ class Agent(nn.Module):
 
     def _output(self, maps: Tensor, memory: Memory) -> PolicyOutput:
         """The heads on maps as they are, (B, C, grid, grid)."""
+        features, photo = self._read(maps), None  # (B, C' · grid²)
+        if self.whole:
+            photo = self._first(maps, memory)
+            features = torch.cat([self._read(photo[0].view_as(maps)), features], 1)
+        if self.neck is not None:
+            features = self.neck(features)
+        state = ()
+        if self.lstm is not None:
+            state = self.lstm(features, None if memory is None else memory[:2])
+            features = state[0]
+        memory = (*state, *(photo or ()))
+        return PolicyOutput(self.policy(features), self.value(features).squeeze(-1), memory or None)
+
+    def _read(self, maps: Tensor) -> Tensor:
+        """What the layers before the heads see of a map, (B, C, grid, grid) → (B, C' · grid²)."""
         if self.dropout:
             maps = F.dropout(maps, self.dropout, self.training)
         if self.narrow is not None:
             maps = self.narrow(maps)
-        features = maps.flatten(1)  # (B, C · grid²)
-        if self.neck is not None:
-            features = self.neck(features)
-        if self.lstm is not None:
-            memory = self.lstm(features, memory)
-            features = memory[0]
-        return PolicyOutput(self.policy(features), self.value(features).squeeze(-1), memory)
+        return maps.flatten(1)
+
+    def _first(self, maps: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """The map that each episode began with, (B, C · grid²), and that it was seen, (B, 1). It
+        is remembered as a fact: no gradient goes back to the first step.
+        """
+        now = maps.detach().flatten(1)
+        if memory is not None:
+            photo, seen = memory[-2:]
+            now = torch.where(seen > 0, photo, now)
+        return now, torch.ones_like(now[:, :1])
 
     def for_inference(self) -> "Agent":
         """A copy with its batch normalisations folded into the convolutions: the same answers,

@@ -149,6 +149,10 @@ class La2cMethod(Method):
         "trial": Profile(
             2000, 200, None, learning=replace(_LEARNING, updates=800, validate_every=400)
         ),
+        # Long enough for a flat curve, for what is claimed.
+        "long": Profile(
+            2000, 200, 500, learning=replace(_LEARNING, updates=12_000, validate_every=1000)
+        ),
         # Sec. 3: 16 environments, 224 pixels, the whole network. For a GPU; it was not run for the
         # ledger.
         "full": Profile(

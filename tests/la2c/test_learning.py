@@ -250,18 +250,19 @@ SETTINGS = Settings(
 )
 
 
-def small(lstm: bool = False) -> Agent:
+def small(memory: str = "none") -> Agent:
     """Only the last unit of the backbone learns, to save time."""
     torch.manual_seed(0)
-    agent = Agent(weights=None, lstm=lstm, dropout=0.3)
+    shape = {"lstm": memory != "none", "whole": memory == "whole"}
+    agent = Agent(weights=None, dropout=0.3, **shape)
     agent.backbone.units[:18].requires_grad_(False)
     return agent
 
 
 def run(
-    bank: ImageBank, folder: object = None, lstm: bool = False, **options: object
+    bank: ImageBank, folder: object = None, memory: str = "none", **options: object
 ) -> tuple[Agent, checkpoints.History]:
-    agent = small(lstm)
+    agent = small(memory)
     env = BatchedCropEnv(bank, 3, size=32, step_limit=3)
     history = learner.train(
         agent,
@@ -277,14 +278,14 @@ def run(
 
 
 @pytest.mark.parametrize("saved", ["after each update", "once"])
-@pytest.mark.parametrize("lstm", [False, True])
+@pytest.mark.parametrize("memory", ["none", "lstm", "whole"])
 def test_a_killed_run_ends_with_the_same_bits(
-    bank: ImageBank, tmp_path, monkeypatch, lstm: bool, saved: str
+    bank: ImageBank, tmp_path, monkeypatch, memory: str, saved: str
 ):
-    whole, history = run(bank, lstm=lstm)
+    whole, history = run(bank, memory=memory)
     assert history.column("episodes").sum() > 0
     if saved == "once":  # what was played since is lost, and has to be played again
-        assert run(bank, tmp_path, lstm, max_steps=3)[1].steps == history.steps[:3]
+        assert run(bank, tmp_path, memory, max_steps=3)[1].steps == history.steps[:3]
 
     def kill(rollout: Rollout, settings: Settings) -> None:
         kill.left -= 1
@@ -296,17 +297,17 @@ def test_a_killed_run_ends_with_the_same_bits(
     with monkeypatch.context() as patch:
         patch.setattr(Rollout, "loss", kill)
         with pytest.raises(KeyboardInterrupt):
-            run(bank, tmp_path, lstm, save_every=0.0 if saved == "after each update" else 100.0)
-    resumed, again = run(bank, tmp_path, lstm)
+            run(bank, tmp_path, memory, save_every=0.0 if saved == "after each update" else 100.0)
+    resumed, again = run(bank, tmp_path, memory)
     assert again.steps == history.steps
     assert again.validation == history.validation
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
     # One more run finds everything done, and other settings are refused.
-    assert run(bank, tmp_path, lstm)[1].steps == history.steps
+    assert run(bank, tmp_path, memory)[1].steps == history.steps
     env = BatchedCropEnv(bank, 3, size=32, step_limit=3)
     with pytest.raises(CheckpointError, match="another recipe"):
-        learner.train(small(lstm), env, Settings(7, 3, 2), tmp_path, progress=False)
+        learner.train(small(memory), env, Settings(7, 3, 2), tmp_path, progress=False)
 
 
 def test_the_agent_of_the_best_score_is_what_is_kept(bank: ImageBank, tmp_path):

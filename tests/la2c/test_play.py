@@ -263,6 +263,29 @@ def test_the_mirror_image_is_cropped_as_the_photo_is(name: str, lstm: bool):
         torch.testing.assert_close(fresh.logits[1:], before.logits[1:])
 
 
+def test_the_whole_photo_is_seen_beside_every_crop_of_its_episode():
+    """The first map of an episode is the whole photo's; it stays until the episode ends."""
+    torch.manual_seed(0)
+    shape = {"weights": None, "shared": True, "lstm": True, "whole": True}
+    agent = Agent(14, mirror=rules.ACTIONS["a2rl"].mirror(), **shape).eval()
+    torch.nn.init.normal_(agent.policy.weight)
+    first, later, other = torch.rand(3, 2, 96, 6, 6)
+    began = agent.act(first)
+    both = torch.cat([first.flatten(1), first.flip(-1).flatten(1)], 1)  # (2, 2 · 96 · 36)
+    assert torch.equal(began.memory[2], both)
+    output = agent.act(later, began.memory)
+    assert torch.equal(output.memory[2], began.memory[2])
+    # With another first map, the LSTM's state being the same, it answers otherwise.
+    elsewhere = (*began.memory[:2], *agent.act(other).memory[2:])
+    assert not torch.allclose(agent.act(later, elsewhere).logits, output.logits)
+    ended = torch.tensor([True, False])
+    fresh = agent.act(later, reset_memory(output.memory, ended))
+    torch.testing.assert_close(fresh.logits[:1], agent.act(later[:1]).logits)
+    assert torch.equal(fresh.memory[2][1], began.memory[2][1])
+    with pytest.raises(ValueError, match="lstm=True"):
+        Agent(14, weights=None, whole=True)
+
+
 def test_the_oracle_climbs_to_the_nearest_box_of_the_lattice():
     truth = torch.tensor([[[50.0, 20, 290, 190]]])
     end = oracle(truth, torch.tensor([[300, 200]]))

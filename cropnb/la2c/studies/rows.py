@@ -12,7 +12,8 @@ from cropnb.runs import Experiment, Place, Result, record
 from cropnb.runs.context import Context
 from cropnb.runs.rows import measured, number, rounded
 
-MAIN, RIVAL = "LA2C", "A2-RL actions, aesthetic score"
+# The first of them that was run is what LA2C is compared with.
+MAIN, RIVALS = "LA2C", ("A2-RL", "A2-RL actions, aesthetic score")
 STEP_LIMITS = {MAIN: "step limits", "LA2C-LSTM": "step limits, LSTM"}  # tables of the ledger
 NOISE_FREE = "noise-free best box"
 
@@ -28,7 +29,7 @@ def places(variant: str, own: bool, profile: str) -> list[Place]:
         pairs = tuple(f"{name} {n}" for n in (1, 2, 3) for name in ("IoU", "BDE"))
         columns = {"Table 1": pairs, "Table 2": ("IoU", "BDE"), "Table 3": ("steps",)}
         cells += [Place(table, variant, names) for table, names in columns.items()]
-    if profile == "trial" or not own:
+    if profile in ("trial", "long") or not own:
         compared = ("IoU", "BDE", "steps", "stopped", "best box", "aesthetic score")
         cells.append(Place("variants", variant, compared))
     return cells
@@ -152,10 +153,11 @@ def savings(context: Context, results: Mapping[str, list[Result]]) -> list[ledge
     """What LA2C is said to save against A2-RL (Sec. 4.4), here against its actions and reward with
     our network.
     """
-    ours, theirs = (results.get(name, []) for name in (MAIN, RIVAL))
+    rival = next((name for name in RIVALS if name in results), RIVALS[0])
+    ours, theirs = (results.get(name, []) for name in (MAIN, rival))
     if not ours or len(ours) != len(theirs):
         return []
-    note = f"{RIVAL}, less {MAIN}; negative where LA2C takes more"
+    note = f"{rival}, less {MAIN}; negative where LA2C takes more"
     fields = {"row": "LA2C against A2-RL", "note": note}
     rows = []
     for column, values in {

@@ -50,6 +50,11 @@ VARIANTS = {
     # learn for equally long.
     "1 environment": Variant(environments=1, updates=1.5),
     "random start": Variant(init="random"),
+    # A2-RL as its paper has it: the whole photo's features beside the crop's, an LSTM, fourteen
+    # actions, and the reward of an aesthetic score.
+    "A2-RL": Variant({"lstm": True, "whole": True}, actions="a2rl", reward="aesthetic"),
+    # As many steps in all as with sixteen, which take ten times as long.
+    "1 environment, equal steps": Variant(environments=1, updates=16.0),
     "A2-RL actions": Variant(actions="a2rl"),
     "A2-RL actions, aesthetic score": Variant(actions="a2rl", reward="aesthetic"),
 }
