@@ -1,0 +1,81 @@
+"""Sets beside anchors that were trained alike: the order of the anchors, the rows, the claim."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from cropnb import ledger
+from cropnb.errors import CheckpointError, CropnbError
+from cropnb.gaic.recipe import METHOD as GAIC
+from cropnb.runs import Experiment
+from cropnb.set_prediction.recipe import METHOD
+from cropnb.set_prediction.studies import against_anchors
+
+SMALL = {"train_photos": 8, "validation_photos": 2, "test_photos": 3}
+SIZES = {"channels": 16, "heads": 2, "decoder_layers": 2, "hidden": 16}
+
+
+@pytest.fixture
+def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a finished run of each method."""
+    profiles = {
+        GAIC: replace(GAIC.profiles["smoke"], **SMALL, head_epochs=1),
+        METHOD: replace(
+            METHOD.profiles["smoke"], **SMALL, epochs=1, milestone=1, test_side=64, sizes=SIZES
+        ),
+    }
+    for method, profile in profiles.items():
+        monkeypatch.setitem(method.profiles, "smoke", profile)
+        run = Experiment(method, init="random", out=tmp_path, progress=False)
+        run.train(method.main, 0)
+    return tmp_path
+
+
+def test_anchors_and_sets_are_measured_alike(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CROPNB_RESULTS", str(trained / "results"))
+    command = ["--init", "random", "--out", str(trained), "--device", "cpu", "--record"]
+    assert against_anchors.main(command) == 0
+    rows = ledger.read("set_prediction")
+    measured = {(row.row, row.column) for row in rows if row.table == against_anchors.TABLE}
+    names = (against_anchors.SETS, against_anchors.ANCHORS)
+    assert measured == {(name, column) for name in names for column in METHOD.columns}
+    claims = [row for row in rows if row.row == "sets beat anchors"]
+    assert len(claims) == len(METHOD.columns)
+    for row in claims:
+        sets, anchors = (
+            ledger.one("set_prediction", table=against_anchors.TABLE, row=name, column=row.column)
+            for name in names
+        )
+        assert row.ours == pytest.approx(sets.ours - anchors.ours, abs=1e-3)
+        assert row.worth_having == 1.0
+    assert "sets beat anchors" in capsys.readouterr().out
+
+
+def test_the_best_scored_anchor_comes_first(trained: Path) -> None:
+    run = Experiment(GAIC, init="random", out=trained, progress=False)
+    names = [sample.name for sample in run.parts["test"].samples]
+    predictions = against_anchors.anchors(run, 0, names[:2])
+    assert len(predictions) == 2
+    model, photos = run.trained("GAIC", 0), run.photos("test")
+    with torch.inference_mode():
+        scores = model.view_scores(model.features(photos.photo(0)), [photos.boxes(0)])
+    best = run.parts["test"][0].boxes[int(scores.argmax())]
+    assert torch.allclose(
+        predictions[0].xyxy[0] * torch.tensor([*run.parts["test"][0].size] * 2),
+        best.float(),
+        atol=1e-2,
+    )
+    assert (predictions[0].validity.diff() <= 0).all()
+    assert len(predictions[0].xyxy) == 40
+    with pytest.raises(CropnbError, match="other photos"):
+        against_anchors.anchors(run, 0, names[::-1])
+
+
+def test_a_run_that_is_not_finished_is_named(tmp_path: Path) -> None:
+    run = Experiment(GAIC, init="random", out=tmp_path, progress=False)
+    with pytest.raises(CheckpointError, match="weights"):
+        against_anchors.anchors(run, 0, ["a"])
