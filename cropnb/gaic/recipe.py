@@ -166,12 +166,13 @@ class GridAnchorMethod(Method):
     def _step(self, run: Run, model: nn.Module, photos: ScoredViews, features: Maps) -> Loss:
         """Photos with some of their views each; one photo a step, as both papers train."""
         loss, wanted = self.loss(run.variant), run.identity["profile"]["views"]
+        offsets = self.offsets(run, len(photos)).tolist()
 
         def of_photo(
             index: int, mirrored: bool, drawn: Sequence[int] | slice, maps: Tensor
         ) -> Mapping[str, Tensor]:
             boxes, mos = photos.boxes(index, mirrored)[drawn], photos.mos(index)[drawn]
-            return loss(model, maps, [boxes], mos)
+            return loss(model, maps, [boxes], mos + offsets[index])
 
         def step(batch: Sequence[int], rng: torch.Generator) -> Mapping[str, Tensor]:
             mirrored, drawn = [], []
@@ -185,6 +186,10 @@ class GridAnchorMethod(Method):
             }
 
         return step
+
+    def offsets(self, run: Run, photos: int) -> Tensor:
+        """What is added to the MOS of all views of each training photo, (photos,)."""
+        return torch.zeros(photos)
 
     def _validation(
         self, experiment: Experiment, model: nn.Module, features: Maps

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
+from cropnb import training
 from cropnb.gaic.recipe import FromCut, GridAnchorMethod, Profile, ViewLoss
 from cropnb.runs import Experiment, Place, Run, option
 from cropnb.vrn.losses import vrn_loss
@@ -24,6 +26,8 @@ class Variant:
         mean_subtracted: without the splitter, predict MOS less the photo's mean, as the view-wise
             learner does, instead of MOS.
         clipped: bound the gradient's norm, which β as a mean doesn't need.
+        offset: the deviation of a number that is drawn for each training photo and added to all of
+            its MOS: more of what the paper calls image-wise differences.
     """
 
     feature_splitter: bool
@@ -31,6 +35,7 @@ class Variant:
     over_views: str = option("sum")
     mean_subtracted: bool = option(False)
     clipped: bool = option(True)
+    offset: float = option(0.0)
 
 
 class VrnMethod(GridAnchorMethod):
@@ -52,6 +57,12 @@ class VrnMethod(GridAnchorMethod):
         # What Table 2 lacks: the splitter comes with mean-subtracted targets. Is it one or the
         # other that helps?
         "mean-subtracted targets": Variant(False, False, mean_subtracted=True),
+        # What the splitter is there for: photos that differ as a whole. Mean-subtracted targets
+        # don't see it at all, so they need no row of their own here.
+        "baseline, offset 0.5": Variant(False, False, offset=0.5),
+        "baseline, offset 1": Variant(False, False, offset=1.0),
+        "FS, offset 0.5": Variant(True, False, offset=0.5),
+        "FS, offset 1": Variant(True, False, offset=1.0),
     }
     profiles = {
         "smoke": Profile(32, 16, 40, head_epochs=3, head_learning_rate=1e-3, clip=CLIP),
@@ -96,6 +107,11 @@ class VrnMethod(GridAnchorMethod):
             )
 
         return compute
+
+    def offsets(self, run: Run, photos: int) -> Tensor:
+        """Of one deviation or another the same draws, so that rows differ in nothing else."""
+        rng = training.generator(run.seed, "offsets")
+        return self.variants[run.variant].offset * torch.randn(photos, generator=rng)
 
     def shipped(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Inference drops the image-wise learner (Sec. 3.1)."""

@@ -287,3 +287,31 @@ def test_the_program_writes_measured_claimed_and_pending_rows(tmp_path, monkeypa
     assert len(waiting) == 20  # 4 numbers of Table 1, 16 of Table 2
     assert all(row.dataset == "gaicd" and "photos" in row.note for row in waiting)
     assert not any(row.paper_value for row in rows if row.dataset == "scenes")
+
+
+def test_offsets_are_the_same_draws_and_reach_the_targets():
+    experiment = Experiment(METHOD, init="random", out=None)
+    half, whole, split = (
+        METHOD.offsets(experiment.run(name, 3), 500)
+        for name in ("baseline, offset 0.5", "baseline, offset 1", "FS, offset 1")
+    )
+    assert torch.equal(whole, split)
+    torch.testing.assert_close(2 * half, whole)
+    assert whole.std() == pytest.approx(1, abs=0.1)
+    assert not METHOD.offsets(experiment.run("baseline", 3), 500).any()
+    assert not torch.equal(whole, METHOD.offsets(experiment.run("baseline, offset 1", 4), 500))
+
+
+def test_mean_subtracted_targets_do_not_see_an_offset():
+    model, mos = built("mean-subtracted targets"), torch.tensor([2.0, 3.0, 4.5])
+    views, scores = [candidates.grid_anchors(192, 128)[:3]], torch.tensor([0.3, -0.2, 0.1])
+    model.from_features = lambda features, boxes: (scores, None)
+    loss = METHOD.loss("mean-subtracted targets")
+    plain, moved = (loss(model, None, views, mos + offset)["loss"].item() for offset in (0, 1.7))
+    assert plain == pytest.approx(moved, rel=1e-6)
+    baseline = METHOD.loss("baseline")
+    model.from_features = lambda features, boxes: (scores + 3, None)
+    plain, moved = (
+        baseline(model, None, views, mos + offset)["loss"].item() for offset in (0, 1.7)
+    )
+    assert abs(plain - moved) > 0.1
