@@ -61,20 +61,23 @@ def what_it_takes(entry_name: str) -> Markdown:
         if card.pilot is not None:
             numbers = (card.printed, card.worth_having)
             needs = (card.enough_for_printed, card.enough)
-            cells = [_takes(*pair) for pair in zip(numbers, needs, strict=True)]
+            pairs = zip(numbers, needs, strict=True)
+            cells = [_takes(*pair, "" if card.tells_seeds else "at least ") for pair in pairs]
             lines.append([card.claim, card.column, *cells])
     heads = ["claim", "column", "the printed difference takes", "one worth having takes"]
     return markdown_table(heads, lines, "llll") if lines else Markdown("*no earlier run*")
 
 
-def _takes(difference: float | None, enough: tuple[int, int] | None) -> str:
+def _takes(difference: float | None, enough: tuple[int, int] | None, at_least: str) -> str:
     """«+0.012: 300 photos, 3 seeds»."""
     if difference is None:
         return "none printed"
     if difference <= 0:
         return f"{difference:+.3g}: the other way"
     most = "more than 2,000 photos and 20 seeds"
-    return f"{difference:+.3g}: " + (f"{enough[0]:,} photos, {enough[1]} seeds" if enough else most)
+    return f"{difference:+.3g}: " + (
+        f"{at_least}{enough[0]:,} photos, {enough[1]} seeds" if enough else most
+    )
 
 
 def outcomes(names: Sequence[str]) -> Markdown:

@@ -30,7 +30,9 @@ class Card:
         printed: the paper's difference, positive where it says that the better one is better; None
             where it prints none.
         worth_having: the smallest difference that is worth having.
-        pilot: the row of an earlier run that tells the spread; None where there is none.
+        pilot: the row of an earlier run that tells the spread; None where there is none. One that
+            was recorded without its differences doesn't tell the spread of seeds, and then as few
+            seeds as possible are named.
         enough: photos and seeds that settle `worth_having` with 80 % power; None where not even
             2 000 photos and twenty seeds do, or without a pilot.
         enough_for_printed: the same for the paper's difference.
@@ -63,8 +65,14 @@ class Card:
         if enough is None:
             return f"{text} takes more than {MOST_PHOTOS:,} photos and {MOST_SEEDS} seeds"
         photos, seeds = enough
-        minutes = self.minutes * seeds
-        return f"{text} takes {photos:,} photos and {seeds} seeds, {minutes:.0f} minutes of a core"
+        at_least = "" if self.tells_seeds else "at least "
+        minutes = f"{self.minutes * seeds:.0f} minutes of a core"
+        return f"{text} takes {at_least}{photos:,} photos and {seeds} seeds, {minutes}"
+
+    @property
+    def tells_seeds(self) -> bool:
+        """Whether the pilot tells how much seeds differ."""
+        return self.pilot is not None and self.pilot.detectable_seeds is not None
 
 
 def needed(pilot: ledger.Row, difference: float) -> tuple[int, int] | None:
