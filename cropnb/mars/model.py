@@ -241,10 +241,13 @@ class MarsForRatio(nn.Module):
 
 @dataclass(frozen=True)
 class Variant:
-    """The arguments of `Mars`, and the (table, row) cells where the paper prints this network."""
+    """The arguments of `Mars`, the (table, row) cells where the paper prints this network, and the
+    ratios that its training never asks for.
+    """
 
     arguments: Mapping[str, object] = field(default_factory=dict)
     cells: tuple[tuple[str, str], ...] = ()
+    left_out: tuple[float, ...] = ()
 
 
 def _row(table: str, row: str, **arguments: object) -> Variant:
@@ -252,6 +255,7 @@ def _row(table: str, row: str, **arguments: object) -> Variant:
     return Variant(arguments, ((table, row),))
 
 
+LEFT_OUT = (2 / 3, 3 / 2)
 # The rows of the paper's tables; its own network stands in all of them.
 VARIANTS = {
     "Mars": Variant(
@@ -299,4 +303,6 @@ VARIANTS = {
     "64 channels": _row("Table 6", "1/4, 64", out_channels=64),
     "128 channels": _row("Table 6", "1/4, 128", out_channels=128),
     "256 channels": _row("Table 6", "1/4, 256", out_channels=256),
+    # Not in a table: Section 3.1 says that ratios need not appear in training.
+    "ratios left out": Variant(left_out=LEFT_OUT),
 }

@@ -20,6 +20,7 @@ from cropnb.images import MAX_RATIO
 from cropnb.training import generator
 
 LONG_SIDE = 256
+BAND = 0.1  # octaves around a ratio that training leaves out
 MULTIPLE = 32  # the deepest stride of a backbone: padded sides divide evenly all the way down
 
 
@@ -144,6 +145,14 @@ class RatioPhotos:
         stretch = self.augmentations.stretch[self.owner[annotations], views]
         return self.aspects[annotations] * stretch
 
+    def without(self, ratios: Sequence[float]) -> Tensor:
+        """Which views of which annotations ask for none of these ratios, nor for one within a
+        tenth of an octave of them: (A, views).
+        """
+        asked = self.aspects[:, None] * self.augmentations.stretch[self.owner]  # (A, views)
+        apart = (asked.log2()[..., None] - torch.tensor(ratios).log2()).abs()  # (A, views, R)
+        return (apart > BAND).all(-1)
+
     def centred(self) -> Tensor:
         """The largest centred window of each required ratio, (A, 4) in pixels."""
         sizes, aspects = self.sizes[self.owner], self.aspects
@@ -165,6 +174,16 @@ class RatioPhotos:
             "Offset": metrics.center_offset(boxes, truths),
             "BDE": ((boxes - truths) / sizes).abs().mean(1),
         }
+
+    def per_photo_of(self, values: Tensor, ratios: Sequence[float]) -> Tensor:
+        """The mean of values (A,) over each photo's annotations that ask for one of these ratios,
+        (P,); NaN where none does.
+        """
+        asked = torch.isclose(self.aspects[:, None], torch.tensor(ratios), rtol=1e-4).any(1)
+        total, count = torch.zeros(2, len(self), dtype=torch.float64)
+        total.index_add_(0, self.owner[asked], values[asked].double())
+        count.index_add_(0, self.owner[asked], torch.ones(int(asked.sum()), dtype=torch.float64))
+        return total / count
 
     def per_photo(self, values: Tensor, by_annotation: bool = True) -> Tensor:
         """Values (A,) → (P,).

@@ -16,7 +16,7 @@ from cropnb.mars.losses import (
     search_threshold,
     step_loss,
 )
-from cropnb.mars.model import VARIANTS, Mars, cut_features
+from cropnb.mars.model import LEFT_OUT, VARIANTS, Mars, cut_features
 from cropnb.mars.photos import LONG_SIDE, RatioPhotos
 from cropnb.mars.studies import rows
 from cropnb.runs import (
@@ -34,6 +34,7 @@ from cropnb.runs.context import Context
 from cropnb.training import Loss, Recipe
 
 MEASURED = ("IoU", "Offset")  # of Tables 1 to 6
+UNSEEN = "IoU, 2:3 and 3:2"  # where photos ask for them
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,9 @@ class MarsMethod(Method):
         return replace(profile, validation_photos=min(profile.validation_photos, 500))
 
     def settings(self, experiment: Experiment, variant: str) -> Mapping[str, object]:
-        return {"variant": self.variants[variant].arguments}
+        chosen = self.variants[variant]
+        left_out = {"left_out": chosen.left_out} if chosen.left_out else {}
+        return {"variant": {**chosen.arguments, **left_out}}
 
     def arguments(self, experiment: Experiment, variant: str) -> dict[str, object]:
         """Those of `Mars` for one row of the tables, with the profile's neurons."""
@@ -193,6 +196,8 @@ class MarsMethod(Method):
             self.features(experiment, model, part, trained=whole) for part in ("train", "val")
         )
         rate = profile.learning_rate if whole else profile.head_learning_rate
+        allowed = photos.without(self.variants[run.variant].left_out)  # (A, views)
+        annotations = allowed.any(1).nonzero().squeeze(1)
 
         def validate() -> float:
             boxes, _ = predict_crops(model, held_out, others)[THRESHOLD]
@@ -201,8 +206,8 @@ class MarsMethod(Method):
         return Stage(
             name=name,
             trained=model,
-            loss=_step(model, photos, features, profile.cells),
-            size=len(photos.owner),
+            loss=_step(model, photos, features, profile.cells, allowed),
+            size=len(annotations),
             recipe=Recipe(
                 epochs=profile.epochs if whole else profile.head_epochs,
                 learning_rate=rate,
@@ -230,10 +235,12 @@ class MarsMethod(Method):
         photos = experiment.photos(part)
         features = self.features(experiment, model, part)
         boxes, empty = predict_crops(model, photos, features, [threshold])[threshold]
+        compared = photos.compare(boxes)
+        columns = {name: photos.per_photo(values) for name, values in compared.items()}
+        if datasets.takes_form(experiment.dataset):  # nine ratios, and these two are among them
+            columns[UNSEEN] = photos.per_photo_of(compared["IoU"], LEFT_OUT)
         return Measurement(
-            columns={
-                name: photos.per_photo(values) for name, values in photos.compare(boxes).items()
-            },
+            columns=columns,
             details={
                 "arguments": self.arguments(experiment, run.variant),
                 "threshold": threshold,
@@ -265,12 +272,21 @@ class MarsMethod(Method):
         return rows.centred(context, experiment.photos(self.eval_split(experiment)), MEASURED)
 
 
-def _step(model: Mars, photos: RatioPhotos, features: Features, number: int | None) -> Loss:
-    """A step of training: each annotation of the batch with one view of its photo, at random."""
+def _step(
+    model: Mars, photos: RatioPhotos, features: Features, number: int | None, allowed: Tensor
+) -> Loss:
+    """A step of training: each annotation of the batch with one view of its photo, at random among
+    those that are allowed, (A, views).
+    """
+    annotations = allowed.any(1).nonzero().squeeze(1)
 
     def step(batch: Sequence[int], rng: torch.Generator) -> Mapping[str, Tensor]:
+        chosen = annotations[torch.tensor(batch)]  # (B,)
         views = torch.randint(photos.augmentations.views, (len(batch),), generator=rng)
-        return step_loss(model, photos, features, torch.tensor(batch), views, number, rng)
+        if not allowed.all():
+            shares = torch.rand(len(batch), allowed.shape[1], generator=rng)  # (B, views)
+            views = shares.masked_fill(~allowed[chosen], -1).argmax(1)
+        return step_loss(model, photos, features, chosen, views, number, rng)
 
     return step
 

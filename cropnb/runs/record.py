@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from cropnb import ledger, metrics, paper
 from cropnb.runs import blind, validation
 from cropnb.runs.claims import bounds, claim
@@ -71,7 +73,7 @@ def claims(context: Context, experiment: Experiment, results: Results) -> list[l
                 for name, side in zip(("better", "worse"), pair, strict=True)
             }
             arms = {name: values(method.columns, column, of) for name, of in runs.items()}
-            better, worse = arms.values()
+            better, worse = _where_all_are_numbers(*arms.values())
             judged = _column(method.columns, column)
             middle = method.blind(experiment) if middle is None else middle
             floor = [judged.unit * value for value in middle.get(column, ())] or None
@@ -107,6 +109,13 @@ def values(
     """A column in its printed unit, (seeds, photos)."""
     unit = _column(columns, column).unit
     return [[unit * value for value in getattr(run, epoch)[column]] for run in runs]
+
+
+def _where_all_are_numbers(*arms: Sequence[Sequence[float]]) -> list[list[list[float]]]:
+    """The photos for which every seed of every arm has a number: (seeds, photos) each."""
+    tables = [np.asarray(arm, dtype=float) for arm in arms]
+    there = ~np.isnan(np.concatenate(tables)).any(axis=0)  # (photos,)
+    return [table[:, there].tolist() for table in tables]
 
 
 def means(columns: Mapping[str, Column], result: Result) -> dict[str, float]:

@@ -2,6 +2,7 @@
 crops.
 """
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -9,12 +10,12 @@ import torch
 
 from cropnb import checkpoints, croppers, datasets, ledger
 from cropnb.errors import BoxError, CheckpointError, ImageError, WeightsUnavailable
-from cropnb.mars import Mars, MarsCropper, load_cropper, predict
+from cropnb.mars import Mars, MarsCropper, load_cropper, predict, recipe
 from cropnb.mars import losses as mars_losses
 from cropnb.mars.losses import predict_crops, predicted_maps, search_threshold, step_loss
-from cropnb.mars.model import Variant
-from cropnb.mars.photos import Augmentations, RatioPhotos, long_side_size, prepare
-from cropnb.mars.recipe import METHOD, MarsMethod, Profile, optimizer
+from cropnb.mars.model import LEFT_OUT, Variant
+from cropnb.mars.photos import BAND, Augmentations, RatioPhotos, long_side_size, prepare
+from cropnb.mars.recipe import METHOD, UNSEEN, MarsMethod, Profile, optimizer
 from cropnb.mars.studies.fixed_shape import FixedShape
 from cropnb.runs import Experiment, Result, plan, program, record
 from cropnb.runs.context import Context
@@ -314,7 +315,7 @@ def test_the_program_trains_records_and_reads_finished_runs(tmp_path, monkeypatc
 def test_a_finished_run_can_be_asked_for_crops(tmp_path):
     experiment = trial(tmp_path, replace(TINY, head_epochs=1))
     result = experiment.train("Mars", 0)[2]
-    assert set(result.columns) == set(METHOD.columns)
+    assert set(result.columns) == {*METHOD.columns, UNSEEN}
     assert result.details["annotations"] > result.photos == 4
     assert 0 <= result.details["nothing above"] <= 1
     assert len(result.details["thresholds"]) == 19
@@ -352,7 +353,52 @@ def test_tables_name_groups_of_variants_and_every_claim_lies_in_one():
     assert METHOD.groups["Table 4"] == ["Mars", "scalar ratio", "nearest embedding"]
     for claim in paper.read("mars").claims:
         pair = {claim["better"], claim["worse"]}
-        assert any(pair <= set(names) for names in METHOD.groups.values())
+        of_no_table = "ratios left out" in pair
+        assert of_no_table or any(pair <= set(names) for names in METHOD.groups.values())
+
+
+def test_left_out_ratios_are_never_asked_for_in_training(monkeypatch):
+    asked = []
+
+    def remember(model, photos, features, annotations, views, *others):
+        asked.append(photos.ratios(annotations, views))
+        return step_loss(model, photos, features, annotations, views, *others)
+
+    monkeypatch.setattr(recipe, "step_loss", remember)
+    monkeypatch.setitem(
+        Small.variants, "ratios left out", replace(Small.variants["Mars"], left_out=LEFT_OUT)
+    )
+    profile = replace(TINY, train_photos=12, views=3)
+    for variant, apart in (("Mars", False), ("ratios left out", True)):
+        asked.clear()
+        run = trial(profile=profile).train(variant, 0)[2]
+        ratios = torch.cat(asked).log2()[:, None] - torch.tensor(LEFT_OUT).log2()
+        assert bool((ratios.abs() > BAND).all()) == apart
+        assert len(run.columns[UNSEEN]) == len(run.columns["IoU"])
+    assert trial().run("ratios left out", 0).identity["variant"]["left_out"] == list(LEFT_OUT)
+    assert "left_out" not in trial().run("Mars", 0).identity["variant"]
+
+
+def test_views_and_photos_of_some_ratios_by_hand():
+    photos = RatioPhotos(datasets.load("scenes", "train", form="fat", size=4), views=2, octaves=0.2)
+    allowed = photos.without(LEFT_OUT)
+    for annotation, ratio in enumerate(photos.aspects.tolist()):
+        for view in range(2):
+            asked = ratio * float(photos.augmentations.stretch[photos.owner[annotation], view])
+            near = min(abs(math.log2(asked / other)) for other in LEFT_OUT)
+            assert bool(allowed[annotation, view]) == (near > BAND)
+    assert photos.without(()).all()
+    values = torch.arange(len(photos.owner), dtype=torch.float64)
+    means = photos.per_photo_of(values, LEFT_OUT)
+    for photo in range(4):
+        own = [
+            float(value)
+            for value, owner, ratio in zip(values, photos.owner, photos.aspects, strict=True)
+            if owner == photo and min(abs(ratio - other) for other in LEFT_OUT) < 1e-3
+        ]
+        assert (own == [] and means[photo].isnan()) or means[photo] == sum(own) / len(own)
+    assert means.isnan().any()
+    assert not means.isnan().all()
 
 
 @pytest.fixture
