@@ -58,16 +58,16 @@ def end(scores: Sequence[Sequence[float]]) -> str:
         scores: (seeds, scores) on validation photos; the mean over seeds is judged.
 
     Returns:
-        "too short" for fewer than four scores; "rising" where the best score of the last quarter
-        lies above the best one before by more than a twentieth of what the training added since
-        its first score; "flat" otherwise.
+        "too short" for fewer than four scores; "rising" where the last score lies above every one
+        before the last quarter by more than a twentieth of what the training added since its first
+        score; "flat" otherwise.
     """
     if not scores or len(scores[0]) < SHORTEST:
         return "too short"
     mean = np.mean(np.asarray(scores, dtype=float), axis=0)  # (scores,)
     last = math.ceil(len(mean) / 4)
     added = float(mean.max() - mean[0])
-    late = float(mean[-last:].max() - mean[:-last].max())
+    late = float(mean[-1] - mean[:-last].max())
     return "rising" if added > 0 and late > FLAT * added else "flat"
 
 

@@ -29,6 +29,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ([FLAT, RISING], "rising"),  # their mean is
         ([FLAT[::-1]], "flat"),  # it got worse; longer would not help
         ([(0.3,) * 5], "flat"),
+        ([(0.2, 0.5, 0.6, 0.7, 0.8, 0.6)], "flat"),  # a peak that it came down from
         ([FLAT[:3]], "too short"),
         ([], "too short"),
     ],
