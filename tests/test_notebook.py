@@ -472,3 +472,10 @@ def test_no_photos_side_by_side_is_an_error(pictures: dict, columns: int) -> Non
 def test_shapes_are_printed_below_each_other(capsys: pytest.CaptureFixture[str]) -> None:
     notebook.print_shapes(roi_features=torch.zeros(2, 3), x=torch.zeros(1))
     assert capsys.readouterr().out == "roi features [2, 3]\nx            [1]\n"
+
+
+def test_a_folded_text_keeps_its_markdown_and_escapes_its_line() -> None:
+    folded = notebook.folded("a < b", "| a |\n| --: |\n| 1 |")
+    assert folded.startswith("<details><summary>a &lt; b</summary>\n\n| a |")
+    assert folded.endswith("| 1 |\n\n</details>")
+    assert folded._repr_markdown_() == folded

@@ -32,7 +32,7 @@ from cropnb.notebook.printed import (
     printed_table,
 )
 from cropnb.notebook.quiz import quiz
-from cropnb.notebook.source import Markdown, escaped, print_shapes, show_source
+from cropnb.notebook.source import Markdown, escaped, folded, print_shapes, show_source
 from cropnb.notebook.start import free_photos, sample_photos, starting_weights
 from cropnb.notebook.tables import (
     count_verdicts,
@@ -63,6 +63,7 @@ __all__ = [
     "draw_photos",
     "draw_validation",
     "escaped",
+    "folded",
     "free_photos",
     "ledger_grid",
     "ledger_table",

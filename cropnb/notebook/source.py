@@ -57,6 +57,17 @@ def show_source(*objects: Any) -> Markdown:
     return Markdown("\n\n".join(blocks))
 
 
+def folded(summary: str, text: str) -> Markdown:
+    """A long table or list behind one line that opens it: on the page, in JupyterLab and in an
+    exported notebook.
+
+    Args:
+        summary: the line, letter by letter.
+        text: Markdown.
+    """
+    return Markdown(f"<details><summary>{escaped(summary)}</summary>\n\n{text}\n\n</details>")
+
+
 def print_shapes(**tensors: Any) -> None:
     """Print the shape of each tensor beside its name; an underline in a name becomes a space."""
     width = max(map(len, tensors), default=0)
