@@ -103,7 +103,7 @@ function render({ model, el }) {
   pad.classList.toggle("cropnb-cross", moves.every((move) => singleEdge(move) || !move.some(Boolean)));
   const gamma = slider(parts.below, { name: "gamma", label: "γ, what a reward is worth one step later", min: 0.5, max: 1, step: 0.01, value: model.get("gamma"), onmove: (value) => put({ gamma: value }) });
   const truthBox = make("input", { type: "checkbox", "data-name": "truth", checked: true, onchange: () => draw() });
-  const legend = make("p", { class: "cropnb-legend" }, swatch(ORANGE, "solid", "crop"), make("label", {}, truthBox, " show ", swatch(BLUE, "dashed", truths.length > 1 ? "true boxes" : "true box")));
+  const legend = make("p", { class: "cropnb-legend" }, swatch(BLUE, "solid", "crop"), make("label", {}, truthBox, " show ", swatch("black", "dashed", truths.length > 1 ? "true boxes" : "true box")));
   const hint = make("p", { class: "cropnb-hint" });
   const columns = make("div", { class: "cropnb-columns" }, make("div", {}, barsTitle, bars, pad), chartBox);
   parts.below.prepend(steps, mineBar, columns);
@@ -144,8 +144,8 @@ function render({ model, el }) {
     const at = playing() ? episode.actions.length : Math.min(model.get("step"), episode.actions.length);
     const box = episode.boxes[at];
     const shapes = [shade(scene, box)];
-    if (truthBox.checked) shapes.push(...truths.map((truth) => outline(scene, truth, { color: BLUE, dashed: true, label: truths.length > 1 ? "" : "true box" })));
-    shapes.push(outline(scene, box, { color: ORANGE, thick: true }));
+    if (truthBox.checked) shapes.push(...truths.map((truth) => outline(scene, truth, { color: "black", dashed: true, label: truths.length > 1 ? "" : "true box" })));
+    shapes.push(outline(scene, box, { color: BLUE, thick: true }));
     picture.replaceChildren(...shapes);
     setAll(crop, { viewBox: `${box[0]} ${box[1]} ${box[2] - box[0]} ${box[3] - box[1]}`, "aria-label": `The crop at step ${at}` });
 
@@ -168,7 +168,7 @@ function render({ model, el }) {
     const every = [episode, ...others].flatMap((one) => one.ious);
     const low = Math.max(0, Math.floor(Math.min(...every) * 10 - 0.2) / 10);
     const high = Math.min(1, Math.max(low + 0.2, Math.ceil(Math.max(...every) * 10 + 0.2) / 10));
-    const lines = [{ values: episode.ious, rewards: episode.rewards, color: ORANGE }];
+    const lines = [{ values: episode.ious, rewards: episode.rewards, color: BLUE }];
     lines.push(...others.map((other) => ({ values: other.ious, color: "#8C8C8C" })));
     chart({ lines, at, low, high, steps: Math.max(playing() ? 10 : 1, ...lengths) });
 

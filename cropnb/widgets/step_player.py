@@ -182,9 +182,8 @@ class StepPlayer(Figure):
         from cropnb.notebook import draw_boxes
 
         last = [episode["boxes"][-1] for episode in self.episodes]
-        colors = ["blue"] * len(self.truths) + ["purple", "orange", "green", "vermilion"][
-            : len(last)
-        ]
+        # people black, the last agent in LA2C's colour, those before it grey
+        colors = ["black"] * len(self.truths) + ["gray"] * (len(last) - 1) + ["blue"]
         draw_boxes(
             ax,
             self._image,
