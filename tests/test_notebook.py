@@ -416,6 +416,21 @@ def test_pictures_have_the_same_bytes_and_no_date() -> None:
     assert matplotlib.rcParams["axes.prop_cycle"].by_key()["color"][0] == notebook.COLORS["blue"]
 
 
+def test_a_chapter_of_many_photographs_packs_its_pictures_tightly() -> None:
+    program = (
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "from matplotlib_inline.config import InlineBackend\n"
+        "from cropnb import notebook\n"
+        "shell = InteractiveShell.instance()\n"
+        "notebook.style(photographs=True, quality=60)\n"
+        "print(InlineBackend.instance(parent=shell).print_figure_kwargs['pil_kwargs'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout.strip() == "{'quality': 60, 'optimize': True, 'progressive': True}"
+
+
 def test_loss_curves_of_a_run() -> None:
     history = History(("score", "rank"), [(3.0, 1.0), (2.0, 0.5), (1.0, 0.25)])
     (axes,) = notebook.loss_curve(history).axes

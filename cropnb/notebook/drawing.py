@@ -38,12 +38,13 @@ _TINTS: dict[str, str] = {
 }
 
 
-def style(photographs: bool = False) -> None:
+def style(photographs: bool = False, quality: int | None = None) -> None:
     """Set matplotlib up for the book: the palette `COLORS`, readable sizes, files of the same bytes
     on every run.
 
     Args:
         photographs: cells' pictures become JPEG files. A photograph as PNG is five times as large.
+        quality: of these files, from 1 to 95, and packed as tightly as can be; by default 75.
     """
     import matplotlib as mpl
 
@@ -85,7 +86,9 @@ def style(photographs: bool = False) -> None:
         return
     # Cells' pictures without the version of the program that drew them. Kept in the configuration
     # too, which IPython reads again when the first picture is drawn.
-    kwargs = {"pil_kwargs": {"quality": 75}} if photographs else {"metadata": {"Software": None}}
+    tight = {"optimize": True, "progressive": True} if quality else {}
+    jpeg = {"pil_kwargs": {"quality": quality or 75, **tight}}
+    kwargs = jpeg if photographs else {"metadata": {"Software": None}}
     backend = InlineBackend.instance(parent=get_ipython())
     backend.print_figure_kwargs = {"bbox_inches": "tight", **kwargs}
     backend.figure_formats = {"jpeg" if photographs else "png"}
