@@ -45,7 +45,7 @@ def history(updates: int) -> History:
 
 
 def test_the_claim_shows_three_agents_in_print_and_two_oracles_beside_ours() -> None:
-    figures.claim(paper.read("la2c"))
+    figures.claim(paper.read("la2c"), "trial")
     printed, ours = ([text.get_text() for text in ax.texts] for ax in plt.gcf().axes)
     assert sorted(printed) == ["A2-RL", "LA2C", "LA2C-LSTM"]
     assert sorted(ours) == [
@@ -134,7 +134,7 @@ def test_three_agents_under_step_limits() -> None:
 
 
 def test_the_variants_stand_by_their_iou_beside_the_centred_crop() -> None:
-    lines = figures.variants().splitlines()[2:]
+    lines = figures.variants("trial").splitlines()[2:]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     ious = [float(cell[1].split()[0]) for cell in cells]
     assert ious == sorted(ious, reverse=True)
@@ -146,7 +146,7 @@ def test_the_variants_stand_by_their_iou_beside_the_centred_crop() -> None:
 
 def test_pairs_of_variants_say_whether_their_intervals_are_apart() -> None:
     pairs = [("LA2C", "1 environment", "IoU"), ("LA2C", "IoU difference", "IoU")]
-    apart, overlap = figures.compared(pairs).splitlines()[2:]
+    apart, overlap = figures.compared(pairs, "trial").splitlines()[2:]
     assert "are apart" in apart
     assert "overlap" in overlap
 

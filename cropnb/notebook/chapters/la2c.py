@@ -41,7 +41,7 @@ _LIMITS = {
 _DECIMALS = {"IoU": ".3f", "steps": ".1f", "stopped": ".0f", "aesthetic score": ".3f"}
 
 
-def claim(printed: "Paper") -> None:
+def claim(printed: "Paper", profile: str) -> None:
     """Steps and IoU of LA2C, LA2C-LSTM and A2-RL: as printed, and ours beside both oracles."""
     import matplotlib.pyplot as plt
 
@@ -53,23 +53,23 @@ def claim(printed: "Paper") -> None:
             steps, iou = effort.value(name, "steps"), quality.value(name, "IoU")
             panels[0].errorbar(steps, iou, **{**_LOOKS[name], "markersize": 9})
             places[0].append((steps, iou, name))
-    for name, steps, iou in _steps_and_iou():
+    for name, steps, iou in _steps_and_iou(profile):
         draw_estimates(panels[1], [steps.ours], [iou], **_LOOKS[name], markersize=8)
         label = "A2-RL's actions and reward" if name == "A2-RL" else name
         places[1].append((steps.ours, iou.ours, label))
-    titles = ("printed: photographs of FCDB", "ours: Composed Scenes, short trainings")
+    titles = ("printed: photographs of FCDB", f"ours: Composed Scenes, profile {profile}")
     for ax, title, named in zip(panels, titles, places, strict=True):
         ax.set(title=title, xlabel="steps a photo", ylabel="IoU with the true box")
         ax.margins(0.25)
         place_labels(ax, named)
 
 
-def _steps_and_iou() -> Iterator[tuple[str, Row, Row]]:
+def _steps_and_iou(profile: str) -> Iterator[tuple[str, Row, Row]]:
     """Name, steps and IoU of the agents that the claim speaks of, and of both oracles."""
     for name in _LOOKS:
-        table, profile = ("oracle", "") if "oracle" in name else ("variants", "trial")
-        row = _ROWS.get(name, name)
-        wanted = {"table": table, "row": row, "dataset": "scenes", "profile": profile}
+        of = ("oracle", "") if "oracle" in name else ("variants", profile)
+        wanted = {"table": of[0], "profile": of[1], "row": _ROWS.get(name, name)}
+        wanted["dataset"] = "scenes"
         steps, iou = (measured_row("la2c", column=column, **wanted) for column in ("steps", "IoU"))
         if steps and iou:
             yield name, steps, iou
@@ -79,11 +79,11 @@ def moves(photo: Any, here: Tensor, after: Tensor, names: Sequence[str]) -> None
     """A crop (4,) and, an arrow each, where its edges are after the actions (A, 4) in pixels."""
     import matplotlib.pyplot as plt
 
-    _, ax = plt.subplots(figsize=(7.8, 5.4))
+    _, ax = plt.subplots(figsize=(6.8, 4.7))
     draw_boxes(ax, photo, here, colors=[_BLUE])
     look = {"arrowstyle": "-|>", "color": "black", "linewidth": 2, "shrinkA": 0, "shrinkB": 0}
     note = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
-    text = {"ha": "center", "va": "center", "fontsize": 11, "bbox": note}
+    text = {"ha": "center", "va": "center", "fontsize": 10, "bbox": note}
     middle = (here[:2] + here[2:]) / 2  # (2,) x, y
     for name, box in zip(names, after, strict=True):
         for edge in (box != here).nonzero().flatten().tolist():
@@ -261,11 +261,11 @@ def rows_of(table: str, column: str, profile: str) -> dict[str, Row]:
     return {row.row: row for row in rows}
 
 
-def variants() -> Markdown:
+def variants(profile: str) -> Markdown:
     """The variants by their IoU, with the centred crop among them, and which intervals lie wholly
     above its own.
     """
-    columns = {column: rows_of("variants", column, "trial") for column in _DECIMALS}
+    columns = {column: rows_of("variants", column, profile) for column in _DECIMALS}
     centred = measured_row("scenes", table="fcdb", row="centred crop", column="IoU")
     rows = [centred, *columns["IoU"].values()]
     lines = []
@@ -280,11 +280,11 @@ def variants() -> Markdown:
     return markdown_table(["variant", *_DECIMALS, "above the centred crop"], lines)
 
 
-def compared(pairs: Sequence[tuple[str, str, str]]) -> Markdown:
+def compared(pairs: Sequence[tuple[str, str, str]], profile: str) -> Markdown:
     """Whether the intervals of (first, second, column) are apart, a pair of variants a line."""
     lines = []
     for first, second, column in pairs:
-        rows = rows_of("variants", column, "trial")
+        rows = rows_of("variants", column, profile)
         a, b = rows[first], rows[second]
         apart = a.low > b.high or b.low > a.high
         numbers = [f"{name} {rows[name].ours:.3f}" for name in (first, second)]
