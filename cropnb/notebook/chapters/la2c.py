@@ -108,7 +108,8 @@ def signed_bars(
 
     _, ax = plt.subplots(figsize=(6.4, 2.9))
     colors = [_BLUE if value > 0 else _GREY for value in values]
-    ax.barh(names, values, xerr=spread, color=colors, capsize=3)
+    reach = None if spread is None else spread.tolist()
+    ax.barh(names, values.tolist(), xerr=reach, color=colors, capsize=3)
     ax.invert_yaxis()
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set(**labels)
@@ -134,8 +135,8 @@ def episode(ious: Tensor, rewards: Tensor, weighted: Tensor, gamma: float) -> No
     left.plot(ious, "o-", color=_BLUE)
     left.set(xlabel="step", ylabel="IoU", title="the oracle's episode")
     steps = range(len(rewards))
-    right.bar(steps, rewards, color=_GREY, label="reward")
-    right.bar(steps, weighted, width=0.5, color=_BLUE, label=f"reward · {gamma:g}$^t$")
+    right.bar(steps, rewards.tolist(), color=_GREY, label="reward")
+    right.bar(steps, weighted.tolist(), width=0.5, color=_BLUE, label=f"reward · {gamma:g}$^t$")
     title = f"return: the blue bars sum to {weighted.sum():.2f}"
     right.set(xlabel="step", ylim=(0, 1.35), title=title)
     right.legend(ncols=2, loc="upper left")
@@ -174,8 +175,8 @@ def chances(names: Sequence[str], before: Tensor, after: Tensor, label: str) -> 
 
     _, ax = plt.subplots(figsize=(7, 2.6))
     places = range(len(names))
-    ax.bar([place - 0.2 for place in places], before, 0.4, color=_GREY, label="before")
-    ax.bar([place + 0.2 for place in places], after, 0.4, color=_BLUE, label=label)
+    ax.bar([place - 0.2 for place in places], before.tolist(), 0.4, color=_GREY, label="before")
+    ax.bar([place + 0.2 for place in places], after.tolist(), 0.4, color=_BLUE, label=label)
     ax.set_xticks(places, [name.replace(" ", "\n") for name in names])
     ax.set(ylabel="chance", ylim=(0, 1.3 * float(max(before.max(), after.max()))))
     ax.legend(ncols=2, loc="upper left")
@@ -262,9 +263,7 @@ def rows_of(table: str, column: str, profile: str) -> dict[str, Row]:
 
 
 def variants(profile: str) -> Markdown:
-    """The variants by their IoU, with the centred crop among them, and which intervals lie wholly
-    above its own.
-    """
+    """Variants and centred crop by their IoU, and whose whole interval lies above the crop's."""
     columns = {column: rows_of("variants", column, profile) for column in _DECIMALS}
     centred = measured_row("scenes", table="fcdb", row="centred crop", column="IoU")
     rows = [centred, *columns["IoU"].values()]
@@ -294,8 +293,7 @@ def compared(pairs: Sequence[tuple[str, str, str]], profile: str) -> Markdown:
 
 def speeds() -> Markdown:
     """What batching gains, from the ledger of speeds."""
-    rows = [
-        row for row in ledger.read("speed") if "Pillow" in row.row or row.row.startswith("LA2C")
-    ]
+    names = ("16 crops", "SyncVectorEnv", "LA2C")
+    rows = [row for row in ledger.read("speed") if row.row.startswith(names)]
     lines = [[row.row, with_interval(row, ".2f"), row.column, row.device] for row in rows]
     return markdown_table(["this", "takes [95 % of the rounds]", "", "device"], lines, "lrll")
