@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -18,23 +17,9 @@ from PIL import Image
 import cropnb
 from cropnb.methods import METHODS
 
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--host-resolver-rules=MAP * ~NOTFOUND",
-]
 PATIENCE = 120_000  # milliseconds: the machine may be busy with the other tests
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="no Chromium on this machine, so the playground is not opened"
-    ),
-]
+pytestmark = pytest.mark.browser
 
 ORIENTATION, CAMERA = 0x0112, 0x0110
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>The playground</title>
@@ -111,16 +96,6 @@ def _export(method: str, extra: Path) -> None:
     import export_onnx
 
     export_onnx.pack_method(method, extra)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")
