@@ -77,12 +77,17 @@ function loadMethod(name, onprogress = () => {}, kind = "runtime") {
     const total = lettersOf(name, kind);
     let received = 0;
     const progress = (letters) => onprogress(Math.min((received += letters) / total, 1));
-    const ort = await startRuntime(kind, progress);
+    await startRuntime(kind, progress);
     const sessions = {};
     for (const [part, file] of Object.entries(networks)) {
       const content = await unpack(`models/${name}`, part, file, progress);
-      const executionProviders = [kind === "gpu" ? "webgpu" : "wasm"];
-      const session = await inTurn(() => ort.InferenceSession.create(content, { executionProviders }));
+      const begin = async (where) => {
+        const ort = await startRuntime(where, progress);
+        const executionProviders = [where === "gpu" ? "webgpu" : "wasm"];
+        return [ort, await inTurn(() => ort.InferenceSession.create(content, { executionProviders }))];
+      };
+      // What a graphics card can't compute, such as double precision, the processor does.
+      const [ort, session] = await begin(kind).catch((error) => (kind === "gpu" ? begin("runtime") : Promise.reject(error)));
       sessions[part] = async (inputs) => {
         const feeds = Object.entries(inputs).map(([key, { data, dims }]) => [key, new ort.Tensor("float32", data, dims)]);
         return inTurn(() => session.run(Object.fromEntries(feeds)));

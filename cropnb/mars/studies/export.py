@@ -1,6 +1,5 @@
 """Mars as two networks: one looks at the photo, the other draws the map of any ratio."""
 
-import math
 from pathlib import Path
 
 import torch
@@ -33,22 +32,10 @@ class MapOfRatio(nn.Module):
         self.mars = mars
 
     def forward(self, features: Tensor, aspect: Tensor) -> Tensor:
-        weights = self.mars.meta(self._embedded(aspect))
+        weights = self.mars.meta(self.mars.embedding(aspect))
         upsampled = self.mars.upsampler(self.mars.add_global(features, weights))
         # the predictor as a weighted sum of channels: (1, C_out, h', w') → (h', w')
         return (upsampled * weights.predictor[:, :, None, None]).sum(dim=1)[0]
-
-    def _embedded(self, aspect: Tensor) -> Tensor:
-        """E(τ) (Eq. 7) in single precision, the only one of a browser's graphics card."""
-        embedding = self.mars.embedding
-        if embedding.kind != "interpolated":
-            return embedding(aspect)
-        step = 2 * math.log(2) / (embedding.number - 1)
-        place = (aspect.clamp(LOWEST, HIGHEST).log() + math.log(2)) / step  # (1,)
-        lower = place.clamp(0, embedding.number - 2).floor()
-        share = (place - lower)[:, None]
-        lower = lower.long()
-        return (1 - share) * embedding.vectors(lower) + share * embedding.vectors(lower + 1)
 
 
 def parts(weights: Path) -> Exported:
