@@ -23,6 +23,7 @@ import playground_files as files  # noqa: E402
 
 from cropnb import export  # noqa: E402
 from cropnb.methods import METHODS  # noqa: E402
+from cropnb.notebook import METHOD_COLORS  # noqa: E402
 
 EXTRA = TOOLS.parent / "_build/extra"
 CARD = ("dataset", "form", "photos", "commit", "profile")  # of a card, what the page tells
@@ -33,7 +34,11 @@ def pack_method(method: str, extra: Path = EXTRA) -> bool:
     folder = extra / files.FOLDER / "models" / method
     stamp = folder / "model.json"
     wanted = files.fingerprint(method)
-    if stamp.is_file() and json.loads(stamp.read_text("utf-8")).get("fingerprint") == wanted:
+    color = METHOD_COLORS[method]
+    content = json.loads(stamp.read_text("utf-8")) if stamp.is_file() else {}
+    if content.get("fingerprint") == wanted:
+        if content.get("color") != color:
+            stamp.write_text(json.dumps({**content, "color": color}, sort_keys=True), "utf-8")
         return False
     shutil.rmtree(folder, ignore_errors=True)
     exported = export.exported(method)
@@ -47,6 +52,7 @@ def pack_method(method: str, extra: Path = EXTRA) -> bool:
         "networks": networks,
         "facts": dict(exported.facts),
         "card": card,
+        "color": color,
     }
     stamp.write_text(json.dumps(content, sort_keys=True), encoding="utf-8")
     return True

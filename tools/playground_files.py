@@ -24,6 +24,11 @@ FOLDER = "playground"  # below the root of the rendered book
 PART = 1 << 19  # bytes, compressed, of a part
 # The program: formulas and parts of the book's figures, and what the playground adds.
 FORMULAS = [FIGURES / "geometry.js", FIGURES / "ratio_maps.js", FIGURES / "shared.js"]
+# ONNX Runtime, by the folder that it gets: its script, and how its module and its WASM are called.
+RUNTIMES = {
+    "runtime": ("ort.wasm.min.js", "ort-wasm-simd-threaded"),
+    "gpu": ("ort.webgpu.min.js", "ort-wasm-simd-threaded.asyncify"),
+}
 PROGRAM = ["boxes", "pixels", "ranking", "networks", "methods", "saving", "page"]
 
 
@@ -68,17 +73,22 @@ def program() -> str:
 
 
 def manifest(extra: Path) -> dict[str, object]:
-    """What is there to be loaded: the runtime, and each method whose networks are up to date."""
+    """What is there to be loaded: both runtimes, and each method whose networks are up to date."""
     folder = extra / FOLDER
     models = {}
     for path in sorted(folder.glob("models/*/model.json")):
         content = json.loads(path.read_text("utf-8"))
         name = path.parent.name
-        if name in methods.METHODS and content.get("fingerprint") == fingerprint(name):
+        current = content.get("fingerprint") == fingerprint(name) and "color" in content
+        if name in methods.METHODS and current:
             models[name] = {**content, "purpose": methods.purpose(name)}
-    runtime = folder / "runtime/runtime.json"
+    stamps = {name: folder / name / "runtime.json" for name in RUNTIMES}
+    runtimes = {
+        name: json.loads(stamp.read_text("utf-8")) if stamp.is_file() else None
+        for name, stamp in stamps.items()
+    }
     return {
-        "runtime": json.loads(runtime.read_text("utf-8")) if runtime.is_file() else None,
+        **runtimes,
         "models": models,
         "default": methods.default(),
         "example": (folder / "models/example.js").is_file(),
@@ -103,24 +113,25 @@ def assemble(extra: Path) -> Path:
     return folder
 
 
-def pack_runtime(modules: Path, extra: Path) -> None:
-    """ONNX Runtime for browsers, of npm's `node_modules`: its script as it is, its module and its
-    WASM packed.
+def pack_runtimes(modules: Path, extra: Path) -> None:
+    """ONNX Runtime for browsers, of npm's `node_modules`, for the processor and for the graphics
+    card: its script as it is, its module and its WASM packed.
     """
-    folder = extra / FOLDER / "runtime"
     source = modules / "onnxruntime-web"
-    script = (source / "dist/ort.wasm.min.js").read_text("utf-8")
-    script = script.rpartition("\n//# sourceMappingURL")[0] or script
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "ort.js").write_text(script, encoding="utf-8")
-    kinds = {"module": "mjs", "wasm": "wasm"}
-    sizes = {
-        name: pack((source / f"dist/ort-wasm-simd-threaded.{ending}").read_bytes(), folder, name)
-        for name, ending in kinds.items()
-    }
     version = json.loads((source / "package.json").read_text("utf-8"))["version"]
-    content = {"version": version, "files": sizes}
-    (folder / "runtime.json").write_text(json.dumps(content, sort_keys=True), encoding="utf-8")
+    kinds = {"module": "mjs", "wasm": "wasm"}
+    for name, (script_file, program_file) in RUNTIMES.items():
+        folder = extra / FOLDER / name
+        folder.mkdir(parents=True, exist_ok=True)
+        script = (source / "dist" / script_file).read_text("utf-8")
+        script = script.rpartition("\n//# sourceMappingURL")[0] or script
+        (folder / "ort.js").write_text(script, encoding="utf-8")
+        sizes = {
+            kind: pack((source / f"dist/{program_file}.{ending}").read_bytes(), folder, kind)
+            for kind, ending in kinds.items()
+        }
+        content = {"version": version, "files": sizes}
+        (folder / "runtime.json").write_text(json.dumps(content, sort_keys=True), encoding="utf-8")
 
 
 if __name__ == "__main__":

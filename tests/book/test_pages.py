@@ -3,7 +3,6 @@ figures answer.
 """
 
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -17,46 +16,17 @@ import yaml
 from build_book import BOOK, ROOT
 from vendor import AXE
 
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-]
 PATIENCE = 120_000  # milliseconds: the machine may be busy with the other tests
 FIRST_PAGE_BYTES, PAGE_BYTES = 1_500_000, 4_000_000  # with all that they load, not compressed
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="no Chromium on this machine, so the rendered pages are not opened"
-    ),
-]
+pytestmark = pytest.mark.browser
 
 _contents = yaml.safe_load((BOOK / "_toc.yml").read_text())
 PAGES = [_contents["root"]] + [
     chapter["file"] for part in _contents["parts"] for chapter in part["chapters"]
 ]
 NOTEBOOKS = [page for page in PAGES if (BOOK / f"{page}.ipynb").is_file()]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")
@@ -339,7 +309,7 @@ def test_pages_hold_no_path_of_this_machine(rendered: Path) -> None:
             assert str(ROOT) not in page.read_text(encoding="utf-8"), page.name
 
 
-def test_a_page_is_printed(rendered: Path, tmp_path: Path) -> None:
+def test_a_page_is_printed(chromium: str, rendered: Path, tmp_path: Path) -> None:
     """What stands beside the text stays off the paper, so a short page is a sheet or two."""
     options = ["--html", str(rendered), "--out", str(tmp_path), "reference/numbers"]
     subprocess.run([sys.executable, str(ROOT / "tools/pdf.py"), *options], check=True)

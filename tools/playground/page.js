@@ -1,7 +1,7 @@
 // The page: a photo, one method or two, a shape; their crops, the reader's own box, and files to take away.
 
 const SHAPES = [["", "any ratio"], ["1:1", "1:1"], ["4:5", "4:5"], ["3:4", "3:4"], ["2:3", "2:3"], ["9:16", "9:16"], ["5:4", "5:4"], ["4:3", "4:3"], ["3:2", "3:2"], ["16:9", "16:9"], ["other", "another ratio or size …"]];
-const COLORS = { first: BLUE, second: ORANGE, own: VERMILION };
+const OWN = "black"; // the reader's box, as in the figure of the first page
 const CROPS = 5;
 const SCENES_ONLY = "Its weights learned from drawn scenes only and never saw a photograph.";
 
@@ -37,13 +37,20 @@ class Playground {
     this.other = make("input", { type: "text", "data-name": "other", placeholder: "16:9 or 1080x1350", onchange: () => this.ask(this.other.value) });
     this.otherLabel = make("label", { hidden: true }, make("span", {}, "Written as 16:9, 1.5 or 1080x1350"), this.other);
     choices.append(this.otherLabel);
+    this.kind = "runtime";
+    const card = make("label", { class: "cropnb-checks", hidden: true }, make("input", { type: "checkbox", "data-name": "gpu", onchange: (event) => this.computeOn(event.target.checked ? "gpu" : "runtime") }));
+    if (pack.manifest.gpu) {
+      const letters = Object.values(pack.manifest.gpu.files).reduce((sum, file) => sum + file.text, 0);
+      card.append(`compute on the graphics card (WebGPU): loads ${(letters / 1e6).toFixed(0)} MB more`);
+      navigator.gpu?.requestAdapter().then((adapter) => (card.hidden = !adapter), () => {});
+    }
     this.purpose = make("p", { class: "cropnb-hint playground-purpose" });
     this.problem = make("p", { class: "playground-problem", role: "alert", hidden: true });
     this.bar = make("progress", { max: 1, value: 0, "aria-label": "loading" });
     this.status = make("p", { class: "playground-status", role: "status" });
     this.loading = make("div", { class: "playground-loading", hidden: true }, this.bar);
     this.body = make("div", { class: "cropnb-body", hidden: true });
-    root.replaceChildren(make("div", { class: "cropnb playground", role: "group", "aria-label": "Crop a photo" }, open, choices, this.purpose, this.loading, this.status, this.problem, this.body));
+    root.replaceChildren(make("div", { class: "cropnb playground", role: "group", "aria-label": "Crop a photo" }, open, choices, card, this.purpose, this.loading, this.status, this.problem, this.body));
     this.root = root;
     this.tellPurpose();
     this.say("Choose a photo to begin.");
@@ -121,6 +128,11 @@ class Playground {
     return this.ask();
   }
 
+  computeOn(kind) {
+    this.kind = kind;
+    return this.ask();
+  }
+
   reshape(text) {
     this.otherLabel.hidden = text !== "other";
     if (text === "other") this.other.focus();
@@ -141,7 +153,7 @@ class Playground {
         if (!name) continue;
         const method = await this.loaded(name);
         if (turn !== this.turn) return;
-        if (!photo.looks?.[name]) this.say(`${name} looks at the photo …`);
+        if (!photo.looks?.[method.key]) this.say(`${name} looks at the photo …`);
         await new Promise((resolve) => setTimeout(resolve)); // so that the page shows what it says
         const started = performance.now();
         const crops = await bestCrops(method, photo, shape.ratio, CROPS);
@@ -157,15 +169,13 @@ class Playground {
   }
 
   async loaded(name) {
-    const { networks } = this.models[name];
-    const letters = Object.values(networks).reduce((sum, file) => sum + file.text, 0) + (window.ort ? 0 : RUNTIME_TEXT());
-    const size = `${(letters / 1e6).toFixed(0)} MB`;
+    const size = `${(lettersOf(name, this.kind) / 1e6).toFixed(0)} MB`;
     const method = await loadMethod(name, (share) => {
       this.loading.hidden = false;
       this.bar.value = share;
       this.bar.setAttribute("aria-label", `loading ${name}`);
       this.say(`Loading ${name}, ${size}: ${Math.round(100 * share)} %`);
-    });
+    }, this.kind);
     this.loading.hidden = true;
     return method;
   }
@@ -189,7 +199,7 @@ class Playground {
     this.heat = layer(this.scene);
     this.lines = layer(this.scene);
     this.own = wholePixels([0.15 * photo.width, 0.15 * photo.height, 0.85 * photo.width, 0.85 * photo.height], photo.width, photo.height);
-    this.drawOwn = movableBox(this.scene, { get: () => this.own, set: (box) => this.move(box), label: "Your box", color: COLORS.own });
+    this.drawOwn = movableBox(this.scene, { get: () => this.own, set: (box) => this.move(box), label: "Your box", color: OWN });
     this.legend = make("p", { class: "cropnb-legend" });
     this.mapChoice = make("input", { type: "checkbox", checked: true, "data-name": "map", onchange: () => this.redraw() });
     this.mapLabel = make("label", { class: "cropnb-checks", hidden: true }, this.mapChoice, "show its map");
@@ -250,7 +260,7 @@ class Playground {
     const rows = crops.map(({ score, pixels }, index) => ({
       index,
       rank: index + 1,
-      bars: [[share(score), COLORS[place]]],
+      bars: [[share(score), this.models[name].color]],
       text: score === null ? "no score" : score.toFixed(3),
       note: `${pixels[2] - pixels[0]} × ${pixels[3] - pixels[1]}`,
     }));
@@ -270,18 +280,19 @@ class Playground {
       const crop = crops[this.chosen[place]];
       const box = place === this.filmPlace && this.frame ? this.frame : crop.pixels;
       if (place === "first") this.lines.append(shade(this.scene, box));
-      this.lines.append(outline(this.scene, box, { color: COLORS[place], thick: true, dashed: place === "second", label: name }));
-      legend.push(swatch(COLORS[place], place === "second" ? "dashed" : "solid", name));
+      this.lines.append(outline(this.scene, box, { color: this.models[name].color, thick: true, dashed: place === "second", label: name }));
+      legend.push(swatch(this.models[name].color, place === "second" ? "dashed" : "solid", name));
       if (method.facts.kind.includes("map")) mapped ??= this.results[place];
     }
     if (mapped && this.mapChoice.checked) this.drawMap(mapped);
-    if (places.length) this.legend.replaceChildren(...legend, swatch(COLORS.own, "solid", "your box: drag it, or use the arrow keys"));
+    if (places.length) this.legend.replaceChildren(...legend, swatch(OWN, "solid", "your box: drag it, or use the arrow keys"));
     this.drawOwn?.();
     this.drawFields?.();
     this.preview();
   }
 
-  async drawMap({ method, crops }) {
+  async drawMap({ name, method, crops }) {
+    const color = [1, 3, 5].map((at) => parseInt(this.models[name].color.slice(at, at + 2), 16));
     const kind = KINDS[method.facts.kind];
     const look = await lookAt(method, this.photo);
     const { values, rows, columns } = crops[0].map ?? kind.map(method, look);
@@ -289,13 +300,13 @@ class Playground {
     const canvas = make("canvas", { width: columns, height: rows });
     const context = canvas.getContext("2d");
     const pixels = context.createImageData(columns, rows);
-    values.forEach((value, at) => pixels.data.set([230, 159, 0, Math.round((170 * (value - low)) / (high - low || 1))], 4 * at));
+    values.forEach((value, at) => pixels.data.set([...color, Math.round((170 * (value - low)) / (high - low || 1))], 4 * at));
     context.putImageData(pixels, 0, 0);
     this.heat.replaceChildren(make("image", { href: canvas.toDataURL(), width: this.photo.width, height: this.photo.height, preserveAspectRatio: "none", class: "playground-map" }));
   }
 
   preview() {
-    const boxes = Object.entries(this.results).map(([place, { name, crops }]) => [name, crops[this.chosen[place]].pixels, COLORS[place]]);
+    const boxes = Object.entries(this.results).map(([place, { name, crops }]) => [name, crops[this.chosen[place]].pixels, this.models[name].color]);
     this.previews?.replaceChildren(
       ...boxes.map(([name, [left, top, right, bottom], color]) => {
         const scale = Math.min(1, 400 / Math.max(right - left, bottom - top));
