@@ -73,7 +73,7 @@ def maps_and_crops(photo: Image.Image, seen: Prediction, names: Sequence[str]) -
 def _draw_map(ax: "Axes", photo: Image.Image, values: Tensor) -> None:
     rows, columns = values.shape
     width, height = cell_size(photo)
-    ax.imshow(photo, extent=(0, photo.width, photo.height, 0))
+    ax.imshow(np.asarray(photo), extent=(0, photo.width, photo.height, 0))
     extent = (0, columns * width, rows * height, 0)
     ax.imshow(values, cmap="magma", vmin=0, vmax=1, alpha=0.62, extent=extent)
     ax.set(xticks=[], yticks=[], xlim=(0, photo.width), ylim=(photo.height, 0))
@@ -211,7 +211,7 @@ def masked_and_cut(photo: Image.Image, seen: Prediction, names: Sequence[str]) -
         x1, y1, x2, y2 = box.round().int().tolist()
         column[0].imshow(values, cmap="magma", vmin=0, vmax=1)
         column[1].imshow(np.uint8(np.array(photo) * mask[:, :, None].numpy()))
-        column[2].imshow(photo.crop((x1, y1, x2, y2)))
+        column[2].imshow(np.asarray(photo.crop((x1, y1, x2, y2))))
         for ax, what in zip(column, ("map", "photo under the map", "crop"), strict=True):
             ax.set_title(f"{name}, {what}")
             ax.axis("off")
