@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,11 +20,9 @@ from cropnb.notebook.drawing import (
     draw_boxes,
     draw_photos,
     loss_curve,
-    style,
 )
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from cropnb.checkpoints import History
@@ -32,16 +30,6 @@ if TYPE_CHECKING:
 _SKY, _GRAY = METHOD_COLORS["mars"], "gray"
 _STRIDE = 4  # pixels of what the network sees in a cell of the shipped networks' maps
 _RATIO_NAMES = {"1:2": 1 / 2, "3:4": 3 / 4, "1:1": 1.0, "4:3": 4 / 3, "2:1": 2.0}
-
-
-def _panels(
-    rows: int, columns: int, size: tuple[float, float], photographs: bool = False, **look: Any
-) -> tuple["Figure", Any]:
-    """A figure of so many inches and its panels; what holds no photograph becomes a PNG file."""
-    import matplotlib.pyplot as plt
-
-    style(photographs)
-    return plt.subplots(rows, columns, figsize=size, **look)
 
 
 def centred_window(aspect: float, width: float, height: float) -> list[float]:
@@ -57,12 +45,15 @@ def cell_size(photo: Image.Image) -> tuple[float, float]:
 
 
 def maps_and_crops(photo: Image.Image, seen: Prediction, names: Sequence[str]) -> None:
-    """A row for each ratio: the map over the photo, and the crop beside the centred window."""
-    width = 8.0
+    """A row for each ratio: the map, and on the photo the crop and the centred window."""
+    import matplotlib.pyplot as plt
+
+    width = 7.4
     height = len(names) * (0.35 + width / 2 * photo.height / photo.width)
-    _, panels = _panels(len(names), 2, (width, height), photographs=True, squeeze=False)
+    _, panels = plt.subplots(len(names), 2, figsize=(width, height), squeeze=False)
     for row, values, box, name in zip(panels, seen.maps, seen.boxes, names, strict=True):
-        _draw_map(row[0], photo, values)
+        row[0].imshow(values, cmap="magma", vmin=0, vmax=1)
+        row[0].axis("off")
         x1, y1, x2, y2 = box.tolist()
         window = centred_window((x2 - x1) / (y2 - y1), *photo.size)
         draw_boxes(row[1], photo, [window, box.tolist()], colors=[_GRAY, _SKY])
@@ -70,18 +61,11 @@ def maps_and_crops(photo: Image.Image, seen: Prediction, names: Sequence[str]) -
         row[1].set_title("Mars and the centred window")
 
 
-def _draw_map(ax: "Axes", photo: Image.Image, values: Tensor) -> None:
-    rows, columns = values.shape
-    width, height = cell_size(photo)
-    ax.imshow(np.asarray(photo), extent=(0, photo.width, photo.height, 0))
-    extent = (0, columns * width, rows * height, 0)
-    ax.imshow(values, cmap="magma", vmin=0, vmax=1, alpha=0.62, extent=extent)
-    ax.set(xticks=[], yticks=[], xlim=(0, photo.width), ylim=(photo.height, 0))
-
-
 def overview() -> None:
     """The network's diagram, Figures 2 to 4 in one."""
-    _, ax = _panels(1, 1, (9, 3.1))
+    import matplotlib.pyplot as plt
+
+    _, ax = plt.subplots(1, 1, figsize=(9, 3.1))
     for x1, x2 in ((0.4, 1.0), (1.85, 2.4), (3.4, 4.05), (4.4, 4.82), (6.15, 6.62), (7.48, 8.02)):
         draw_arrow(ax, (x1, 2.4), (x2, 2.4))
     draw_arrow(ax, (2.9, 2.15), (2.9, 1.6))
@@ -109,7 +93,9 @@ def overview() -> None:
 
 def spacing(ratios: Tensor) -> None:
     """Chosen ratios (N,) on the axis of τ and on that of log τ."""
-    _, (top, bottom) = _panels(2, 1, (7.5, 1.9))
+    import matplotlib.pyplot as plt
+
+    _, (top, bottom) = plt.subplots(2, 1, figsize=(7.5, 1.9))
     for ax, places in ((top, ratios), (bottom, ratios.log())):
         ax.plot(places, torch.zeros(len(places)), "|", markersize=14, color=_SKY)
         for name, ratio in _RATIO_NAMES.items():
@@ -123,7 +109,9 @@ def spacing(ratios: Tensor) -> None:
 
 def shares(ratios: Tensor, shares_by_kind: Mapping[str, Tensor]) -> None:
     """The share (R, N) of each of N vectors at ratios (R,), a panel for each way to mix them."""
-    _, panels = _panels(1, len(shares_by_kind), (6.4, 1.7), sharey=True)
+    import matplotlib.pyplot as plt
+
+    _, panels = plt.subplots(1, len(shares_by_kind), figsize=(6.4, 1.7), sharey=True)
     for ax, (kind, values) in zip(panels, shares_by_kind.items(), strict=True):
         ax.plot(ratios.log2(), values)
         ax.set(title=kind, xlabel="log₂ τ")
@@ -132,7 +120,9 @@ def shares(ratios: Tensor, shares_by_kind: Mapping[str, Tensor]) -> None:
 
 def failures(patches: Mapping[str, Tensor], crops: Mapping[str, MapCrop]) -> None:
     """Six maps, by name, of which white lies above θ, each with its crop and the crop's centre."""
-    _, panels = _panels(2, 3, (8.4, 3.9))
+    import matplotlib.pyplot as plt
+
+    _, panels = plt.subplots(2, 3, figsize=(8.4, 3.9))
     for ax, (name, patch) in zip(panels.flat, patches.items(), strict=True):
         white = np.repeat(np.uint8(255 * patch.numpy())[:, :, None], 3, axis=2)
         draw_boxes(ax, white, crops[name].boxes[0].tolist(), colors=_SKY)
@@ -142,7 +132,6 @@ def failures(patches: Mapping[str, Tensor], crops: Mapping[str, MapCrop]) -> Non
 
 def loss(history: "History") -> "Figure":
     """The loss of each step beside that of a coin toss."""
-    style()
     figure = loss_curve(history, smooth=min(8, len(history.steps)))
     figure.set_size_inches(5.4, 2.6)
     ax = figure.axes[0]
@@ -154,7 +143,9 @@ def loss(history: "History") -> "Figure":
 
 def thresholds(means: Mapping[float, float], best: float) -> None:
     """The mean IoU at each θ, with the best one and the paper's."""
-    _, ax = _panels(1, 1, (5.4, 2.3))
+    import matplotlib.pyplot as plt
+
+    _, ax = plt.subplots(1, 1, figsize=(5.4, 2.3))
     ax.plot(list(means), list(means.values()), color=_SKY)
     ax.plot(best, means[best], "o", color="black", label=f"best, θ = {best:g}")
     ax.axvline(0.4, color="gray", linewidth=0.8, linestyle="--", label="the paper's 0.4")
@@ -166,7 +157,9 @@ def weights_path(similar: Mapping[str, Tensor], held: Mapping[str, Tensor]) -> N
     """Of each network the similarity (N, N) of any two ratios' matrices, and the share (N,) of
     their variation that the first directions hold.
     """
-    figure, panels = _panels(1, 3, (8.6, 2.6), width_ratios=(1, 1, 1.1))
+    import matplotlib.pyplot as plt
+
+    figure, panels = plt.subplots(1, 3, figsize=(8.0, 2.4), width_ratios=(1, 1, 1.1))
     for ax, (name, values) in zip(panels, similar.items(), strict=False):
         look = {"extent": (-1, 1, -1, 1), "origin": "lower", "cmap": "viridis"}
         picture = ax.imshow(values, vmin=0, vmax=1, **look)
@@ -183,7 +176,9 @@ def weights_path(similar: Mapping[str, Tensor], held: Mapping[str, Tensor]) -> N
 
 def above(ratios: Tensor, areas: Mapping[str, Mapping[str, Tensor]]) -> None:
     """The share of the map above θ at ratios (R,): a panel a network, a line a photo."""
-    figure, panels = _panels(1, len(areas), (8.2, 2.6), sharey=True)
+    import matplotlib.pyplot as plt
+
+    figure, panels = plt.subplots(1, len(areas), figsize=(7.6, 2.4), sharey=True)
     for ax, (network, lines) in zip(panels, areas.items(), strict=True):
         for name, values in lines.items():
             ax.plot(ratios.log2(), 100 * values, label=name, linewidth=1.2)
@@ -195,7 +190,9 @@ def above(ratios: Tensor, areas: Mapping[str, Mapping[str, Tensor]]) -> None:
 
 def lengths(octaves: Tensor, continued: Tensor, limited: Tensor) -> None:
     """The length of the embedding over log₂ τ, for the two answers beyond 1/2 and 2."""
-    _, ax = _panels(1, 1, (6.4, 2.4))
+    import matplotlib.pyplot as plt
+
+    _, ax = plt.subplots(1, 1, figsize=(6.4, 2.4))
     ax.plot(octaves, continued, "--", color="black", label="the line continued")
     ax.plot(octaves, limited, color=_SKY, label="the last vector kept (ours)")
     ax.set(xlabel="log₂ τ", ylabel="length of E(τ)", yscale="log")
@@ -204,7 +201,9 @@ def lengths(octaves: Tensor, continued: Tensor, limited: Tensor) -> None:
 
 def masked_and_cut(photo: Image.Image, seen: Prediction, names: Sequence[str]) -> None:
     """A column for each ratio: the map, the photo darkened by it, and the crop."""
-    _, panels = _panels(3, len(names), (8.0, 9.0), photographs=True, squeeze=False)
+    import matplotlib.pyplot as plt
+
+    _, panels = plt.subplots(3, len(names), figsize=(7.2, 8.2), squeeze=False)
     for column, values, box, name in zip(panels.T, seen.maps, seen.boxes, names, strict=True):
         size = (photo.height, photo.width)
         mask = F.interpolate(values[None, None], size, mode="bilinear")[0, 0]  # (H, W)
@@ -218,6 +217,5 @@ def masked_and_cut(photo: Image.Image, seen: Prediction, names: Sequence[str]) -
 
 
 def crops_of_photos(pictures: Mapping[str, tuple[Image.Image, Tensor]]) -> None:
-    """Photos, by title, with boxes by Mars, GAIC and smartcrop, and the centred window."""
-    style(photographs=True)
-    draw_photos(pictures, colors=[_SKY, METHOD_COLORS["gaic"], "black", _GRAY])
+    """Photos, by title, with the centred window and boxes by smartcrop, GAIC and Mars."""
+    draw_photos(pictures, colors=[_GRAY, "black", METHOD_COLORS["gaic"], _SKY])
