@@ -48,7 +48,7 @@ def maps_and_crops(photo: Image.Image, seen: Prediction, names: Sequence[str]) -
     """A row for each ratio: the map, and on the photo the crop and the centred window."""
     import matplotlib.pyplot as plt
 
-    width = 7.4
+    width = 7.0
     height = len(names) * (0.35 + width / 2 * photo.height / photo.width)
     _, panels = plt.subplots(len(names), 2, figsize=(width, height), squeeze=False)
     for row, values, box, name in zip(panels, seen.maps, seen.boxes, names, strict=True):
@@ -122,7 +122,7 @@ def failures(patches: Mapping[str, Tensor], crops: Mapping[str, MapCrop]) -> Non
     """Six maps, by name, of which white lies above θ, each with its crop and the crop's centre."""
     import matplotlib.pyplot as plt
 
-    _, panels = plt.subplots(2, 3, figsize=(8.4, 3.9))
+    _, panels = plt.subplots(2, 3, figsize=(6.8, 3.3))
     for ax, (name, patch) in zip(panels.flat, patches.items(), strict=True):
         white = np.repeat(np.uint8(255 * patch.numpy())[:, :, None], 3, axis=2)
         draw_boxes(ax, white, crops[name].boxes[0].tolist(), colors=_SKY)
@@ -203,7 +203,7 @@ def masked_and_cut(photo: Image.Image, seen: Prediction, names: Sequence[str]) -
     """A column for each ratio: the map, the photo darkened by it, and the crop."""
     import matplotlib.pyplot as plt
 
-    _, panels = plt.subplots(3, len(names), figsize=(7.2, 8.2), squeeze=False)
+    _, panels = plt.subplots(3, len(names), figsize=(6.6, 7.6), squeeze=False)
     for column, values, box, name in zip(panels.T, seen.maps, seen.boxes, names, strict=True):
         size = (photo.height, photo.width)
         mask = F.interpolate(values[None, None], size, mode="bilinear")[0, 0]  # (H, W)
