@@ -81,7 +81,9 @@ def claims(printed: Paper, decided: Mapping[tuple[str, str], Row]) -> Markdown:
     for claim in printed.claims:
         line = [claim["says"], claim["where"]]
         for column, digits in (("IoU", 3), ("Offset", 1)):
-            row = decided.get((claim["name"], column))
+            # a claim may be about some of the ratios only, as «IoU, 2:3 and 3:2»
+            own = next((one for one in claim.get("columns", ()) if one.startswith(column)), column)
+            row = decided.get((claim["name"], own))
             gain = row and _gain(row, digits)
             line += [gain, ledger.verdict_text(row) if row else "not run"]
         lines.append(line)
