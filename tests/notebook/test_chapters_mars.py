@@ -14,7 +14,7 @@ from cropnb import ledger, paper
 from cropnb.ledger import Row
 from cropnb.mars import chosen_ratios, crops_from_maps
 from cropnb.mars.cropper import Prediction
-from cropnb.notebook import METHOD_COLORS
+from cropnb.notebook import METHOD_COLORS, style
 from cropnb.notebook.chapters import mars as figures
 from cropnb.notebook.chapters import mars_tables as tables
 
@@ -22,8 +22,10 @@ SKY = METHOD_COLORS["mars"].lower()
 
 
 @pytest.fixture(autouse=True)
-def closed() -> Iterator[None]:
-    yield
+def drawn_as_in_the_book() -> Iterator[None]:
+    with plt.rc_context():
+        style()
+        yield
     plt.close("all")
 
 
@@ -159,7 +161,7 @@ def test_the_papers_model_comes_first_and_once() -> None:
     rows += [row("Table 4", "interpolated", column, 0.5, note=note) for column in ("IoU", "Offset")]
     lines = tables.networks(rows).splitlines()[2:]
     assert [line.split(" | ")[0] for line in lines] == ["| all", "| 2", "| 4"]
-    assert " | 66.7 % | 500 | " in lines[1]
+    assert " | 66.7\N{NO-BREAK SPACE}% | 500 | " in lines[1]
 
 
 def test_the_ladder_rises_from_the_window_to_the_ceiling() -> None:

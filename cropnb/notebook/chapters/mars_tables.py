@@ -51,6 +51,7 @@ def networks(rows: Sequence[Row], main: str = "Mars") -> Markdown:
         row = "the paper's model" if name == main else VARIANTS[name].cells[0][1]
         empty = iou.note.partition("nothing above θ in ")[2].partition(";")[0]
         numbers = [with_interval(iou), with_interval(offset, ".1f"), empty]
+        numbers = [text.replace(" ", "\N{NO-BREAK SPACE}") for text in numbers]
         lines.append([place, row, *numbers, iou.images, len(iou.seeds)])
     heads = ["table", "row", "IoU", "offset, px", "nothing above θ", "photos", "seeds"]
     return markdown_table(heads, lines, "llrrrrr")
