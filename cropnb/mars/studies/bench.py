@@ -145,7 +145,8 @@ def speed_rows() -> dict[str, tuple[str, str]]:
     they are over.
     """
     tables = paper.read("mars").tables
-    places = {name: variant.cells[0] for name, variant in VARIANTS.items() if name != "Mars"}
+    printed = {name: variant.cells for name, variant in VARIANTS.items() if name != "Mars"}
+    places = {name: cells[0] for name, cells in printed.items() if cells}
     return {name: place for name, place in places.items() if COLUMN in tables[place[0]].columns}
 
 

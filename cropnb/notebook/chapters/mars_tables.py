@@ -1,0 +1,180 @@
+"""Tables of the chapter on Mars: its networks, claims and speeds, printed and from the ledger."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cropnb import ledger
+from cropnb.ledger import Row
+from cropnb.mars.model import VARIANTS
+from cropnb.mars.studies.bench import speed_rows
+from cropnb.notebook.source import Markdown
+from cropnb.notebook.tables import markdown_table, measured_rows, with_interval
+from cropnb.paper import Paper
+
+TRAINED = "trained from c3_3 on"  # the backbone of the weights for photographs
+
+
+def counts(rows: Sequence[Row], printed: Paper, sharpest: int | None = None) -> Markdown:
+    """Printed parameter counts beside ours, by how little room a count has before it rounds to
+    another number; only so many of the sharpest, or all in the paper's order.
+    """
+    order = [(table, row) for table, values in printed.tables.items() for row in values.own]
+    room = {id(row): row.note.rpartition("slack ")[2] for row in rows}
+    if sharpest is None:
+        chosen = sorted(rows, key=lambda row: order.index((row.table, row.row)))
+    else:
+        by_room = sorted(rows, key=lambda row: int(room[id(row)].replace(",", "")))
+        chosen = by_room[:sharpest]
+    lines = []
+    for row in chosen:
+        exact = row.note.partition(" parameters")[0]
+        numbers = [f"{row.paper_value:.1f}M", f"{row.ours:.1f}M", exact, room[id(row)]]
+        lines.append([row.table, row.row, *numbers, row.verdict])
+    heads = ["table", "row", "paper", "ours", "counted", "room", "verdict"]
+    return markdown_table(heads, lines, "llrrrrl")
+
+
+def networks(rows: Sequence[Row], main: str = "Mars") -> Markdown:
+    """IoU and offset of the trained networks of Tables 1 to 6, each once: the paper's model, and
+    what differs from it table by table.
+    """
+    names = {place: name for name, variant in VARIANTS.items() for place in variant.cells}
+    cells: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        cells.setdefault(names[row.table, row.row], {})[row.column] = row
+    order = sorted(cells, key=lambda name: (name != main, VARIANTS[name].cells[0][0]))
+    lines = []
+    for name in order:
+        iou, offset = cells[name]["IoU"], cells[name]["Offset"]
+        place = "all" if name == main else VARIANTS[name].cells[0][0].removeprefix("Table ")
+        row = "the paper's model" if name == main else VARIANTS[name].cells[0][1]
+        empty = iou.note.partition("nothing above θ in ")[2].partition(";")[0]
+        numbers = [with_interval(iou), with_interval(offset, ".1f"), empty]
+        numbers = [text.replace(" ", "\N{NO-BREAK SPACE}") for text in numbers]
+        lines.append([place, row, *numbers, iou.images, len(iou.seeds)])
+    heads = ["table", "row", "IoU", "offset, px", "nothing above θ", "photos", "seeds"]
+    return markdown_table(heads, lines, "llrrrrr")
+
+
+def ladder(**run: object) -> dict[str, Row]:
+    """IoU at FAT's required ratios, from the centred window to the noise-free ceiling, by name.
+
+    Args:
+        run: fields of the ledger's rows of Mars that tell its trainings apart.
+    """
+    ends = {row.row: row for row in ledger.find("scenes", table="fat", column="IoU")}
+    return {
+        "largest centred window": ledger.one("mars", table="baseline", column="IoU", **run),
+        "content-blind prior": ends["content-blind prior"],
+        "Mars, backbone frozen": ledger.one(
+            "mars", table="Table 3", row="both", column="IoU", **run
+        ),
+        f"Mars as it ships, {TRAINED}": ledger.one("shipped", row="mars", column="IoU"),
+        "one panel member": ends["one panel member"],
+        "noise-free ceiling": ends["noise-free ceiling"],
+    }
+
+
+def claims(printed: Paper, decided: Mapping[tuple[str, str], Row]) -> Markdown:
+    """What the paper claims, with the gain and the verdict in both columns."""
+    lines = []
+    for claim in printed.claims:
+        line = [claim["says"], claim["where"]]
+        for column, digits in (("IoU", 3), ("Offset", 1)):
+            # a claim may be about some of the ratios only, as «IoU, 2:3 and 3:2»
+            own = next((one for one in claim.get("columns", ()) if one.startswith(column)), column)
+            row = decided.get((claim["name"], own))
+            gain = row and _gain(row, digits)
+            line += [gain, ledger.verdict_text(row) if row else "not run"]
+        lines.append(line)
+    heads = ["claim", "where", "gain in IoU", "verdict", "in offset, px", "verdict"]
+    return markdown_table(heads, lines, "llrlrl")
+
+
+def _gain(row: Row, digits: int) -> str:
+    # adding zero turns −0.0 into 0
+    mean, low, high = (round(value, digits) + 0.0 for value in (row.ours, row.low, row.high))
+    return f"{mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+
+
+def table_7(printed: Paper) -> Markdown:
+    """What Table 7 prints at the required ratio, a line a method."""
+    columns = [("FAT", "Offset"), ("FCDB", "BDE"), ("HCDB", "BDE")]
+    tables = {name: printed.tables[f"Table 7, {name}"] for name, _ in columns}
+    lines = []
+    for method in tables["FAT"].rows:
+        line = [method]
+        for name, error in columns:
+            there = method in tables[name].rows
+            line += [tables[name].value(method, part) if there else None for part in ("IoU", error)]
+        lines.append(line)
+    heads = [f"{name}, {part}" for name, error in columns for part in ("IoU", error)]
+    return markdown_table(["printed in Table 7", *heads], lines)
+
+
+def table_7_scenes(names: Sequence[str]) -> Markdown:
+    """Table 7's protocol on scenes in the form of these of its datasets, and what the network that
+    ships reaches in FAT's.
+    """
+    rows = {(row.table, row.row, row.column): row for row in ledger.find("mars", dataset="scenes")}
+    for row in ledger.find("shipped", row="mars"):
+        rows["Table 7, FAT", f"Mars as it ships, {TRAINED}", row.column] = row
+    lines = []
+    for name in names:
+        table = f"Table 7, {name}"
+        for asked in dict.fromkeys(row for place, row, _ in rows if place == table):
+            pair = {part: rows.get((table, asked, part)) for part in ("IoU", "Offset", "BDE")}
+            numbers = [row and with_interval(row, ".4g") for row in pair.values()]
+            lines.append([name, asked, *numbers, pair["IoU"].images])
+    heads = ["scenes in the form of", "cropper", "IoU", "offset, px", "BDE", "photos"]
+    return markdown_table(heads, lines, "llrrrr")
+
+
+def photographs(asked: str, names: Sequence[str] | None = None) -> Markdown:
+    """IoU and BDE on FCDB's photographs, best first: of these croppers, or of all.
+
+    Args:
+        asked: a table of the ledger `photographs`.
+    """
+    rows = {(row.row, row.column): row for row in measured_rows("photographs", table=asked)}
+    overlap = [row for (_, column), row in rows.items() if column == "IoU"]
+    lines = []
+    for row in sorted(overlap, key=lambda row: -row.ours):
+        if names is None or row.row in names:
+            less = row.note.partition(", paired")[0].partition(";")[0]
+            lines.append([row.row, *map(with_interval, (row, rows[row.row, "BDE"])), less])
+    return markdown_table(["FCDB, true ratio given", "IoU", "BDE", "IoU, paired"], lines, "lrrl")
+
+
+def profiles(known: Mapping[str, Any]) -> Markdown:
+    """The settings of the profiles, a column each; None becomes a dash."""
+    fields = [field.name for field in dataclasses.fields(next(iter(known.values())))]
+    lines = [[name, *(getattr(one, name) for one in known.values())] for name in fields]
+    return markdown_table(["setting", *known], lines)
+
+
+def speeds() -> Markdown:
+    """Mars' own speeds of the ledger, each with its unit and device."""
+    rows = [row for row in _speed() if row.column != "times as fast as the paper's model"]
+    lines = [[row.row, f"{with_interval(row, '.3g')} {row.column}", row.device] for row in rows]
+    return markdown_table(["", "measured", "of"], lines, "lrl")
+
+
+def speed_ratios(printed: Paper, tables: Sequence[str]) -> Markdown:
+    """The speed of rows of these tables over that of the paper's model: printed, and ours."""
+    measured = {row.row: row for row in _speed()}
+    base = printed.tables["Table 1"].value("mobilenet_v2 c4_6", "Speed")
+    lines = []
+    for variant, (table, row) in speed_rows().items():
+        if table in tables:
+            ours = measured.get(f"Mars, {variant}")
+            theirs = printed.tables[table].value(row, "Speed")
+            numbers = [f"{theirs:.0f}", f"{theirs / base:.2f}", ours and with_interval(ours, ".2f")]
+            lines.append([table, row, *numbers])
+    heads = ["table", "row", "paper, photos a second", f"over its {base:.0f}", "ours, over ours"]
+    return markdown_table(heads, lines, "llrrr")
+
+
+def _speed() -> list[Row]:
+    return [row for row in measured_rows("speed") if row.row.startswith("Mars")]
