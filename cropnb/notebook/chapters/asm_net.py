@@ -77,7 +77,9 @@ def draw_patterns(patterns: Mapping[str, Pattern] = PATTERNS) -> None:
     """Draw patterns as squares, one colour a partition."""
     import matplotlib.pyplot as plt
 
-    figure, panels = plt.subplots(2, 5, figsize=(8.0, 3.8))
+    columns = min(5, len(patterns))
+    rows = -(-len(patterns) // columns)
+    figure, panels = plt.subplots(rows, columns, figsize=(1.6 * columns, 1.9 * rows), squeeze=False)
     for ax in panels.flat[len(patterns) :]:
         figure.delaxes(ax)
     for ax, pattern in zip(panels.flat, patterns.values(), strict=False):
@@ -100,13 +102,17 @@ def draw_thresholds(deltas: Sequence[float], left: Sequence[float], right: Seque
     ax.legend()
 
 
-def draw_saliency(photos: Mapping[str, Any], saliency: Mapping[str, "Tensor"]) -> None:
-    """Draw photos above their saliency maps (H, W)."""
+def draw_saliency(
+    photos: Mapping[str, Any],
+    saliency: Mapping[str, "Tensor"],
+    boxes: Mapping[str, Sequence[float]] | None = None,
+) -> None:
+    """Draw photos, each with a box (4,) where there is one, above their saliency maps (H, W)."""
     import matplotlib.pyplot as plt
 
     _, panels = plt.subplots(2, len(photos), figsize=(8.6, 3.8), squeeze=False)
     for (top, bottom), (name, photo) in zip(panels.T, photos.items(), strict=True):
-        top.imshow(photo)
+        draw_boxes(top, photo, boxes[name] if boxes else [], colors="black")
         bottom.imshow(saliency[name], cmap="magma")
         top.set(title=name, xticks=[], yticks=[])
         bottom.set(xticks=[], yticks=[])

@@ -17,6 +17,8 @@ from cropnb.notebook.tables import (
 )
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from cropnb.paper import Paper
 
 
@@ -25,6 +27,17 @@ def speeds(names: Sequence[str]) -> Markdown:
     rows = [row for row in ledger.read("speed") if row.row.startswith(tuple(names))]
     lines = [[row.row, with_interval(row, ".3g"), row.column] for row in rows]
     return markdown_table(["measured", "[95 % of the rounds]", ""], lines, "lrl")
+
+
+def contributions(names: Sequence[str], won: "Tensor", lost: "Tensor", gain: "Tensor") -> Markdown:
+    """What each partition (L,) adds to two crops, the largest gain first, and their sums."""
+    lines = [
+        [names[index], *(f"{float(one[index]):+.3f}" for one in (won, lost, gain))]
+        for index in gain.argsort(descending=True).tolist()
+    ]
+    lines.append(["together", *(f"{float(one.sum()):+.3f}" for one in (won, lost, gain))])
+    heads = ["partition", "adds to the winner", "adds to the loser", "difference"]
+    return markdown_table(heads, lines)
 
 
 def table_1(printed: "Paper") -> Markdown:
@@ -125,7 +138,7 @@ def table_4(kind: str = "") -> Markdown:
     rows = measured_rows("asm_net", table=f"Table 4{ending}")
     rows += measured_rows("gaic", table=f"baseline{ending}")
     order = {row.row: -row.ours for row in rows if row.column == "SRCC"}
-    rows = [replace(row, row=row.row) for row in sorted(rows, key=lambda row: order[row.row])]
+    rows.sort(key=lambda row: order[row.row])
     columns = ["SRCC", "Acc 5", "Acc 10"]
     return ledger_grid(rows, f"ours, {kind or 'scenes'}", columns, ".3g", photos="photos")
 
