@@ -54,6 +54,12 @@ def test_table_1_is_drawn_in_two_panels() -> None:
     assert len(right.containers[0].lines[0].get_xdata()) == len(PRINTED.tables["Table 1"].own)
 
 
+def test_a_window_is_framed_under_its_title() -> None:
+    figures.draw_window(PHOTO, BOX, "best of 3 windows")
+    assert titles() == ["best of 3 windows"]
+    assert list(plt.gca().lines[-1].get_xdata()) == [6, 54, 54, 6, 6]
+
+
 def test_rules_stand_below_their_crops() -> None:
     scores = {"middle": torch.tensor([0.5, 0.25])}
     figures.draw_rules(PHOTO, {"a": BOX, "b": BOX}, PATTERNS["grid_1x3"], scores)
@@ -62,6 +68,8 @@ def test_rules_stand_below_their_crops() -> None:
         "rule «middle»: 0.500",
         "rule «middle»: 0.250",
     ]
+    # the frame, the white line below it, and two borders between three columns
+    assert len(plt.gcf().axes[0].lines) == 4
 
 
 def test_patterns_are_drawn_with_all_their_borders() -> None:

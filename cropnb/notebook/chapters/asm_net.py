@@ -10,6 +10,7 @@ from cropnb.notebook.tables import measured_row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from PIL.Image import Image
     from torch import Tensor
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 FROZEN = ", frozen backbone"  # how the rows of such networks end
 OURS = METHOD_COLORS["asm_net"]
 TABLE_1 = {"table": "Table 1", "column": "Accuracy", "dataset": "scenes"}
+DPI = 80  # there are many pictures, and the page stays under a megabyte
 _RIGHTLY = "pairs ranked rightly, %"
 
 
@@ -27,22 +29,41 @@ def pattern_name(name: str) -> str:
     return name.removeprefix("grid_").replace("_", "-").replace("x", " × ")
 
 
-def draw_lines(ax: "Axes", pattern: Pattern, box: Sequence[float], color: str = "white") -> None:
-    """Draw the borders of a pattern's partitions inside a crop (4,)."""
+def draw_lines(
+    ax: "Axes",
+    pattern: Pattern,
+    box: Sequence[float],
+    color: str = "white",
+    frame: bool = False,
+) -> None:
+    """Draw the borders between a pattern's partitions inside a crop (4,), and perhaps around it."""
     left, top, right, bottom = (float(edge) for edge in box)
     for x1, y1, x2, y2 in pattern.outline().tolist():
-        x = [left + (right - left) * x1, left + (right - left) * x2]
-        y = [top + (bottom - top) * y1, top + (bottom - top) * y2]
-        ax.plot(x, y, color=color, linewidth=1.2)
+        if frame or not (x1 == x2 in (0, 1) or y1 == y2 in (0, 1)):
+            x = [left + (right - left) * x1, left + (right - left) * x2]
+            y = [top + (bottom - top) * y1, top + (bottom - top) * y2]
+            ax.plot(x, y, color=color, linewidth=1.2)
+
+
+def _subplots(rows: int = 1, columns: int = 1, **look: Any) -> tuple["Figure", Any]:
+    """Matplotlib's, in the chapter's resolution."""
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(rows, columns, dpi=DPI, **look)
+
+
+def _photos(pictures: Mapping[str, tuple[Any, Any]], colors: str = "black") -> "Figure":
+    """Photos two in a row, each 310 pixels wide."""
+    figure = draw_photos(pictures, colors)
+    figure.set_dpi(DPI)
+    return figure
 
 
 def draw_table_1(printed: "Paper") -> None:
     """Draw Table 1 as it is printed, in black, and our rows on scenes, on an axis of their own."""
-    import matplotlib.pyplot as plt
-
     table = printed.tables["Table 1"]
     places = range(len(table.own))
-    _, (left, right) = plt.subplots(1, 2, figsize=(8.4, 2.9), sharey=True)
+    _, (left, right) = _subplots(1, 2, figsize=(8.4, 2.9), sharey=True)
     left.plot([table.value(name, "Accuracy") for name in table.own], places, "ko")
     for ending, label, face in (FROZEN, "frozen backbone", OURS), ("", "whole network", "white"):
         rows = [measured_row("asm_net", row=name + ending, **TABLE_1) for name in table.own]
@@ -59,6 +80,13 @@ def draw_table_1(printed: "Paper") -> None:
         ax.grid(axis="x", alpha=0.3)
 
 
+def draw_window(photo: Any, box: Any, title: str) -> None:
+    """Draw one window (4,) of a photo in black."""
+    _, ax = _subplots(figsize=(4.4, 3))
+    draw_boxes(ax, photo, box, colors="black")
+    ax.set_title(title)
+
+
 def draw_rules(
     photo: Any,
     crops: Mapping[str, "Tensor"],
@@ -66,7 +94,7 @@ def draw_rules(
     by_rule: Mapping[str, "Tensor"],
 ) -> None:
     """Draw crops (4,) of one photo with a pattern, and below each its score by every rule, (N,)."""
-    figure = draw_photos({title: (photo, box) for title, box in crops.items()}, "black")
+    figure = _photos({title: (photo, box) for title, box in crops.items()}, "black")
     for index, (ax, box) in enumerate(zip(figure.axes, crops.values(), strict=False)):
         draw_lines(ax, pattern, box)
         lines = [f"rule «{rule}»: {scores[index]:.3f}" for rule, scores in by_rule.items()]
@@ -75,27 +103,23 @@ def draw_rules(
 
 def draw_patterns(patterns: Mapping[str, Pattern] = PATTERNS) -> None:
     """Draw patterns as squares, one colour a partition."""
-    import matplotlib.pyplot as plt
-
     columns = min(5, len(patterns))
     rows = -(-len(patterns) // columns)
-    figure, panels = plt.subplots(rows, columns, figsize=(1.6 * columns, 1.9 * rows), squeeze=False)
+    figure, panels = _subplots(rows, columns, figsize=(1.6 * columns, 1.9 * rows), squeeze=False)
     for ax in panels.flat[len(patterns) :]:
         figure.delaxes(ax)
     for ax, pattern in zip(panels.flat, patterns.values(), strict=False):
         shades = pattern.cells * 7 % 20  # neighbours get colours that differ
         look = {"cmap": "tab20", "vmin": 0, "vmax": 19, "alpha": 0.55}
         ax.imshow(shades, extent=(0, 1, 1, 0), interpolation="nearest", **look)
-        draw_lines(ax, pattern, (0, 0, 1, 1), color="black")
+        draw_lines(ax, pattern, (0, 0, 1, 1), color="black", frame=True)
         ax.set(xticks=[], yticks=[], xlabel=f"L = {pattern.partitions}")
         ax.set_title(pattern_name(pattern.name), fontsize=10)
 
 
 def draw_thresholds(deltas: Sequence[float], left: Sequence[float], right: Sequence[float]) -> None:
     """Draw by δ how many of all pairs are left, and how many of those are in the right order."""
-    import matplotlib.pyplot as plt
-
-    _, ax = plt.subplots(figsize=(5.6, 2.6))
+    _, ax = _subplots(figsize=(5.6, 2.6))
     ax.plot(deltas, left, "k:", label="pairs that are left")
     ax.plot(deltas, right, "k-", label="of them in the right order")
     ax.set(xlabel="δ", ylabel="share", ylim=(0, 1.05))
@@ -108,9 +132,7 @@ def draw_saliency(
     boxes: Mapping[str, Sequence[float]] | None = None,
 ) -> None:
     """Draw photos, each with a box (4,) where there is one, above their saliency maps (H, W)."""
-    import matplotlib.pyplot as plt
-
-    _, panels = plt.subplots(2, len(photos), figsize=(8.6, 3.8), squeeze=False)
+    _, panels = _subplots(2, len(photos), figsize=(8.6, 3.8), squeeze=False)
     for (top, bottom), (name, photo) in zip(panels.T, photos.items(), strict=True):
         draw_boxes(top, photo, boxes[name] if boxes else [], colors="black")
         bottom.imshow(saliency[name], cmap="magma")
@@ -120,9 +142,7 @@ def draw_saliency(
 
 def draw_training(history: "History") -> None:
     """Draw both losses by the step, and how many pairs are ranked rightly by the epoch."""
-    import matplotlib.pyplot as plt
-
-    _, (*losses, accuracy) = plt.subplots(1, 3, figsize=(8.6, 2.6))
+    _, (*losses, accuracy) = _subplots(1, 3, figsize=(8.6, 2.6))
     for ax, name in zip(losses, ("ranking", "saliency"), strict=True):
         ax.plot(range(1, len(history.steps) + 1), history.column(name), color=OURS)
         ax.set(title=f"{name} loss", xlabel="step", ylim=(0, None))
@@ -146,7 +166,7 @@ def draw_partitions(
 
     halo = [withStroke(linewidth=2, foreground="black")]
     look = {"vmin": middle - reach, "vmax": middle + reach, "interpolation": "nearest"}
-    figure = draw_photos({title: (photo, box) for title, box in crops.items()}, "orange")
+    figure = _photos({title: (photo, box) for title, box in crops.items()}, "orange")
     for ax, (title, box) in zip(figure.axes, crops.items(), strict=False):
         left, top, right, bottom = box.tolist()
         tints = means[title][pattern.cells]  # (rows, columns)
@@ -177,7 +197,7 @@ def draw_crop_maps(
 
     shades = torch.cat([scores.flatten() for scores in values])
     limits = {"vmin": float(shades.quantile(0.02)), "vmax": float(shades.quantile(0.98))}
-    figure = draw_photos({title: (photo, boxes[i]) for i, title in enumerate(titles)}, "black")
+    figure = _photos({title: (photo, boxes[i]) for i, title in enumerate(titles)}, "black")
     for ax, box, scores in zip(figure.axes, boxes.tolist(), values, strict=False):
         left, top, right, bottom = box
         ax.imshow(scores, "magma", alpha=0.75, extent=(left, right, bottom, top), **limits)
@@ -196,10 +216,8 @@ def draw_thetas(
         saliency: (H, W) by the photo's name.
         maps: θ_avg and θ_std (h, w) by the photo's name and λ.
     """
-    import matplotlib.pyplot as plt
-
     columns = 1 + max(map(len, maps.values()))
-    _, panels = plt.subplots(2 * len(maps), columns, figsize=(8.0, 2.6 * len(maps)))
+    _, panels = _subplots(2 * len(maps), columns, figsize=(8.0, 2.6 * len(maps)))
     for (top, bottom), (name, by_weight) in zip(_pairs(panels), maps.items(), strict=True):
         pictures = {name: (photos[name], saliency[name])}
         for ax, lower, title in zip(top, bottom, pictures | by_weight, strict=True):
@@ -221,10 +239,8 @@ def draw_figure_5() -> None:
     """Draw the accuracy by λ on a frozen backbone: the ranking loss as a sum over pairs, as it is
     printed, and as their mean.
     """
-    import matplotlib.pyplot as plt
-
     weights = ["0", "0.01", "0.1", "1", "10", "100"]
-    _, ax = plt.subplots(figsize=(6.6, 3))
+    _, ax = _subplots(figsize=(6.6, 3))
     kinds = {FROZEN: "sum over pairs, as printed", f", mean over pairs{FROZEN}": "mean over pairs"}
     for shift, (ending, label) in enumerate(kinds.items()):
         wanted = {"table": "Figure 5", "column": "Accuracy", "dataset": "scenes"}
@@ -242,9 +258,9 @@ def draw_ratios(photos: Mapping[str, "Image"], crops: Mapping[str, Mapping[str, 
     """Draw each photo with the best crop (4,) of each ratio, named at its corner, and the circle
     inside of the square that is called so.
     """
-    import matplotlib.pyplot as plt
+    from matplotlib.patches import Circle
 
-    figure = draw_photos({title: (photo, []) for title, photo in photos.items()})
+    figure = _photos({title: (photo, []) for title, photo in photos.items()})
     for ax, (title, photo) in zip(figure.axes, photos.items(), strict=False):
         by_ratio = {name: box for name, box in crops[title].items() if name != "circle"}
         boxes = [box.tolist() for box in by_ratio.values()]
@@ -253,13 +269,11 @@ def draw_ratios(photos: Mapping[str, "Image"], crops: Mapping[str, Mapping[str, 
             left, top, right, bottom = crops[title]["circle"].tolist()
             middle, radius = ((left + right) / 2, (top + bottom) / 2), (right - left) / 2
             for color, width in (("white", 4.0), ("black", 2.0)):
-                ax.add_patch(plt.Circle(middle, radius, fill=False, color=color, linewidth=width))
+                ax.add_patch(Circle(middle, radius, fill=False, color=color, linewidth=width))
 
 
 def draw_gaps(sides: "Tensor", gaps: "Tensor") -> None:
     """Draw how far the two equations lie apart (N,) by the shorter side of the crop (N,)."""
-    import matplotlib.pyplot as plt
-
-    _, ax = plt.subplots(figsize=(5.6, 2.6))
+    _, ax = _subplots(figsize=(5.6, 2.6))
     ax.semilogy(sides, gaps.clamp(min=1e-4), ".", color=OURS, markersize=4)
     ax.set(xlabel="shorter side of the crop, pixels", ylabel="difference / deviation of scores")
