@@ -167,7 +167,7 @@ def test_figures_tables_hold_the_printed_difference_and_the_corners() -> None:
     assert "+3.22" in [line[2] for line in body(tables.figure_5())]
     lines = body(tables.figure_7(corners.MEASURES))
     assert lines[0][0] == "corners reached, %"
-    assert sum(": " in line[-1] for line in lines) == 4
+    assert [line[-1].split(":")[0] for line in lines[:2]] == ["holds", "contradicted"]
     assert all(float(line[3].split()[0]) >= 0 for line in lines)
 
 
@@ -192,4 +192,4 @@ def test_speeds_and_what_waits() -> None:
     lines = body(tables.speeds(["pooling 2 000"]))
     assert lines
     assert all(line[0].startswith("pooling 2 000") for line in lines)
-    assert any("Table 1: cross" in line[0] for line in body(tables.waiting()))
+    assert any(line[0].startswith("Table 1: 7 numbers") for line in body(tables.waiting()))

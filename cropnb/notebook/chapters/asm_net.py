@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from cropnb.asm_net import PATTERNS, Pattern
 from cropnb.notebook.comparison import METHOD_COLORS
-from cropnb.notebook.drawing import draw_boxes, draw_estimates, draw_photos
+from cropnb.notebook.drawing import draw_boxes, draw_estimates, draw_photos, style
 from cropnb.notebook.tables import measured_row
 
 if TYPE_CHECKING:
@@ -45,15 +45,19 @@ def draw_lines(
             ax.plot(x, y, color=color, linewidth=1.2)
 
 
-def _subplots(rows: int = 1, columns: int = 1, **look: Any) -> tuple["Figure", Any]:
-    """Matplotlib's, in the chapter's resolution."""
+def _subplots(
+    rows: int = 1, columns: int = 1, photographs: bool = False, **look: Any
+) -> tuple["Figure", Any]:
+    """Matplotlib's, in the chapter's resolution; a plot as PNG, as a JPEG it would be larger."""
     import matplotlib.pyplot as plt
 
+    style(photographs)
     return plt.subplots(rows, columns, dpi=DPI, **look)
 
 
 def _photos(pictures: Mapping[str, tuple[Any, Any]], colors: str = "black") -> "Figure":
     """Photos two in a row, each 310 pixels wide."""
+    style(photographs=True)
     figure = draw_photos(pictures, colors)
     figure.set_dpi(DPI)
     return figure
@@ -82,7 +86,7 @@ def draw_table_1(printed: "Paper") -> None:
 
 def draw_window(photo: Any, box: Any, title: str) -> None:
     """Draw one window (4,) of a photo in black."""
-    _, ax = _subplots(figsize=(4.4, 3))
+    _, ax = _subplots(photographs=True, figsize=(4.4, 3))
     draw_boxes(ax, photo, box, colors="black")
     ax.set_title(title)
 
@@ -132,7 +136,7 @@ def draw_saliency(
     boxes: Mapping[str, Sequence[float]] | None = None,
 ) -> None:
     """Draw photos, each with a box (4,) where there is one, above their saliency maps (H, W)."""
-    _, panels = _subplots(2, len(photos), figsize=(8.6, 3.8), squeeze=False)
+    _, panels = _subplots(2, len(photos), True, figsize=(8.6, 3.8), squeeze=False)
     for (top, bottom), (name, photo) in zip(panels.T, photos.items(), strict=True):
         draw_boxes(top, photo, boxes[name] if boxes else [], colors="black")
         bottom.imshow(saliency[name], cmap="magma")
@@ -217,7 +221,7 @@ def draw_thetas(
         maps: θ_avg and θ_std (h, w) by the photo's name and λ.
     """
     columns = 1 + max(map(len, maps.values()))
-    _, panels = _subplots(2 * len(maps), columns, figsize=(8.0, 2.6 * len(maps)))
+    _, panels = _subplots(2 * len(maps), columns, True, figsize=(8.0, 3.2 * len(maps)))
     for (top, bottom), (name, by_weight) in zip(_pairs(panels), maps.items(), strict=True):
         pictures = {name: (photos[name], saliency[name])}
         for ax, lower, title in zip(top, bottom, pictures | by_weight, strict=True):
@@ -255,16 +259,20 @@ def draw_figure_5() -> None:
 
 
 def draw_ratios(photos: Mapping[str, "Image"], crops: Mapping[str, Mapping[str, "Tensor"]]) -> None:
-    """Draw each photo with the best crop (4,) of each ratio, named at its corner, and the circle
+    """Draw each photo with the best crop (4,) of each ratio, named at its left edge, and the circle
     inside of the square that is called so.
     """
     from matplotlib.patches import Circle
 
     figure = _photos({title: (photo, []) for title, photo in photos.items()})
     for ax, (title, photo) in zip(figure.axes, photos.items(), strict=False):
-        by_ratio = {name: box for name, box in crops[title].items() if name != "circle"}
-        boxes = [box.tolist() for box in by_ratio.values()]
-        draw_boxes(ax, photo, boxes, list(by_ratio), "orange")
+        by_ratio = {name: box.tolist() for name, box in crops[title].items() if name != "circle"}
+        draw_boxes(ax, photo, list(by_ratio.values()), colors="orange")
+        for step, (name, (left, top, _, bottom)) in enumerate(by_ratio.items()):
+            # along the left edge, each at another height: edges often coincide
+            y = top + (bottom - top) * (step + 0.5) / len(by_ratio)
+            note = {"facecolor": OURS, "edgecolor": "none", "boxstyle": "square,pad=0.2"}
+            ax.text(left, y, name, ha="left", va="center", fontsize=9, bbox=note)
         if "circle" in crops[title]:
             left, top, right, bottom = crops[title]["circle"].tolist()
             middle, radius = ((left + right) / 2, (top + bottom) / 2), (right - left) / 2

@@ -1,5 +1,6 @@
 """Tables of the chapter on ASM-Net."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -100,7 +101,7 @@ def figure_7(measures: Sequence[str]) -> Markdown:
                 claim = rows.get((dataset, f"high scores reach the corners{kind}", column))
                 if all(pair):
                     cells = [with_interval(row, ".1f") for row in pair]
-                    less = claim and f"{with_interval(claim, '+.1f')}: {claim.verdict}"
+                    less = claim and f"{claim.verdict}: {with_interval(claim, '+.1f')}"
                     where = [dataset, kind.removeprefix(", ") or "all crops"]
                     lines.append([column, *where, *cells, less])
     quarters = ["best quarter [95 %]", "worst quarter [95 %]", "best less worst"]
@@ -145,8 +146,11 @@ def table_4(kind: str = "") -> Markdown:
 
 def waiting() -> Markdown:
     """The printed numbers that nothing here could measure, with what is missing."""
-    notes: dict[str, list[str]] = {}
+    places: dict[str, Counter[str]] = {}
     for row in ledger.find("asm_net", verdict="pending"):
-        notes.setdefault(row.note, []).append(f"{row.table}: {row.row}, {row.column}")
-    lines = [["; ".join(names), note] for note, names in notes.items()]
+        places.setdefault(row.note, Counter())[row.table] += 1
+    lines = [
+        ["; ".join(f"{table}: {_counted(n, 'number')}" for table, n in tables.items()), note]
+        for note, tables in places.items()
+    ]
     return markdown_table(["waits", "what is missing"], lines, "ll")
