@@ -46,9 +46,11 @@ def draw_lines(
 
 
 def _subplots(
-    rows: int = 1, columns: int = 1, photographs: bool = False, **look: Any
+    rows: int = 1, columns: int = 1, photographs: bool = True, **look: Any
 ) -> tuple["Figure", Any]:
-    """Matplotlib's, in the chapter's resolution; a plot as PNG, as a JPEG it would be larger."""
+    """Matplotlib's, in the chapter's resolution; as a JPEG file, or where fewer colours make it
+    smaller, as PNG.
+    """
     import matplotlib.pyplot as plt
 
     style(photographs)
@@ -86,7 +88,7 @@ def draw_table_1(printed: "Paper") -> None:
 
 def draw_window(photo: Any, box: Any, title: str) -> None:
     """Draw one window (4,) of a photo in black."""
-    _, ax = _subplots(photographs=True, figsize=(4.4, 3))
+    _, ax = _subplots(figsize=(4.4, 3))
     draw_boxes(ax, photo, box, colors="black")
     ax.set_title(title)
 
@@ -109,7 +111,9 @@ def draw_patterns(patterns: Mapping[str, Pattern] = PATTERNS) -> None:
     """Draw patterns as squares, one colour a partition."""
     columns = min(5, len(patterns))
     rows = -(-len(patterns) // columns)
-    figure, panels = _subplots(rows, columns, figsize=(1.6 * columns, 1.9 * rows), squeeze=False)
+    figure, panels = _subplots(
+        rows, columns, False, figsize=(1.6 * columns, 1.9 * rows), squeeze=False
+    )
     for ax in panels.flat[len(patterns) :]:
         figure.delaxes(ax)
     for ax, pattern in zip(panels.flat, patterns.values(), strict=False):
@@ -136,7 +140,7 @@ def draw_saliency(
     boxes: Mapping[str, Sequence[float]] | None = None,
 ) -> None:
     """Draw photos, each with a box (4,) where there is one, above their saliency maps (H, W)."""
-    _, panels = _subplots(2, len(photos), True, figsize=(8.6, 3.8), squeeze=False)
+    _, panels = _subplots(2, len(photos), figsize=(8.6, 3.8), squeeze=False)
     for (top, bottom), (name, photo) in zip(panels.T, photos.items(), strict=True):
         draw_boxes(top, photo, boxes[name] if boxes else [], colors="black")
         bottom.imshow(saliency[name], cmap="magma")
@@ -221,7 +225,7 @@ def draw_thetas(
         maps: θ_avg and θ_std (h, w) by the photo's name and λ.
     """
     columns = 1 + max(map(len, maps.values()))
-    _, panels = _subplots(2 * len(maps), columns, True, figsize=(8.0, 3.2 * len(maps)))
+    _, panels = _subplots(2 * len(maps), columns, figsize=(8.0, 2.6 * len(maps)))
     for (top, bottom), (name, by_weight) in zip(_pairs(panels), maps.items(), strict=True):
         pictures = {name: (photos[name], saliency[name])}
         for ax, lower, title in zip(top, bottom, pictures | by_weight, strict=True):
