@@ -1,0 +1,156 @@
+"""Tables of the chapter on ASM-Net."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from cropnb import ledger
+from cropnb.asm_net import PATTERNS
+from cropnb.ledger import Row
+from cropnb.notebook.chapters.asm_net import FROZEN, TABLE_1, pattern_name
+from cropnb.notebook.source import Markdown
+from cropnb.notebook.tables import (
+    ledger_grid,
+    markdown_table,
+    measured_row,
+    measured_rows,
+    with_interval,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cropnb.paper import Paper
+
+
+def speeds(names: Sequence[str]) -> Markdown:
+    """The ledger's ratios of seconds whose row begins with one of these names."""
+    rows = [row for row in ledger.read("speed") if row.row.startswith(tuple(names))]
+    lines = [[row.row, with_interval(row, ".3g"), row.column] for row in rows]
+    return markdown_table(["measured", "[95 % of the rounds]", ""], lines, "lrl")
+
+
+def contributions(names: Sequence[str], won: "Tensor", lost: "Tensor", gain: "Tensor") -> Markdown:
+    """What each partition (L,) adds to two crops, the largest gain first, and their sums."""
+    lines = [
+        [names[index], *(f"{float(one[index]):+.3f}" for one in (won, lost, gain))]
+        for index in gain.argsort(descending=True).tolist()
+    ]
+    lines.append(["together", *(f"{float(one.sum()):+.3f}" for one in (won, lost, gain))])
+    heads = ["partition", "adds to the winner", "adds to the loser", "difference"]
+    return markdown_table(heads, lines)
+
+
+def table_1(printed: "Paper") -> Markdown:
+    """Table 1 as it is printed beside our rows on scenes, the best of them first."""
+    rows = {row.row: row for row in measured_rows("asm_net", **TABLE_1)}
+    names = [name for name in PATTERNS if name + FROZEN in rows]
+    lines = []
+    for name in sorted(names, key=lambda name: -rows[name + FROZEN].ours):
+        own = name in printed.tables["Table 1"].own
+        value = f"{printed.tables['Table 1'].value(name, 'Accuracy'):.2f}" if own else None
+        line = [pattern_name(name), PATTERNS[name].partitions, value]
+        lines.append([*line, *(_with_seeds(rows.get(name + end)) for end in (FROZEN, ""))])
+    ours = [f"ours, 500 scenes: {how} [95 %]" for how in ("frozen backbone", "whole network")]
+    return markdown_table(["pattern", "L", "printed, CPC", *ours], lines)
+
+
+def _with_seeds(row: Row | None) -> str | None:
+    """An accuracy with its interval, and how many trainings it is the mean of."""
+    return row and f"{with_interval(row, '.2f')}, {_counted(len(row.seeds), 'seed')}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" + "s" * (number != 1)
+
+
+def claims() -> Markdown:
+    """The paper's claims by paired differences, with their verdicts; the whole network first."""
+    rows = [row for row in ledger.read("asm_net") if row.table.startswith("claim")]
+    lines = []
+    for row in sorted(rows, key=lambda row: row.table):
+        trained = "frozen backbone" if row.table.endswith(FROZEN) else "whole network"
+        size = f"{row.images} × {len(row.seeds)}"
+        points = with_interval(row, "+.2f")
+        lines.append([row.row, trained, points, size, ledger.verdict_text(row)])
+    heads = ["claim", "trained", "difference, points [95 %]", "scenes × seeds", "verdict"]
+    return markdown_table(heads, lines, "llrrl")
+
+
+def figure_5() -> Markdown:
+    """What λ = 0.1 adds to λ = 0: as it is printed, and by our paired differences."""
+    rows = [r for r in ledger.find("asm_net", table="Figure 5") if " less " in r.row]
+    lines = []
+    for row in sorted(rows, key=lambda row: row.dataset):
+        value = f"{row.paper_value:+.2f}" if row.paper_value is not None else None
+        ours = with_interval(row, "+.2f")
+        lines.append([row.row, row.dataset, value, ours, len(row.seeds) or None])
+    heads = ["difference in points", "photos", "printed", "ours [95 %]", "seeds"]
+    return markdown_table(heads, lines, "llrrr")
+
+
+def figure_7(measures: Sequence[str]) -> Markdown:
+    """The best quarter of crops beside the worst, with the verdict on their difference."""
+    rows = {(r.dataset, r.row, r.column): r for r in ledger.find("asm_net", table="Figure 7")}
+    lines = []
+    for column in measures:
+        for dataset in ("gaicd", "scenes"):
+            for kind in ("", ", crops of middling size"):
+                keys = [f"{which} quarter{kind}" for which in ("best", "worst")]
+                pair = [rows.get((dataset, key, column)) for key in keys]
+                claim = rows.get((dataset, f"high scores reach the corners{kind}", column))
+                if all(pair):
+                    cells = [with_interval(row, ".1f") for row in pair]
+                    less = claim and f"{claim.verdict}: {with_interval(claim, '+.1f')}"
+                    where = [dataset, kind.removeprefix(", ") or "all crops"]
+                    lines.append([column, *where, *cells, less])
+    quarters = ["best quarter [95 %]", "worst quarter [95 %]", "best less worst"]
+    return markdown_table(["number", "annotations", "crops", *quarters], lines, "lllrrl")
+
+
+def best_crops(printed: "Paper") -> Markdown:
+    """Tables 2 and 3: the best crop on scenes, between the centred crop and a panel member, and
+    what is printed for the photographs.
+    """
+    columns = {"IoU": "IoU", "Disp": "BDE"}  # the paper's name and that of the scenes' rows
+    lines = []
+    for table, form in {"Table 2": "fcdb", "Table 3": "flms"}.items():
+        values = [f"{printed.tables[table].value('ASM-Net', one):g}" for one in columns]
+        lines.append([f"ASM-Net on {form.upper()}, printed", *values, None, None])
+        for name in ("one panel member", "ASM-Net", f"ASM-Net{FROZEN}", "centred crop"):
+            own = [
+                measured_row("asm_net", table=table, row=name, column=one, dataset="scenes")
+                or measured_row("scenes", table=form, row=name, column=columns[one])
+                for one in columns
+            ]
+            cells = [row and with_interval(row) for row in own]
+            lines.append([f"{name}, scenes in the form of {form.upper()}", None, None, *cells])
+    heads = ["", "IoU, photographs", "Disp", "IoU, scenes [95 %]", "Disp [95 %]"]
+    return markdown_table(heads, lines)
+
+
+def table_4(kind: str = "") -> Markdown:
+    """Table 4 on scenes, or on another kind of crops such as `layouts`, with GAIC, the best first.
+
+    Args:
+        kind: what follows the table's name in the ledger.
+    """
+    ending = f", {kind}" * bool(kind)
+    rows = measured_rows("asm_net", table=f"Table 4{ending}")
+    rows += measured_rows("gaic", table=f"baseline{ending}")
+    order = {row.row: -row.ours for row in rows if row.column == "SRCC"}
+    rows.sort(key=lambda row: order[row.row])
+    columns = ["SRCC", "Acc 5", "Acc 10"]
+    return ledger_grid(rows, f"ours, {kind or 'scenes'}", columns, ".3g", photos="photos")
+
+
+def waiting() -> Markdown:
+    """The printed numbers that nothing here could measure, with what is missing."""
+    places: dict[str, Counter[str]] = {}
+    for row in ledger.find("asm_net", verdict="pending"):
+        places.setdefault(row.note, Counter())[row.table] += 1
+    lines = [
+        ["; ".join(f"{table}: {_counted(n, 'number')}" for table, n in tables.items()), note]
+        for note, tables in places.items()
+    ]
+    return markdown_table(["waits", "what is missing"], lines, "ll")
