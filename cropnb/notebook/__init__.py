@@ -10,6 +10,7 @@ from cropnb.notebook.comparison import (
     draw_differences,
     photographs_table,
     scenes_table,
+    training_table,
 )
 from cropnb.notebook.drawing import (
     COLORS,
@@ -85,5 +86,6 @@ __all__ = [
     "starting_weights",
     "style",
     "what_it_takes",
+    "training_table",
     "with_interval",
 ]
