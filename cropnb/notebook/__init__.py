@@ -85,7 +85,7 @@ __all__ = [
     "show_source",
     "starting_weights",
     "style",
-    "what_it_takes",
     "training_table",
+    "what_it_takes",
     "with_interval",
 ]
