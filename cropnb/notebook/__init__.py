@@ -10,6 +10,7 @@ from cropnb.notebook.comparison import (
     draw_differences,
     photographs_table,
     scenes_table,
+    training_table,
 )
 from cropnb.notebook.drawing import (
     COLORS,
@@ -84,6 +85,7 @@ __all__ = [
     "show_source",
     "starting_weights",
     "style",
+    "training_table",
     "what_it_takes",
     "with_interval",
 ]

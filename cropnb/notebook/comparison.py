@@ -185,6 +185,37 @@ def cost_table() -> Markdown:
     return markdown_table(["", *heads, "MB at most", "million parameters"], lines)
 
 
+def training_table(trained_on: str) -> Markdown:
+    """How the networks that ship were trained, from the cards of their weights: on what, which part
+    of the backbone learned, and for how long.
+
+    Args:
+        trained_on: "scenes" or "photographs"; where a method has weights for photographs alone,
+            its line is of these.
+    """
+    from safetensors import safe_open
+
+    from cropnb import croppers, guards
+    from cropnb.backbones import frozen
+
+    with safe_open(frozen.PATH, framework="pt") as stream:
+        early = set(stream.keys())
+    lines = []
+    for name in METHOD_COLORS:
+        path = croppers.weights_path(name, trained_on)
+        if not path.exists():
+            path = croppers.weights_path(name, "photographs")
+        with safe_open(path, framework="pt") as stream:
+            stored, card = set(stream.keys()), guards.card(path, stream.metadata()["card"])
+        backbone = "all of it learned"
+        if card.get("frozen"):
+            backbone = "its later units learned" if early & stored else "frozen"
+        data = str(card["dataset"]).replace("scenes+taught", "scenes and taught photographs")
+        lines.append([name, data, backbone, f"{card['minutes']:.0f}", card["seed"]])
+    heads = ["network", "learned from", "backbone", "minutes", "seed"]
+    return markdown_table(heads, lines, "lllrr")
+
+
 def scenes_table() -> Markdown:
     """What every method's weights for photographs reach on scenes of its own form, beside those
     that saw scenes alone, and the difference paired by scene.

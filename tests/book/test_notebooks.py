@@ -7,7 +7,7 @@ import nbformat
 import pytest
 import yaml
 from build_book import BOOK, chapter_name, chapters
-from exercises import prepared, solutions
+from exercises import TRY, prepared, solutions
 from notebooks import WIDGET_STATE, strip_volatile
 
 from cropnb.notebook import quiz
@@ -15,6 +15,8 @@ from cropnb.notebook.exercises import exercises, unfilled
 
 NOTEBOOKS = [path for path in chapters() if path.parent != BOOK]  # the first page is no chapter
 NOTEBOOK_BYTES, ALL_BYTES = 1_000_000, 12_000_000
+CELL_LINES, COLUMNS = 12, 78  # of the code on a page
+HIDDEN = {"hide-input", "hide-cell", "remove-input", "remove-cell"}  # tags of folded cells
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -234,4 +236,27 @@ def test_no_address_of_an_object_in_memory(notebook: nbformat.NotebookNode) -> N
 
 
 def test_cells_are_short(notebook: nbformat.NotebookNode) -> None:
+    """No cell that a reader sees has more than `CELL_LINES` lines of code, blank ones not counted.
+    What is folded, as imports, drawings and solutions are, may be longer.
+    """
     assert not [cell.source for cell in code(notebook) if len(cell.source.splitlines()) > 40]
+    solved = [cell.id for cells in solutions(notebook).values() for cell in cells]
+    assert not [
+        cell.source
+        for cell in code(notebook)
+        if not HIDDEN & set(cell.metadata.get("tags", []))
+        and cell.id not in solved
+        and sum(bool(line.strip()) for line in cell.source.splitlines()) > CELL_LINES
+    ]
+
+
+def test_lines_of_code_are_narrow(notebook: nbformat.NotebookNode) -> None:
+    """The page and a telephone show every line whole: none has more than `COLUMNS` characters, in
+    folded cells and solutions, too. A cell to try in is its solution behind a `# `.
+    """
+    too_wide = []
+    for cell in code(notebook):
+        prefix = len("# ") if TRY in cell.metadata.get("tags", []) else 0
+        lines = cell.source.splitlines()
+        too_wide += [line for line in lines if len(line) > COLUMNS + prefix]
+    assert not too_wide
