@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from cropnb import backbones, checkpoints, croppers, datasets, ledger, metrics, paper
+from cropnb import backbones, boxes, checkpoints, croppers, datasets, ledger, metrics, paper
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import CheckpointError, CropnbError, WeightsUnavailable
 from cropnb.runs import Experiment, Result, plan, program, record, results
@@ -470,6 +470,25 @@ def test_figures_on_what_is_annotated():
         CropPredictions(elsewhere[0].xyxy[:1].repeat(90, 1), torch.full((90,), 0.5))
     ] * 3
     assert measures.unmatched(all_elsewhere, test).isnan().all()
+    overlap, (anchor, crop) = measures.farthest_from_grid(elsewhere[0], test.dataset[0].size)
+    assert 0 < overlap < 0.85
+    assert float(boxes.iou(anchor, crop)) == pytest.approx(overlap)
+    assert measures.farthest_from_grid(right[0], test.dataset[0].size)[0] > 0.99
+
+
+def test_what_is_matched_is_left_out_of_the_second_panel():
+    test = photos()
+    right = labelled(test)
+    counts = [len(crops) for crops in test.crops]
+    free = [
+        measures.unmatched_anchors(one, crops) for one, crops in zip(right, test.crops, strict=True)
+    ]
+    assert [int((~each).sum()) for each in free] == counts
+    all_pairs = measures.quality_and_validity(right, test)
+    free_pairs = measures.quality_and_validity(right, test, unmatched_only=True)
+    for (quality, _), (rest, _), count in zip(all_pairs, free_pairs, counts, strict=True):
+        assert len(rest) == len(quality) - count
+        assert rest.max() <= quality.max()
     assert all(reached.mean() == 1 for _, reached in measures.recall_by_area(right, test, count=90))
     areas = [area for area, _ in measures.recall_by_area(right, test)]
     assert areas == sorted(areas)
@@ -500,6 +519,11 @@ def test_rows_of_the_figures(tmp_path, monkeypatch, capsys):
     recorded = ledger.read("set_prediction")
     assert {row.table for row in recorded} == {
         *("Figure 3", "Figure 4", "Figure 5", "Figure 7", "Section 5")
+    }
+    figure_7 = {row.row: row.split for row in recorded if row.table == "Figure 7"}
+    assert figure_7 == {
+        "QG, all anchors": "test",
+        "QG, unmatched anchors of training photos": "train",
     }
     (module,) = {row.command.split()[2] for row in recorded}
     assert module == "cropnb.set_prediction.studies.figures"

@@ -41,6 +41,20 @@ def test_the_record_is_of_several_epochs_and_anchors_move():
     assert (MOVED["variant"], MOVED["seed"]) == (card["variant"], card["seed"])
 
 
+def test_the_record_in_pixels():
+    moments = anchors.moments(MOVED, (300, 200))
+    assert next(iter(moments)) == "before training"
+    assert list(moments)[-1] == f"after epoch {MOVED['epochs'][-1]}"
+    boxes, validities = moments["before training"]
+    assert boxes.shape == (90, 4)
+    assert validities == MOVED["validities"][0]
+    assert boxes[0] == pytest.approx(
+        torch.tensor(MOVED["crops"][0][0]) * torch.tensor([300, 200, 300, 200]), abs=1e-3
+    )
+    assert (boxes[:, 2:] > boxes[:, :2]).all()
+    assert boxes.amax(0).tolist() <= [300, 200, 300, 200]
+
+
 def test_it_crops_by_name():
     photo = datasets.load("scenes", "test", form="gaicd", size=1)[0].photo()
     crops = cropnb.load("set_prediction", weights="scenes")(photo, k=3)

@@ -1,8 +1,10 @@
 """How the anchors of the shipped run moved, for the chapter: `anchors.json` beside this file."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from cropnb import files
@@ -21,6 +23,30 @@ def read() -> dict[str, object]:
         sides; `validities` (E, Q); which photo it is, and of which run.
     """
     return json.loads(PATH.read_text(encoding="utf-8"))
+
+
+def moments(
+    record: Mapping[str, object], size: tuple[int, int]
+) -> dict[str, tuple[Tensor, list[float]]]:
+    """What the anchors made of the record's photo, epoch by epoch.
+
+    Args:
+        record: what `read` returns.
+        size: width and height of the photo in pixels.
+
+    Returns:
+        By the name of the moment: boxes (Q, 4) in pixels of the photo and their validities (Q,).
+    """
+    sides = torch.tensor([*size, *size])
+    parts = zip(record["epochs"], record["crops"], record["validities"], strict=True)
+    named = {}
+    for epoch, crops, validities in parts:
+        boxes = torch.tensor(crops, dtype=torch.float64) * sides  # (Q, 4)
+        # A box has a width, even before training.
+        boxes[:, 2:] = torch.maximum(boxes[:, 2:], boxes[:, :2] + 1)
+        name = f"after epoch {epoch}" if epoch else "before training"
+        named[name] = (boxes.minimum(sides), validities)
+    return named
 
 
 def write(experiment: Experiment, run: Run, photos: CropPhotos) -> None:

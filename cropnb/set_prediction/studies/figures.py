@@ -101,7 +101,7 @@ def rows(context: Context, experiment: Experiment, variant: str, seeds: Sequence
     shared = [*globality(study), *diversity(study), *bias(study)]
     if experiment.form == "cpc":  # whose scores are on another scale than (Eq. 4)'s
         return [*shared, table_3(study)]
-    return [*shared, *invalid_anchors(study), scatter(study)]
+    return [*shared, *invalid_anchors(study), *scatter(study)]
 
 
 def invalid_anchors(study: Study) -> list[Row]:
@@ -152,17 +152,31 @@ def diversity(study: Study) -> list[Row]:
     ]
 
 
-def scatter(study: Study) -> Row:
-    """Figure 7a: the rank correlation of validity and estimated quality, photo by photo where it
-    has enough crops.
+def scatter(study: Study) -> list[Row]:
+    """Figure 7: the rank correlation of validity and estimated quality, photo by photo where it has
+    enough crops.
+
+    Panel a has all crops of the test photos, panel b those of unmatched anchors on the training
+    photos.
     """
-    runs = [
-        [_rank_correlation(*pair) for pair in measures.quality_and_validity(run, study.test)]
-        for run in study.runs
-    ]
+    photos = METHOD.photos(study.experiment, "train", study.variant)
+    learned = []
+    for seed in study.seeds:
+        model = study.experiment.trained(study.variant, seed)
+        learned.append(predict(model, photos, METHOD.features(study.experiment, "train", model)))
+    pairs = partial(measures.quality_and_validity, photos=photos, unmatched_only=True)
+    panels = {
+        "all anchors": [measures.quality_and_validity(run, study.test) for run in study.runs],
+        "unmatched anchors of training photos": [pairs(run) for run in learned],
+    }
+    splits = (study.context.split, study.experiment.parts["train"].split)
     note = "0 where fewer than five crops have a scored neighbour"
-    row, column = f"{study.name}, all anchors", "SRCC with quality"
-    return study.measured("Figure 7", row, column, runs, note=note)
+    cells = []
+    for (panel, by_run), split in zip(panels.items(), splits, strict=True):
+        values = [[_rank_correlation(*pair) for pair in run] for run in by_run]
+        place = ("Figure 7", f"{study.name}, {panel}", "SRCC with quality")
+        cells.append(study.measured(*place, values, note=note, split=split))
+    return cells
 
 
 def bias(study: Study) -> list[Row]:

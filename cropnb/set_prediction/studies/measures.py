@@ -44,6 +44,19 @@ def blind_set(
     return CropPredictions(boxes[chosen], torch.tensor(gains))
 
 
+def unmatched_anchors(one: CropPredictions, crops: Tensor) -> Tensor:
+    """Which of a photo's predictions (Q,) no good crop is matched with.
+
+    Args:
+        crops: the good ones (M, 4) as cxcywh.
+    """
+    xyxy, validity = one
+    match = hungarian_match(validity[None].logit(eps=1e-6), to_cxcywh(xyxy)[None], [crops])
+    free = torch.ones(len(xyxy), dtype=torch.bool)  # (Q,)
+    free[match.anchor] = False
+    return free
+
+
 def unmatched(
     predictions: Sequence[CropPredictions], photos: CropPhotos, eps: float = 0.85
 ) -> Tensor:
@@ -51,12 +64,9 @@ def unmatched(
     where no scored crop lies within ε.
     """
     quality = []
-    for index, (xyxy, validity) in enumerate(predictions):
-        logits, boxes = validity[None].logit(eps=1e-6), to_cxcywh(xyxy)[None]
-        match = hungarian_match(logits, boxes, [photos.crops[index].cpu()])
-        free = torch.ones(len(xyxy), dtype=torch.bool)  # (Q,)
-        free[match.anchor] = False
-        quality.append(_quality(xyxy[free], photos, index, eps))
+    for index, one in enumerate(predictions):
+        free = unmatched_anchors(one, photos.crops[index].cpu())  # (Q,)
+        quality.append(_quality(one.xyxy[free], photos, index, eps))
     return torch.cat(quality)
 
 
@@ -85,6 +95,25 @@ def far_from_grid(
     return torch.stack(shares)
 
 
+def farthest_from_grid(
+    one: CropPredictions, size: tuple[int, int], count: int = 10
+) -> tuple[float, Tensor]:
+    """Of a photo's first `count` crops the one that lies farthest from every grid anchor.
+
+    Args:
+        size: width and height of the photo in pixels.
+
+    Returns:
+        The highest IoU that an anchor has with it, and both (2, 4) in pixels, the anchor first.
+    """
+    anchors = candidates.grid_anchors(*size)  # (N, 4)
+    crops = one.xyxy[:count] * torch.tensor([*size, *size])  # (count, 4)
+    overlaps = pairwise_iou(crops, anchors)  # (count, N)
+    far = int(overlaps.amax(1).argmin())
+    nearest = int(overlaps[far].argmax())
+    return float(overlaps[far, nearest]), torch.stack([anchors[nearest], crops[far]])
+
+
 def diversity(boxes: Sequence[Tensor]) -> Tensor:
     """Figure 5: the mean of 1 − IoU over all pairs of a photo's boxes (N, 4), (photos,); NaN for
     fewer than two.
@@ -98,16 +127,24 @@ def diversity(boxes: Sequence[Tensor]) -> Tensor:
 
 
 def quality_and_validity(
-    predictions: Sequence[CropPredictions], photos: CropPhotos, eps: float = 0.85
+    predictions: Sequence[CropPredictions],
+    photos: CropPhotos,
+    eps: float = 0.85,
+    unmatched_only: bool = False,
 ) -> list[tuple[Tensor, Tensor]]:
     """Figure 7: for each photo the estimated quality and the validity of its crops that have a
     scored neighbour.
+
+    Args:
+        unmatched_only: leave out those that a good crop is matched with (Figure 7b).
     """
     pairs = []
-    for index, (xyxy, validity) in enumerate(predictions):
-        quality = _quality(xyxy, photos, index, eps)  # (Q,)
+    for index, one in enumerate(predictions):
+        quality = _quality(one.xyxy, photos, index, eps)  # (Q,)
         known = ~quality.isnan()
-        pairs.append((quality[known], validity[known]))
+        if unmatched_only:
+            known &= unmatched_anchors(one, photos.crops[index].cpu())
+        pairs.append((quality[known], one.validity[known]))
     return pairs
 
 
