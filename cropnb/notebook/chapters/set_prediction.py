@@ -1,0 +1,282 @@
+"""The figures and tables of the chapter on set prediction."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from cropnb import ledger
+from cropnb.ledger import Row
+from cropnb.notebook.comparison import METHOD_COLORS
+from cropnb.notebook.drawing import (
+    COLORS,
+    draw_arrow,
+    draw_block,
+    draw_estimates,
+    draw_outline,
+)
+from cropnb.notebook.source import Markdown
+from cropnb.notebook.tables import (
+    ledger_grid,
+    markdown_table,
+    measured_rows,
+    with_interval,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cropnb.runs import Profile
+
+LEDGER = "set_prediction"
+OURS = METHOD_COLORS["set_prediction"]
+GRID = METHOD_COLORS["gaic"]  # whose anchors lie on a grid
+# The rows of Tables 1 and 2 that the text speaks of; the others are one click away.
+SPOKEN_OF = ("Ours", "w/o smoothing", "SD", "content-blind set")
+_TOLERANCE = " (ε = "  # before the tolerance in a row's name
+
+
+def claim(printed: Mapping[float, float], rows: Mapping[float, Row]) -> None:
+    """The claim in one figure: AP over μ, printed and ours.
+
+    Args:
+        printed: the paper's values by μ.
+        rows: our rows of the ledger by μ.
+    """
+    import matplotlib.pyplot as plt
+
+    _, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2))
+    left.plot(list(printed), list(printed.values()), "o", color=OURS, markerfacecolor="white")
+    draw_estimates(right, list(rows), list(rows.values()), fmt="o", color=OURS)
+    left.set(title="printed: 500 photographs of GAICD v2", ylabel="AP, ε = 0.90, K = 40")
+    right.set(title="ours: 200 Composed Scenes")
+    for ax in (left, right):
+        ax.set(xlabel="μ, the highest soft label", xlim=(-0.08, 1))
+        ax.grid(axis="y", alpha=0.3)
+
+
+def network() -> None:
+    """The paper's Figure 2: the network on the left, what trains it on the right."""
+    import matplotlib.pyplot as plt
+
+    _, ax = plt.subplots(figsize=(8.6, 3.8))
+    for start, end, dashed in (
+        ((0.62, 2.6), (0.95, 2.6), False),
+        ((2.15, 2.6), (2.5, 2.6), False),
+        ((3.1, 2.25), (3.1, 1.75), False),
+        ((1.9, 1.4), (2.3, 1.4), False),
+        ((3.95, 1.55), (4.45, 2.3), False),
+        ((3.95, 1.25), (4.45, 0.5), False),
+        ((6.0, 2.4), (6.65, 1.75), True),
+        ((6.0, 0.4), (6.65, 1.05), True),
+        ((7.6, 2.25), (7.6, 1.8), True),
+        ((7.6, 0.55), (7.6, 1.0), True),
+    ):
+        draw_arrow(ax, start, end, dashed=dashed)
+    draw_block(ax, 0.3, 2.6, "photo")
+    draw_block(ax, 1.55, 2.6, "backbone\na map of cells", "blue")
+    draw_block(ax, 3.1, 2.6, "encoder\ncells look at cells", "blue")
+    draw_block(ax, 1.05, 1.4, "90 anchors\nlearned vectors", "orange")
+    draw_block(ax, 3.1, 1.4, "decoder\nanchors look at\nanchors, then at cells", "green")
+    draw_block(ax, 5.25, 2.4, "box head\n90 crops", "purple")
+    draw_block(ax, 5.25, 0.4, "validity head\n90 probabilities", "purple")
+    draw_block(ax, 7.6, 2.6, "good crops of the photo", "gray", dashed=True)
+    draw_block(ax, 7.6, 1.4, "matching (Eq. 2)\nand loss (Eq. 3)", "gray", dashed=True)
+    draw_block(ax, 7.6, 0.25, "soft labels\nof the unmatched", "gray", dashed=True)
+    ax.set(xlim=(-0.1, 8.8), ylim=(-0.1, 3.0))
+    ax.axis("off")
+
+
+def good_crop_counts(counts: "Tensor") -> None:
+    """A histogram of the number of good crops a scene, (scenes,)."""
+    import matplotlib.pyplot as plt
+
+    _, ax = plt.subplots(figsize=(7, 2.6))
+    ax.hist(counts.numpy(), bins=range(1, int(counts.max()) + 2), color=COLORS["black"])
+    ax.set(xlabel="good crops of a scene", ylabel="scenes")
+
+
+def focal_losses(p: "Tensor", losses: Mapping[float, "Tensor"]) -> None:
+    """The focal loss (P,) of each label over the predicted validity `p` (P,), its lowest point
+    marked.
+    """
+    import matplotlib.pyplot as plt
+
+    _, ax = plt.subplots(figsize=(7, 3))
+    for (label, loss), marker in zip(losses.items(), "osD^v", strict=False):
+        (line,) = ax.plot(p, loss, label=f"label {label:g}")
+        ax.plot(p[loss.argmin()], loss.min(), marker, color=line.get_color())
+    ax.set(xlabel="predicted validity", ylabel="focal loss", ylim=(-0.02, 0.6))
+    ax.legend(ncols=2)
+
+
+def anchor_starts(starts: "Tensor", moved: "Tensor", epochs: Sequence[int]) -> None:
+    """Where anchors start, at three moments, and how far they have moved.
+
+    Args:
+        starts: (E, Q, 4), x1 y1 x2 y2 divided by the sides.
+        moved: (E, Q), the mean move of an edge since before training.
+        epochs: (E,).
+    """
+    import matplotlib.pyplot as plt
+
+    _, panels = plt.subplots(2, 2, figsize=(8, 5.6))
+    *squares, last = panels.flat
+    for ax, index in zip(squares, (0, len(starts) // 2, len(starts) - 1), strict=True):
+        for box in starts[index].tolist():
+            draw_outline(ax, box, color=OURS, alpha=0.35, linewidth=0.8)
+        ax.set(xlim=(0, 1), ylim=(1, 0), xticks=[], yticks=[], title=f"epoch {epochs[index]}")
+    for quantile, marker in zip((0.1, 0.5, 0.9), "vo^", strict=True):
+        line = moved.quantile(quantile, dim=1)
+        last.plot(epochs, line, f"{marker}-", color=OURS, label=f"{quantile:.0%} moved less")
+    last.set(xlabel="epoch", title="move of an edge, as a share of the side")
+    last.legend()
+
+
+def soft_labels(
+    scores: "Tensor", ramps: Mapping[float, "Tensor"], v: "Tensor", minima: Mapping[str, "Tensor"]
+) -> None:
+    """Equation 4 for several μ, and where the focal loss of a soft label has its minimum.
+
+    Args:
+        scores: (S,).
+        ramps: the labels (S,) by μ.
+        v: labels (V,).
+        minima: the validities (V,) of the least loss by what counts as the miss.
+    """
+    import matplotlib.pyplot as plt
+
+    _, (left, right) = plt.subplots(1, 2, figsize=(8, 3.6))
+    for mu, labels in ramps.items():
+        left.plot(scores, labels, label=f"{mu:g}")
+    left.set(xlabel="score of the neighbour", ylabel="label")
+    left.set_title("equation 4 (the paper's Figure 6a)")
+    left.legend(title="μ")
+    for (miss, validities), look in zip(minima.items(), ("-", ":"), strict=False):
+        right.plot(v, validities, look, color=COLORS["black"], label=f"miss {miss}")
+    right.set(xlabel="label", ylabel="validity of the least focal loss")
+    right.set_title("where the loss really pushes")
+    right.legend()
+
+
+def quality_and_validity(panels: Mapping[str, tuple["Tensor", "Tensor"]]) -> None:
+    """The paper's Figure 7: each crop as a point, and the mean validity of each quality.
+
+    Args:
+        panels: by their titles: estimated quality and validity of the crops, (P,) each.
+    """
+    import matplotlib.pyplot as plt
+
+    _, axes = plt.subplots(1, len(panels), figsize=(8, 3.4), sharey=True, squeeze=False)
+    for ax, (title, (quality, validity)) in zip(axes.flat, panels.items(), strict=True):
+        ax.plot(quality, validity, ".", color=OURS, alpha=0.2, markersize=4, rasterized=True)
+        values = quality.unique()
+        means = [float(validity[quality == value].mean()) for value in values]
+        ax.plot(values, means, color=COLORS["black"], label="mean")
+        ax.set(xlabel="estimated quality", title=title, ylim=(0, 1))
+    axes[0, 0].set(ylabel="validity")
+    axes[0, 0].legend(loc="upper left")
+
+
+def scenes_table(table: str, caption: str = "", spec: str = ".1f", cut: bool = False) -> Markdown:
+    """Our rows of a table, on Composed Scenes.
+
+    Args:
+        table: of the ledger.
+        caption: what stands below.
+        spec: how the numbers are written.
+        cut: show the rows that the text speaks of, ordered by tolerance; the others unfold.
+    """
+    rows = measured_rows(LEDGER, table=table, dataset="scenes")
+    head = "ours, Composed Scenes"
+    if not cut:
+        grid = ledger_grid(rows, head, spec=spec, photos="scenes")
+        return Markdown(f"{grid}\n\n*{caption}*") if caption else grid
+    rows = sorted(rows, key=lambda row: row.row.partition(_TOLERANCE)[2])
+    chosen = [row for row in rows if row.row.partition(_TOLERANCE)[0] in SPOKEN_OF]
+    others = [row for row in rows if row not in chosen]
+    text = f"{ledger_grid(chosen, head, spec=spec, photos='scenes')}\n\n*{caption}*"
+    if others:
+        grid = ledger_grid(others, head, spec=spec, photos="scenes")
+        text = f"{text}\n\n{folded('The other ways to label', grid)}"
+    return Markdown(text)
+
+
+def folded(summary: str, text: str) -> Markdown:
+    """A text that unfolds at a click, on the page and in JupyterLab."""
+    return Markdown(f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>")
+
+
+def differences(table: str) -> Markdown:
+    """Claims as paired differences: a line each, with verdicts, in columns of what was measured."""
+    rows = ledger.find(LEDGER, table=table)
+    columns = list(dict.fromkeys(row.column for row in rows))
+    lines = []
+    for name in dict.fromkeys(row.row for row in rows):
+        cells = {row.column: row for row in rows if row.row == name}
+        compared = next(iter(cells.values())).note.partition(",")[0]
+        line = [_difference(cells[column]) for column in columns]
+        lines.append([Markdown(f"**{name}**<br>{compared}"), *line])
+    counted = ", ".join(sorted({f"{row.images} scenes, {len(row.seeds)} seeds" for row in rows}))
+    head = f"points of AP; {counted}"
+    return markdown_table([head, *columns], lines)
+
+
+def _difference(row: Row) -> Markdown:
+    """A difference with its interval, and its verdict below."""
+    number = with_interval(row, "+.1f").replace(" ", "\N{NO-BREAK SPACE}")
+    return Markdown(f"{number}<br>*{ledger.verdict_text(row)}*")
+
+
+def best_crop_anchors(form: str = "") -> Markdown:
+    """The audit's content-blind set, chosen to reach the training photos' *best* crops.
+
+    Args:
+        form: what the ledger adds to the table's name, such as ", v2".
+    """
+    table = f"content-blind, first of the tied{form}"
+    name = "fixed anchors that cover the training crops"
+    rows = measured_rows("audit", table=table, row=name, dataset="scenes")
+    columns = [row.column for row in rows if "ACC" in row.column and "1.00" not in row.column]
+    return ledger_grid(rows, "the audit's content-blind set", columns, photos="scenes")
+
+
+def scale_bias() -> Markdown:
+    """Section 5: crops' areas less the good ones', and the share of good crops that is reached."""
+    rows = measured_rows(LEDGER, table="Section 5", dataset="scenes")
+    lines = [[row.row, row.column, with_interval(row, ".1f"), row.images, row.note] for row in rows]
+    return markdown_table(["", "measured", "ours", "scenes", ""], lines, "llrrl")
+
+
+def epoch_choices() -> Markdown:
+    """AP by the rule that chooses the epoch, a column for each form of the scenes."""
+    rows = [
+        row
+        for row in measured_rows("audit", table="choice of the epoch")
+        if row.row.startswith(LEDGER) and row.column.startswith("AP")
+    ]
+    cells: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        _, run, choice = row.row.split(", ", 2)  # run: such as scenes-gaicd-cpu
+        cells.setdefault(choice, {})[run.split("-")[1]] = row
+    forms = list(dict.fromkeys(form for line in cells.values() for form in line))
+    first = next(iter(cells.values()))
+    heads = [
+        f"{form}, {first[form].images} scenes, {first[form].note.partition(',')[0]}"
+        for form in forms
+    ]
+    lines = [
+        [choice, *(with_interval(line[form], ".1f") for form in forms)]
+        for choice, line in cells.items()
+    ]
+    return markdown_table([rows[0].column, *heads], lines)
+
+
+def profile_table(profiles: Mapping[str, "Profile"]) -> Markdown:
+    """What each profile trains, a column each."""
+    settings = {name: asdict(profile) for name, profile in profiles.items()}
+    fields = dict.fromkeys(field for values in settings.values() for field in values)
+    lines = [
+        [field.replace("_", " "), *(values.get(field) for values in settings.values())]
+        for field in fields
+    ]
+    return markdown_table(["", *settings], lines)
