@@ -14,13 +14,17 @@ from cropnb.notebook.drawing import (
     draw_estimates,
     draw_outline,
 )
-from cropnb.notebook.source import Markdown
+from cropnb.notebook.printed import printed_table
+from cropnb.notebook.source import Markdown, folded
 from cropnb.notebook.tables import (
+    count_verdicts,
     ledger_grid,
     markdown_table,
+    measured_row,
     measured_rows,
     with_interval,
 )
+from cropnb.paper import Paper, Table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,20 +39,26 @@ SPOKEN_OF = ("Ours", "w/o smoothing", "SD", "content-blind set")
 _TOLERANCE = " (ε = "  # before the tolerance in a row's name
 
 
-def claim(printed: Mapping[float, float], rows: Mapping[float, Row]) -> None:
-    """The claim in one figure: AP over μ, printed and ours.
+def claim(table: Table, mus: Sequence[float]) -> None:
+    """The claim in one figure: AP over μ, as the paper's Figure 6 has it, and ours.
 
     Args:
-        printed: the paper's values by μ.
-        rows: our rows of the ledger by μ.
+        table: the paper's, with a row for each μ that the text gives.
+        mus: those that we measured.
     """
     import matplotlib.pyplot as plt
 
+    column = table.columns[0]
+    printed = {float(row.partition("= ")[2]): table.value(row, column) for row in table.rows}
+    wanted = {"table": table.name, "column": column, "dataset": "scenes"}
+    rows = {mu: measured_row(LEDGER, row=f"μ = {mu:g}", **wanted) for mu in mus}
+    rows = {mu: row for mu, row in rows.items() if row}
     _, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2))
     left.plot(list(printed), list(printed.values()), "o", color=OURS, markerfacecolor="white")
     draw_estimates(right, list(rows), list(rows.values()), fmt="o", color=OURS)
-    left.set(title="printed: 500 photographs of GAICD v2", ylabel="AP, ε = 0.90, K = 40")
-    right.set(title="ours: 200 Composed Scenes")
+    left.set(title=f"printed: {table.photos} photographs of GAICD v2", ylabel=f"AP, {column}")
+    scenes = max((row.images for row in rows.values()), default=0)
+    right.set(title=f"ours: {scenes} Composed Scenes")
     for ax in (left, right):
         ax.set(xlabel="μ, the highest soft label", xlim=(-0.08, 1))
         ax.grid(axis="y", alpha=0.3)
@@ -60,16 +70,16 @@ def network() -> None:
 
     _, ax = plt.subplots(figsize=(8.6, 3.8))
     for start, end, dashed in (
-        ((0.62, 2.6), (0.95, 2.6), False),
-        ((2.15, 2.6), (2.5, 2.6), False),
-        ((3.1, 2.25), (3.1, 1.75), False),
-        ((1.9, 1.4), (2.3, 1.4), False),
-        ((3.95, 1.55), (4.45, 2.3), False),
-        ((3.95, 1.25), (4.45, 0.5), False),
-        ((6.0, 2.4), (6.65, 1.75), True),
-        ((6.0, 0.4), (6.65, 1.05), True),
-        ((7.6, 2.25), (7.6, 1.8), True),
-        ((7.6, 0.55), (7.6, 1.0), True),
+        ((0.62, 2.6), (1.0, 2.6), False),
+        ((2.1, 2.6), (2.48, 2.6), False),
+        ((3.1, 2.38), (3.1, 1.73), False),
+        ((1.65, 1.4), (2.33, 1.4), False),
+        ((3.88, 1.5), (4.88, 2.4), False),
+        ((3.88, 1.3), (4.68, 0.4), False),
+        ((5.62, 2.4), (7.0, 1.5), True),
+        ((5.82, 0.4), (7.0, 1.3), True),
+        ((7.6, 2.48), (7.6, 1.63), True),
+        ((7.6, 0.48), (7.6, 1.17), True),
     ):
         draw_arrow(ax, start, end, dashed=dashed)
     draw_block(ax, 0.3, 2.6, "photo")
@@ -158,16 +168,19 @@ def soft_labels(
     right.legend()
 
 
-def quality_and_validity(panels: Mapping[str, tuple["Tensor", "Tensor"]]) -> None:
+def quality_and_validity(panels: Mapping[str, Sequence[tuple["Tensor", "Tensor"]]]) -> None:
     """The paper's Figure 7: each crop as a point, and the mean validity of each quality.
 
     Args:
-        panels: by their titles: estimated quality and validity of the crops, (P,) each.
+        panels: by their titles, for each photo: estimated quality and validity of its crops, (P,)
+            each.
     """
     import matplotlib.pyplot as plt
+    import torch
 
     _, axes = plt.subplots(1, len(panels), figsize=(8, 3.4), sharey=True, squeeze=False)
-    for ax, (title, (quality, validity)) in zip(axes.flat, panels.items(), strict=True):
+    for ax, (title, pairs) in zip(axes.flat, panels.items(), strict=True):
+        quality, validity = (torch.cat(part) for part in zip(*pairs, strict=True))
         ax.plot(quality, validity, ".", color=OURS, alpha=0.2, markersize=4, rasterized=True)
         values = quality.unique()
         means = [float(validity[quality == value].mean()) for value in values]
@@ -177,33 +190,35 @@ def quality_and_validity(panels: Mapping[str, tuple["Tensor", "Tensor"]]) -> Non
     axes[0, 0].legend(loc="upper left")
 
 
-def scenes_table(table: str, caption: str = "", spec: str = ".1f", cut: bool = False) -> Markdown:
-    """Our rows of a table, on Composed Scenes.
+def beside_print(paper: Paper, *tables: str) -> Markdown:
+    """Tables as the paper prints them, each with ours below it."""
+    parts = []
+    for name in tables:
+        values = [value for row in paper.tables[name].rows.values() for value in row]
+        spec = ".1f" if max(values) > 1 else ".3f"
+        parts += [printed_table(paper.tables[name]), scenes_table(name, spec=spec)]
+    return Markdown("\n\n".join(parts))
+
+
+def scenes_table(table: str, spec: str = ".1f") -> Markdown:
+    """Our rows of a table, on Composed Scenes; of a long one those that the text speaks of, ordered
+    by tolerance, and the others unfold.
 
     Args:
         table: of the ledger.
-        caption: what stands below.
         spec: how the numbers are written.
-        cut: show the rows that the text speaks of, ordered by tolerance; the others unfold.
     """
+    look = {"head": "ours, Composed Scenes", "spec": spec, "photos": "scenes"}
     rows = measured_rows(LEDGER, table=table, dataset="scenes")
-    head = "ours, Composed Scenes"
-    if not cut:
-        grid = ledger_grid(rows, head, spec=spec, photos="scenes")
-        return Markdown(f"{grid}\n\n*{caption}*") if caption else grid
+    if not any(_TOLERANCE in row.row for row in rows):
+        return ledger_grid(rows, **look)
     rows = sorted(rows, key=lambda row: row.row.partition(_TOLERANCE)[2])
     chosen = [row for row in rows if row.row.partition(_TOLERANCE)[0] in SPOKEN_OF]
     others = [row for row in rows if row not in chosen]
-    text = f"{ledger_grid(chosen, head, spec=spec, photos='scenes')}\n\n*{caption}*"
+    parts = [ledger_grid(chosen, **look)]
     if others:
-        grid = ledger_grid(others, head, spec=spec, photos="scenes")
-        text = f"{text}\n\n{folded('The other ways to label', grid)}"
-    return Markdown(text)
-
-
-def folded(summary: str, text: str) -> Markdown:
-    """A text that unfolds at a click, on the page and in JupyterLab."""
-    return Markdown(f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>")
+        parts.append(folded("The other ways to label", ledger_grid(others, **look)))
+    return Markdown("\n\n".join(parts))
 
 
 def differences(table: str) -> Markdown:
@@ -217,8 +232,8 @@ def differences(table: str) -> Markdown:
         line = [_difference(cells[column]) for column in columns]
         lines.append([Markdown(f"**{name}**<br>{compared}"), *line])
     counted = ", ".join(sorted({f"{row.images} scenes, {len(row.seeds)} seeds" for row in rows}))
-    head = f"points of AP; {counted}"
-    return markdown_table([head, *columns], lines)
+    table_text = markdown_table([f"points of AP; {counted}", *columns], lines)
+    return Markdown(f"{table_text}\n\n*{count_verdicts(rows)}*")
 
 
 def _difference(row: Row) -> Markdown:

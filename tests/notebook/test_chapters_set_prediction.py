@@ -1,0 +1,157 @@
+"""The figures and tables of the chapter on set prediction."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+matplotlib = pytest.importorskip(
+    "matplotlib", reason="the chapters' pictures need the package's extra `book`"
+)
+matplotlib.use("agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+from cropnb import ledger, paper  # noqa: E402
+from cropnb.notebook import folded  # noqa: E402
+from cropnb.notebook.chapters import set_prediction as figures  # noqa: E402
+from cropnb.runs import Profile  # noqa: E402
+
+PAPER = paper.read("set_prediction")
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+def lines(table: str) -> list[list[str]]:
+    """The cells of a Markdown table's lines."""
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in table.splitlines()
+        if line.startswith("|")
+    ]
+
+
+def title(ax: "matplotlib.axes.Axes") -> str:
+    """Wherever the style puts it."""
+    return ax.get_title() or ax.get_title(loc="left")
+
+
+def test_the_claim_draws_what_is_printed_and_every_measured_row():
+    figures.claim(PAPER.tables["Figure 6"], (0.0, 0.5, 0.9, 0.123))
+    left, right = plt.gcf().axes
+    (points,) = left.lines
+    assert points.get_xydata().tolist() == [[0, 42.8], [0.5, 47.4], [0.9, 29.2]]
+    (drawn,) = right.containers
+    assert list(drawn[0].get_xdata()) == [0.0, 0.5, 0.9]  # none is measured at 0.123
+    assert "200" in title(right)
+
+
+def test_the_diagram_names_its_parts_and_nothing_overlaps():
+    figures.network()
+    (ax,) = plt.gcf().axes
+    plt.gcf().draw_without_rendering()
+    texts = [text for text in ax.texts if text.get_bbox_patch()]
+    assert {"backbone", "encoder", "decoder"} <= {text.get_text().split("\n")[0] for text in texts}
+    boxes = [text.get_bbox_patch().get_window_extent() for text in texts]
+    for index, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[index + 1 :])
+    assert all(ax.get_window_extent().overlaps(box) for box in boxes)
+
+
+def test_counts_and_losses():
+    figures.good_crop_counts(torch.tensor([1, 1, 3]))
+    (ax,) = plt.gcf().axes
+    assert [bar.get_height() for bar in ax.patches] == [2, 0, 1]
+    p = torch.tensor([0.1, 0.5, 0.9])
+    figures.focal_losses(p, {0.0: torch.tensor([0.0, 1, 2]), 1.0: torch.tensor([2.0, 1, 0])})
+    (ax,) = plt.gcf().axes
+    marks = [line.get_xdata().item() for line in ax.lines if len(line.get_xdata()) == 1]
+    assert marks == pytest.approx([0.1, 0.9])
+
+
+def test_anchors_start_in_three_panels():
+    starts = torch.tensor([0.1, 0.1, 0.8, 0.9]).expand(4, 5, 4)
+    figures.anchor_starts(starts, torch.rand(4, 5), [0, 1, 2, 16])
+    *squares, last = plt.gcf().axes
+    assert [title(ax) for ax in squares] == ["epoch 0", "epoch 2", "epoch 16"]
+    assert [len(ax.lines) for ax in squares] == [5, 5, 5]
+    assert len(last.lines) == 3
+
+
+def test_soft_labels_have_a_line_each():
+    v = torch.linspace(0, 1, 3)
+    figures.soft_labels(v, {0.5: v / 2, 0.9: v}, v, {"one": v, "other": v**2})
+    left, right = plt.gcf().axes
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["0.5", "0.9"]
+    assert [line.get_label() for line in right.lines] == ["miss one", "miss other"]
+
+
+def test_each_quality_has_its_mean():
+    pairs = [
+        (torch.tensor([1.0, 2]), torch.tensor([0.1, 0.4])),
+        (torch.tensor([2.0]), torch.tensor([0.6])),
+    ]
+    figures.quality_and_validity({"a": pairs, "b": pairs[:1]})
+    left, right = plt.gcf().axes
+    assert left.lines[1].get_ydata() == pytest.approx([0.1, 0.5])
+    assert right.lines[1].get_ydata() == pytest.approx([0.1, 0.4])
+    assert (title(left), title(right)) == ("a", "b")
+
+
+def test_tables_stand_beside_print():
+    text = figures.beside_print(PAPER, "Table 4", "Table 3")
+    heads = [line for line in lines(text) if line[0] in ("printed", "ours, Composed Scenes")]
+    assert [head[:2] for head in heads] == [
+        ["printed", "K = 10"],
+        ["ours, Composed Scenes", "K = 10"],
+        ["printed", "IoU"],
+        ["ours, Composed Scenes", "IoU"],
+    ]
+    assert lines(text)[-1][1].startswith("0.")  # three decimals of an IoU
+
+
+def test_a_long_table_shows_what_the_text_speaks_of_and_loses_no_row():
+    text = figures.scenes_table("Table 2")
+    seen, _, unfolds = text.partition("<details>")
+    names = [line[0] for line in lines(seen)[2:]]
+    assert len(names) == 2 * len(figures.SPOKEN_OF)
+    assert names == sorted(names, key=lambda name: name[-6:])
+    rows = {row.row for row in ledger.find("set_prediction", table="Table 2", dataset="scenes")}
+    assert {*names, *(line[0] for line in lines(unfolds)[2:])} == rows
+
+
+def test_differences_have_a_line_a_claim_and_their_verdicts():
+    text = figures.differences("claim")
+    head, _, *body = lines(text)
+    rows = ledger.find("set_prediction", table="claim")
+    assert len(body) == len({row.row for row in rows})
+    assert len(head) - 1 == len({row.column for row in rows})
+    cells = [cell for line in body for cell in line[1:]]
+    assert len(cells) == len(rows)
+    assert sum("*holds*" in cell for cell in cells) == sum(row.verdict == "holds" for row in rows)
+
+
+def test_the_audits_rows():
+    (head, _, line) = lines(figures.best_crop_anchors())
+    assert len(head) == len(line) == 7  # two N at two tolerances, scenes and seeds
+    head, _, *body = lines(figures.epoch_choices())
+    assert len(head) == 4
+    assert [line[0] for line in body][:2] == ["last epoch", "best on validation"]
+    assert len(lines(figures.scale_bias())) == 2 + len(
+        ledger.find("set_prediction", table="Section 5", dataset="scenes")
+    )
+
+
+def test_profiles_stand_side_by_side():
+    head, _, *body = lines(figures.profile_table({"one": Profile(3), "two": Profile(None)}))
+    assert head == ["", "one", "two"]
+    assert ["train photos", "3", "–"] in body
+
+
+def test_a_folded_text_keeps_its_table():
+    text = folded("a < b", "| a |\n| :-- |\n| 1 |")
+    assert text.startswith("<details><summary>a &lt; b</summary>\n\n| a |")
+    assert text.endswith("\n\n</details>")
