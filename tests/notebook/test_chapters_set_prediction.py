@@ -129,6 +129,7 @@ def test_differences_have_a_line_a_claim_and_their_verdicts():
     rows = ledger.find("set_prediction", table="claim")
     assert len(body) == len({row.row for row in rows})
     assert len(head) - 1 == len({row.column for row in rows})
+    assert any(line[0].endswith("<br>QG less QG, μ = 0.9") for line in body)
     cells = [cell for line in body for cell in line[1:]]
     assert len(cells) == len(rows)
     assert sum("*holds*" in cell for cell in cells) == sum(row.verdict == "holds" for row in rows)
@@ -146,7 +147,9 @@ def test_the_audits_rows():
 
 
 def test_profiles_stand_side_by_side():
-    head, _, *body = lines(figures.profile_table({"one": Profile(3), "two": Profile(None)}))
+    head, _, *body = lines(
+        figures.profile_table({"one": Profile(3, 2, 1), "two": Profile(None, 2, 1)})
+    )
     assert head == ["", "one", "two"]
     assert ["train photos", "3", "–"] in body
 

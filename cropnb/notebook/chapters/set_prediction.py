@@ -228,7 +228,7 @@ def differences(table: str) -> Markdown:
     lines = []
     for name in dict.fromkeys(row.row for row in rows):
         cells = {row.column: row for row in rows if row.row == name}
-        compared = next(iter(cells.values())).note.partition(",")[0]
+        compared = next(iter(cells.values())).note.removesuffix(", AP in points")
         line = [_difference(cells[column]) for column in columns]
         lines.append([Markdown(f"**{name}**<br>{compared}"), *line])
     counted = ", ".join(sorted({f"{row.images} scenes, {len(row.seeds)} seeds" for row in rows}))
@@ -273,25 +273,30 @@ def epoch_choices() -> Markdown:
     for row in rows:
         _, run, choice = row.row.split(", ", 2)  # run: such as scenes-gaicd-cpu
         cells.setdefault(choice, {})[run.split("-")[1]] = row
-    forms = list(dict.fromkeys(form for line in cells.values() for form in line))
-    first = next(iter(cells.values()))
     heads = [
-        f"{form}, {first[form].images} scenes, {first[form].note.partition(',')[0]}"
-        for form in forms
+        f"{form}, {row.images} scenes, {row.note.partition(',')[0]}"
+        for form, row in next(iter(cells.values())).items()
     ]
-    lines = [
-        [choice, *(with_interval(line[form], ".1f") for form in forms)]
-        for choice, line in cells.items()
-    ]
+    lines = []
+    for choice, by_form in cells.items():
+        lines.append([choice, *(with_interval(row, ".1f") for row in by_form.values())])
     return markdown_table([rows[0].column, *heads], lines)
 
 
 def profile_table(profiles: Mapping[str, "Profile"]) -> Markdown:
-    """What each profile trains, a column each."""
+    """What each profile trains, a column each; fields that no profile sets are left out."""
     settings = {name: asdict(profile) for name, profile in profiles.items()}
     fields = dict.fromkeys(field for values in settings.values() for field in values)
-    lines = [
-        [field.replace("_", " "), *(values.get(field) for values in settings.values())]
-        for field in fields
-    ]
+    lines = []
+    for field in fields:
+        line = [_setting(values.get(field)) for values in settings.values()]
+        if any(line):
+            lines.append([field.replace("_", " "), *line])
     return markdown_table(["", *settings], lines)
+
+
+def _setting(value: object) -> object:
+    """A setting as the table prints it; a long list by its ends."""
+    if isinstance(value, tuple):
+        return value[0] if len(value) == 1 else f"{value[0]} to {value[-1]}"
+    return value or None
