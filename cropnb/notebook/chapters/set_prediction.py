@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING
 from cropnb import ledger
 from cropnb.ledger import Row
 from cropnb.notebook.comparison import METHOD_COLORS
-from cropnb.notebook.drawing import (
-    COLORS,
-    draw_arrow,
-    draw_block,
-    draw_estimates,
-    draw_outline,
-)
+from cropnb.notebook.drawing import COLORS, draw_arrow, draw_block, draw_estimates, draw_outline
 from cropnb.notebook.printed import printed_table
 from cropnb.notebook.source import Markdown, folded
 from cropnb.notebook.tables import (
