@@ -123,7 +123,7 @@ def anchor_starts(starts: "Tensor", moved: "Tensor", epochs: Sequence[int]) -> N
     """
     import matplotlib.pyplot as plt
 
-    _, panels = plt.subplots(2, 2, figsize=(8, 5.6))
+    _, panels = plt.subplots(2, 2, figsize=(8, 4.6))
     *squares, last = panels.flat
     for ax, index in zip(squares, (0, len(starts) // 2, len(starts) - 1), strict=True):
         for box in starts[index].tolist():
