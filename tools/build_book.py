@@ -180,6 +180,9 @@ def execute_all(
     threads = str(max(1, cores // workers))
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = threads
+    # Threads that spin while they wait take the cores of others: on a busy machine a chapter of a
+    # minute took twenty.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Inside of the chapters, bars would end up on the pages.
     os.environ["TQDM_DISABLE"] = "1"
     profile = BUILD / "ipython/profile_default"
