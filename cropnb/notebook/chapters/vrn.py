@@ -152,7 +152,7 @@ def kept_and_discarded(sample: "Sample", view: int, kept: "Tensor", dropped: "Te
         "RoDAlign: discarded": (dropped, sample.height / sample.width),
     }
     for ax, (title, (cells, aspect)) in zip(maps, shapes.items(), strict=True):
-        ax.imshow(cells.abs().mean(0), cmap="magma", aspect=aspect)
+        ax.imshow(cells.abs().mean(0).numpy(), cmap="magma", aspect=aspect)
         ax.set(title=title, xticks=[], yticks=[])
     return figure
 
@@ -293,7 +293,7 @@ def split_features(parts: Mapping[str, tuple[Any, "Tensor", "Tensor"]]) -> "Figu
     for line, (name, (photo, *features)) in zip(axes, parts.items(), strict=True):
         line[0].imshow(photo)
         for ax, feature in zip(line[1:], features, strict=True):
-            ax.imshow(feature[0].mean(0), cmap="magma", aspect="auto")
+            ax.imshow(feature[0].mean(0).numpy(), cmap="magma", aspect="auto")
         for ax, title in zip(line, (name, "view-wise", "image-wise"), strict=True):
             ax.set(title=title, xticks=[], yticks=[])
     return figure

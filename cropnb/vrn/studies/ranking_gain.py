@@ -122,6 +122,7 @@ TRIALS = tuple(
         "FS": (_PAPER, (1e-4, 1.0), (1e-3, None), _OURS),
         "FS + RGL": (_PAPER, (1e-4, 1.0), (1e-3, None), _OURS),
         "RGL": (_PAPER, _OURS),
+        "FS + RGL, mean": (_PAPER, (1e-3, None)),
     }.items()
     for setting in settings
 )
