@@ -146,6 +146,10 @@ class Trials(VrnMethod):
     def clip(self, experiment: Experiment, run: Run) -> float | None:
         return self.variants[run.variant].clip
 
+    def offsets(self, run: Run, photos: int) -> Tensor:
+        """None: a trial's photos keep their scores."""
+        return torch.zeros(photos)
+
     def stages(self, experiment: Experiment, run: Run, model: nn.Module) -> Iterator[Stage]:
         rate = self.variants[run.variant].learning_rate
         for stage in super().stages(experiment, run, model):
