@@ -8,9 +8,9 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 
-from cropnb import datasets, ledger, paper
+from cropnb import datasets, paper
 from cropnb.ledger import Row
-from cropnb.notebook import METHOD_COLORS
+from cropnb.notebook import COLORS, METHOD_COLORS
 from cropnb.notebook.chapters import vrn as figures
 from cropnb.runs import validation
 
@@ -146,7 +146,7 @@ def test_validation_is_drawn_where_it_was_recorded(tmp_path, monkeypatch) -> Non
     validation.write("vrn", [curve])
     figure = figures.validation_curves(dataset="scenes")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["FS"]
-    assert ledger.folder() == tmp_path
+    assert figure.axes[0].lines[0].get_color() == COLORS["blue"]
 
 
 def test_split_features_draw_a_photo_and_two_maps_a_line() -> None:

@@ -60,6 +60,8 @@ def test_settings_show_the_fields_that_differ() -> None:
         "| mixed | – | yes |",
         "| batch | – | 4 |",
     ]
+    turned = notebook.settings_table("profile", {"smoke": Profile(3), "full": Profile(60)}, True)
+    assert turned.splitlines()[2:] == ["| smoke | 3 |", "| full | 60 |"]
 
 
 def test_what_is_folded_keeps_its_markdown_and_escapes_its_summary() -> None:

@@ -28,6 +28,7 @@ _VARIANTS = ("baseline", "FS", "RGL", "FS + RGL")
 # The whole method has VRN's colour; its parts have colours that no figure of the chapter gives to
 # another method.
 _VARIANT_COLORS = {"FS": COLORS["blue"], "RGL": COLORS["purple"], "FS + RGL": METHOD_COLORS["vrn"]}
+_SCORED = {"gaicd": "GAICD, people", "scenes": "Composed Scenes"}  # by whom
 _FROZEN = ", frozen backbone"
 _SERIES = {"Acc 1/5": ("o", None), "Acc 1/10": ("s", "white")}  # marker, filling
 
@@ -83,13 +84,12 @@ def facts_table(rows: Iterable[Row]) -> Markdown:
     """Figure 1's two facts as the ledger has them, a column each for people's scores and those of
     the simulated annotators.
     """
-    columns = {"gaicd": "GAICD, people", "scenes": "Composed Scenes"}
     cells: dict[str, dict[str, str]] = {}
     for row in rows:
         ends = "" if row.low is None else f" [{row.low:.1f}, {row.high:.1f}]"
         cells.setdefault(row.row, {})[row.dataset] = f"{row.ours:.1f}{ends}"
-    lines = [[name, *(line.get(dataset) for dataset in columns)] for name, line in cells.items()]
-    return markdown_table(["per cent", *columns.values()], lines)
+    lines = [[name, *(line.get(dataset) for dataset in _SCORED)] for name, line in cells.items()]
+    return markdown_table(["per cent", *_SCORED.values()], lines)
 
 
 def spread_of_scores(rows: Sequence[Row]) -> "Figure":
@@ -171,20 +171,19 @@ def similarities(scores: "Tensor", tents: Mapping[float, "Tensor"]) -> "Figure":
 
 def size_table(rows: Sequence[Row]) -> Markdown:
     """The ranking gain before training: the median over photos, its smallest and largest value."""
-    columns = {"gaicd": "GAICD, people", "scenes": "Composed Scenes"}
     values = {(row.row, row.dataset, row.column): row.ours for row in rows}
     quantities = dict.fromkeys((row.row, row.column.rsplit(", ", 1)[0]) for row in rows)
     lines = []
     for reading, quantity in quantities:
         cells = []
-        for dataset in columns:
+        for dataset in _SCORED:
             middle, low, high = (
                 values.get((reading, dataset, f"{quantity}, {word}"))
                 for word in ("median", "smallest", "largest")
             )
             cells.append(None if middle is None else f"{middle:.3g} [{low:.3g} … {high:.3g}]")
         lines.append([reading, quantity, *cells])
-    heads = ["reading", "median [smallest … largest]", *columns.values()]
+    heads = ["reading", "median [smallest … largest]", *_SCORED.values()]
     return markdown_table(heads, lines, "llrr")
 
 
@@ -278,7 +277,13 @@ def validation_curves(**wanted: object) -> "Figure | Markdown":
     except LedgerError:
         plt.close(figure)
         return Markdown("*The validation scores of these trainings are not recorded.*")
+    for line, band in zip(ax.lines, ax.collections, strict=True):
+        variant = line.get_label()
+        color = _VARIANT_COLORS.get(variant.removesuffix(", mean"), "grey")
+        line.set(color=color, marker="o" if variant.endswith(", mean") else "", mfc="white")
+        band.set_color(color)
     ax.get_legend().remove()
+    ax.set_title("mean over seeds and their range; dashed: still rising")
     figure.legend(loc="outside right center")
     return figure
 
