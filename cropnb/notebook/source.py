@@ -73,13 +73,3 @@ def print_shapes(**tensors: Any) -> None:
     width = max(map(len, tensors), default=0)
     for name, tensor in tensors.items():
         print(f"{name.replace('_', ' '):{width}} {list(tensor.shape)}")
-
-
-def folded(summary: str, content: str) -> Markdown:
-    """Markdown that is one click away: the page and a notebook show the summary alone at first.
-
-    Args:
-        summary: what the reader clicks on, a few words.
-        content: such as a table; Markdown.
-    """
-    return Markdown(f"<details><summary>{escaped(summary)}</summary>\n\n{content}\n\n</details>")

@@ -285,6 +285,7 @@ def validation_curves(**wanted: object) -> "Figure | Markdown":
     ax.get_legend().remove()
     ax.set_title("mean over seeds and their range; dashed: still rising")
     figure.legend(loc="outside right center")
+    plt.close(figure)  # the cell shows what it returns; open, pyplot would show it twice
     return figure
 
 
@@ -294,7 +295,7 @@ def split_features(parts: Mapping[str, tuple[Any, "Tensor", "Tensor"]]) -> "Figu
     """
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(len(parts), 3, figsize=(9.4, 2.15 * len(parts)), squeeze=False)
+    figure, axes = plt.subplots(len(parts), 3, figsize=(8.8, 2.0 * len(parts)), squeeze=False)
     for line, (name, (photo, *features)) in zip(axes, parts.items(), strict=True):
         line[0].imshow(photo)
         for ax, feature in zip(line[1:], features, strict=True):
