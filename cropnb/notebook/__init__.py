@@ -2,6 +2,7 @@
 from the ledger and from the papers.
 """
 
+from cropnb.notebook.claims import claims_grid, printed_gaps
 from cropnb.notebook.comparison import (
     METHOD_COLORS,
     cost_table,
@@ -42,6 +43,7 @@ from cropnb.notebook.tables import (
     markdown_table,
     measured_row,
     measured_rows,
+    settings_table,
     with_interval,
 )
 
@@ -51,6 +53,7 @@ __all__ = [
     "Markdown",
     "came_out",
     "check",
+    "claims_grid",
     "cost_table",
     "count_verdicts",
     "difference_table",
@@ -77,11 +80,13 @@ __all__ = [
     "print_shapes",
     "printed_claims",
     "printed_details",
+    "printed_gaps",
     "printed_mistakes",
     "printed_table",
     "quiz",
     "sample_photos",
     "scenes_table",
+    "settings_table",
     "show_source",
     "starting_weights",
     "style",

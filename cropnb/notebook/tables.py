@@ -1,8 +1,8 @@
 """Tables of the ledger's rows, as Markdown: ours beside the paper's, with intervals."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from cropnb.errors import LedgerError
 from cropnb.ledger import Row
@@ -183,6 +183,30 @@ def ledger_table(
     right = [column in _NUMBERS or column.startswith(_OURS) for column in columns]
     align = "".join("r" if number else "l" for number in right)
     return markdown_table(heads, ([_field(row, name) for name in columns] for row in rows), align)
+
+
+def settings_table(head: str, settings: Mapping[str, Any], by_line: bool = False) -> Markdown:
+    """Settings side by side, such as a method's profiles: one column each, one line for every
+    field in which they differ.
+
+    Args:
+        head: what stands above the fields' names.
+        settings: by their names: dataclasses, of which some may have more fields than others.
+        by_line: one line each instead, where there are many.
+    """
+    fields = dict.fromkeys(
+        field.name for one in settings.values() for field in dataclasses.fields(one)
+    )
+    words = {True: "yes", False: None}
+    lines = [[head, *settings]]
+    for name in fields:
+        values = [getattr(one, name, None) for one in settings.values()]
+        cells = [words[value] if isinstance(value, bool) else value for value in values]
+        if any(cell != cells[0] for cell in cells):
+            lines.append([name.replace("_", " "), *cells])
+    if by_line:
+        lines = list(zip(*lines, strict=True))
+    return markdown_table(lines[0], lines[1:])
 
 
 def _text(value: object) -> str:

@@ -122,6 +122,7 @@ TRIALS = tuple(
         "FS": (_PAPER, (1e-4, 1.0), (1e-3, None), _OURS),
         "FS + RGL": (_PAPER, (1e-4, 1.0), (1e-3, None), _OURS),
         "RGL": (_PAPER, _OURS),
+        "FS + RGL, mean": (_PAPER, (1e-3, None)),
     }.items()
     for setting in settings
 )
@@ -144,6 +145,10 @@ class Trials(VrnMethod):
 
     def clip(self, experiment: Experiment, run: Run) -> float | None:
         return self.variants[run.variant].clip
+
+    def offsets(self, run: Run, photos: int) -> Tensor:
+        """None: a trial's photos keep their scores."""
+        return torch.zeros(photos)
 
     def stages(self, experiment: Experiment, run: Run, model: nn.Module) -> Iterator[Stage]:
         rate = self.variants[run.variant].learning_rate

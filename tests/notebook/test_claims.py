@@ -1,0 +1,70 @@
+"""Claims on one line each, printed gaps beside ours, settings side by side, what is folded."""
+
+from dataclasses import dataclass
+
+from cropnb import notebook, paper
+from cropnb.ledger import Row
+
+
+def claim(name: str, column: str, ends: tuple[float, float], **fields: object) -> Row:
+    low, high = ends
+    content = {"paper": "vrn", "table": "claim", "dataset": "scenes", "split": "test"}
+    content |= {"ours": (low + high) / 2, "low": low, "high": high, "verdict": "unsettled"}
+    return Row(row=name, column=column, **content | {"note": "FS less baseline"} | fields)
+
+
+def test_a_claim_shows_its_verdict_where_it_is_settled() -> None:
+    rows = [
+        claim("splitter helps", "Acc 1/5", (-1.0, 2.0)),
+        claim("splitter helps", "SRCC", (-0.03, -0.01), verdict="contradicted"),
+        claim("gain helps", "Acc 1/5", (1.0, 2.0), verdict="holds", void="an arm learned nothing"),
+    ]
+    head, _, splitter, gain = notebook.claims_grid(rows, "layouts").splitlines()
+    assert head == "| layouts | Acc 1/5 | SRCC |"
+    space = "\N{NO-BREAK SPACE}"
+    numbers = f"+0.5 [−1.0,{space}+2.0] | −0.020 [−0.030,{space}−0.010] contradicted"
+    assert splitter == f"| splitter helps | {numbers} |"
+    assert gain == f"| gain helps | +1.5 [+1.0,{space}+2.0] says nothing | – |"
+
+
+def test_a_printed_gap_lies_inside_above_or_below_ours() -> None:
+    table = paper.read("vrn").tables["Table 2"]
+    rows = [
+        claim("splitter helps", "Acc 1/5", (1.0, 3.0), note="FS less baseline; still rising"),
+        claim("splitter helps", "Acc 5", (1.0, 3.0)),
+        claim("splitter helps", "Acc 1/10", (-3.0, 1.0)),
+        claim("splitter helps", "SRCC", (0.1, 0.2)),
+        claim("our own", "Acc 1/5", (1.0, 3.0), note="RGL, mean less baseline"),
+    ]
+    head, _, line = notebook.printed_gaps(table, rows, "printed").splitlines()
+    assert head == "| printed | Acc 1/5 | Acc 5 | Acc 1/10 | Acc 10 |"
+    assert line == "| splitter helps | +2.5 inside | +0.2 below | +2.0 above | – |"
+
+
+def test_settings_show_the_fields_that_differ() -> None:
+    @dataclass
+    class Profile:
+        head_epochs: int
+        mixed: bool = False
+        clip: float | None = 1.0
+
+    @dataclass
+    class Longer(Profile):
+        batch: int = 4
+
+    table = notebook.settings_table("profile", {"smoke": Profile(3), "full": Longer(60, True)})
+    assert table.splitlines() == [
+        "| profile | smoke | full |",
+        "| :-- | --: | --: |",
+        "| head epochs | 3 | 60 |",
+        "| mixed | – | yes |",
+        "| batch | – | 4 |",
+    ]
+    turned = notebook.settings_table("profile", {"smoke": Profile(3), "full": Profile(60)}, True)
+    assert turned.splitlines()[2:] == ["| smoke | 3 |", "| full | 60 |"]
+
+
+def test_what_is_folded_keeps_its_markdown_and_escapes_its_summary() -> None:
+    text = notebook.folded("a < b", "| x |\n| :-- |")
+    assert text == ("<details><summary>a &lt; b</summary>\n\n| x |\n| :-- |\n\n</details>")
+    assert isinstance(text, notebook.Markdown)
