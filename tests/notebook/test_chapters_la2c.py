@@ -92,8 +92,8 @@ def test_an_episode_shows_what_its_rewards_come_to() -> None:
 
 def test_a_histogram_names_its_marks() -> None:
     figures.histogram(torch.rand(20), {"whole photo": 0.5}, xlabel="IoU")
-    (mark,) = plt.gca().get_legend().get_texts()
-    assert mark.get_text() == "whole photo 0.50"
+    (label,) = plt.gca().get_legend().get_texts()
+    assert label.get_text() == "whole photo 0.50"
 
 
 def test_lines_start_where_they_should() -> None:

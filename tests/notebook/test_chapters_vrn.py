@@ -71,10 +71,10 @@ def test_the_diagram_names_both_learners() -> None:
 def test_what_a_view_keeps_has_its_shape_and_what_it_discards_the_photos() -> None:
     sample = datasets.load("scenes", split="test", form="gaicd")[0]
     figure = figures.kept_and_discarded(sample, 0, torch.rand(4, 9, 9), torch.rand(4, 9, 9))
-    _, kept, discarded = figure.axes
+    _, roi, rod = figure.axes
     x1, y1, x2, y2 = sample.boxes[0].tolist()
-    assert kept.get_aspect() == pytest.approx((y2 - y1) / (x2 - x1))
-    assert discarded.get_aspect() == pytest.approx(sample.height / sample.width)
+    assert roi.get_aspect() == pytest.approx((y2 - y1) / (x2 - x1))
+    assert rod.get_aspect() == pytest.approx(sample.height / sample.width)
 
 
 def test_a_tent_for_each_annotated_score() -> None:

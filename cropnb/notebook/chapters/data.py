@@ -76,8 +76,8 @@ def where_people_crop(squares: Mapping[str, Quartiles]) -> None:
         for (x1, y1, x2, y2), color in ((outer, "#cccccc"), (inner, "white")):
             ax.fill([x1, x2, x2, x1], [y1, y1, y2, y2], color=color, linewidth=0)
         draw_outline(ax, middle, color=COLORS["black"])
-        kept = f"keeps {quartiles['share kept']['median']:.0%}"
-        ax.text(0.5, 0.5, kept, ha="center", va="center")
+        share_text = f"keeps {quartiles['share kept']['median']:.0%}"
+        ax.text(0.5, 0.5, share_text, ha="center", va="center")
         ax.set(xlim=(0, 1), ylim=(1, 0), xticks=[], yticks=[], aspect="equal", title=title)
         ax.spines[["top", "right"]].set_visible(True)
 

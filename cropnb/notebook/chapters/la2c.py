@@ -161,8 +161,8 @@ def lines(values: Mapping[str, Tensor], first: int = 0, **labels: str) -> None:
 
     _, ax = plt.subplots(figsize=(7, 2.9))
     marks = ({"marker": "o"}, {"marker": "s", "linestyle": "--", **_HOLLOW})
-    for (name, line), mark in zip(values.items(), marks, strict=False):
-        look = {"markersize": 4.5, "linewidth": 1.2, **mark} if len(values) > 1 else {}
+    for (name, line), marker in zip(values.items(), marks, strict=False):
+        look = {"markersize": 4.5, "linewidth": 1.2, **marker} if len(values) > 1 else {}
         ax.plot(range(first, first + len(line)), line, color=_BLUE, label=name, **look)
     if len(values) > 1:
         ax.legend()

@@ -139,7 +139,7 @@ def diagram() -> "Figure":
     return figure
 
 
-def kept_and_discarded(sample: "Sample", view: int, kept: "Tensor", dropped: "Tensor") -> "Figure":
+def kept_and_discarded(sample: "Sample", view: int, roi: "Tensor", rod: "Tensor") -> "Figure":
     """A view on its photo, and the mean over channels of its two grids (C, 9, 9)."""
     import matplotlib.pyplot as plt
 
@@ -148,8 +148,8 @@ def kept_and_discarded(sample: "Sample", view: int, kept: "Tensor", dropped: "Te
     photo.set_title("one view of the photo")
     x1, y1, x2, y2 = sample.boxes[view].tolist()
     shapes = {
-        "RoIAlign: kept": (kept, (y2 - y1) / (x2 - x1)),
-        "RoDAlign: discarded": (dropped, sample.height / sample.width),
+        "RoIAlign: kept": (roi, (y2 - y1) / (x2 - x1)),
+        "RoDAlign: discarded": (rod, sample.height / sample.width),
     }
     for ax, (title, (cells, aspect)) in zip(maps, shapes.items(), strict=True):
         ax.imshow(cells.abs().mean(0).numpy(), cmap="magma", aspect=aspect)
