@@ -131,6 +131,7 @@ class Method:
     remark: ClassVar[str] = (
         ""  # what the card of the weights for photographs says of them, in words
     )
+    blind_answer: ClassVar[str] = "the photo's middle"  # what looks at no photo; see `blind`
     constants: ClassVar[Mapping[str, object]] = {}  # whatever else changes a run's result
 
     def profile(self, experiment: "Experiment") -> Profile:
@@ -184,7 +185,7 @@ class Method:
         return "test"
 
     def blind(self, experiment: "Experiment") -> Mapping[str, Sequence[float]]:
-        """What the middle of the photo reaches, by column, a number for each photo that `measure`
+        """What `blind_answer` reaches, by column, a number for each photo that `measure`
         is about; columns that ask nothing of a crop are left out. See `cropnb.runs.blind`.
         """
         return {}

@@ -96,7 +96,7 @@ def claims(context: Context, experiment: Experiment, results: Results) -> list[l
                     table=method.claim_table(experiment),
                     **_bounds(entry, column, method.columns),
                     higher_is_better=judged.higher_is_better,
-                    void=f"{', '.join(low)} no better than the photo's middle" if low else "",
+                    void=f"{', '.join(low)} no better than {method.blind_answer}" if low else "",
                     note=note,
                 )
             )

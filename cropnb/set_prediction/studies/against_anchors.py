@@ -18,7 +18,7 @@ from cropnb import ledger
 from cropnb.errors import CropnbError
 from cropnb.gaic.recipe import METHOD as GAIC
 from cropnb.ledger import Row
-from cropnb.runs import Experiment, program
+from cropnb.runs import Experiment, blind, program
 from cropnb.runs.claims import claim
 from cropnb.runs.context import Context
 from cropnb.runs.devices import device_name
@@ -81,13 +81,15 @@ def rows(context: Context, sets: Experiment, seeds: Sequence[int]) -> list[Row]:
         name: [METHOD.columns_of(one, test) for one in predictions]
         for name, predictions in runs.items()
     }
-    written = []
+    written, blind_columns = [], METHOD.blind(sets)
     for column, judged in METHOD.columns.items():
         values = {
             name: [[judged.unit * value for value in seed[column]] for seed in per_seed]
             for name, per_seed in by_photo.items()
         }
         written += [measured(context, TABLE, name, column, of) for name, of in values.items()]
+        floor = [judged.unit * value for value in blind_columns[column]]
+        low = blind.no_better(values, floor, judged.higher_is_better)
         written.append(
             claim(
                 context,
@@ -96,6 +98,7 @@ def rows(context: Context, sets: Experiment, seeds: Sequence[int]) -> list[Row]:
                 values[SETS],
                 values[ANCHORS],
                 worth_having=judged.worth_having,
+                void=f"{', '.join(low)} no better than {METHOD.blind_answer}" if low else "",
                 note=f"{SETS} less {ANCHORS}, the last stages of both trained alike",
             )
         )

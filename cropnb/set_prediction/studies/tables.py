@@ -38,6 +38,19 @@ FIGURE_6 = {"w/o smoothing": "μ = 0", "QG": "μ = 0.5"}
 class TablesMethod(Method):
     """The part of set prediction's method that the ledger reads."""
 
+    blind_answer = "a set that looks at no photo"
+
+    def blind(self, experiment: Experiment) -> dict[str, Sequence[float]]:
+        """What the content-blind set of each ε reaches."""
+        test = self.photos(experiment, "test", self.main)
+        good = torch.cat(self.photos(experiment, "train", self.main).truths)  # (N, 4)
+        columns: dict[str, Sequence[float]] = {}
+        for eps in THRESHOLDS:
+            predictions = [blind_set(good, max(DETECTIONS), eps)] * len(test)
+            reached = self.columns_of(predictions, test)
+            columns |= {n: v for n, v in reached.items() if n.startswith(f"ε = {eps:.2f}")}
+        return columns
+
     def photos(self, experiment: Experiment, part: str, variant: str) -> CropPhotos:
         """The photos of a part, with the good crops of a variant."""
         return experiment.photos(part)[self.variants[variant].at_least]
