@@ -15,7 +15,7 @@ from scipy.special import stdtrit
 from cropnb import ledger, paper
 from cropnb.errors import CropnbError
 from cropnb.metrics.intervals import POWER
-from cropnb.runs import plan
+from cropnb.runs import plan, record
 from cropnb.runs.method import Method
 
 FEWEST_SEEDS, MOST_SEEDS = 3, 20  # with two, Student's quantile is a guess
@@ -112,11 +112,14 @@ def cards(entry: plan.Entry) -> Iterator[Card]:
         if not set(sides) <= set(entry.variants):
             continue
         for column in claim.get("columns") or method.claim_columns:
-            worth_having = _worth_having(claim, column, method)
+            judged = record.claim_bounds(claim, column, method.columns)
+            worth_having, margin = judged["worth_having"], judged["margin"]
             printed = _printed(method, entry, sides, column)
             pilot = _pilot(method.name, claim["name"], column, entry.dataset)
             enough, enough_for_printed = (
-                needed(pilot, difference) if pilot and difference and difference > 0 else None
+                needed(pilot, distance)
+                if pilot and difference is not None and (distance := difference - margin) > 0
+                else None
                 for difference in (worth_having, printed)
             )
             yield Card(
@@ -146,12 +149,6 @@ def _pilot(method: str, claim: str, column: str, dataset: str) -> ledger.Row | N
     return max(rows, key=lambda row: (row.dataset == dataset, len(row.seeds)), default=None)
 
 
-def _worth_having(claim: dict, column: str, method: Method) -> float | None:
-    own = claim.get("worth_having")
-    own = own.get(column) if isinstance(own, dict) else own
-    return method.columns[column].worth_having if own is None else own
-
-
 def _printed(method: Method, entry: plan.Entry, sides: Sequence[str], column: str) -> float | None:
     """The difference of two printed cells, in the first table that has both."""
     tables = paper.read(method.name).tables
@@ -167,7 +164,7 @@ def _printed(method: Method, entry: plan.Entry, sides: Sequence[str], column: st
             for of in rows
         ]
         if None not in cells:
-            sign = 1 if method.columns[column].higher_is_better else -1
+            sign = 1 if record.column_of(method.columns, column).higher_is_better else -1
             return sign * (cells[0] - cells[1])
     return None
 

@@ -74,7 +74,7 @@ def claims(context: Context, experiment: Experiment, results: Results) -> list[l
             }
             arms = {name: values(method.columns, column, of) for name, of in runs.items()}
             better, worse = _where_all_are_numbers(*arms.values())
-            judged = _column(method.columns, column)
+            judged = column_of(method.columns, column)
             middle = method.blind(experiment) if middle is None else middle
             floor = [judged.unit * value for value in middle.get(column, ())] or None
             low = blind.no_better(arms, floor, judged.higher_is_better)
@@ -94,7 +94,7 @@ def claims(context: Context, experiment: Experiment, results: Results) -> list[l
                     better,
                     worse,
                     table=method.claim_table(experiment),
-                    **_bounds(entry, column, method.columns),
+                    **claim_bounds(entry, column, method.columns),
                     higher_is_better=judged.higher_is_better,
                     void=f"{', '.join(low)} no better than {method.blind_answer}" if low else "",
                     note=note,
@@ -107,7 +107,7 @@ def values(
     columns: Mapping[str, Column], column: str, runs: Sequence[Result], epoch: str = "columns"
 ) -> list[list[float]]:
     """A column in its printed unit, (seeds, photos)."""
-    unit = _column(columns, column).unit
+    unit = column_of(columns, column).unit
     return [[unit * value for value in getattr(run, epoch)[column]] for run in runs]
 
 
@@ -121,7 +121,7 @@ def _where_all_are_numbers(*arms: Sequence[Sequence[float]]) -> list[list[list[f
 def means(columns: Mapping[str, Column], result: Result) -> dict[str, float]:
     """The mean of each column of one run in its printed unit."""
     return {
-        name: _column(columns, name).unit * value
+        name: column_of(columns, name).unit * value
         for name, value in result.means().items()
         if name in columns
     }
@@ -161,20 +161,20 @@ def cell_note(experiment: Experiment, column: str, runs: Sequence[Result]) -> st
     return f"{note}; {text}" if note else text
 
 
-def _bounds(
+def claim_bounds(
     entry: Mapping[str, object], name: str, columns: Mapping[str, Column]
 ) -> dict[str, float | None]:
-    """Margin and smallest difference worth having: the claim's own, or the column's."""
+    """Margin and smallest difference worth having of a claim: its own, or the column's. Below a
+    negative margin nothing has to be gained, so no gain is too small.
+    """
     own = bounds(entry, name)
-    worth_having = own["worth_having"]
-    return own | {
-        "worth_having": _column(columns, name).worth_having
-        if worth_having is None
-        else worth_having
-    }
+    if own["worth_having"] is None and own["margin"] >= 0:
+        own["worth_having"] = column_of(columns, name).worth_having
+    return own
 
 
-def _column(columns: Mapping[str, Column], name: str) -> Column:
+def column_of(columns: Mapping[str, Column], name: str) -> Column:
+    """How a measured column is judged; as any other where the method doesn't say."""
     return columns.get(name, Column())
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from cropnb import ledger, metrics
 from cropnb.errors import LedgerError
-from cropnb.runs import plan, power
+from cropnb.runs import Column, plan, power, record
 
 
 def pilot(seeds: int, photos: int, of_seeds: float, of_photos: float, seed: int = 0) -> ledger.Row:
@@ -70,3 +70,17 @@ def test_a_card_says_what_the_paper_prints_and_what_settles_it(
     assert power.main(["mars/trained"]) == 0
     assert "both modules beat neither, IoU: printed +0.041 takes" in capsys.readouterr().out
     assert power.main(["mars/none"]) == 2
+
+
+def test_every_entry_of_the_plan_has_its_cards(capsys: pytest.CaptureFixture[str]) -> None:
+    assert power.main([]) == 0
+    printed = capsys.readouterr().out
+    # Of a column that the method doesn't judge otherwise, with a margin and no table.
+    assert "ratios need not appear in training, IoU, 2:3 and 3:2: printed: no number" in printed
+
+
+def test_where_nothing_has_to_be_gained_no_gain_is_too_small() -> None:
+    columns = {"IoU": Column(worth_having=0.005)}
+    bounds = [record.claim_bounds(entry, "IoU", columns) for entry in ({}, {"margin": -0.01})]
+    assert [one["worth_having"] for one in bounds] == [0.005, None]
+    assert record.claim_bounds({"worth_having": 0.1}, "IoU", columns)["worth_having"] == 0.1
