@@ -24,7 +24,7 @@ class CentredWindow:
         """(3, H, W) -> one box (1, 4): the largest window of the ratio, or the photo, with its
         sides times `share`.
         """
-        return self._window((image.shape[-1], image.shape[-2]), aspect), None
+        return self.window((image.shape[-1], image.shape[-2]), aspect), None
 
     def propose_all(
         self,
@@ -34,10 +34,11 @@ class CentredWindow:
     ) -> list[tuple[Tensor, None]]:
         """The same for photos of these sizes (width, height)."""
         return [
-            (self._window(size, aspect), None) for size, aspect in zip(sizes, aspects, strict=True)
+            (self.window(size, aspect), None) for size, aspect in zip(sizes, aspects, strict=True)
         ]
 
-    def _window(self, size: tuple[int, int], aspect: float | None) -> Tensor:
+    def window(self, size: tuple[float, float], aspect: float | None = None) -> Tensor:
+        """The box (1, 4) in a photo of this width and height."""
         sides = torch.tensor(largest_window(*size, aspect), dtype=torch.float64)
         centre = torch.tensor(size, dtype=torch.float64) / 2
         half = sides * self.share / 2

@@ -255,7 +255,9 @@ def _row(table: str, row: str, **arguments: object) -> Variant:
     return Variant(arguments, ((table, row),))
 
 
+# Two of the nine ratios that scenes ask for, one on either side of 1:1.
 LEFT_OUT = (2 / 3, 3 / 2)
+
 # The rows of the paper's tables; its own network stands in all of them.
 VARIANTS = {
     "Mars": Variant(

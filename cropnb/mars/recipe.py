@@ -269,7 +269,8 @@ class MarsMethod(Method):
     def further_rows(
         self, context: Context, experiment: Experiment, results: Mapping[str, list[Result]]
     ) -> list[ledger.Row]:
-        return rows.centred(context, experiment.photos(self.eval_split(experiment)), MEASURED)
+        annotations = len(experiment.photos(self.eval_split(experiment)).owner)
+        return rows.centred(context, annotations, self.blind(experiment), MEASURED)
 
 
 def _step(

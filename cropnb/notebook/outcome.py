@@ -74,7 +74,9 @@ def _takes(difference: float | None, enough: tuple[int, int] | None, at_least: s
         return "none printed"
     if difference <= 0:
         return f"{difference:+.3g}: the other way"
-    most = "more than 2,000 photos and 20 seeds"
+    from cropnb.runs.power import MOST_PHOTOS, MOST_SEEDS
+
+    most = f"more than {MOST_PHOTOS:,} photos and {MOST_SEEDS} seeds"
     return f"{difference:+.3g}: " + (
         f"{at_least}{enough[0]:,} photos, {enough[1]} seeds" if enough else most
     )

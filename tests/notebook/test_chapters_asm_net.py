@@ -1,7 +1,6 @@
 """The figures and tables of the chapter on ASM-Net, each drawn once from small inputs."""
 
 import math
-from collections.abc import Iterator
 
 import matplotlib.pyplot as plt
 import pytest
@@ -18,13 +17,6 @@ from cropnb.training import History
 PHOTO = Image.new("RGB", (60, 40), "gray")
 BOX = torch.tensor([6.0, 4, 54, 36])
 PRINTED = paper.read("asm_net")
-
-
-@pytest.fixture(autouse=True)
-def closed() -> Iterator[None]:
-    plt.switch_backend("agg")
-    yield
-    plt.close("all")
 
 
 def titles() -> list[str]:

@@ -2,7 +2,6 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
@@ -12,11 +11,6 @@ from cropnb.notebook import COLORS, METHOD_COLORS, training_table
 from cropnb.notebook.chapters import audit as figures
 
 PHOTO = Image.new("RGB", (120, 80), "green")
-
-
-@pytest.fixture(autouse=True)
-def _closed() -> None:
-    plt.close("all")
 
 
 def drawn() -> Figure:

@@ -12,11 +12,6 @@ from cropnb.notebook.chapters import crops as figures
 PHOTO = Image.new("RGB", (120, 80), "green")
 
 
-@pytest.fixture(autouse=True)
-def _closed() -> None:
-    plt.close("all")
-
-
 def drawn() -> Figure:
     assert len(plt.get_fignums()) == 1
     return plt.gcf()

@@ -1,7 +1,5 @@
 """What the chapter on LA2C draws: each figure once, with small inputs."""
 
-from collections.abc import Iterator
-
 import matplotlib as mpl
 
 mpl.use("Agg")
@@ -17,12 +15,6 @@ from cropnb.la2c import rules
 from cropnb.notebook.chapters import la2c as figures
 
 NINE = rules.ACTIONS["la2c"]
-
-
-@pytest.fixture(autouse=True)
-def closed() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 def titles() -> list[str]:

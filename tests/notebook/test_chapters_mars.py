@@ -1,6 +1,5 @@
 """What the chapter on Mars draws and tabulates: every figure and table once, with small inputs."""
 
-from collections.abc import Iterator
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -22,11 +21,8 @@ SKY = METHOD_COLORS["mars"].lower()
 
 
 @pytest.fixture(autouse=True)
-def drawn_as_in_the_book() -> Iterator[None]:
-    with plt.rc_context():
-        style()
-        yield
-    plt.close("all")
+def drawn_as_in_the_book(own_style: None) -> None:
+    style()
 
 
 @pytest.fixture

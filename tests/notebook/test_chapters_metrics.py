@@ -10,11 +10,6 @@ from cropnb.notebook import COLORS
 from cropnb.notebook.chapters import metrics as figures
 
 
-@pytest.fixture(autouse=True)
-def _closed() -> None:
-    plt.close("all")
-
-
 def drawn() -> Figure:
     assert len(plt.get_fignums()) == 1
     return plt.gcf()

@@ -1,7 +1,5 @@
 """The figures and tables of the chapter on set prediction."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 
@@ -17,12 +15,6 @@ from cropnb.notebook.chapters import set_prediction as figures  # noqa: E402
 from cropnb.runs import Profile  # noqa: E402
 
 PAPER = paper.read("set_prediction")
-
-
-@pytest.fixture(autouse=True)
-def closed() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 def lines(table: str) -> list[list[str]]:

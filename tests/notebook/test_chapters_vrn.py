@@ -1,6 +1,5 @@
 """What the chapter on VRN draws: every figure once, with small inputs."""
 
-from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
@@ -13,12 +12,6 @@ from cropnb.ledger import Row
 from cropnb.notebook import COLORS, METHOD_COLORS
 from cropnb.notebook.chapters import vrn as figures
 from cropnb.runs import validation
-
-
-@pytest.fixture(autouse=True)
-def closed() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 def row(name: str, column: str, ours: float, **fields: object) -> Row:

@@ -1,9 +1,8 @@
 """What the ledger's rows of Mars say beside their numbers, and the row that needs no network."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cropnb import ledger
-from cropnb.mars.photos import RatioPhotos
 from cropnb.runs import Result
 from cropnb.runs.context import Context
 from cropnb.runs.rows import measured
@@ -24,23 +23,15 @@ def note(results: Sequence[Result]) -> str:
     return "; ".join([*parts, "frozen backbone"] if frozen else parts)
 
 
-def centred(context: Context, photos: RatioPhotos, names: Sequence[str]) -> list[ledger.Row]:
+def centred(
+    context: Context, annotations: int, columns: Mapping[str, Sequence[float]], names: Sequence[str]
+) -> list[ledger.Row]:
     """The largest centred window of each required ratio, which sees no photo.
 
     Args:
-        names: of the columns.
+        columns: what it reaches, one number a photo.
+        names: of the columns that get a row.
     """
-    columns = photos.compare(photos.centred())
-    text = f"the largest window of the required ratio; {len(photos.owner)} annotations"
-    return [
-        measured(
-            context,
-            "baseline",
-            "largest centred window",
-            name,
-            photos.per_photo(columns[name]).tolist(),
-            note=text,
-            seeds=(),
-        )
-        for name in names
-    ]
+    text = f"the largest window of the required ratio; {annotations} annotations"
+    place = ("baseline", "largest centred window")
+    return [measured(context, *place, name, columns[name], note=text, seeds=()) for name in names]

@@ -2,7 +2,7 @@
 together, so it is no mean over photos, and its interval comes from resampled photos.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -42,14 +42,22 @@ class TablesMethod(Method):
 
     def blind(self, experiment: Experiment) -> dict[str, Sequence[float]]:
         """What the content-blind set of each ε reaches."""
-        test = self.photos(experiment, "test", self.main)
-        good = torch.cat(self.photos(experiment, "train", self.main).truths)  # (N, 4)
-        columns: dict[str, Sequence[float]] = {}
-        for eps in THRESHOLDS:
-            predictions = [blind_set(good, max(DETECTIONS), eps)] * len(test)
+        test, columns = self.photos(experiment, "test", self.main), {}
+        for eps, predictions in self.blind_predictions(experiment):
             reached = self.columns_of(predictions, test)
             columns |= {n: v for n, v in reached.items() if n.startswith(f"ε = {eps:.2f}")}
         return columns
+
+    def blind_predictions(
+        self, experiment: Experiment
+    ) -> Iterator[tuple[float, list[CropPredictions]]]:
+        """For each ε the set that never looks at a photo, for every test photo: chosen to reach the
+        good crops of the training photos.
+        """
+        good = torch.cat(self.photos(experiment, "train", self.main).truths)  # (N, 4)
+        photos = len(self.photos(experiment, "test", self.main))
+        for eps in THRESHOLDS:
+            yield eps, [blind_set(good, max(DETECTIONS), eps)] * photos
 
     def photos(self, experiment: Experiment, part: str, variant: str) -> CropPhotos:
         """The photos of a part, with the good crops of a variant."""
@@ -146,18 +154,14 @@ class TablesMethod(Method):
         return rows
 
     def blind_rows(self, context: Context, experiment: Experiment) -> list[Row]:
-        """The numbers of a set that never looks at a photo, chosen on the training photos for each
-        ε.
-        """
+        """The numbers of `blind_predictions`."""
         accuracy_table, precision_table, _ = self.tables(experiment)
         test = self.photos(experiment, "test", self.main)
-        good = torch.cat(self.photos(experiment, "train", self.main).truths)  # (N, 4)
         note = (
             "the same boxes for every photo, chosen to reach the good crops of the training photos"
         )
         rows = []
-        for eps in THRESHOLDS:
-            predictions = [blind_set(good, max(DETECTIONS), eps)] * len(test)
+        for eps, predictions in self.blind_predictions(experiment):
             row = f"content-blind set (ε = {eps:.2f})"
             for count in COUNTS:
                 hits = 100 * set_accuracy(predictions, test, count, eps)  # (photos,)
