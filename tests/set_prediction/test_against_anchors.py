@@ -10,6 +10,7 @@ from cropnb import ledger
 from cropnb.errors import CheckpointError, CropnbError
 from cropnb.gaic.recipe import METHOD as GAIC
 from cropnb.runs import Experiment
+from cropnb.set_prediction.cropper import CropPredictions
 from cropnb.set_prediction.recipe import METHOD
 from cropnb.set_prediction.studies import against_anchors
 
@@ -42,7 +43,8 @@ def test_anchors_and_sets_are_measured_alike(
     rows = ledger.read("set_prediction")
     measured = {(row.row, row.column) for row in rows if row.table == against_anchors.TABLE}
     names = (against_anchors.SETS, against_anchors.ANCHORS)
-    assert measured == {(name, column) for name in names for column in METHOD.columns}
+    columns = (*METHOD.columns, "different first crops, seed 0")
+    assert measured == {(name, column) for name in names for column in columns}
     claims = [row for row in rows if row.row == "sets beat anchors"]
     assert len(claims) == len(METHOD.columns)
     for row in claims:
@@ -79,3 +81,11 @@ def test_a_run_that_is_not_finished_is_named(tmp_path: Path) -> None:
     run = Experiment(GAIC, init="random", out=tmp_path, progress=False)
     with pytest.raises(CheckpointError, match="weights"):
         against_anchors.anchors(run, 0, ["a"])
+
+
+def test_one_crop_for_all_photos_is_counted_as_one() -> None:
+    same = CropPredictions(torch.tensor([[0.1, 0.1, 0.9, 0.9]]), torch.ones(1))
+    other = CropPredictions(torch.tensor([[0.2, 0.1, 0.9, 0.9]]), torch.ones(1))
+    nearly = CropPredictions(same.xyxy + 1e-5, torch.ones(1))
+    assert against_anchors.first_crops([same, same, nearly]) == 1
+    assert against_anchors.first_crops([same, other, same]) == 2

@@ -23,7 +23,7 @@ from cropnb.runs.claims import claim
 from cropnb.runs.context import Context
 from cropnb.runs.devices import device_name
 from cropnb.runs.maps import from_photos
-from cropnb.runs.rows import measured
+from cropnb.runs.rows import measured, number
 from cropnb.set_prediction.cropper import CropPredictions
 from cropnb.set_prediction.recipe import METHOD
 from cropnb.set_prediction.studies.tables import DETECTIONS
@@ -56,6 +56,14 @@ def anchors(experiment: Experiment, seed: int, names: Sequence[str]) -> list[Cro
     return predictions
 
 
+def first_crops(predictions: Sequence[CropPredictions]) -> int:
+    """How many different crops come first over all photos, rounded to thousandths of the sides: one
+    where the same crop is given everywhere.
+    """
+    firsts = torch.stack([one.xyxy[0] for one in predictions])  # (photos, 4)
+    return len(firsts.mul(1000).round().unique(dim=0))
+
+
 def rows(context: Context, sets: Experiment, seeds: Sequence[int]) -> list[Row]:
     """What both reach, and the verdict on the claim, by column.
 
@@ -81,7 +89,19 @@ def rows(context: Context, sets: Experiment, seeds: Sequence[int]) -> list[Row]:
         name: [METHOD.columns_of(one, test) for one in predictions]
         for name, predictions in runs.items()
     }
-    written, blind_columns = [], METHOD.blind(sets)
+    written = [
+        number(
+            replace(context, seeds=(seed,)),
+            TABLE,
+            name,
+            f"different first crops, seed {seed}",
+            first_crops(one),
+            len(test),
+        )
+        for name, per_seed in runs.items()
+        for seed, one in zip(seeds, per_seed, strict=True)
+    ]
+    blind_columns = METHOD.blind(sets)
     for column, judged in METHOD.columns.items():
         values = {
             name: [[judged.unit * value for value in seed[column]] for seed in per_seed]
