@@ -1,7 +1,8 @@
 """From results to ledger rows: the tables' cells, and the claims that two variants decide."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -57,14 +58,31 @@ def claims(context: Context, experiment: Experiment, results: Results) -> list[l
     """The verdict on each claim of `paper.toml` whose two variants were run, over the seeds that
     both have.
     """
+    method = experiment.method
+    entries = paper.read(method.name).claims if paper.known(method.name) else ()
+    pairs = [
+        (entry, [results.get(entry[side], ()) for side in ("better", "worse")])
+        for entry in entries
+        if "rival" not in entry  # another method's network; see `rivals`
+    ]
+    return decide(context, experiment, pairs)
+
+
+def decide(
+    context: Context,
+    experiment: Experiment,
+    pairs: Iterable[tuple[Mapping[str, Any], Sequence[Sequence[Result]]]],
+) -> list[ledger.Row]:
+    """The verdict on each claim for which both sides have a seed in common, column by column.
+
+    Args:
+        experiment: of the side that the paper calls better; its method says how columns are judged.
+        pairs: a claim of `paper.toml` with the runs of its better and its worse side.
+    """
     method, written = experiment.method, []
     middle: Mapping[str, Sequence[float]] | None = None  # of the photos; asked for once
-    entries = paper.read(method.name).claims if paper.known(method.name) else ()
-    for entry in entries:
-        pair = [
-            {result.seed: result for result in results.get(entry[side], ())}
-            for side in ("better", "worse")
-        ]
+    for entry, sides in pairs:
+        pair = [{result.seed: result for result in side} for side in sides]
         seeds = sorted(set(pair[0]) & set(pair[1]))
         columns = entry.get("columns") or method.claim_columns
         for column in columns if seeds else ():

@@ -240,8 +240,6 @@ def test_every_variant_of_the_paper_is_there():
     points = {row for row in printed.tables["Figure 5"].rows if "less" not in row}
     assert points == {*tables.FIGURE_5, tables.MAIN_POINT}
     assert set(tables.FIGURE_5) <= set(METHOD.variants)
-    for claim in printed.claims:
-        assert {claim["better"], claim["worse"]} <= set(METHOD.variants)
     assert METHOD.variants["λ=10"] == Variant("cross_rectangle", 10.0)
     assert METHOD.variants["λ=10, mean over pairs"].per_pair
     assert METHOD.variants[METHOD.main].weight == 0.1

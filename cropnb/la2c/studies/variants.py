@@ -50,6 +50,7 @@ VARIANTS = {
     # learn for equally long.
     "1 environment": Variant(environments=1, updates=1.5),
     "random start": Variant(init="random"),
+    "stride 1/15": Variant(actions="la2c, 1/15"),
     # A2-RL as its paper has it: the whole photo's features beside the crop's, an LSTM, fourteen
     # actions, and the reward of an aesthetic score.
     "A2-RL": Variant({"lstm": True, "whole": True}, actions="a2rl", reward="aesthetic"),

@@ -1,0 +1,118 @@
+"""The first claim of most abstracts, that the paper's network beats an earlier one, where both were
+trained alike here: `python -m cropnb.runs.rivals vrn --dataset gaicd_layouts --profile trained
+--seeds 0 1 2 --record`.
+
+It trains nothing: the runs of both methods have to be finished. A claim of `paper.toml` with a
+`rival` names the other method; `worse` is that method's variant.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cropnb import ledger, paper
+from cropnb.errors import CropnbError, WeightsUnavailable
+from cropnb.runs import plan, program, record
+from cropnb.runs.context import Context
+from cropnb.runs.devices import device_name
+from cropnb.runs.experiment import Experiment
+from cropnb.runs.results import Result
+
+
+def rows(
+    context: Context, ours: Experiment, seeds: Sequence[int], profile: str | None = None
+) -> list[ledger.Row]:
+    """The verdict on each claim against a rival, over the seeds that both have.
+
+    Args:
+        ours: the experiment of the paper's own network.
+        profile: the rival's, where it isn't called as ours is.
+
+    Raises:
+        CropnbError: the paper has no such claim, or the two were tested on other photos.
+        WeightsUnavailable: a side has no finished run.
+    """
+    claims = [one for one in paper.read(ours.method.name).claims if "rival" in one]
+    if not claims:
+        raise CropnbError(f"{ours.method.name} has no claim against another method in paper.toml")
+    pairs = [(claim, _sides(claim, ours, seeds, profile)) for claim in claims]
+    return record.decide(context, ours, pairs)
+
+
+def _sides(
+    claim: Mapping[str, Any], ours: Experiment, seeds: Sequence[int], profile: str | None
+) -> list[list[Result]]:
+    """The finished runs of the better and of the worse side of a claim."""
+    theirs = Experiment(
+        plan.method_named(claim["rival"]),
+        ours.dataset,
+        profile=profile or ours.profile_name,
+        init=ours.init,
+        out=ours.out,
+    )
+    sides = [
+        _finished(ours, claim["better"], seeds),
+        _finished(theirs, claim["worse"], seeds),
+    ]
+    tested = {(run.dataset, run.form, run.split, run.photos) for side in sides for run in side}
+    if len(tested) > 1:
+        raise CropnbError(
+            f"{claim['name']}: the two were tested on other photos, "
+            + " and ".join(str(one) for one in sorted(tested))
+        )
+    return sides
+
+
+def _finished(experiment: Experiment, variant: str, seeds: Sequence[int]) -> list[Result]:
+    """The runs of a variant that are finished."""
+    runs = [experiment.finished(variant, seed) for seed in seeds]
+    there = [run for run in runs if run is not None]
+    if not there:
+        raise WeightsUnavailable(
+            f"no run of {experiment.method.name}'s {variant} is finished; first: python -m "
+            f"cropnb.{experiment.method.name} --dataset {experiment.dataset} "
+            f"--profile {experiment.profile_name} --variants {variant!r}"
+        )
+    return there
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compare, print, and with `--record` write the rows. Returns the exit status."""
+    options = program.parser("runs.rivals", __doc__)
+    options.set_defaults(device="cpu")
+    options.add_argument("paper", help="whose claims, such as vrn")
+    options.add_argument("--dataset", default=ledger.SCENES)
+    options.add_argument("--form", help="that scenes have")
+    options.add_argument("--profile", default="trained")
+    options.add_argument("--rival-profile", help="where the rival's has another name")
+    options.add_argument("--seeds", nargs="+", type=int, default=[0])
+    options.add_argument("--out", default="runs", help="where the runs lie")
+
+    def start(chosen: argparse.Namespace, given: list[str]) -> int:
+        method = plan.method_named(chosen.paper)
+        ours = Experiment(method, chosen.dataset, chosen.form, chosen.profile, out=chosen.out)
+        context = Context(
+            method.name,
+            chosen.dataset,
+            program.repeatable(given),
+            module="cropnb.runs.rivals",
+            split=method.eval_split(ours),
+            profile=chosen.profile,
+            device=device_name(chosen.device),
+        )
+        if chosen.dry_run:
+            program.describe(ours.parts.values())
+            return 0
+        written = rows(context, ours, chosen.seeds, chosen.rival_profile)
+        for row in written:
+            print(program.row_line(row))
+        if chosen.record:
+            ledger.record(method.name, written)
+        return 0
+
+    return program.run(start, options, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
