@@ -23,7 +23,8 @@ from cropnb.runs.results import Result
 def rows(
     context: Context, ours: Experiment, seeds: Sequence[int], profile: str | None = None
 ) -> list[ledger.Row]:
-    """The verdict on each claim against a rival, over the seeds that both have.
+    """The verdict on each claim against a rival, over the seeds that both have; a claim of which a
+    side has no finished run is left out.
 
     Args:
         ours: the experiment of the paper's own network.
@@ -31,12 +32,19 @@ def rows(
 
     Raises:
         CropnbError: the paper has no such claim, or the two were tested on other photos.
-        WeightsUnavailable: a side has no finished run.
+        WeightsUnavailable: no claim has finished runs of both sides.
     """
     claims = [one for one in paper.read(ours.method.name).claims if "rival" in one]
     if not claims:
         raise CropnbError(f"{ours.method.name} has no claim against another method in paper.toml")
-    pairs = [(claim, _sides(claim, ours, seeds, profile)) for claim in claims]
+    pairs, missing = [], []
+    for claim in claims:
+        try:
+            pairs.append((claim, _sides(claim, ours, seeds, profile)))
+        except WeightsUnavailable as error:
+            missing.append(error)
+    if not pairs:
+        raise missing[0]
     return record.decide(context, ours, pairs)
 
 
