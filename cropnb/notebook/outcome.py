@@ -39,9 +39,9 @@ def came_out(name: str) -> Markdown:
     if curves := validation.read(name):
         lines.append(("Long enough", _ends(curves)))
     printed = sum(row.paper_value is not None for row in waiting)
-    own = {row.row for row in waiting if row.paper_value is None}
-    waits = f"{printed} printed numbers, for photographs or a GPU"
-    lines.append(("Waits", f"{waits}; rows of our own: {', '.join(sorted(own))}" if own else waits))
+    waits = [f"{printed} printed numbers, for photographs or a GPU"]
+    waits += _planned([row for row in waiting if row.paper_value is None])
+    lines.append(("Waits", "; ".join(waits)))
     lines += [("Easy", words["easy"]), ("Hard", words["hard"])]
     return markdown_table(["What came out", ""], lines, "ll")
 
@@ -114,6 +114,12 @@ def ran(rows: Sequence[Row]) -> str:
             f"{_span(photos)} photos"
         )
     return "; ".join(parts)
+
+
+def _planned(rows: Sequence[Row]) -> list[str]:
+    """The entries of the plan that nobody has run, with their minutes and rows."""
+    entries = Counter(row.note.partition(", not run yet")[0] for row in rows)
+    return [f"{entry} ({count} rows)" for entry, count in entries.items()]
 
 
 def _ends(curves: "Sequence[Curve]") -> str:

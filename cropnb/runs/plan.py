@@ -296,9 +296,11 @@ def pending(method: str) -> list[ledger.Row]:
 
 
 def planned(method: str) -> list[ledger.Row]:
-    """A pending row for each cell of the entries on scenes that were never run, with their minutes;
-    recording a run replaces them.
+    """A pending row for each cell of a paper's entries on scenes that were never run, with their
+    minutes; recording a run replaces them.
     """
+    if not paper.known(method):
+        return []
     recorded = [row for row in ledger.read(method) if row.verdict != "pending"]
     commands, measured = {row.command for row in recorded}, {row.key for row in recorded}
     rows = []
@@ -318,7 +320,8 @@ def planned(method: str) -> list[ledger.Row]:
                     split=experiment.method.eval_split(experiment),
                     verdict="pending",
                     profile=entry.profile,
-                    note=f"not run yet, about {minutes:.0f} minutes of a core: {entry.command}",
+                    note=f"{entry.name}, about {minutes:.0f} minutes of a core, not run yet: "
+                    f"{entry.command}",
                 )
                 for column in place.columns or experiment.method.columns
             ]

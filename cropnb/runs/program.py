@@ -144,8 +144,9 @@ def main(method: Method, arguments: Sequence[str] | None = None) -> int:
             ship(experiment, variants[0], chosen.seeds[0], results[variants[0]][0])
         if chosen.record:
             rows = record.rows(context(experiment, results, given), experiment, results)
-            rows += plan.pending(method.name)
             ledger.record(method.name, rows)
+            # After them, so that what was measured just now waits no longer.
+            ledger.record(method.name, plan.pending(method.name) + plan.planned(method.name))
             validation.write(method.name, validation.of_runs(results.values()))
             print(f"recorded {len(rows)} rows in {ledger.folder() / (method.name + '.json')}")
         return 0

@@ -158,7 +158,8 @@ def test_no_code_box_scrolls_sideways(visit: Visit) -> None:
 
 
 # Of a table's rows and of a code box's words, which are all alike, the first few; in the dark
-# theme, what depends on it. A formula in a table's head is spoken by MathJax, which axe doesn't see.
+# theme, what depends on it. A formula in a table's head is spoken by MathJax, which axe doesn't
+# see.
 BARRIERS = """async theme => (await axe.run(
       {exclude: ['tbody tr:nth-child(n+6)', '.highlight pre > span:nth-of-type(n+40)']},
       {

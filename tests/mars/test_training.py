@@ -286,13 +286,15 @@ def test_the_program_trains_records_and_reads_finished_runs(tmp_path, monkeypatc
     options = ["--init", "random", "--out", str(tmp_path), "--device", "cpu"]
     command = [*options, "--variants", "Mars", "no ARS-PWP", "--record"]
     assert program.main(METHOD, command) == 0
-    row = ledger.one("mars", table="Table 3", row="both", column="IoU", dataset="scenes")
+    both = {"table": "Table 3", "row": "both", "column": "IoU", "dataset": "scenes"}
+    row = ledger.one("mars", **both, profile="smoke")
     assert row.verdict == "measured"
+    assert ledger.one("mars", **both, profile="trained").verdict == "pending"
     assert row.paper_value is None  # scenes and photographs never share a column
     assert (row.images, row.profile, row.seeds) == (4, "smoke", (0,))
     assert "annotations; θ 0." in row.note
     assert row.note.endswith("8 neurons; frozen backbone; random start")
-    assert not ledger.find("mars", table="Table 3", column="BDE", dataset="scenes")
+    assert not ledger.find("mars", table="Table 3", column="BDE", profile="smoke")
     claim = ledger.one("mars", table="claim", row="ARS-PWP helps beside ARS-FTM", column="Offset")
     assert claim.verdict in ledger.CLAIM_VERDICTS
     assert claim.worth_having == 1.0
