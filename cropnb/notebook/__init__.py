@@ -24,6 +24,7 @@ from cropnb.notebook.drawing import (
     draw_validation,
     loss_curve,
     style,
+    validation_figure,
 )
 from cropnb.notebook.exercises import check
 from cropnb.notebook.outcome import came_out, outcomes, what_it_takes
@@ -91,6 +92,7 @@ __all__ = [
     "starting_weights",
     "style",
     "training_table",
+    "validation_figure",
     "what_it_takes",
     "with_interval",
 ]

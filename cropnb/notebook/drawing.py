@@ -1,12 +1,13 @@
 """Pictures in one look: boxes on photos, numbers with their intervals, block diagrams, losses."""
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cropnb.errors import BoxError
+from cropnb.notebook.source import Markdown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -366,6 +367,32 @@ def draw_validation(ax: "Axes", name: str, **wanted: object) -> "Axes":
     ax.set(xlabel="validations, in the order of training", ylabel="validation score")
     ax.legend()
     return ax
+
+
+def validation_figure(
+    name: str, restyle: "Callable[[Axes], object]" = lambda ax: None, **wanted: object
+) -> "Figure | Markdown":
+    """`draw_validation` in a figure of its own, with the names beside it; a sentence where no curve
+    of this kind was recorded.
+
+    Args:
+        restyle: gives the lines the colours of a chapter, before the names are written.
+    """
+    import matplotlib.pyplot as plt
+
+    from cropnb.errors import LedgerError
+
+    figure, ax = plt.subplots(figsize=(7.4, 3.2))
+    plt.close(figure)  # the cell shows what it returns; open, pyplot would show it twice
+    try:
+        draw_validation(ax, name, **wanted)
+    except LedgerError:
+        return Markdown("*The validation scores of these trainings are not recorded.*")
+    ax.get_legend().remove()
+    ax.set_title("mean over seeds and their range; dashed: still rising")
+    restyle(ax)
+    figure.legend(loc="outside right center")
+    return figure
 
 
 def _curves(history: Any) -> dict[str, np.ndarray]:

@@ -38,7 +38,7 @@ def test_the_program_records_both_and_the_verdict(tmp_path, monkeypatch, capsys)
             ledger.one("asm_net", table=least_area.TABLE, row=f"{form}, {size}")
             for size in ("any size", "none small")
         )
-        verdict = ledger.one("asm_net", row=f"{least_area.CLAIM}, {form}")
+        verdict = ledger.one("asm_net", table=least_area.TABLE, row=f"{least_area.CLAIM}, {form}")
         assert verdict.ours == pytest.approx(limited.ours - without.ours, abs=2e-4)
         assert "validation scenes" in limited.note
     assert "search windows" in capsys.readouterr().out

@@ -174,6 +174,8 @@ def test_claims_without_a_row_say_so_and_zero_has_no_sign() -> None:
     lines = tables.claims(printed, decided).splitlines()[2:]
     assert len(lines) == len(names)
     assert "| +0.200 [+0.100, +0.000] | holds | – | not run |" in lines[0]
+    few = tables.claims(printed, decided, only_decided=True).splitlines()[2:]
+    assert few == lines[:1]
 
 
 def test_table_7_has_a_line_for_each_method_and_leaves_gaps() -> None:

@@ -84,6 +84,7 @@ def rows(
             "IoU",
             limited,
             without,
+            table=TABLE,
             worth_having=WORTH_HAVING,
             note=f"{why} validation scenes, less a search among all sizes",
         ),

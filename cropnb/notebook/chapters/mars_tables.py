@@ -76,18 +76,24 @@ def ladder(**run: object) -> dict[str, Row]:
     }
 
 
-def claims(printed: Paper, decided: Mapping[tuple[str, str], Row]) -> Markdown:
-    """What the paper claims, with the gain and the verdict in both columns."""
+def claims(
+    printed: Paper, decided: Mapping[tuple[str, str], Row], only_decided: bool = False
+) -> Markdown:
+    """What the paper claims, with the gain and the verdict in both columns; all claims, or those
+    that were decided.
+    """
     lines = []
     for claim in printed.claims:
-        line = [claim["says"], claim["where"]]
+        line, rows = [claim["says"], claim["where"]], []
         for column, digits in (("IoU", 3), ("Offset", 1)):
             # a claim may be about some of the ratios only, as «IoU, 2:3 and 3:2»
             own = next((one for one in claim.get("columns", ()) if one.startswith(column)), column)
             row = decided.get((claim["name"], own))
             gain = row and _gain(row, digits)
             line += [gain, ledger.verdict_text(row) if row else "not run"]
-        lines.append(line)
+            rows += [row] if row else []
+        if rows or not only_decided:
+            lines.append(line)
     heads = ["claim", "where", "gain in IoU", "verdict", "in offset, px", "verdict"]
     return markdown_table(heads, lines, "llrlrl")
 

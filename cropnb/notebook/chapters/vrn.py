@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cropnb.errors import LedgerError
 from cropnb.ledger import Row
 from cropnb.notebook.comparison import METHOD_COLORS
 from cropnb.notebook.drawing import (
@@ -12,12 +11,13 @@ from cropnb.notebook.drawing import (
     draw_block,
     draw_boxes,
     draw_estimates,
-    draw_validation,
+    validation_figure,
 )
 from cropnb.notebook.source import Markdown
 from cropnb.notebook.tables import markdown_table
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from torch import Tensor
 
@@ -266,27 +266,19 @@ def training_curves(history: Any) -> "Figure":
 
 
 def validation_curves(**wanted: object) -> "Figure | Markdown":
-    """How recorded trainings went, see `cropnb.notebook.draw_validation`; a sentence where none
-    was recorded.
+    """How recorded trainings went, see `cropnb.notebook.validation_figure`, in this chapter's
+    colours.
     """
-    import matplotlib.pyplot as plt
+    return validation_figure("vrn", _in_our_colors, **wanted)
 
-    figure, ax = plt.subplots(figsize=(7.4, 3.2))
-    try:
-        draw_validation(ax, "vrn", **wanted)
-    except LedgerError:
-        plt.close(figure)
-        return Markdown("*The validation scores of these trainings are not recorded.*")
+
+def _in_our_colors(ax: "Axes") -> None:
+    """A colour for each part of the method; a mean over views has hollow points."""
     for line, band in zip(ax.lines, ax.collections, strict=True):
         variant = line.get_label()
         color = _VARIANT_COLORS.get(variant.removesuffix(", mean"), "grey")
         line.set(color=color, marker="o" if variant.endswith(", mean") else "", mfc="white")
         band.set_color(color)
-    ax.get_legend().remove()
-    ax.set_title("mean over seeds and their range; dashed: still rising")
-    figure.legend(loc="outside right center")
-    plt.close(figure)  # the cell shows what it returns; open, pyplot would show it twice
-    return figure
 
 
 def split_features(parts: Mapping[str, tuple[Any, "Tensor", "Tensor"]]) -> "Figure":
