@@ -20,7 +20,7 @@ def claims_grid(rows: Sequence[Row], head: str) -> Markdown:
         cells = []
         for column in columns:
             row = by_place.get((name, column))
-            spec = "+.3f" if column == "SRCC" else "+.1f"
+            spec = "+.3f" if column.startswith(("SRCC", "IoU")) else "+.1f"
             if row is None:
                 cells.append(None)
                 continue
