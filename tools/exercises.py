@@ -1,5 +1,5 @@
 """Give each exercise of the chapters a cell to try in, fold its solution, in JupyterLab, too, and
-put the chapter's quiz before the exercises.
+put each quiz at the end of the section that it closes.
 
     python tools/exercises.py [CHAPTER …]        writes the notebooks; a second run changes nothing
 
@@ -18,14 +18,12 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from notebooks import strip_volatile
 
 from cropnb.notebook.exercises import scaffold
-from cropnb.notebook.quiz import quiz
+from cropnb.notebook.quiz import Quiz, quizzes
 
 TRY = "exercise-try"  # the tag of a cell to try in
-QUIZ = "quiz"  # the tag of the two cells of a quiz
-QUIZ_TEXT = """## Check yourself
-
-Choose an option: it opens and says why it is right, or what is wrong with it."""
-_EXERCISES = re.compile(r"^## Exercises", re.MULTILINE)
+QUIZ = "quiz"  # the tag of the cell of a quiz
+# A heading of a section, with the label that may stand before it.
+SECTION = re.compile(r"^(?:\([\w-]+\)=\n\s*)?## (.+)$", re.MULTILINE)
 _START = re.compile(r"^[`:]{3,}\{solution-start\} *(\S+)", re.MULTILINE)
 _END = re.compile(r"^[`:]{3,}\{solution-end\}", re.MULTILINE)
 
@@ -44,11 +42,13 @@ def solutions(notebook: NotebookNode) -> dict[str, list[NotebookNode]]:
     return cells
 
 
-def prepared(notebook: NotebookNode, name: str) -> NotebookNode:
-    """The notebook with its cells to try in, its solutions folded, and the quiz `name`."""
+def prepared(notebook: NotebookNode, chapter: str) -> NotebookNode:
+    """The notebook with its cells to try in, its solutions folded, and the quizzes of `chapter`."""
     ours = {TRY, QUIZ}
     notebook.cells = [c for c in notebook.cells if not ours & set(c.metadata.get("tags", []))]
-    _with_quiz(notebook, name)
+    for name, asked in quizzes().items():
+        if name.startswith(f"{chapter}."):
+            _with_quiz(notebook, asked)
     for label, cells in solutions(notebook).items():
         code = [cell.source for cell in cells if cell.cell_type == "code"]
         tags = {"tags": [TRY, "remove-cell"]}
@@ -60,32 +60,43 @@ def prepared(notebook: NotebookNode, name: str) -> NotebookNode:
     return notebook
 
 
-def _with_quiz(notebook: NotebookNode, name: str) -> None:
-    """Put the quiz before the exercises, whose heading gets a cell of its own if it has none."""
-    place, cell = next(
-        (place, cell)
-        for place, cell in enumerate(notebook.cells)
-        if cell.cell_type == "markdown" and _EXERCISES.search(cell.source)
-    )
-    before, exercises = (
-        cell.source[: _EXERCISES.search(cell.source).start()],
-        cell.source[_EXERCISES.search(cell.source).start() :],
-    )
-    if before.strip():
-        notebook.cells.insert(place + 1, new_markdown_cell(exercises, id="exercises"))
-        notebook.cells[place + 1].metadata = {"tags": []}
-        cell.source = before.rstrip()
-        place += 1
-    asked = quiz(name)
+def _with_quiz(notebook: NotebookNode, asked: Quiz) -> None:
+    """Put a quiz before the section that follows the one that it closes."""
     data = {"text/html": asked._repr_html_(), "text/plain": repr(asked)}
     shown = new_code_cell(
-        f'from cropnb.notebook import quiz\n\nquiz("{name}")',
-        id="quiz",
+        f'from cropnb.notebook import quiz\n\nquiz("{asked.name}")',
+        id=asked.name.replace(".", "-quiz-"),
         metadata={"jupyter": {"source_hidden": True}, "tags": [QUIZ, "remove-input"]},
         outputs=[new_output("execute_result", data)],
     )
-    heading = new_markdown_cell(QUIZ_TEXT, id="quiz-heading", metadata={"tags": [QUIZ]})
-    notebook.cells[place:place] = [heading, shown]
+    notebook.cells.insert(_end_of_section(notebook, asked.closes), shown)
+
+
+def _end_of_section(notebook: NotebookNode, heading: str) -> int:
+    """The place of the cell with which the section after `heading` begins. If that one begins
+    inside of a cell, the cell is cut in two.
+    """
+    inside = False
+    for place, cell in enumerate(notebook.cells):
+        if cell.cell_type != "markdown":
+            continue
+        for match in SECTION.finditer(cell.source):
+            if not inside:
+                inside = match[1].strip() == heading
+                continue
+            before, after = cell.source[: match.start()], cell.source[match.start() :]
+            if not before.strip():
+                return place
+            cell.source = before.rstrip()
+            rest = new_markdown_cell(after, id=_id_of(match[1]), metadata={"tags": []})
+            notebook.cells.insert(place + 1, rest)
+            return place + 1
+    raise ValueError(f"no section follows «{heading}»")
+
+
+def _id_of(heading: str) -> str:
+    """An id for the cell that begins with a heading."""
+    return "section-" + re.sub(r"[^a-z0-9]+", "-", heading.lower())[:40].strip("-")
 
 
 def _fold(cell: NotebookNode) -> None:
@@ -99,7 +110,7 @@ def _fold(cell: NotebookNode) -> None:
 
 def main(names: list[str]) -> int:
     """Prepare the named chapters, or all."""
-    # The first page is no chapter, and has neither exercises nor a quiz.
+    # The first page is no chapter, and has neither exercises nor quizzes.
     all_chapters = [path for path in chapters() if path.parent != BOOK]
     for path in [BOOK / f"{name}.ipynb" for name in names] or all_chapters:
         notebook = prepared(nbformat.read(path, as_version=4), path.stem)

@@ -1,5 +1,6 @@
 """Every committed chapter has what a reader, a screen reader and the checks rely on."""
 
+import copy
 import re
 from pathlib import Path
 
@@ -7,16 +8,20 @@ import nbformat
 import pytest
 import yaml
 from build_book import BOOK, chapter_name, chapters
-from exercises import TRY, prepared, solutions
+from exercises import QUIZ, SECTION, TRY, prepared, solutions
 from notebooks import WIDGET_STATE, strip_volatile
 
-from cropnb.notebook import quiz
 from cropnb.notebook.exercises import exercises, unfilled
+from cropnb.notebook.quiz import quizzes
 
 NOTEBOOKS = [path for path in chapters() if path.parent != BOOK]  # the first page is no chapter
 NOTEBOOK_BYTES, ALL_BYTES = 1_000_000, 12_000_000
 CELL_LINES, COLUMNS = 12, 78  # of the code on a page
 HIDDEN = {"hide-input", "hide-cell", "remove-input", "remove-cell"}  # tags of folded cells
+# Sections before the exercises that teach nothing new, so that no quiz has to close them.
+UNASKED = {"Play with it", "Look for yourself", "The same on paper", "Repeat one"}
+UNASKED |= {"Play: whose weights?", "Play: crop against ten annotators"}
+SHARED = 3  # sections at most have a quiz in common
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -186,10 +191,59 @@ def test_checked_answers_are_those_that_the_solutions_print(
             assert near <= room + 1e-9, f"{label}: the solution doesn't print {value}"
 
 
-def test_a_quiz_closes_the_chapter(path: Path, notebook: nbformat.NotebookNode) -> None:
-    asked = quiz(path.stem)
-    shown = [o.data["text/html"] for o in outputs(notebook) if "text/html" in o.get("data", {})]
-    assert asked._repr_html_() in shown, "run python tools/exercises.py"
+def quizzes_amiss(notebook: nbformat.NotebookNode, chapter: str) -> list[str]:
+    """What is wrong with the quizzes of a chapter.
+
+    Each section before the exercises belongs to a group, unless `UNASKED` names it. A group has
+    `SHARED` sections at most, and a quiz stands at the end of its last one.
+    """
+    amiss, group, shown = [], [], []
+    for place, cell in enumerate(notebook.cells):
+        if cell.cell_type == "markdown":
+            headings = [match[1].strip() for match in SECTION.finditer(cell.source)]
+            if "Exercises" in headings:
+                break
+            group += [heading for heading in headings if heading not in UNASKED]
+        elif QUIZ in cell.metadata.get("tags", []):
+            asked = quizzes()[re.search(r'quiz\("(.+)"\)', cell.source)[1]]
+            shown.append(asked.name)
+            if not group or group[-1] != asked.closes:
+                amiss.append(f"{asked.name} doesn't stand in «{asked.closes}»")
+            if not SECTION.match(notebook.cells[place + 1].source):
+                amiss.append(f"{asked.name} doesn't end its section")
+            if len(group) > SHARED:
+                amiss.append(f"{asked.name} closes too many sections: {group}")
+            group = []
+    amiss += [f"no quiz closes «{heading}»" for heading in group]
+    of_chapter = [name for name in quizzes() if name.startswith(f"{chapter}.")]
+    if shown != of_chapter:
+        amiss.append(f"the chapter shows {shown} of {of_chapter}")
+    return amiss
+
+
+def test_a_quiz_closes_each_group_of_sections(path: Path, notebook: nbformat.NotebookNode) -> None:
+    assert not quizzes_amiss(notebook, path.stem), "run python tools/exercises.py"
+    texts = [o.data["text/html"] for o in outputs(notebook) if "text/html" in o.get("data", {})]
+    names = [name for name in quizzes() if name.startswith(f"{path.stem}.")]
+    assert len(names) >= 3
+    assert not [name for name in names if quizzes()[name]._repr_html_() not in texts]
+
+
+def test_a_group_without_its_quiz_is_found() -> None:
+    path = next(path for path in NOTEBOOKS if path.stem == "vrn")
+    chapter = nbformat.read(path, as_version=4)
+    places = [
+        place for place, cell in enumerate(chapter.cells) if QUIZ in cell.metadata.get("tags", [])
+    ]
+    last = copy.deepcopy(chapter)
+    del last.cells[places[-1]]
+    assert "no quiz closes «Reproduce it»" in quizzes_amiss(last, "vrn")
+    shared = copy.deepcopy(chapter)
+    del shared.cells[places[1]], shared.cells[places[0]]
+    assert [text for text in quizzes_amiss(shared, "vrn") if "too many sections" in text]
+    moved = copy.deepcopy(chapter)
+    moved.cells.insert(places[0] - 2, moved.cells.pop(places[0]))
+    assert [text for text in quizzes_amiss(moved, "vrn") if "end its section" in text]
 
 
 def test_exercises_and_quizzes_are_those_of_the_data(path: Path) -> None:
