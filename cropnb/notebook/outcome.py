@@ -30,12 +30,14 @@ def came_out(name: str) -> Markdown:
     for verdict, head in {"holds": "Held", **_HEADS}.items():
         chosen = [row for row in claims if row.verdict == verdict and not row.void]
         if chosen:
-            lines.append((head, _listed(chosen)))
+            lines.append((head, _listed(chosen, claims)))
     void = [row for row in claims if row.void]
     if void:
-        lines.append(("Says nothing: an arm is no better than the photo's middle", _listed(void)))
+        head = "Says nothing: an arm is no better than the photo's middle"
+        lines.append((head, _listed(void, claims)))
     unsettled = [row for row in claims if row.verdict == "unsettled" and not row.void]
-    lines.append(("Unsettled", _listed(unsettled) if unsettled else "nothing that was compared"))
+    text = _listed(unsettled, claims) if unsettled else "nothing that was compared"
+    lines.append(("Unsettled", text))
     if curves := validation.read(name):
         lines.append(("Long enough", _ends(curves)))
     printed = sum(row.paper_value is not None for row in waiting)
@@ -134,15 +136,26 @@ def _ends(curves: "Sequence[Curve]") -> str:
     return "; ".join(parts)
 
 
-def _listed(rows: Sequence[Row]) -> str:
-    """Each claim once in each kind of run, with the columns that say so."""
-    columns: dict[tuple[str, str], list[str]] = {}
+def _listed(rows: Sequence[Row], claims: Sequence[Row]) -> str:
+    """Each claim once in each kind of run, with the columns that say so. A profile is named where
+    the kind alone leaves open which run is meant.
+
+    Args:
+        rows: those to list.
+        claims: all of the paper.
+    """
+    profiles: dict[tuple[str, str], set[str]] = {}
+    for row in claims:
+        profiles.setdefault((row.table, row.row), set()).add(row.profile)
+    columns: dict[tuple[str, ...], list[str]] = {}
     for row in rows:
-        kind = row.table.partition(", ")[2]
-        columns.setdefault((row.row, kind), []).append(row.column)
+        kind = [row.table.partition(", ")[2]]
+        if len(profiles[row.table, row.row]) > 1:
+            kind.append(f"profile {row.profile}" if row.profile else "an oracle")
+        columns.setdefault((row.row, *filter(None, kind)), []).append(row.column)
     return "; ".join(
-        f"{name} ({', '.join([kind] * bool(kind) + list(dict.fromkeys(of)))})"
-        for (name, kind), of in columns.items()
+        f"{name} ({', '.join([*kind, *dict.fromkeys(of)])})"
+        for (name, *kind), of in columns.items()
     )
 
 
