@@ -14,6 +14,8 @@ SLIDING_ASPECTS = tuple(
 )
 SLIDING_SCALES = tuple(Fraction(tenths, 10) for tenths in range(5, 11))
 ASPECT_SCALES = tuple(Fraction(twentieths, 20) for twentieths in range(8, 21))
+# Sizes halfway between these, and the largest window, which no list can leave out.
+OTHER_SCALES = (*(Fraction(fortieths, 40) for fortieths in range(17, 40, 2)), Fraction(1))
 LEAST_AREA = 0.4999  # of the photo: grid anchors keep more; GAICD's own limit
 
 

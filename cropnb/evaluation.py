@@ -82,19 +82,25 @@ class VipsCrop:
 class ManyWindows:
     """A method that rates candidates, asked as Mars asks it (Sec. 4.3): among 1140 windows of the
     required ratio.
+
+    Args:
+        other_sizes: windows of sizes halfway between: the scenes' true crops in FAT's form are
+            drawn with the sizes of the usual ones.
     """
 
     suffix = ", 1140 windows"
+    other_suffix = f"{suffix} of other sizes"
 
-    def __init__(self, method: croppers.ScoringMethod) -> None:
-        self.name, self.score_boxes = method.name + self.suffix, method.score_boxes
-        self._method = method
+    def __init__(self, method: croppers.ScoringMethod, other_sizes: bool = False) -> None:
+        self.name = method.name + (self.other_suffix if other_sizes else self.suffix)
+        self.scales = candidates.OTHER_SCALES if other_sizes else candidates.ASPECT_SCALES
+        self._method, self.score_boxes = method, method.score_boxes
 
     def candidates(self, width: int, height: int, aspect: float | None = None) -> Tensor:
         """1140 windows of the ratio or a few less, (N, 4); without one the method's own."""
         if aspect is None:
             return self._method.candidates(width, height)
-        return candidates.aspect_windows(width, height, aspect, count=1140)
+        return candidates.aspect_windows(width, height, aspect, count=1140, scales=self.scales)
 
 
 OUTSIDE = {method.name: method for method in (SmartCrop, VipsCrop)}
@@ -102,7 +108,7 @@ OUTSIDE = {method.name: method for method in (SmartCrop, VipsCrop)}
 
 def load(name: str, device: str = "cpu") -> Cropper:
     """A cropper by name: of `croppers.load`, `smartcrop`, `libvips`, or such as «gaic, 1140
-    windows» and «vrn, scenes only».
+    windows», «gaic, 1140 windows of other sizes» and «vrn, scenes only».
 
     Raises `WeightsUnavailable` for a method that ships no weights of its own for scenes alone.
     """
@@ -111,10 +117,10 @@ def load(name: str, device: str = "cpu") -> Cropper:
     if name.endswith(SCENES_ONLY):
         method = name.removesuffix(SCENES_ONLY)
         return croppers.load(method, croppers.weights_path(method, "scenes"), device)
-    if name.endswith(ManyWindows.suffix):
-        return Cropper(
-            ManyWindows(croppers.load(name.removesuffix(ManyWindows.suffix), device=device).method)
-        )
+    for suffix in (ManyWindows.suffix, ManyWindows.other_suffix):
+        if name.endswith(suffix):
+            method = croppers.load(name.removesuffix(suffix), device=device).method
+            return Cropper(ManyWindows(method, other_sizes=suffix == ManyWindows.other_suffix))
     return croppers.load(name, device=device)
 
 

@@ -120,6 +120,13 @@ def test_a_scoring_method_may_choose_among_many_windows_of_the_ratio():
     assert (x2 - x1) / (y2 - y1) == pytest.approx(0.8, rel=1e-3)
     assert method.candidates(WIDTH, HEIGHT).shape == (1, 4)
     assert evaluation.load("gaic, 1140 windows").name == "gaic, 1140 windows"
+    other = evaluation.ManyWindows(FarRight(), other_sizes=True)
+    assert other.name.endswith(", 1140 windows of other sizes")
+    windows = other.candidates(WIDTH, HEIGHT, 0.8)
+    shares = (windows[:, 2] - windows[:, 0]).unique() / (0.8 * HEIGHT)
+    assert shares.min() == pytest.approx(0.425, abs=1e-3)
+    assert shares.max() == pytest.approx(1)
+    assert evaluation.load("gaic, 1140 windows of other sizes").name.startswith("gaic, 1140")
 
 
 def test_rows_compare_with_the_centred_window_photo_by_photo(tmp_path, monkeypatch):

@@ -85,6 +85,30 @@ def test_the_program_records_rows_of_scenes_without_the_printed_number(
     assert table7.main(["--photos", "0"]) == 2
 
 
+def test_true_crops_have_the_sizes_of_the_usual_windows_and_not_of_the_others() -> None:
+    dataset = datasets.load("scenes", "test", form="fat", size=4)
+    context = table7.Context("mars", "scenes", [], "cropnb.mars.studies.table7")
+    rows = {(row.row, row.column): row for row in table7.window_sizes(context, dataset)}
+    usual, other = (
+        rows[name, table7.SAME_SIZE].ours for name in (table7.USUAL_SIZES, table7.OTHER_SIZES)
+    )
+    assert usual > 2 * other
+    for name in (table7.USUAL_SIZES, table7.OTHER_SIZES):
+        assert 0.8 < rows[name, table7.NEAREST].ours < 1
+    assert "less 40, 45" in rows[table7.OTHER_SIZES, table7.NEAREST].note
+
+
+def test_windows_of_other_sizes_are_paired_with_the_usual_ones():
+    dataset = datasets.load("scenes", "test", form="fat", size=2)
+    context, before = table7.Context("mars", "scenes", []), {}
+    for name, shift in (("told, 1140 windows", 0.0), ("told, 1140 windows of other sizes", 8.0)):
+        told = (name, Cropper(Told(dataset, shift)), dataset, 2)
+        rows = table7.rows(context, *told, before)
+    by_column = {row.column: row.note for row in rows}
+    assert "less told, 1140 windows: +8" in by_column["Offset"]
+    assert "less the centred window" in by_column["IoU"]
+
+
 def test_runs_on_another_dataset_are_measured_in_place_of_what_ships(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("CROPNB_RUNS", str(tmp_path))
     assert table7.main(["--trained-on", "fat"]) == 2

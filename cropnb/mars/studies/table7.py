@@ -3,6 +3,11 @@
 
 Croppers are read, not trained. On scenes all three forms are measured, FAT's, FCDB's and HCDB's (=
 FLMS'); of a real dataset the photos that are on this disk.
+
+In FAT's form the scenes' true crops have the very sizes of the 1140 windows that a sliding-window
+method chooses from. What this is worth, the method asked among windows of other sizes shows
+(`--methods "gaic, 1140 windows" "gaic, 1140 windows of other sizes"`), paired by photo, and the
+windows nearest to the truth do, without any network (`window_sizes`).
 """
 
 import argparse
@@ -15,7 +20,8 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from cropnb import checkpoints, croppers, datasets, evaluation, ledger, metrics
+from cropnb import candidates, checkpoints, croppers, datasets, evaluation, ledger, metrics
+from cropnb.boxes import pairwise_iou
 from cropnb.croppers import Cropper, shipped
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import CropnbError
@@ -33,6 +39,9 @@ BACKBONES = {"mobilenet_v2": "Mars, MobileNetV2", "vgg16": "Mars, VGG16"}  # row
 VARIANTS = (METHOD.main, "vgg16 c4_3")  # the networks of these rows
 CENTRED = "center_window"
 NAMES = {CENTRED: "largest centred window"}
+USUAL_SIZES, OTHER_SIZES = "40, 45 … 100 % of the largest", "42.5, 47.5 … 97.5 and 100 %"
+WINDOW_SIZES = {USUAL_SIZES: candidates.ASPECT_SCALES, OTHER_SIZES: candidates.OTHER_SCALES}
+SAME_SIZE, NEAREST = "per cent of true crops with a window's size", "IoU of the nearest window"
 
 
 def measure(
@@ -59,26 +68,38 @@ def measure(
 
 
 def rows(
-    context: Context, name: str, cropper: Cropper, dataset: CropDataset, listed: int
+    context: Context,
+    name: str,
+    cropper: Cropper,
+    dataset: CropDataset,
+    listed: int,
+    measured_before: dict[str, dict[str, list[float]]] | None = None,
 ) -> list[ledger.Row]:
     """The row of one cropper in one part of Table 7, and how it stands beside the centred window,
-    photo by photo.
+    photo by photo; among windows of other sizes also beside the usual ones.
 
     Args:
         listed: how many photos the dataset's list has.
+        measured_before: what croppers reached on these photos, by name; this one is added.
     """
     start = time.perf_counter()
     ours = measure(cropper, dataset)
     minutes = round((time.perf_counter() - start) / 60, 2)
     centred = ours if name == CENTRED else measure(croppers.load(CENTRED), dataset, progress=False)
+    references = {"the centred window": centred} if name != CENTRED else {}
+    measured_before = {} if measured_before is None else measured_before
+    usual = name.removesuffix(evaluation.ManyWindows.other_suffix) + evaluation.ManyWindows.suffix
+    if usual in measured_before:
+        references[usual] = measured_before[usual]
+    measured_before[name] = ours
     card = getattr(cropper.method, "card", {})
     seeds = tuple(card[key] for key in ("seed",) if key in card)
     written = []
     for column in COLUMNS[dataset.form]:
         note = f"{sum(len(sample.boxes) for sample in dataset)} boxes"
-        if name != CENTRED:
-            gap = metrics.paired_bootstrap(ours[column], centred[column])
-            note += f"; less the centred window: {gap.mean:+.4g} [{gap.low:+.4g}, {gap.high:+.4g}]"
+        for reference, theirs in references.items():
+            gap = metrics.paired_bootstrap(ours[column], theirs[column])
+            note += f"; less {reference}: {gap.mean:+.4g} [{gap.low:+.4g}, {gap.high:+.4g}]"
             note += ", paired by photo"
         row = measured(
             replace(context, seeds=seeds),
@@ -94,6 +115,38 @@ def rows(
             note = f"trained on scenes, so not the printed network; {note}"
             row = replace(row, verdict="not_comparable", note=note)
         written.append(row)
+    return written
+
+
+def window_sizes(context: Context, dataset: CropDataset) -> list[ledger.Row]:
+    """What the 1140 windows of a ratio can reach of the true crops, with the sizes that they have
+    and with others: their share of a window's size, and the IoU of the nearest window.
+    """
+    table, truths = f"1140 windows, {FORMS[dataset.form].removeprefix('Table 7, ')}", 0
+    same: dict[str, list[float]] = {name: [] for name in WINDOW_SIZES}
+    nearest: dict[str, list[float]] = {name: [] for name in WINDOW_SIZES}
+    for sample in dataset:
+        truths += len(sample.boxes)
+        for name, scales in WINDOW_SIZES.items():
+            hits, overlaps = [], []
+            for true, ratio in zip(sample.boxes, asked_ratios(sample).tolist(), strict=True):
+                windows = candidates.aspect_windows(*sample.size, ratio, scales=scales)  # (N, 4)
+                apart = (windows - true)[:, 2:] - (windows - true)[:, :2]  # (N, 2)
+                hits.append(bool((apart.abs() <= 1).all(1).any()))  # true crops are whole pixels
+                overlaps.append(float(pairwise_iou(true[None], windows).max()))
+            same[name].append(100 * sum(hits) / len(hits))
+            nearest[name].append(sum(overlaps) / len(overlaps))
+    context, note = replace(context, seeds=()), f"{truths} boxes"
+    written = []
+    for name in WINDOW_SIZES:
+        gap = metrics.paired_bootstrap(nearest[name], nearest[USUAL_SIZES])
+        less = f"; less {USUAL_SIZES}: {gap.mean:+.4g} [{gap.low:+.4g}, {gap.high:+.4g}]"
+        text = note if name == USUAL_SIZES else f"{note}{less}, paired by photo"
+        columns = {SAME_SIZE: (same[name], note), NEAREST: (nearest[name], text)}
+        written += [
+            measured(context, table, name, column, values, note=of)
+            for column, (values, of) in columns.items()
+        ]
     return written
 
 
@@ -138,13 +191,17 @@ def measured_rows(chosen: argparse.Namespace, context: Context) -> Iterator[list
     )
     for form in forms(chosen):
         dataset, listed = photos(chosen.dataset, form, chosen.photos)
+        if chosen.window_sizes:
+            yield window_sizes(context, dataset)
+            continue
+        measured_before: dict[str, dict[str, list[float]]] = {}
         for name in chosen.methods:
             if name == "mars":
                 asked = [croppers.load("mars", path, chosen.device) for path in files]
             else:
                 asked = [evaluation.load(name, chosen.device)]
             for cropper in asked:
-                yield rows(context, name, cropper, dataset, listed)
+                yield rows(context, name, cropper, dataset, listed, measured_before)
 
 
 def forms(chosen: argparse.Namespace) -> list[str]:
@@ -172,6 +229,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=["mars", CENTRED],
         metavar="NAME",
         help="as `cropnb.evaluation`",
+    )
+    options.add_argument(
+        "--window-sizes",
+        action="store_true",
+        help="in place of croppers, what 1140 windows can reach of the true crops",
     )
     options.add_argument(
         "--weights", type=Path, help="a trained Mars; by default the one that ships"
