@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from cropnb import backbones
+from cropnb import backbones, datasets
 from cropnb.gaic.losses import gaic_loss
 from cropnb.gaic.model import Gaic
 from cropnb.gaic.views import ScoredViews, draw_views, evaluate
@@ -227,6 +227,7 @@ class GaicMethod(GridAnchorMethod):
     """GAIC with each backbone; the paper's own is MobileNetV2."""
 
     name, main = "gaic", "GAIC"
+    forms = ("gaicd", "gaicd_v2", "cpc")
     variants = {"GAIC": "mobilenet_v2"}
     profiles = {
         "smoke": Profile(32, 16, 40, head_epochs=3, head_learning_rate=1e-3),
@@ -245,7 +246,8 @@ class GaicMethod(GridAnchorMethod):
         return gaic_loss
 
     def places(self, experiment: Experiment, variant: str) -> list[Place]:
-        return [Place("baseline", variant)]
+        usual = experiment.form == self.forms[0] or not datasets.takes_form(experiment.dataset)
+        return [Place("baseline" if usual else f"baseline, {experiment.form}", variant)]
 
 
 METHOD = GaicMethod()

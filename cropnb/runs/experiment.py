@@ -169,7 +169,8 @@ class Experiment:
             CheckpointError: its result file is cut short.
         """
         run = self.run(variant, seed)
-        return results.read(run.folder) if run.folder else None
+        result = results.read(run.folder) if run.folder else None
+        return result and self.method.completed(self, result)
 
     def model(self, run: Run) -> nn.Module:
         """The network of a run as training starts."""

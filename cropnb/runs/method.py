@@ -169,6 +169,10 @@ class Method:
         """What the network reaches on the photos that the tables are about."""
         raise NotImplementedError
 
+    def completed(self, experiment: "Experiment", result: "Result") -> "Result":
+        """A finished run's result, with the columns that were added to the method since."""
+        return result
+
     def card(self, result: "Result") -> Mapping[str, object]:
         """What loading the weights needs beside them."""
         return {}

@@ -7,6 +7,7 @@ and 6).
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -119,14 +120,22 @@ class CropPhotos:
         side = short_sides[int(torch.randint(len(short_sides), (1,), generator=rng))]
         return resize_to(change_colours(self.photo(index, mirrored)[0], rng), side)[None]
 
-    def labels(self, batch: Sequence[int], mirrored: Sequence[bool] | None = None) -> Labels:
-        """What is known of a batch of photos."""
+    def labels(
+        self, batch: Sequence[int], mirrored: Sequence[bool] | None = None, best_only: bool = False
+    ) -> Labels:
+        """What is known of a batch of photos; with `best_only` one good crop of each, the best."""
         views = list(zip(batch, mirrored or [False] * len(batch), strict=True))
-        crops = [mirror_cxcywh(self.crops[i]) if flip else self.crops[i] for i, flip in views]
+        good = self.best_crops if best_only else self.crops
+        crops = [mirror_cxcywh(good[i]) if flip else good[i] for i, flip in views]
         if not self.scores:
             return Labels(crops)
         scored = [mirror_xyxy(self.scored[i]) if flip else self.scored[i] for i, flip in views]
         return Labels(crops, scored, [self.scores[i] for i in batch])
+
+    @cached_property
+    def best_crops(self) -> list[Tensor]:
+        """The best crop of each photo (1, 4) as cxcywh."""
+        return [to_cxcywh(self.best(index))[None] for index in range(len(self))]
 
     def best(self, index: int) -> Tensor:
         """The crop of the highest score (4,) as xyxy; of several the first."""

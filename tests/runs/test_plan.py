@@ -53,7 +53,7 @@ def test_an_entry_becomes_trainings_and_their_recording(tmp_path, monkeypatch):
         (('"smoke"', '"no"'), "no profile 'no': there are smoke"),
         (('method = "gaic"', 'method = "no"'), "no method 'no'"),
         (("seeds", 'variants = ["no"]\nseeds'), "no variant 'no': there are GAIC"),
-        (("seeds", 'form = "cpc"\nseeds'), "no form 'cpc'"),
+        (("seeds", 'form = "fcdb"\nseeds'), "no form 'fcdb'"),
         (("seeds", "sedes"), "no field sedes"),
         (('method = "gaic"', ""), "give either a method or a module"),
         (("seeds", 'after = ["gaic/no"]\nseeds'), "no entry gaic/no"),

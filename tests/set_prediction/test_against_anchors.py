@@ -6,13 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from cropnb import ledger
+from cropnb import candidates, datasets, ledger
+from cropnb.boxes import pairwise_iou
+from cropnb.datasets.scenes import off_grid
 from cropnb.errors import CheckpointError, CropnbError
 from cropnb.gaic.recipe import METHOD as GAIC
 from cropnb.runs import Experiment
 from cropnb.set_prediction.cropper import CropPredictions
 from cropnb.set_prediction.recipe import METHOD
 from cropnb.set_prediction.studies import against_anchors
+from cropnb.set_prediction.studies.tables import THRESHOLDS
 
 SMALL = {"train_photos": 8, "validation_photos": 2, "test_photos": 3}
 SIZES = {"channels": 16, "heads": 2, "decoder_layers": 2, "hidden": 16}
@@ -44,7 +47,14 @@ def test_anchors_and_sets_are_measured_alike(
     measured = {(row.row, row.column) for row in rows if row.table == against_anchors.TABLE}
     names = (against_anchors.SETS, against_anchors.ANCHORS)
     columns = (*METHOD.columns, "different first crops, seed 0")
-    assert measured == {(name, column) for name in names for column in columns}
+    near = {
+        (against_anchors.NEAREST, f"ε = {eps:.2f}, {against_anchors.NEAR}") for eps in THRESHOLDS
+    }
+    assert measured == {(name, column) for name in names for column in columns} | near
+    # In GAICD's form every good crop is an anchor.
+    for name, column in near:
+        place = {"table": against_anchors.TABLE, "row": name, "column": column}
+        assert ledger.one("set_prediction", **place).ours == 100
     claims = [row for row in rows if row.row == "sets beat anchors"]
     assert len(claims) == len(METHOD.columns)
     for row in claims:
@@ -55,6 +65,53 @@ def test_anchors_and_sets_are_measured_alike(
         assert row.ours == pytest.approx(sets.ours - anchors.ours, abs=1e-3)
         assert row.worth_having == 1.0
     assert "sets beat anchors" in capsys.readouterr().out
+    # The same networks against truths off the grid, in a table of their own.
+    assert against_anchors.main([*command, "--truths", "off-grid"]) == 0
+    table = f"{against_anchors.TABLE}, truths off the grid"
+    reached = ledger.find("set_prediction", table=table, row=against_anchors.NEAREST)
+    assert len(reached) == len(THRESHOLDS)
+    assert all(row.ours < 100 for row in reached)
+    off = ledger.find("set_prediction", row="sets beat anchors, truths off the grid")
+    assert len(off) == len(claims)
+    on_grid = ledger.find("set_prediction", row="sets beat anchors")
+    assert {row.key: row.ours for row in on_grid} == {row.key: row.ours for row in claims}
+
+
+def test_windows_off_the_grid_are_rated_by_the_people_of_the_scene() -> None:
+    usual, free = datasets.load("scenes", "test", size=4), off_grid.load("test", 4)
+    assert [sample.name for sample in free] == [sample.name for sample in usual]
+    for sample, scene in zip(free, usual, strict=True):
+        assert sample.boxes.shape == (off_grid.WINDOWS, 4)
+        assert sample.scores.shape == (off_grid.WINDOWS,)
+        assert sample.raters.shape == (7, off_grid.WINDOWS)
+        nearest = pairwise_iou(sample.boxes, scene.boxes).amax(1)  # (90,)
+        assert (nearest < 0.85).any(), "all windows lie on the grid"
+    assert torch.equal(off_grid.load("test", 4)[3].scores, free[3].scores)
+    with pytest.raises(CropnbError, match="size is 0"):
+        off_grid.load("test", 0)
+
+
+def test_only_scenes_of_gaicds_form_have_truths_off_the_grid(tmp_path: Path) -> None:
+    sets = Experiment(METHOD, form="cpc", out=tmp_path, progress=False)
+    with pytest.raises(CropnbError, match="only scenes in GAICD's form"):
+        against_anchors.off_grid_photos(sets)
+
+
+def test_in_cpcs_form_gaic_learns_from_its_windows_and_ranks_the_grid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile = replace(GAIC.profiles["smoke"], **SMALL, head_epochs=1)
+    monkeypatch.setitem(GAIC.profiles, "smoke", profile)
+    run = Experiment(GAIC, form="cpc", init="random", out=tmp_path, progress=False)
+    run.train(GAIC.main, 0)
+    assert {place.table for place in GAIC.places(run, GAIC.main)} == {"baseline, cpc"}
+    sample = run.parts["test"][0]
+    assert len(sample.boxes) == 24
+    (answer,) = against_anchors.anchors(run, 0, [sample.name])
+    anchors = candidates.grid_anchors(*sample.size) / torch.tensor([*sample.size] * 2)
+    assert len(answer.xyxy) == 40
+    assert (pairwise_iou(answer.xyxy, anchors).amax(1) > 0.999).all()
+    assert (answer.validity.diff() <= 0).all()
 
 
 def test_the_best_scored_anchor_comes_first(trained: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from cropnb import backbones, boxes, checkpoints, croppers, datasets, ledger, metrics, paper
 from cropnb.datasets.base import CropDataset
-from cropnb.errors import CheckpointError, CropnbError, WeightsUnavailable
+from cropnb.errors import CheckpointError, CropnbError, LedgerError, WeightsUnavailable
 from cropnb.runs import Experiment, Result, plan, program, record, results
 from cropnb.runs.context import Context
 from cropnb.set_prediction import (
@@ -29,7 +29,7 @@ from cropnb.set_prediction.cropper import (
     windows_within,
 )
 from cropnb.set_prediction.recipe import METHOD, MUS, FromCut
-from cropnb.set_prediction.studies import anchors, figures, measures, tables
+from cropnb.set_prediction.studies import anchors, figures, measures, scatter, tables
 from cropnb.set_prediction.studies.bench import matching_share
 from cropnb.set_prediction.studies.required_ratio import SHARPNESSES, TABLE
 
@@ -378,6 +378,7 @@ def test_rows_and_claims_keep_the_ledgers_rules(monkeypatch, tmp_path):
         on_v2
     )
     assert {row.table for row in on_v2 if row.row == "guidance helps"} == {"claim, v2"}
+    assert ("Figure 6, v2", "μ = 0.5", "ε = 0.90, K = 40") in cells(on_v2)
     # On the photographs of v2 they are the paper's own cells.
     real = cells(ledger_rows("gaicd_v2", "gaicd_v2"))
     assert wanted("Table 1, v2") | wanted("Table 2") | wanted("Table 4") | wanted("Table 5") <= real
@@ -527,6 +528,14 @@ def test_rows_of_the_figures(tmp_path, monkeypatch, capsys):
     }
     (module,) = {row.command.split()[2] for row in recorded}
     assert module == "cropnb.set_prediction.studies.figures"
+    panels = scatter.read("QG")
+    assert [len(pairs) for pairs in panels.values()] == [3, 6]  # test, training photos
+    quality, validity = next(iter(panels.values()))[0]
+    assert quality.shape == validity.shape
+    assert scatter.read("SD") is None
+    scatter.path().write_text('{"QG, scenes": {}}', encoding="utf-8")
+    with pytest.raises(LedgerError, match="holds no panels"):
+        scatter.read("QG")
     assert "Figure 4" in capsys.readouterr().out
     assert figures.main([*command, "--variants", "SD"]) == 2
 

@@ -93,7 +93,8 @@ def photo_of(scene: Scene) -> Image.Image:
     return Image.fromarray(draw(scene))
 
 
-def _sample(scene: Scene, boxes: Tensor, **labels: Tensor) -> Sample:
+def sample_of(scene: Scene, boxes: Tensor, **labels: Tensor) -> Sample:
+    """A scene with boxes (N, 4) and what people said of them, as fields of `Sample`."""
     name = f"{scene.split}-{scene.seed}-{scene.index:04d}"
     things = [*scene.subjects, *scene.distractors]
     objects = torch.tensor([thing.box for thing in things], dtype=torch.float32).reshape(-1, 4)
@@ -130,7 +131,7 @@ def _gaicd(scene: Scene, dice: Dice) -> Sample:
     boxes = grid_anchors(scene.width, scene.height)
     stars = rating(opinions(scene, boxes, draw_people(dice, RATERS), dice))
     raters = torch.from_numpy(stars).float()
-    return _sample(scene, boxes, scores=raters.mean(0), raters=raters)
+    return sample_of(scene, boxes, scores=raters.mean(0), raters=raters)
 
 
 def _cpc(scene: Scene, dice: Dice) -> Sample:
@@ -143,7 +144,7 @@ def _cpc(scene: Scene, dice: Dice) -> Sample:
     boxes = cpc_windows(scene.width, scene.height, dice)
     picks = cpc_picks(opinions(scene, boxes, draw_people(dice, 6), dice))
     raters = torch.from_numpy(picks).float()
-    return _sample(scene, boxes, scores=raters.mean(0), raters=raters)
+    return sample_of(scene, boxes, scores=raters.mean(0), raters=raters)
 
 
 def cpc_windows(width: int, height: int, dice: Dice) -> Tensor:
@@ -250,7 +251,7 @@ def required(sample: Sample) -> list[tuple[int, int] | None]:
 
 def _fcdb(scene: Scene, dice: Dice) -> Sample:
     """One box, of one person."""
-    return _sample(
+    return sample_of(
         scene, chosen(scene, choices(scene.width, scene.height), draw_people(dice, 1), dice)
     )
 
@@ -258,7 +259,7 @@ def _fcdb(scene: Scene, dice: Dice) -> Sample:
 def _flms(scene: Scene, dice: Dice) -> Sample:
     """Up to ten boxes, each of another person; now and then somebody missed the photo."""
     people = draw_people(dice, 10 - max(0, dice.roll(-5, 3)))
-    return _sample(scene, chosen(scene, choices(scene.width, scene.height), people, dice))
+    return sample_of(scene, chosen(scene, choices(scene.width, scene.height), people, dice))
 
 
 def _fat(scene: Scene, dice: Dice) -> Sample:
@@ -268,14 +269,14 @@ def _fat(scene: Scene, dice: Dice) -> Sample:
     aspects = [FAT_ASPECTS[number] for number in order[: dice.pick((2, 3, 3))]]
     windows = [windows_for(scene.width, scene.height, aspect) for aspect in aspects]
     boxes = [chosen(scene, candidates, person, dice, keep_ratio=True) for candidates in windows]
-    return _sample(
+    return sample_of(
         scene, torch.cat(boxes), aspects=torch.tensor([across / down for across, down in aspects])
     )
 
 
 def _cuhk_icd(scene: Scene, dice: Dice) -> Sample:
     """Three boxes: those of the three photographers, always in the same order."""
-    return _sample(scene, chosen(scene, choices(scene.width, scene.height), PHOTOGRAPHERS, dice))
+    return sample_of(scene, chosen(scene, choices(scene.width, scene.height), PHOTOGRAPHERS, dice))
 
 
 FORMS: dict[str, Callable[[Scene, Dice], Sample]] = {

@@ -5,6 +5,14 @@
 The paper's first claim is that a set of predicted crops reaches more of the good ones than anchors
 that are scored one by one. Its tables compare with networks trained elsewhere. Here GAIC's anchors,
 best first, are measured as sets, beside those of the set predictor; both runs have to be finished.
+
+In GAICD's forms every true crop is an anchor, so that anchors can't miss one and a set can only
+lose by aiming. Two ways lead off the grid. With `--truths off-grid` the same networks are measured
+against windows of any place, size and ratio that the same people rated (`scenes.off_grid`); both
+learned from anchors alone, so this tests what the answers are worth, not what sets could learn.
+With `--form cpc` both learn from CPC's windows, which lie on no grid either, and are measured
+against such windows: GAIC still ranks its grid anchors, the set may lie anywhere. A row says how
+many true crops have an anchor near at all: more than that no ranking of anchors can reach.
 """
 
 import argparse
@@ -14,7 +22,9 @@ from dataclasses import replace
 
 import torch
 
-from cropnb import ledger
+from cropnb import candidates, datasets, ledger
+from cropnb.boxes import pairwise_iou
+from cropnb.datasets.scenes import off_grid
 from cropnb.errors import CropnbError
 from cropnb.gaic.recipe import METHOD as GAIC
 from cropnb.ledger import Row
@@ -25,16 +35,20 @@ from cropnb.runs.devices import device_name
 from cropnb.runs.maps import from_photos
 from cropnb.runs.rows import measured, number
 from cropnb.set_prediction.cropper import CropPredictions
+from cropnb.set_prediction.labels import CropPhotos
 from cropnb.set_prediction.recipe import METHOD
-from cropnb.set_prediction.studies.tables import DETECTIONS
+from cropnb.set_prediction.studies.tables import DETECTIONS, THRESHOLDS
 
 ANCHORS, SETS, TABLE = "GAIC's anchors", "set of crops", "sets against anchors"
+CLAIM, NEAREST, NEAR = "sets beat anchors", "any anchor", "good crops with an anchor near"
+GRID_FORMS = ("gaicd", "gaicd_v2")
+OFF_GRID = "off-grid"  # truths
 
 
 @torch.inference_mode()
 def anchors(experiment: Experiment, seed: int, names: Sequence[str]) -> list[CropPredictions]:
-    """The anchors of the test photos with these names, the best-scored first, as many as AP looks
-    at.
+    """The grid anchors of the test photos with these names, the best-scored first, as many as AP
+    looks at.
 
     Raises:
         CropnbError: GAIC's test photos don't begin with these.
@@ -47,12 +61,18 @@ def anchors(experiment: Experiment, seed: int, names: Sequence[str]) -> list[Cro
     features = from_photos(model.features, photos)
     predictions = []
     for index, sample in enumerate(samples):
-        views = photos.boxes(index)
+        sides = torch.tensor([*sample.size, *sample.size])
+        if experiment.form in GRID_FORMS:
+            grid, views = sample.boxes, photos.boxes(index)  # (N, 4), as people rated them
+        else:
+            grid = candidates.grid_anchors(*sample.size)  # (N, 4)
+            height, width = photos.photo(index).shape[-2:]
+            views = grid / sides * torch.tensor([width, height, width, height])
+            views = views.to(experiment.device)
         scores = model.view_scores(features([index], [False])[0], [views]).float().cpu()  # (N,)
         best = scores.argsort(descending=True, stable=True)[: max(DETECTIONS)]
-        sides = torch.tensor([*sample.size, *sample.size])
         # AP ranks the crops of all photos together, by how sure the network is of each.
-        predictions.append(CropPredictions(sample.boxes[best] / sides, scores[best]))
+        predictions.append(CropPredictions(grid[best] / sides, scores[best]))
     return predictions
 
 
@@ -64,59 +84,87 @@ def first_crops(predictions: Sequence[CropPredictions]) -> int:
     return len(firsts.mul(1000).round().unique(dim=0))
 
 
-def rows(context: Context, sets: Experiment, seeds: Sequence[int]) -> list[Row]:
+def near_anchors(test: CropPhotos, eps: float) -> list[float]:
+    """The share of each photo's good crops to which some anchor of the grid comes near, in per
+    cent, (photos,).
+    """
+    shares = []
+    for sample, true in zip(test.dataset, test.truths, strict=True):
+        sides = torch.tensor([*sample.size, *sample.size])
+        nearest = pairwise_iou(true, candidates.grid_anchors(*sample.size) / sides).amax(1)  # (M,)
+        shares.append(float(100 * (nearest >= eps).double().mean()))
+    return shares
+
+
+def rows(
+    context: Context, sets: Experiment, seeds: Sequence[int], truths: str | None = None
+) -> list[Row]:
     """What both reach, and the verdict on the claim, by column.
+
+    Args:
+        truths: `OFF_GRID` for windows of any place in place of the annotated ones.
 
     Raises:
         CheckpointError: a run that isn't finished.
+        CropnbError: truths off the grid of what are no scenes in GAICD's form.
     """
     grid = Experiment(
         GAIC,
         sets.dataset,
+        sets.form if datasets.takes_form(sets.dataset) else None,
         profile=sets.profile_name,
         init=sets.init,
         device=str(sets.device),
         out=sets.out,
         progress=sets.progress,
     )
-    test = METHOD.photos(sets, "test", METHOD.main)
+    test, form = METHOD.photos(sets, "test", METHOD.main), METHOD.tables(sets)[2]
+    table, name = TABLE + form, CLAIM
+    if truths == OFF_GRID:
+        test = off_grid_photos(sets)
+        table, name = f"{table}, truths off the grid", f"{name}, truths off the grid"
     names = [sample.name for sample in sets.parts["test"].samples]
     runs = {
         SETS: [METHOD.predictions(sets, METHOD.main, seed) for seed in seeds],
         ANCHORS: [anchors(grid, seed, names) for seed in seeds],
     }
     by_photo = {
-        name: [METHOD.columns_of(one, test) for one in predictions]
-        for name, predictions in runs.items()
+        arm: [METHOD.columns_of(one, test) for one in predictions]
+        for arm, predictions in runs.items()
     }
     written = [
         number(
             replace(context, seeds=(seed,)),
-            TABLE,
-            name,
+            table,
+            arm,
             f"different first crops, seed {seed}",
             first_crops(one),
             len(test),
         )
-        for name, per_seed in runs.items()
+        for arm, per_seed in runs.items()
         for seed, one in zip(seeds, per_seed, strict=True)
     ]
-    blind_columns = METHOD.blind(sets)
+    written += [
+        measured(context, table, NEAREST, f"ε = {eps:.2f}, {NEAR}", near_anchors(test, eps))
+        for eps in THRESHOLDS
+    ]
+    blind_columns = METHOD.blind_columns(sets, test)
     for column, judged in METHOD.columns.items():
         values = {
-            name: [[judged.unit * value for value in seed[column]] for seed in per_seed]
-            for name, per_seed in by_photo.items()
+            arm: [[judged.unit * value for value in seed[column]] for seed in per_seed]
+            for arm, per_seed in by_photo.items()
         }
-        written += [measured(context, TABLE, name, column, of) for name, of in values.items()]
+        written += [measured(context, table, arm, column, of) for arm, of in values.items()]
         floor = [judged.unit * value for value in blind_columns[column]]
         low = blind.no_better(values, floor, judged.higher_is_better)
         written.append(
             claim(
                 context,
-                "sets beat anchors",
+                name,
                 column,
                 values[SETS],
                 values[ANCHORS],
+                table=f"claim{form}",
                 worth_having=judged.worth_having,
                 void=f"{', '.join(low)} no better than {METHOD.blind_answer}" if low else "",
                 note=f"{SETS} less {ANCHORS}, the last stages of both trained alike",
@@ -125,11 +173,22 @@ def rows(context: Context, sets: Experiment, seeds: Sequence[int]) -> list[Row]:
     return written
 
 
+def off_grid_photos(sets: Experiment) -> CropPhotos:
+    """The test photos with windows off the grid, and those of them that are good."""
+    if sets.dataset != ledger.SCENES or sets.form != "gaicd":
+        raise CropnbError("only scenes in GAICD's form have windows off the grid that people rated")
+    windows = off_grid.load("test", len(sets.parts["test"]))
+    return CropPhotos(windows, sets.profile.test_side, sets.device)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and with `--record` write the rows. Returns the exit status."""
     module = f"{METHOD.name}.studies.against_anchors"
     options = program.parser(module, __doc__)
     program.experiment_options(options, METHOD)
+    options.add_argument(
+        "--truths", choices=[OFF_GRID], help="windows off the grid in place of the annotated ones"
+    )
 
     def measure(chosen: argparse.Namespace, shared: Context) -> Iterator[list[Row]]:
         experiment, _ = program.chosen_experiment(METHOD, chosen)
@@ -141,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             seeds=tuple(chosen.seeds),
             device=device_name(chosen.device),
         )
-        yield rows(here, experiment, chosen.seeds)
+        yield rows(here, experiment, chosen.seeds, chosen.truths)
 
     context = Context(METHOD.name, ledger.SCENES, arguments=(), module=f"cropnb.{module}")
     return program.study(measure, options, context, arguments)

@@ -7,7 +7,7 @@ measured.
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -24,8 +24,10 @@ from cropnb.runs.rows import measured, number
 from cropnb.set_prediction.cropper import CropPredictions, predict
 from cropnb.set_prediction.labels import CropPhotos
 from cropnb.set_prediction.recipe import METHOD
-from cropnb.set_prediction.studies import measures
+from cropnb.set_prediction.studies import measures, scatter
 
+# quality and validity of the crops of every photo, a list of photos for each seed
+Panel = list[list[tuple[Tensor, Tensor]]]
 GOOD_QUALITY = 3.5  # s_u: from here on a soft label is as high as it gets
 
 
@@ -80,11 +82,20 @@ def _measure(chosen: argparse.Namespace, context: Context) -> Iterator[list[Row]
         device=device_name(chosen.device),
     )
     for variant in variants:
-        yield rows(context, experiment, variant, chosen.seeds)
+        yield rows(context, experiment, variant, chosen.seeds, keep_points=chosen.record)
 
 
-def rows(context: Context, experiment: Experiment, variant: str, seeds: Sequence[int]) -> list[Row]:
+def rows(
+    context: Context,
+    experiment: Experiment,
+    variant: str,
+    seeds: Sequence[int],
+    keep_points: bool = False,
+) -> list[Row]:
     """The rows of every figure for one variant; of CPC's form also Table 3.
+
+    Args:
+        keep_points: keep those of Figure 7 for the chapter, of GAICD v1's form and the first seed.
 
     Raises:
         CheckpointError: a run that isn't finished.
@@ -101,7 +112,11 @@ def rows(context: Context, experiment: Experiment, variant: str, seeds: Sequence
     shared = [*globality(study), *diversity(study), *bias(study)]
     if experiment.form == "cpc":  # whose scores are on another scale than (Eq. 4)'s
         return [*shared, table_3(study)]
-    return [*shared, *invalid_anchors(study), *scatter(study)]
+    by_panel = panels(study)
+    if keep_points and experiment.form == "gaicd":
+        first = {panel: by_run[0] for panel, by_run in by_panel.items()}
+        scatter.write(variant, context.dataset, seeds[0], first)
+    return [*shared, *invalid_anchors(study), *correlations(study, by_panel)]
 
 
 def invalid_anchors(study: Study) -> list[Row]:
@@ -152,12 +167,23 @@ def diversity(study: Study) -> list[Row]:
     ]
 
 
-def scatter(study: Study) -> list[Row]:
+def correlations(study: Study, by_panel: Mapping[str, Panel]) -> list[Row]:
     """Figure 7: the rank correlation of validity and estimated quality, photo by photo where it has
     enough crops.
+    """
+    splits = (study.context.split, study.experiment.parts["train"].split)
+    note = "0 where fewer than five crops have a scored neighbour"
+    cells = []
+    for (panel, by_run), split in zip(by_panel.items(), splits, strict=True):
+        values = [[_rank_correlation(*pair) for pair in run] for run in by_run]
+        place = ("Figure 7", f"{study.name}, {panel}", "SRCC with quality")
+        cells.append(study.measured(*place, values, note=note, split=split))
+    return cells
 
-    Panel a has all crops of the test photos, panel b those of unmatched anchors on the training
-    photos.
+
+def panels(study: Study) -> dict[str, Panel]:
+    """Figure 7: panel a has all crops of the test photos, panel b those of unmatched anchors on the
+    training photos.
     """
     photos = METHOD.photos(study.experiment, "train", study.variant)
     learned = []
@@ -165,18 +191,10 @@ def scatter(study: Study) -> list[Row]:
         model = study.experiment.trained(study.variant, seed)
         learned.append(predict(model, photos, METHOD.features(study.experiment, "train", model)))
     pairs = partial(measures.quality_and_validity, photos=photos, unmatched_only=True)
-    panels = {
+    return {
         "all anchors": [measures.quality_and_validity(run, study.test) for run in study.runs],
         "unmatched anchors of training photos": [pairs(run) for run in learned],
     }
-    splits = (study.context.split, study.experiment.parts["train"].split)
-    note = "0 where fewer than five crops have a scored neighbour"
-    cells = []
-    for (panel, by_run), split in zip(panels.items(), splits, strict=True):
-        values = [[_rank_correlation(*pair) for pair in run] for run in by_run]
-        place = ("Figure 7", f"{study.name}, {panel}", "SRCC with quality")
-        cells.append(study.measured(*place, values, note=note, split=split))
-    return cells
 
 
 def bias(study: Study) -> list[Row]:

@@ -31,7 +31,13 @@ TABLES = {
 }
 TABLES_OF_ANY_FORM = TABLES | {"gaicd_v2": ("Table 1, v2", "Table 2, v2", ", v2")}
 # What Tables 4 and 5 and Figure 6 call the variants.
-TABLE_4, TABLE_5 = {"w/o smoothing": "w/o SD", "SD": "w/ SD"}, ("QG", "SD")
+TABLE_4 = {
+    "w/o smoothing": "w/o SD",
+    "w/o smoothing, as long as SD": "w/o SD, as long",
+    "w/o smoothing, twice as long": "w/o SD, twice as long",
+    "SD": "w/ SD",
+}
+TABLE_5 = ("QG", "SD")
 FIGURE_6 = {"w/o smoothing": "μ = 0", "QG": "μ = 0.5"}
 
 
@@ -42,7 +48,11 @@ class TablesMethod(Method):
 
     def blind(self, experiment: Experiment) -> dict[str, Sequence[float]]:
         """What the content-blind set of each ε reaches."""
-        test, columns = self.photos(experiment, "test", self.main), {}
+        return self.blind_columns(experiment, self.photos(experiment, "test", self.main))
+
+    def blind_columns(self, experiment: Experiment, test: CropPhotos) -> dict[str, Sequence[float]]:
+        """The same with other truths for the test photos."""
+        columns = {}
         for eps, predictions in self.blind_predictions(experiment):
             reached = self.columns_of(predictions, test)
             columns |= {n: v for n, v in reached.items() if n.startswith(f"ε = {eps:.2f}")}
@@ -66,10 +76,12 @@ class TablesMethod(Method):
     def columns_of(
         self, predictions: Sequence[CropPredictions], photos: CropPhotos
     ) -> dict[str, Sequence[float]]:
-        """What each photo adds to every number of Tables 1 and 2, (photos,) each, 0…1."""
+        """What each photo adds to every number of Tables 1 and 2, and whether the first crop alone
+        comes near the best one (ACC 1/1), (photos,) each, 0…1.
+        """
         columns = {}
         for eps in THRESHOLDS:
-            for count in COUNTS:
+            for count in (1, *COUNTS):
                 hits = set_accuracy(predictions, photos, count, eps)  # (photos,)
                 columns[f"ε = {eps:.2f}, ACC 1/{count}"] = hits.tolist()
             for most in DETECTIONS:
@@ -85,6 +97,14 @@ class TablesMethod(Method):
         names = {f"ACC 1/{count}": f"{first}, ACC 1/{count}" for count in COUNTS}
         names[f"AP, {first}, K = 10"] = f"{first}, K = 10"
         return {name: round(100 * means[column], 4) for name, column in names.items()}
+
+    def completed(self, experiment: Experiment, result: Result) -> Result:
+        """With the columns that are younger than the run, from the predictions that it kept."""
+        if result.columns.keys() >= self.columns.keys():
+            return result
+        predictions = self.predictions(experiment, result.variant, result.seed)
+        columns = self.columns_of(predictions, self.photos(experiment, "test", result.variant))
+        return replace(result, columns={**columns, **result.columns})
 
     def predictions(self, experiment: Experiment, variant: str, seed: int) -> list[CropPredictions]:
         """What a finished run predicts for the test photos; `CheckpointError` without one."""
@@ -127,8 +147,8 @@ class TablesMethod(Method):
         if variant in TABLE_5 and most != 5 and added != ", CPC":
             places.append((f"Table 5{added}", variant, column))
         mu = FIGURE_6.get(variant, variant.removeprefix("QG, "))
-        if column == "ε = 0.90, K = 40" and not added and mu.startswith("μ"):
-            places.append(("Figure 6", mu, column))
+        if column == "ε = 0.90, K = 40" and added != ", CPC" and mu.startswith("μ"):
+            places.append((f"Figure 6{added}", mu, column))
         return places
 
     def note(self, results: Sequence[Result]) -> str:
