@@ -1,5 +1,6 @@
 """What the chapter on Mars draws and tabulates: every figure and table once, with small inputs."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -182,6 +183,16 @@ def test_table_7_has_a_line_for_each_method_and_leaves_gaps() -> None:
     lines = tables.table_7(paper.read("mars")).splitlines()
     assert "| Fast-AT | 0.68 | 55.0 | – | – | – | – |" in lines
     assert lines[0].count("IoU") == 3
+
+
+def test_what_the_sizes_of_windows_are_worth_is_a_sentence_of_the_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = tables.window_sizes()
+    assert "86 %" in text
+    assert "paired by photo -0.0102 [-0.01379, -0.006656]. About" in text
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+    assert "isn't measured yet" in tables.window_sizes()
 
 
 def test_tables_of_the_ledger_show_mars_and_what_it_is_compared_with() -> None:
