@@ -5,6 +5,7 @@ The spread comes from a pilot: an earlier run of the same claim in the ledger.
 """
 
 import argparse
+import importlib
 import math
 import sys
 from collections.abc import Iterator, Sequence
@@ -134,6 +135,36 @@ def cards(entry: plan.Entry) -> Iterator[Card]:
             )
 
 
+def study_cards(entry: plan.Entry, entries: Sequence[plan.Entry]) -> Iterator[Card]:
+    """The cards of the claims that a study decides: its module's `claim_names(arguments)`. They
+    take the trainings that it reads.
+    """
+    module = importlib.import_module(f"cropnb.{entry.module}")
+    if not hasattr(module, "claim_names"):
+        return
+    method, dataset = module.METHOD, ledger.SCENES
+    if "--dataset" in entry.arguments:
+        dataset = entry.arguments[entry.arguments.index("--dataset") + 1]
+    minutes = sum(one.minutes * len(one.variants) for one in entries if one.name in entry.after)
+    for name in module.claim_names(entry.arguments):
+        for column in method.claim_columns:
+            worth_having = record.column_of(method.columns, column).worth_having
+            # The same claim under other conditions tells the spread where this one has no row.
+            names = (name, name.partition(",")[0])
+            pilots = (_pilot(method.name, one, column, dataset) for one in names)
+            pilot = next(filter(None, pilots), None)
+            yield Card(
+                claim=name,
+                column=column,
+                printed=None,
+                worth_having=worth_having,
+                pilot=pilot,
+                enough=needed(pilot, worth_having) if pilot and worth_having else None,
+                enough_for_printed=None,
+                minutes=minutes,
+            )
+
+
 def _quantiles(seeds: int) -> float:
     """What a deviation is multiplied with to be settled, with a variance from these seeds."""
     return float(stdtrit(seeds - 1, 0.975) + stdtrit(seeds - 1, POWER))
@@ -175,8 +206,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("names", nargs="*", metavar="PAPER/WHAT", help="default: the whole plan")
     chosen = options.parse_args(arguments)
     try:
-        for entry in plan.select(plan.read(), chosen.names):
-            if entry.method and (lines := list(map(str, cards(entry)))):
+        entries = plan.read()
+        for entry in plan.select(entries, chosen.names):
+            made = cards(entry) if entry.method else study_cards(entry, entries)
+            if lines := list(map(str, made)):
                 print(f"{entry.name}: {entry.why}", *lines, sep="\n  ")
     except CropnbError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,5 +1,8 @@
 """The figures and tables of the chapter on set prediction."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -12,7 +15,9 @@ import matplotlib.pyplot as plt  # noqa: E402
 from cropnb import ledger, paper  # noqa: E402
 from cropnb.notebook import folded  # noqa: E402
 from cropnb.notebook.chapters import set_prediction as figures  # noqa: E402
-from cropnb.runs import Profile  # noqa: E402
+from cropnb.runs import Profile, plan  # noqa: E402
+from cropnb.set_prediction.recipe import METHOD  # noqa: E402
+from cropnb.set_prediction.studies import scatter  # noqa: E402
 
 PAPER = paper.read("set_prediction")
 
@@ -119,12 +124,41 @@ def test_differences_have_a_line_a_claim_and_their_verdicts():
     text = figures.differences("claim")
     head, _, *body = lines(text)
     rows = ledger.find("set_prediction", table="claim")
+    rows = [row for row in rows if row.column in METHOD.claim_columns]
     assert len(body) == len({row.row for row in rows})
     assert len(head) - 1 == len({row.column for row in rows})
     assert any(line[0].endswith("<br>QG less QG, μ = 0.9") for line in body)
     cells = [cell for line in body for cell in line[1:]]
     assert len(cells) == len(rows)
     assert sum("*holds*" in cell for cell in cells) == sum(row.verdict == "holds" for row in rows)
+    assert METHOD.claim_columns == figures.CLAIMED
+
+
+def test_what_is_not_measured_names_its_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = [(torch.tensor([1.0, 2]), torch.tensor([0.1, 0.4]))]
+    shipped = {"a: test": pair, "b: training": pair}
+    with monkeypatch.context() as empty:
+        empty.setenv("CROPNB_RESULTS", str(tmp_path))
+        names = {entry.name for entry in plan.read()}
+        for text in (figures.figure_7(shipped), figures.sets_against_anchors(), figures.one_crop()):
+            waiting = re.findall(r"ONLY=(set_prediction/[\w-]+)", text)
+            assert waiting
+            assert names.issuperset(waiting)
+        scatter.write("SD", "scenes", 0, {"one": pair * 30, "other": pair})
+        text = figures.figure_7(shipped)
+        assert "self-distilled network, on 25 scenes" in text
+        left, right = plt.gcf().axes
+        assert (title(left), title(right)) == ("a: test", "b: training")
+        assert len(left.lines[0].get_xdata()) == 2 * scatter.PHOTOS
+        row = ledger.Row(
+            paper="set_prediction", table="one crop against a set", row="one crop",
+            column="AP, ε = 0.85", dataset="scenes", split="test", verdict="measured", ours=7.0,
+            images=200, seeds=(0, 1), command="python -m cropnb.set_prediction",
+        )  # fmt: skip
+        ledger.record("set_prediction", [row])
+        assert lines(figures.one_crop())[-1] == ["one crop", "7", "200", "2"]
 
 
 def test_the_audits_rows():

@@ -72,6 +72,18 @@ def test_a_card_says_what_the_paper_prints_and_what_settles_it(
     assert power.main(["mars/none"]) == 2
 
 
+def test_a_study_has_cards_with_the_trainings_that_it_reads() -> None:
+    entries = plan.read()
+    (entry,) = plan.select(entries, ["set_prediction/against-anchors-off-grid"])
+    cards = list(power.study_cards(entry, entries))
+    assert {card.claim for card in cards} == {"sets beat anchors, truths off the grid"}
+    assert all(card.worth_having == 1.0 for card in cards)
+    trained = plan.select(entries, list(entry.after))
+    assert cards[0].minutes == sum(one.minutes for one in trained)
+    (other,) = plan.select(entries, ["set_prediction/figures"])
+    assert list(power.study_cards(other, entries)) == []
+
+
 def test_every_entry_of_the_plan_has_its_cards(capsys: pytest.CaptureFixture[str]) -> None:
     assert power.main([]) == 0
     printed = capsys.readouterr().out

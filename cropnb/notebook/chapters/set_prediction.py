@@ -30,6 +30,8 @@ OURS = METHOD_COLORS["set_prediction"]
 GRID = METHOD_COLORS["gaic"]  # whose anchors lie on a grid
 # The rows of Tables 1 and 2 that the text speaks of; the others are one click away.
 SPOKEN_OF = ("Ours", "w/o smoothing", "SD", "content-blind set")
+# What claims are decided on, where they don't say.
+CLAIMED = ("ε = 0.85, K = 10", "ε = 0.85, K = 40", "ε = 0.90, K = 40")
 _TOLERANCE = " (ε = "  # before the tolerance in a row's name
 
 
@@ -184,6 +186,87 @@ def quality_and_validity(panels: Mapping[str, Sequence[tuple["Tensor", "Tensor"]
     axes[0, 0].legend(loc="upper left")
 
 
+def figure_7(shipped: Mapping[str, Sequence[tuple["Tensor", "Tensor"]]]) -> Markdown:
+    """The paper's Figure 7 of the self-distilled network, as it is there.
+
+    Args:
+        shipped: the panels of the network that ships, drawn as long as the self-distilled one
+            isn't measured.
+
+    Returns:
+        Which of them is drawn.
+    """
+    from cropnb.set_prediction.studies import scatter
+
+    kept = scatter.read("SD")
+    if kept is None:
+        quality_and_validity(shipped)
+        return Markdown(
+            "Drawn is the shipped network, which was taught by quality guidance: the "
+            f"self-distilled one {_waits('figures-sd')}."
+        )
+    # Both kinds name the test photos' panel first.
+    quality_and_validity(dict(zip(shipped, kept.values(), strict=True)))
+    photos = max(map(len, kept.values()))
+    return Markdown(f"Drawn is the self-distilled network, on {photos} scenes of each part.")
+
+
+def measured_table(
+    table: str, entry: str, head: str, columns: Sequence[str], spec: str
+) -> Markdown:
+    """Our rows of a table on Composed Scenes, or what measures them.
+
+    Args:
+        entry: of the plan, without the paper's name.
+        head: what stands above the rows' names.
+        columns: in this order; those that no row has are left out.
+        spec: how the numbers are written.
+    """
+    rows = measured_rows(LEDGER, table=table, dataset="scenes")
+    if not rows:
+        return Markdown(f"*{head[0].upper()}{head[1:]}: {_waits(entry)}.*")
+    there = [column for column in columns if any(row.column == column for row in rows)]
+    return ledger_grid(rows, head, there, spec, photos="scenes")
+
+
+def sets_against_anchors() -> Markdown:
+    """Sets beside GAIC's anchors where the last stages of both were trained alike, a table for each
+    kind of truths.
+    """
+    columns = [f"ε = 0.85, {one}" for one in ("ACC 1/5", "ACC 1/10", "K = 5", "K = 10", "K = 40")]
+    columns.append("ε = 0.85, good crops with an anchor near")
+    tables = {
+        "": ("against-anchors", "truths on the grid"),
+        ", truths off the grid": ("against-anchors-off-grid", "the same networks, truths off it"),
+        ", CPC": ("against-anchors-cpc", "trained and tested off the grid, in CPC's form"),
+    }
+    parts = [
+        measured_table(f"sets against anchors{added}", entry, head, columns, ".3g")
+        for added, (entry, head) in tables.items()
+    ]
+    return Markdown("\n\n".join(parts))
+
+
+def one_crop() -> Markdown:
+    """One crop beside a set that was trained alike, and the verdicts."""
+    from cropnb.set_prediction.studies import one_crop as study
+
+    reached = [f"a crop within ε = {eps} of the best one" for eps in ("0.85", "0.90")]
+    columns = [*reached, study.REACHED, study.APART, f"AP, ε = {study.NEAR}"]
+    place = (study.TABLE, "one-crop-rows", "one crop against a set", columns, ".3g")
+    parts = [measured_table(*place)]
+    judged = [f"ε = 0.85, ACC 1/{count}" for count in (1, 5, 10)] + ["ε = 0.90, ACC 1/1"]
+    names = ("one best crop is ambiguous", "several crops find the best one")
+    if any(ledger.find(LEDGER, table="claim", row=name) for name in names):
+        parts.append(differences("claim", judged, names))
+    return Markdown("\n\n".join(parts))
+
+
+def _waits(entry: str) -> str:
+    """What an entry of the plan says of rows that aren't there."""
+    return f"isn't measured yet (`make reproduce ONLY={LEDGER}/{entry}`)"
+
+
 def beside_print(paper: Paper, *tables: str) -> Markdown:
     """Tables as the paper prints them, each with ours below it."""
     parts = []
@@ -215,18 +298,26 @@ def scenes_table(table: str, spec: str = ".1f") -> Markdown:
     return Markdown("\n\n".join(parts))
 
 
-def differences(table: str) -> Markdown:
-    """Claims as paired differences: a line each, with verdicts, in columns of what was measured."""
-    rows = ledger.find(LEDGER, table=table)
-    columns = list(dict.fromkeys(row.column for row in rows))
+def differences(
+    table: str, columns: Sequence[str] = CLAIMED, names: Sequence[str] | None = None
+) -> Markdown:
+    """Claims as paired differences: a line each, with verdicts.
+
+    Args:
+        columns: of what was measured; claims about other ones are left out.
+        names: of the claims, by default all.
+    """
+    rows = [row for row in ledger.find(LEDGER, table=table) if row.column in columns]
+    rows = [row for row in rows if names is None or row.row in names]
+    columns = [column for column in columns if any(row.column == column for row in rows)]
     lines = []
     for name in dict.fromkeys(row.row for row in rows):
         cells = {row.column: row for row in rows if row.row == name}
         compared = next(iter(cells.values())).note.removesuffix(", AP in points")
-        line = [_difference(cells[column]) for column in columns]
+        line = [_difference(cells[column]) if column in cells else None for column in columns]
         lines.append([Markdown(f"**{name}**<br>{compared}"), *line])
     counted = ", ".join(sorted({f"{row.images} scenes, {len(row.seeds)} seeds" for row in rows}))
-    table_text = markdown_table([f"points of AP; {counted}", *columns], lines)
+    table_text = markdown_table([f"points; {counted}", *columns], lines)
     return Markdown(f"{table_text}\n\n*{count_verdicts(rows)}*")
 
 

@@ -96,6 +96,11 @@ def near_anchors(test: CropPhotos, eps: float) -> list[float]:
     return shares
 
 
+def claim_names(arguments: Sequence[str]) -> list[str]:
+    """What a call with these arguments decides, for the card of its power."""
+    return [f"{CLAIM}, truths off the grid" if OFF_GRID in arguments else CLAIM]
+
+
 def rows(
     context: Context, sets: Experiment, seeds: Sequence[int], truths: str | None = None
 ) -> list[Row]:
@@ -119,10 +124,9 @@ def rows(
         progress=sets.progress,
     )
     test, form = METHOD.photos(sets, "test", METHOD.main), METHOD.tables(sets)[2]
-    table, name = TABLE + form, CLAIM
+    table, (name,) = TABLE + form, claim_names([truths or ""])
     if truths == OFF_GRID:
-        test = off_grid_photos(sets)
-        table, name = f"{table}, truths off the grid", f"{name}, truths off the grid"
+        test, table = off_grid_photos(sets), f"{table}, truths off the grid"
     names = [sample.name for sample in sets.parts["test"].samples]
     runs = {
         SETS: [METHOD.predictions(sets, METHOD.main, seed) for seed in seeds],
