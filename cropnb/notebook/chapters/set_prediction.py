@@ -203,7 +203,7 @@ def figure_7(shipped: Mapping[str, Sequence[tuple["Tensor", "Tensor"]]]) -> Mark
         quality_and_validity(shipped)
         return Markdown(
             "Drawn is the shipped network, which was taught by quality guidance: the "
-            f"self-distilled one {_waits('figures-sd')}."
+            f"self-distilled one is {_waits('figures-sd')}."
         )
     # Both kinds name the test photos' panel first.
     quality_and_validity(dict(zip(shipped, kept.values(), strict=True)))
@@ -224,7 +224,7 @@ def measured_table(
     """
     rows = measured_rows(LEDGER, table=table, dataset="scenes")
     if not rows:
-        return Markdown(f"*{head[0].upper()}{head[1:]}: {_waits(entry)}.*")
+        return Markdown(f"*{head}: {_waits(entry)}*")
     there = [column for column in columns if any(row.column == column for row in rows)]
     return ledger_grid(rows, head, there, spec, photos="scenes")
 
@@ -264,7 +264,7 @@ def one_crop() -> Markdown:
 
 def _waits(entry: str) -> str:
     """What an entry of the plan says of rows that aren't there."""
-    return f"isn't measured yet (`make reproduce ONLY={LEDGER}/{entry}`)"
+    return f"not measured yet (`make reproduce ONLY={LEDGER}/{entry}`)"
 
 
 def beside_print(paper: Paper, *tables: str) -> Markdown:
