@@ -198,16 +198,16 @@ def figure_7(shipped: Mapping[str, Sequence[tuple["Tensor", "Tensor"]]]) -> Mark
     """
     from cropnb.set_prediction.studies import scatter
 
-    kept = scatter.read("SD")
-    if kept is None:
+    panels = scatter.read("SD")
+    if panels is None:
         quality_and_validity(shipped)
         return Markdown(
             "Drawn is the shipped network, which was taught by quality guidance: the "
             f"self-distilled one is {_waits('figures-sd')}."
         )
     # Both kinds name the test photos' panel first.
-    quality_and_validity(dict(zip(shipped, kept.values(), strict=True)))
-    photos = max(map(len, kept.values()))
+    quality_and_validity(dict(zip(shipped, panels.values(), strict=True)))
+    photos = max(map(len, panels.values()))
     return Markdown(f"Drawn is the self-distilled network, on {photos} scenes of each part.")
 
 

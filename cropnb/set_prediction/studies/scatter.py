@@ -25,15 +25,15 @@ def path() -> Path:
 
 def write(variant: str, dataset: str, seed: int, panels: Panels) -> None:
     """Keep the first photos of each panel for a variant, in place of those from before."""
-    kept = _all()
-    kept[f"{variant}, {dataset}"] = {
+    recorded = _all()
+    recorded[f"{variant}, {dataset}"] = {
         "seed": seed,
         "panels": {
             title: [[_rounded(quality, 2), _rounded(validity, 3)] for quality, validity in pairs]
             for title, pairs in ((title, pairs[:PHOTOS]) for title, pairs in panels.items())
         },
     }
-    lines = [f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in kept.items()]
+    lines = [f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in recorded.items()]
     files.make_folder(path().parent)
     files.write_atomically(path(), ("{\n" + ",\n".join(lines) + "\n}\n").encode())
 
