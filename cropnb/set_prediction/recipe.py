@@ -32,7 +32,7 @@ from cropnb.set_prediction.losses import (
 from cropnb.set_prediction.model import SetPredictionCropper, pad
 from cropnb.set_prediction.studies import anchors, epochs
 from cropnb.set_prediction.studies.tables import COUNTS, DETECTIONS, THRESHOLDS, TablesMethod
-from cropnb.set_prediction.variants import FromCut, Profile, Variant
+from cropnb.set_prediction.studies.variants import FromCut, Profile, Variant
 from cropnb.training import Loss, Recipe, rate_groups
 
 CPC_TEST_PHOTOS = 1000
