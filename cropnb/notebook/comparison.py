@@ -163,8 +163,9 @@ def photographs_table(name: str) -> Markdown:
                 continue
             cells = [_one_line(with_interval(row)), less and _one_line(str(less))]
             label = kinds.get(row.row, "centred window")
-            lines.append([asked, label, *cells, less and _one_line(less.verdict), row.images])
-    heads = ["FCDB", "weights", "IoU", "less the centred window", "", "photographs"]
+            words = [_one_line(asked), _one_line(label)]
+            lines.append([*words, *cells, less and _one_line(less.verdict), row.images])
+    heads = ["FCDB", "weights", "IoU", "less the centred window", "", "photos"]
     return markdown_table(heads, lines, "llrrlr")
 
 

@@ -21,9 +21,11 @@ def printed_table(table: Table, columns: Sequence[str] | None = None, spec: str 
         [row, *(None if value is None else f"{value:{spec}}" for value in line)]
         for row, line in values.items()
     ]
+    place = (
+        "" if table.name == "text" else f"{table.name}: "
+    )  # a sentence of the paper has no number
     caption = (
-        f"{table.name}: {table.caption}; "
-        f"{table.photos} photographs of {table.dataset}, {table.split}."
+        f"{place}{table.caption}; {table.photos} photographs of {table.dataset}, {table.split}."
     )
     return Markdown(f"{markdown_table(['printed', *columns], lines)}\n\n*{caption}*")
 

@@ -28,7 +28,10 @@ def test_guesses_stand_beside_the_true_box() -> None:
     panels = drawn().axes
     assert [ax.get_title() + ax.get_title(loc="left") for ax in panels] == ["near", "far"]
     for ax in panels:
-        assert [line.get_color() for line in ax.lines] == [COLORS["black"], COLORS["orange"]]
+        edge, guess, truth = ax.lines
+        assert [guess.get_color(), truth.get_color()] == [COLORS["yellow"], COLORS["black"]]
+        assert edge.get_xydata().tolist() == guess.get_xydata().tolist()
+        assert truth.get_xdata().max() == 140
         assert ax.get_ylim() == (100, 0)
 
 
