@@ -111,9 +111,9 @@ def ran(rows: Sequence[Row]) -> str:
         seeds = sorted({len(row.seeds) for row in of_kind})
         photos = sorted({row.images for row in of_kind if row.images})
         parts.append(
-            f"{dataset}, profile {profile}{', frozen backbone' * frozen}: {len(minutes)} settings, "
-            f"{_span(seeds)} seeds each, {sum(minutes.values()):.0f} minutes in all, tested on "
-            f"{_span(photos)} photos"
+            f"{dataset}, profile {profile}{', frozen backbone' * frozen}: "
+            f"{_counted(str(len(minutes)), 'setting')}, {_counted(_span(seeds), 'seed')} each, "
+            f"{sum(minutes.values()):.0f} minutes in all, tested on {_span(photos)} photos"
         )
     return "; ".join(parts)
 
@@ -128,11 +128,14 @@ def _ends(curves: "Sequence[Curve]") -> str:
     """How many trainings had stopped getting better, and which had not."""
     ends = Counter(curve.end for curve in curves)
     rising = [f"{c.variant} ({c.dataset}, {c.profile})" for c in curves if c.end == "rising"]
-    parts = [f"{ends['flat']} of {len(curves)} settings ended on a flat validation curve"]
+    parts = [
+        f"{ends['flat']} of {_counted(str(len(curves)), 'setting')} ended on a flat validation curve"
+    ]
     if rising:
         parts.append(f"still rising: {', '.join(rising)}")
     if ends["too short"]:
-        parts.append(f"{ends['too short']} have too few scores to tell")
+        has = "has" if ends["too short"] == 1 else "have"
+        parts.append(f"{ends['too short']} {has} too few scores to tell")
     return "; ".join(parts)
 
 
@@ -157,6 +160,11 @@ def _listed(rows: Sequence[Row], claims: Sequence[Row]) -> str:
         f"{name} ({', '.join([*kind, *dict.fromkeys(of)])})"
         for (name, *kind), of in columns.items()
     )
+
+
+def _counted(number: str, thing: str) -> str:
+    """«1 seed», «3 seeds», «1 to 3 seeds»."""
+    return f"{number} {thing}{'' if number == '1' else 's'}"
 
 
 def _span(numbers: Sequence[int]) -> str:
