@@ -128,9 +128,8 @@ def _ends(curves: "Sequence[Curve]") -> str:
     """How many trainings had stopped getting better, and which had not."""
     ends = Counter(curve.end for curve in curves)
     rising = [f"{c.variant} ({c.dataset}, {c.profile})" for c in curves if c.end == "rising"]
-    parts = [
-        f"{ends['flat']} of {_counted(str(len(curves)), 'setting')} ended on a flat validation curve"
-    ]
+    settings = _counted(str(len(curves)), "setting")
+    parts = [f"{ends['flat']} of {settings} ended on a flat validation curve"]
     if rising:
         parts.append(f"still rising: {', '.join(rising)}")
     if ends["too short"]:
