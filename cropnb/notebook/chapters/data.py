@@ -51,8 +51,7 @@ def layouts(pictures: Mapping[str, tuple["Image", "Tensor", "Image", "Tensor"]])
 
     shapes = [(photo.width, photo.height) for photo, *_ in pictures.values()]
     widths = [width / height for width, height in shapes]
-    high = 8.0 / sum(widths)  # all panels of one height, inches
-    size = (8.0, 3 * (high + 0.3))
+    size = (3.1 * sum(widths), 3 * 3.1 + 0.3)  # all panels 300 pixels high
     _, panels = plt.subplots(3, len(pictures), figsize=size, squeeze=False, width_ratios=widths)
     for line, (photo, objects, layout, density) in zip(panels.T, pictures.values(), strict=True):
         draw_boxes(line[0], photo, objects, colors="black")
@@ -91,7 +90,7 @@ def drawn(photos: Sequence[np.ndarray]) -> None:
     import matplotlib.pyplot as plt
 
     rows = -(-len(photos) // 2)
-    _, panels = plt.subplots(rows, 2, figsize=(8, 2.7 * rows), squeeze=False)
+    _, panels = plt.subplots(rows, 2, figsize=(6.5, 2.2 * rows), squeeze=False)
     for ax, photo in zip(panels.flat, photos, strict=True):
         draw_boxes(ax, photo, [])
 
@@ -108,7 +107,7 @@ def crops_of_a_term(
     """
     import matplotlib.pyplot as plt
 
-    _, panels = plt.subplots(1, len(crops), figsize=(8, 3.2), squeeze=False)
+    _, panels = plt.subplots(1, len(crops), figsize=(6.3, 2.6), squeeze=False)
     for ax, (crop, value) in zip(panels.flat, crops, strict=True):
         x1, y1, x2, y2 = crop.int().tolist()
         draw_boxes(ax, photo[y1:y2, x1:x2], [])
