@@ -78,10 +78,15 @@ def _takes(difference: float | None, enough: tuple[int, int] | None, at_least: s
         return f"{difference:+.3g}: the other way"
     from cropnb.runs.power import MOST_PHOTOS, MOST_SEEDS
 
-    most = f"more than {MOST_PHOTOS:,} photos and {MOST_SEEDS} seeds"
+    most = f"more than {_grouped(MOST_PHOTOS)} photos and {MOST_SEEDS} seeds"
     return f"{difference:+.3g}: " + (
-        f"{at_least}{enough[0]:,} photos, {enough[1]} seeds" if enough else most
+        f"{at_least}{_grouped(enough[0])} photos, {enough[1]} seeds" if enough else most
     )
+
+
+def _grouped(number: int) -> str:
+    """A whole number with a space before each three digits."""
+    return f"{number:_}".replace("_", "\N{NO-BREAK SPACE}")
 
 
 def outcomes(names: Sequence[str]) -> Markdown:
