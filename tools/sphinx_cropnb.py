@@ -29,9 +29,10 @@ ROOT = TOOLS.parent
 _SECTION = re.compile(
     r"(Args|Arguments|Attributes|Example|Examples|Note|Raises|Returns|Shapes|Yields):"
 )
-# the spaces of `95 %`, `1 036`, `9 × 9` and `λ = 0.1`, at which no line shall turn
+# the spaces of `95 %`, `1 036`, `9 × 9`, `λ = 0.1` and `[0.48, 0.54]`, at which no line shall turn
 _INSIDE = re.compile(
     r"(?<=\d) (?=%|\d{3}(?!\d))|(?<=[\dN]) (?=× [\dN])|(?<=×) (?=\d)|(?<=\b\w) (?==)|(?<==) (?=\d)"
+    r"|(?<=\d,) (?=[+−-]?[\d.]+\])"
 )
 _INLINE = re.compile(r"(``?)([^`]+)\1|\$([^$\n]+)\$")
 

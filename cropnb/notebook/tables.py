@@ -1,7 +1,6 @@
 """Tables of the ledger's rows, as Markdown: ours beside the paper's, with intervals."""
 
 import dataclasses
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +30,6 @@ _OURS = "ours_"  # before a kind of dataset, see `ledger.kind`
 _NUMBERS = {"paper_value", "ours", "low", "high", "images", "minutes"}
 _RULES = {"l": ":--", "r": "--:"}
 _WIDE = 4  # columns of intervals that fit into the page side by side
-# the spaces of `[0.481, 0.540]`, `95 %` and `5 × 5`
-_INSIDE = re.compile(r"(?<=\d,) (?=[+−-]?[\d.]+\])|(?<=\d) (?=%)|(?<=\d) (?=× \d)|(?<=\d ×) (?=\d)")
 
 
 def markdown_table(
@@ -218,11 +215,10 @@ def settings_table(head: str, settings: Mapping[str, Any], by_line: bool = False
 
 
 def _text(value: object) -> str:
-    """A cell's text: a bar in it is no new cell, an interval or a size stays on one line."""
+    """A cell's text; a bar in it is no new cell."""
     if value is None:
         return "–"
-    whole = _INSIDE.sub("\N{NO-BREAK SPACE}", str(value))
-    text = whole if isinstance(value, Markdown) else escaped(whole)
+    text = str(value) if isinstance(value, Markdown) else escaped(value)
     return text.replace("|", "\\|")
 
 

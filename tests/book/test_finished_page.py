@@ -44,11 +44,13 @@ def test_roles_are_those_that_screen_readers_know() -> None:
 
 def test_no_line_turns_inside_of_a_number() -> None:
     document = new_document("page", get_default_settings(Parser))
-    prose = nodes.paragraph("", "", nodes.Text("95 % of 1 036 photos, 9 × 9 cells, N = 5"))
+    prose = nodes.paragraph(
+        "", "", nodes.Text("95 % of 1 036 photos, 9 × 9 cells, N = 5 [0.4, 0.6]")
+    )
     code = nodes.paragraph("", "", nodes.literal("", "N = 5"))
     document += [prose, code]
     UnbrokenNumbers(document).run()
     assert prose.astext().split(" ") == [
-        "95\xa0%", "of", "1\xa0036", "photos,", "9\xa0×\xa09", "cells,", "N\xa0=\xa05"
+        "95\xa0%", "of", "1\xa0036", "photos,", "9\xa0×\xa09", "cells,", "N\xa0=\xa05", "[0.4,\xa00.6]"
     ]  # fmt: skip
     assert code.astext() == "N = 5"

@@ -164,7 +164,7 @@ def ceilings(counts: Sequence[int], values: Mapping[str, Sequence[float]]) -> No
     import matplotlib.pyplot as plt
 
     _, ax = plt.subplots(figsize=(6, 2.8))
-    for (name, reached), line in zip(values.items(), ("o-", "s--"), strict=True):
+    for (name, reached), line in zip(values.items(), ("o-", "s--"), strict=False):
         ax.plot(counts, reached, line, color="black", label=name)
     ax.set(xlabel="people who rate a crop", ylabel="ceiling", xticks=counts, ylim=(0.5, 1))
     ax.legend()
