@@ -50,7 +50,6 @@ def test_no_line_turns_inside_of_a_number() -> None:
     code = nodes.paragraph("", "", nodes.literal("", "N = 5"))
     document += [prose, code]
     UnbrokenNumbers(document).run()
-    assert prose.astext().split(" ") == [
-        "95\xa0%", "of", "1\xa0036", "photos,", "9\xa0×\xa09", "cells,", "N\xa0=\xa05", "[0.4,\xa00.6]"
-    ]  # fmt: skip
+    numbers = ["95\xa0%", "1\xa0036", "9\xa0×\xa09", "N\xa0=\xa05", "[0.4,\xa00.6]"]
+    assert [word for word in prose.astext().split(" ") if "\xa0" in word] == numbers
     assert code.astext() == "N = 5"
