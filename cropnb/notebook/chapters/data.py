@@ -90,7 +90,7 @@ def drawn(photos: Sequence[np.ndarray]) -> None:
     import matplotlib.pyplot as plt
 
     rows = -(-len(photos) // 2)
-    _, panels = plt.subplots(rows, 2, figsize=(6.5, 2.2 * rows), squeeze=False)
+    _, panels = plt.subplots(rows, 2, figsize=(8, 2.7 * rows), squeeze=False)
     for ax, photo in zip(panels.flat, photos, strict=True):
         draw_boxes(ax, photo, [])
 
@@ -107,7 +107,7 @@ def crops_of_a_term(
     """
     import matplotlib.pyplot as plt
 
-    _, panels = plt.subplots(1, len(crops), figsize=(6.3, 2.6), squeeze=False)
+    _, panels = plt.subplots(1, len(crops), figsize=(7.2, 3), squeeze=False)
     for ax, (crop, value) in zip(panels.flat, crops, strict=True):
         x1, y1, x2, y2 = crop.int().tolist()
         draw_boxes(ax, photo[y1:y2, x1:x2], [])
