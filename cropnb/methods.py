@@ -139,7 +139,12 @@ class Difference:
         return BELOW if self.high < 0 else LEVEL
 
     def __str__(self) -> str:
-        return f"{_signed(self.mean)} [{_signed(self.low)}, {_signed(self.high)}]"
+        return self.text()
+
+    def text(self, digits: int = 3) -> str:
+        """The difference and its interval with so many decimals."""
+        mean, *ends = (_signed(value, digits) for value in (self.mean, self.low, self.high))
+        return f"{mean} [{', '.join(ends)}]"
 
 
 # as `cropnb.evaluation` writes it: "less center: +0.031 [+0.004, +0.058], paired by photo; …"
@@ -203,6 +208,6 @@ def _names(pairs: dict[str, tuple[ledger.Row, Difference]], verdict: str) -> str
     return ", ".join(name for name, (_, less) in pairs.items() if less.verdict == verdict) or "none"
 
 
-def _signed(value: float) -> str:
+def _signed(value: float, digits: int = 3) -> str:
     """With its sign, and no zero that is negative."""
-    return f"{value + 0.0:+.3f}".replace("-", "\N{MINUS SIGN}")
+    return f"{value + 0.0:+.{digits}f}".replace("-", "\N{MINUS SIGN}")

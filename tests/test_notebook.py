@@ -208,7 +208,7 @@ def test_a_printed_table_as_it_is_printed() -> None:
     assert head == ["printed", "Acc 5", "Speed"]
     assert rule == [":--", "--:", "--:"]
     assert rows == [["other", "50.25", "–"], ["own", "61", "120"]]
-    assert caption == "*Table 9: A caption; 200 photographs of gaicd, test.*"
+    assert caption == "*Table 9: A caption; 200 photographs of GAICD v1, test.*"
     rows = lines(notebook.printed_table(table, ["Acc 5"], ".1f"))[2:4]
     assert rows == [["other", "50.2"], ["own", "61.0"]]
 

@@ -163,8 +163,9 @@ def photographs_table(name: str) -> Markdown:
                 continue
             cells = [_one_line(with_interval(row)), less and _one_line(str(less))]
             label = kinds.get(row.row, "centred window")
-            lines.append([asked, label, *cells, less and _one_line(less.verdict), row.images])
-    heads = ["FCDB", "weights", "IoU", "less the centred window", "", "photographs"]
+            words = [_one_line(asked), _one_line(label)]
+            lines.append([*words, *cells, less and _one_line(less.verdict), row.images])
+    heads = ["FCDB", "weights", "IoU", "less the centred window", "", "photos"]
     return markdown_table(heads, lines, "llrrlr")
 
 
@@ -226,8 +227,10 @@ def scenes_table() -> Markdown:
         alone = rows.get((name + methods.SCENES_ONLY, column))
         less = methods.difference(row)
         if alone and less:
-            cells = [_one_line(with_interval(one)) for one in (alone, row)]
-            lines.append([name, column, *cells, _one_line(str(less)), row.images])
+            # per cent and pixels have one decimal, shares three
+            digits = 1 if max(alone.ours, row.ours) > 1 else 3
+            cells = [_one_line(with_interval(one, f".{digits}f")) for one in (alone, row)]
+            lines.append([name, column, *cells, _one_line(less.text(digits)), row.images])
     heads = ["", "measure", "saw scenes only", "saw photographs too", "difference", "scenes"]
     return markdown_table(heads, lines, "llrrrr")
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from cropnb.ledger import Row
 
 # Okabe and Ito's palette, told apart by readers with any of the common colour-vision deficiencies,
-# and its names. Yellow comes last: on white it is too pale for a line.
+# and its names. Yellow comes last: on white it is too pale for a line. Of boxes on pictures, what
+# people drew or a formula knows is black, the reader's own or an example yellow, a window that
+# never looks grey, and a method's crop has the method's colour (`METHOD_COLORS`).
 COLORS: dict[str, str] = {
     "blue": "#0072B2",
     "orange": "#E69F00",
@@ -130,8 +132,9 @@ def draw_boxes(
     for index, (x1, y1, x2, y2) in enumerate(boxes):
         color = palette[index % len(palette)]
         color = COLORS.get(color, color)
-        # A white line below the coloured one keeps the box visible on any photo.
-        for line_color, line_width in (("white", 4.0), (color, 2.0)):
+        # A white line below the coloured one shows the box on any photo; below yellow it is black.
+        under = "black" if color == COLORS["yellow"] else "white"
+        for line_color, line_width in ((under, 4.0), (color, 2.0)):
             draw_outline(ax, (x1, y1, x2, y2), color=line_color, linewidth=line_width)
         if labels is not None:
             note = {"facecolor": color, "edgecolor": "none", "boxstyle": "square,pad=0.25"}

@@ -85,10 +85,11 @@ def opening() -> "tuple[MethodCrops, Markdown]":
             exact = float(torch.searchsorted(ordered, score)) / len(grid)
             errors.append(abs(grid_value(shares, box, *photo.size) - exact))
     missed = 100 * torch.tensor(errors)
+    boxes_scored = f"{len(grid):,}".replace(",", "\N{NO-BREAK SPACE}")
     caption = Markdown(
         f"**Look at** how far the six crops are apart, and how little it takes to be close to all. "
         f"Each crop is the method's best, by the weights that ship. {_listed(scores)} score any "
-        f"box: {len(grid):,} boxes of a grid were scored beforehand, and between them the figure "
+        f"box: {boxes_scored} boxes of a grid were scored beforehand, and between them the figure "
         f"interpolates, which at {_DRAWN} boxes drawn at random is off by {missed.mean():.1f} "
         f"points of a hundred on average, {missed.max():.0f} at worst. The others only propose "
         f"crops; what you see of them is the overlap (IoU). The photograph: {credit}, carried by "

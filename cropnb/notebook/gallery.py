@@ -20,6 +20,7 @@ from cropnb.notebook.start import free_photos
 WIDTH, HEIGHT = 600, 400
 _FINER = 2  # drawn so many times larger, then made smaller: smooth lines
 _QUALITY = 78
+_BLIND = "#9a9a9a"  # what never looks, or was not chosen
 
 
 def write(folder: Path) -> list[Path]:
@@ -47,7 +48,7 @@ def _crops() -> Image.Image:
     picture, scale = _canvas("chelsea")
     anchors = cropnb.candidates.grid_anchors(*_photo("chelsea").size) * scale
     _boxes(picture, anchors, ["#ffffff"] * len(anchors), 1, under=False)
-    return _boxes(picture, anchors[len(anchors) // 2 :][:1], [COLORS["orange"]], 4)
+    return _boxes(picture, anchors[len(anchors) // 2 :][:1], [COLORS["yellow"]], 4)
 
 
 def _metrics() -> Image.Image:
@@ -59,7 +60,7 @@ def _metrics() -> Image.Image:
     mask = Image.new("L", picture.size, 0)
     ImageDraw.Draw(mask).rectangle(_corners(shared * scale), fill=90)
     picture.paste(tint, mask=mask)
-    _boxes(picture, torch.stack([truth, crop]) * scale, [COLORS["blue"], COLORS["orange"]], 4)
+    _boxes(picture, torch.stack([truth, crop]) * scale, [COLORS["black"], COLORS["yellow"]], 4)
     return _label(picture, f"IoU {float(cropnb.boxes.iou(truth, crop)):.2f}")
 
 
@@ -67,7 +68,7 @@ def _data() -> Image.Image:
     """A drawn scene with its true box."""
     sample = cropnb.datasets.load("scenes", split="test", form="fcdb")[7]
     picture, scale = _fitted(sample.photo())
-    return _boxes(picture, sample.boxes[:1] * scale, [COLORS["blue"]], 4)
+    return _boxes(picture, sample.boxes[:1] * scale, [COLORS["black"]], 4)
 
 
 def _la2c() -> Image.Image:
@@ -104,7 +105,7 @@ def _vrn() -> Image.Image:
     candidates = cropper.method.candidates(*_photo("coffee").size)
     order = cropper.score(_photo("coffee"), candidates).argsort(descending=True)
     chosen = candidates[torch.cat([order[-3:], order[:3]])] * scale
-    return _boxes(picture, chosen, [COLORS["vermilion"]] * 3 + [COLORS["green"]] * 3, 3)
+    return _boxes(picture, chosen, [_BLIND] * 3 + [METHOD_COLORS["vrn"]] * 3, 3)
 
 
 def _mars() -> Image.Image:
@@ -113,7 +114,7 @@ def _mars() -> Image.Image:
     cropper = cropnb.load("mars")
     ratios = (16 / 9, 1.0, 9 / 16)
     boxes = torch.stack([cropper(_photo("rocket"), aspect=ratio)[0].box for ratio in ratios])
-    return _boxes(picture, boxes * scale, [COLORS["sky"], COLORS["orange"], COLORS["purple"]], 4)
+    return _boxes(picture, boxes * scale, [METHOD_COLORS["mars"]] * 3, 4)
 
 
 def _set_prediction() -> Image.Image:
@@ -136,7 +137,7 @@ def _audit() -> Image.Image:
         picture.paste(tile, (x, y))
         share = torch.tensor([0.1, 0.1, 0.9, 0.9])
         box = torch.tensor([x, y, x, y]) + share * torch.tensor([across, down, across, down])
-        _boxes(picture, box[None], [COLORS["vermilion"]], 3)
+        _boxes(picture, box[None], [_BLIND], 3)
     return picture
 
 
@@ -162,14 +163,15 @@ def _reproduction() -> Image.Image:
     counts = [rows.count(verdict) for verdict in verdicts]
     picture = Image.new("RGB", (WIDTH * _FINER, HEIGHT * _FINER), "white")
     canvas, font = ImageDraw.Draw(picture), _font(21)
-    colors = ["blue", "green", "vermilion", "orange", "black"]
+    # as in the figure of the chapter, and pale where nothing was measured
+    colors = [COLORS[name] for name in ("green", "blue", "orange")] + ["#808080", "#d3d3d3"]
     step, left, room = picture.height / (len(counts) + 0.6), 330, picture.width - 460
     for place, (text, count, color) in enumerate(
         zip(verdicts.values(), counts, colors, strict=True)
     ):
         middle = (place + 0.8) * step
         length = room * count / max(counts)
-        canvas.rectangle((left, middle - 36, left + length, middle + 36), fill=COLORS[color])
+        canvas.rectangle((left, middle - 36, left + length, middle + 36), fill=color)
         canvas.text((left - 22, middle), text, fill="black", font=font, anchor="rm")
         canvas.text((left + length + 18, middle), str(count), fill="black", font=font, anchor="lm")
     return picture
@@ -237,12 +239,13 @@ def _covering(photo: Image.Image, width: int, height: int) -> Image.Image:
 def _boxes(
     picture: Image.Image, boxes: Tensor, colors: Iterable[str], width: int, under: bool = True
 ) -> Image.Image:
-    """Draw boxes (N, 4), each on a white line where it lies over a photo."""
+    """Draw boxes (N, 4), each on a white line where it lies over a photo, yellow on a black one."""
     canvas = ImageDraw.Draw(picture)
     wide = width * _FINER
     for box, color in zip(boxes, colors, strict=True):
         if under:
-            canvas.rectangle(_corners(box, wide // 2 + 2), outline="white", width=2 * wide // 2 + 4)
+            below = "black" if color == COLORS["yellow"] else "white"
+            canvas.rectangle(_corners(box, wide // 2 + 2), outline=below, width=2 * wide // 2 + 4)
         canvas.rectangle(_corners(box, wide // 2), outline=color, width=wide)
     return picture
 

@@ -78,10 +78,15 @@ def _takes(difference: float | None, enough: tuple[int, int] | None, at_least: s
         return f"{difference:+.3g}: the other way"
     from cropnb.runs.power import MOST_PHOTOS, MOST_SEEDS
 
-    most = f"more than {MOST_PHOTOS:,} photos and {MOST_SEEDS} seeds"
+    most = f"more than {_grouped(MOST_PHOTOS)} photos and {MOST_SEEDS} seeds"
     return f"{difference:+.3g}: " + (
-        f"{at_least}{enough[0]:,} photos, {enough[1]} seeds" if enough else most
+        f"{at_least}{_grouped(enough[0])} photos, {enough[1]} seeds" if enough else most
     )
+
+
+def _grouped(number: int) -> str:
+    """A whole number with a space before each three digits."""
+    return f"{number:_}".replace("_", "\N{NO-BREAK SPACE}")
 
 
 def outcomes(names: Sequence[str]) -> Markdown:
@@ -111,9 +116,9 @@ def ran(rows: Sequence[Row]) -> str:
         seeds = sorted({len(row.seeds) for row in of_kind})
         photos = sorted({row.images for row in of_kind if row.images})
         parts.append(
-            f"{dataset}, profile {profile}{', frozen backbone' * frozen}: {len(minutes)} settings, "
-            f"{_span(seeds)} seeds each, {sum(minutes.values()):.0f} minutes in all, tested on "
-            f"{_span(photos)} photos"
+            f"{dataset}, profile {profile}{', frozen backbone' * frozen}: "
+            f"{_counted(str(len(minutes)), 'setting')}, {_counted(_span(seeds), 'seed')} each, "
+            f"{sum(minutes.values()):.0f} minutes in all, tested on {_span(photos)} photos"
         )
     return "; ".join(parts)
 
@@ -128,11 +133,13 @@ def _ends(curves: "Sequence[Curve]") -> str:
     """How many trainings had stopped getting better, and which had not."""
     ends = Counter(curve.end for curve in curves)
     rising = [f"{c.variant} ({c.dataset}, {c.profile})" for c in curves if c.end == "rising"]
-    parts = [f"{ends['flat']} of {len(curves)} settings ended on a flat validation curve"]
+    settings = _counted(str(len(curves)), "setting")
+    parts = [f"{ends['flat']} of {settings} ended on a flat validation curve"]
     if rising:
         parts.append(f"still rising: {', '.join(rising)}")
     if ends["too short"]:
-        parts.append(f"{ends['too short']} have too few scores to tell")
+        has = "has" if ends["too short"] == 1 else "have"
+        parts.append(f"{ends['too short']} {has} too few scores to tell")
     return "; ".join(parts)
 
 
@@ -157,6 +164,11 @@ def _listed(rows: Sequence[Row], claims: Sequence[Row]) -> str:
         f"{name} ({', '.join([*kind, *dict.fromkeys(of)])})"
         for (name, *kind), of in columns.items()
     )
+
+
+def _counted(number: str, thing: str) -> str:
+    """«1 seed», «3 seeds», «1 to 3 seeds»."""
+    return f"{number} {thing}{'' if number == '1' else 's'}"
 
 
 def _span(numbers: Sequence[int]) -> str:

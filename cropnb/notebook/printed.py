@@ -6,6 +6,17 @@ from cropnb.notebook.source import Markdown
 from cropnb.notebook.tables import markdown_table
 from cropnb.paper import Paper, Table
 
+# How papers write the datasets' names.
+_TITLES: dict[str, str] = {
+    "gaicd": "GAICD v1",
+    "gaicd_v2": "GAICD v2",
+    "cpc": "CPC",
+    "fcdb": "FCDB",
+    "flms": "FLMS",
+    "fat": "FAT",
+    "cuhk_icd": "CUHK-ICD",
+}
+
 
 def printed_table(table: Table, columns: Sequence[str] | None = None, spec: str = "g") -> Markdown:
     """A table of a paper as it is printed, with a line on what it was measured on.
@@ -21,10 +32,9 @@ def printed_table(table: Table, columns: Sequence[str] | None = None, spec: str 
         [row, *(None if value is None else f"{value:{spec}}" for value in line)]
         for row, line in values.items()
     ]
-    caption = (
-        f"{table.name}: {table.caption}; "
-        f"{table.photos} photographs of {table.dataset}, {table.split}."
-    )
+    place = "" if table.name == "text" else f"{table.name}: "  # a sentence has no number
+    data = _TITLES.get(table.dataset, table.dataset)
+    caption = f"{place}{table.caption}; {table.photos} photographs of {data}, {table.split}."
     return Markdown(f"{markdown_table(['printed', *columns], lines)}\n\n*{caption}*")
 
 

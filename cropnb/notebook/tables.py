@@ -29,6 +29,7 @@ _LEDGER_COLUMNS = ("row", "column", "paper_value", "ours", "images", "verdict")
 _OURS = "ours_"  # before a kind of dataset, see `ledger.kind`
 _NUMBERS = {"paper_value", "ours", "low", "high", "images", "minutes"}
 _RULES = {"l": ":--", "r": "--:"}
+_WIDE = 4  # columns of intervals that fit into the page side by side
 
 
 def markdown_table(
@@ -121,20 +122,24 @@ def ledger_grid(
         ends: how their intervals' ends are written; by default as the numbers.
         heads: what stands above the columns; by default their names.
         photos: the head of two last columns, how many photos and how many seeds a line stands on;
-            by default there are none.
+            by default there are none, and none for seeds where no line has any.
     """
     rows = [row for row in rows if row.ours is not None]
     if columns is None:
         columns = list(dict.fromkeys(row.column for row in rows))
     lines = []
+    seeds = any(row.seeds for row in rows if row.column in columns)
     for name in dict.fromkeys(row.row for row in rows if row.column in columns):
         cells = {row.column: row for row in rows if row.row == name and row.column in columns}
-        line = [name, *(_cell_of(cells.get(column), spec, ends) for column in columns)]
+        numbers = [_cell_of(cells.get(column), spec, ends) for column in columns]
+        if len(columns) <= _WIDE:  # more would push the last ones out of the page
+            numbers = [cell and cell.replace(" ", "\N{NO-BREAK SPACE}") for cell in numbers]
+        line = [name, *numbers]
         if photos is not None:
             first = next(iter(cells.values()))
-            line += [first.images, len(first.seeds) or None]
+            line += [first.images, *([len(first.seeds) or None] if seeds else [])]
         lines.append(line)
-    counts = [] if photos is None else [photos, "seeds"]
+    counts = [] if photos is None else [photos, *(["seeds"] if seeds else [])]
     return markdown_table([head, *(heads or columns), *counts], lines)
 
 
@@ -224,8 +229,8 @@ def _number(value: float | str | None) -> str | None:
 
 
 def _cell_of(row: Row | None, spec: str, ends: str | None) -> str | None:
-    """A number and its interval that stay on one line."""
-    return row and with_interval(row, spec, ends).replace(" ", "\N{NO-BREAK SPACE}")
+    """A number and its interval."""
+    return row and with_interval(row, spec, ends)
 
 
 def _head(column: str) -> str:

@@ -35,7 +35,7 @@ function render({ model, el }) {
   const [hitText, missText] = against ? [`a hit: among the best N of ${names[0]}`, "a miss"] : ["best K", ""];
   legend.append(swatch(GREEN, "solid", hitText));
   if (missText) legend.append(swatch(VERMILION, "dashed", missText));
-  legend.append(swatch(BLUE, "solid", "chosen row"));
+  legend.append(swatch(YOURS, "solid", "chosen row"));
   const hint = "Point at a row, or walk through the list with the arrow keys, to see its box.";
   parts.below.append(legend, make("p", { class: "cropnb-hint" }, hint));
 
@@ -57,7 +57,7 @@ function render({ model, el }) {
     }
     for (const index of chosen) {
       const label = `rank ${order.indexOf(index) + 1}`;
-      shapes.push(outline(scene, boxes[index], { color: BLUE, thick: true, label }));
+      shapes.push(outline(scene, boxes[index], { color: YOURS, thick: true, label }));
     }
     picture.replaceChildren(...shapes);
   }
@@ -67,7 +67,7 @@ function render({ model, el }) {
     const [low, high] = [scores[order[count - 1]], scores[order[0]]];
     const places = new Array(count);
     ranking(reference).forEach((index, place) => (places[index] = place + 1));
-    const tint = (index, place) => (place >= k ? "#8C8C8C" : hit(index) ? GREEN : VERMILION);
+    const tint = (index, place) => (place >= k ? GREY : hit(index) ? GREEN : VERMILION);
     const isReference = model.get("column") === names[0];
     const caption = `All ${count} boxes: rank and score by ${model.get("column")}`;
     const others = against && !isReference;

@@ -2,7 +2,7 @@ const RULES = {
   thirds: ["Rule of thirds", SKY, "nearest crossing of the thirds"],
   golden: ["Golden ratio", ORANGE, "nearest crossing of the golden lines"],
   diagonals: ["Diagonals", PURPLE, "nearer diagonal"],
-  centre: ["Centre", "#F0E442", "centre"],
+  centre: ["Centre", GREEN, "centre"],
 };
 
 function render({ model, el }) {
@@ -16,7 +16,7 @@ function render({ model, el }) {
   const get = () => model.get("box");
   const set = (box) => put("box", box);
   const label = "The crop";
-  const drawBox = movableBox(scene, { get, set, label, color: BLUE });
+  const drawBox = movableBox(scene, { get, set, label, color: YOURS });
   const hasSubject = model.get("subject").length === 2;
   const drawPoint = hasSubject ? movablePoint(scene, () => model.get("subject"), (point) => put("subject", point)) : () => {};
 

@@ -108,9 +108,9 @@ class CompositionRules(Figure):
     def _draw(self, ax: "Axes") -> None:
         from cropnb.notebook import COLORS, draw_boxes
 
-        draw_boxes(ax, self._image, [self.box], None, "blue")
+        draw_boxes(ax, self._image, [self.box], None, "yellow")
         x1, y1, x2, y2 = self.box
-        for rule, name in zip(RULES, ("sky", "orange", "purple", "yellow"), strict=True):
+        for rule, name in zip(RULES, ("sky", "orange", "purple", "green"), strict=True):
             if rule not in self.rules:
                 continue
             lines = [((x1, x2), (y1, y2)), ((x1, x2), (y2, y1))] if rule == "diagonals" else []

@@ -10,7 +10,7 @@ function render({ model, el }) {
     model.save_changes();
   };
   const label = "Your crop";
-  const drawBox = movableBox(scene, { get, set, label, color: ORANGE });
+  const drawBox = movableBox(scene, { get, set, label, color: YOURS });
 
   const show = readouts(parts.panel, {
     iou: ["IoU", "Intersection over union with the true box that overlaps most; 1 is perfect"],
@@ -20,10 +20,10 @@ function render({ model, el }) {
     ...(scores.length && { score: ["Score of the nearest candidate", "The candidate that overlaps most with your crop"] }),
   });
   const drawFields = boxFields(parts.below, scene, { get, set, label });
-  const legend = make("p", { class: "cropnb-legend" }, swatch(ORANGE, "solid", "your crop"));
-  legend.append(swatch(BLUE, "solid", truths.length > 1 ? "best-matching true box" : "true box"));
-  if (truths.length > 1) legend.append(swatch(BLUE, "dashed", "other true boxes"));
-  if (candidates.length) legend.append(swatch(PURPLE, "dashed", "nearest candidate"));
+  const legend = make("p", { class: "cropnb-legend" }, swatch(YOURS, "solid", "your crop"));
+  legend.append(swatch(TRUTH, "solid", truths.length > 1 ? "best-matching true box" : "true box"));
+  if (truths.length > 1) legend.append(swatch(TRUTH, "dashed", "other true boxes"));
+  if (candidates.length) legend.append(swatch(GREY, "dashed", "nearest candidate"));
   const hint = "Drag the crop or its edges. With the keyboard: arrows move, Shift + arrows resize, + and − scale.";
   parts.below.append(legend, make("p", { class: "cropnb-hint" }, hint));
 
@@ -31,13 +31,14 @@ function render({ model, el }) {
     const values = explore(get(), truths, scene.width, scene.height, candidates, scores, overlaps);
     const name = truths.length > 1 ? `true box ${values.truth + 1}` : "the true box";
     const shapes = [shade(scene, get())];
-    if (candidates.length) shapes.push(outline(scene, candidates[values.nearest], { color: PURPLE, dashed: true }));
+    if (candidates.length) shapes.push(outline(scene, candidates[values.nearest], { color: GREY, dashed: true }));
     // The best-matching box comes last, so that no other label covers its own.
     const order = [...truths.keys()].sort((a, b) => (a === values.truth) - (b === values.truth));
     for (const index of order) {
       const best = index === values.truth;
-      const text = truths.length > 1 ? `true ${index + 1}` : "true box";
-      shapes.push(outline(scene, truths[index], { color: BLUE, dashed: !best, thick: best, label: text }));
+      // More labels than a few hide the photo and each other.
+      const text = truths.length === 1 ? "true box" : best || truths.length <= 3 ? `true ${index + 1}` : "";
+      shapes.push(outline(scene, truths[index], { color: TRUTH, dashed: !best, thick: best, label: text }));
     }
     below.replaceChildren(...shapes);
     drawBox();

@@ -111,13 +111,8 @@ class CropExplorer(Figure):
     def _draw(self, ax: "Axes") -> None:
         from cropnb.notebook import draw_boxes
 
-        names = (
-            ["true box"]
-            if len(self.truths) == 1
-            else [f"true {index + 1}" for index in range(len(self.truths))]
-        )
-        colors = ["blue"] * len(names) + ["orange"]
-        draw_boxes(ax, self._image, [*self.truths, self.box], [*names, "crop"], colors)
+        colors = ["black"] * len(self.truths) + ["yellow"]
+        draw_boxes(ax, self._image, [*self.truths, self.box], None, colors)
 
 
 def _centred(width: int, height: int) -> list[float]:

@@ -1,3 +1,4 @@
+const OURS = PURPLE; // the colour of set prediction
 const VIEWS = [["match", "the matching"], ["top", "the K most valid crops"]];
 const RULE_NAMES = [["hungarian", "Hungarian"], ["greedy", "greedy, cheapest pair first"], ["cheapest", "each crop its cheapest anchor"]];
 
@@ -21,16 +22,16 @@ function ladder(parent) {
       shapes.push(make("rect", { ...size, fill: color, "fill-opacity": opacity }));
     });
     const dot = (crop) => 10 + ((crop + 0.5) * (width - 20)) / crops.length;
-    for (const { crop, anchor, color, dashed } of lines) {
+    for (const { crop, anchor, dashed, thick } of lines) {
       const ends = { x1: dot(crop), y1: top, x2: places[anchor], y2: level(validities[anchor]) };
-      shapes.push(make("line", { ...ends, stroke: color, "stroke-width": 2.4, "stroke-dasharray": dashed ? "6 4" : "none" }));
+      shapes.push(make("line", { ...ends, stroke: OURS, "stroke-width": thick ? 3.4 : 2, "stroke-dasharray": dashed ? "6 4" : "none" }));
     }
-    crops.forEach(({ color, filled }, crop) => {
-      shapes.push(make("circle", { cx: dot(crop), cy: top, r: 7, fill: filled ? color : "none", stroke: color, "stroke-width": 2 }));
+    crops.forEach(({ filled }, crop) => {
+      shapes.push(make("circle", { cx: dot(crop), cy: top, r: 7, fill: filled ? "currentColor" : "none", stroke: "currentColor", "stroke-width": 2 }));
     });
     if (threshold > 0 && threshold <= high) {
       const at = { x1: 10, x2: width - 10, y1: level(threshold), y2: level(threshold) };
-      shapes.push(make("line", { ...at, stroke: VERMILION, "stroke-width": 1.5, "stroke-dasharray": "5 4" }));
+      shapes.push(make("line", { ...at, stroke: "currentColor", "stroke-width": 1.5, "stroke-dasharray": "5 4" }));
     }
     svg.replaceChildren(...shapes);
   };
@@ -96,8 +97,8 @@ function render({ model, el }) {
   }
 
   /** Corners of a pair joined by threads, which shows how far the anchor still is. */
-  function threads(box, truth, color) {
-    const line = { stroke: color, "stroke-width": 1.6, "vector-effect": "non-scaling-stroke" };
+  function threads(box, truth) {
+    const line = { stroke: OURS, "stroke-width": 1.6, "vector-effect": "non-scaling-stroke" };
     return [[0, 1], [2, 1], [0, 3], [2, 3]].map(([x, y]) => make("line", { x1: box[x], y1: box[y], x2: truth[x], y2: truth[y], ...line }));
   }
 
@@ -111,20 +112,19 @@ function render({ model, el }) {
     const look = ({ anchor, crop }) => {
       const rerouted = before[crop] >= 0 && before[crop] !== undefined && before[crop] !== anchor;
       const fresh = before[crop] === undefined || before[crop] < 0;
-      return { color: rerouted || doubled(anchor) ? VERMILION : fresh && step ? GREEN : ORANGE, dashed: rerouted };
+      return { dashed: rerouted || doubled(anchor), thick: fresh && step > 0 };
     };
-    const drawn = truths.map((truth) => outline(scene, truth, { color: BLUE, dashed: true }));
+    const drawn = truths.map((truth) => outline(scene, truth, { color: TRUTH }));
     for (const pair of pairs) {
-      const { color } = look(pair);
-      drawn.push(outline(scene, boxes[pair.anchor], { color, thick: color !== ORANGE }), ...threads(boxes[pair.anchor], truths[pair.crop], color));
+      drawn.push(outline(scene, boxes[pair.anchor], { color: OURS, ...look(pair) }), ...threads(boxes[pair.anchor], truths[pair.crop]));
     }
     picture.replaceChildren(...drawn);
     const used = new Set(pairs.map(({ anchor }) => anchor));
     chart({
       label: `${pairs.length} lines from good crops to anchors`,
       validities, order, threshold: 0,
-      crops: truths.map((_, crop) => ({ color: BLUE, filled: now[crop] >= 0 })),
-      bars: (anchor) => (used.has(anchor) ? [ORANGE, 1] : ["currentColor", 0.28]),
+      crops: truths.map((_, crop) => ({ filled: now[crop] >= 0 })),
+      bars: (anchor) => (used.has(anchor) ? [OURS, 1] : ["currentColor", 0.28]),
       lines: pairs.map((pair) => ({ ...pair, ...look(pair) })),
     });
     const total = pairingCost(costs, now);
@@ -138,8 +138,8 @@ function render({ model, el }) {
     stepper.input.setAttribute("aria-valuetext", `${step} of ${truths.length}`);
     focal.shown.textContent = focalWeight.toFixed(1);
     caption.textContent = "Above the good crops, below the anchors: bars are their validity, the most valid on the left";
-    const changed = swatch(VERMILION, "dashed", rule === "cheapest" ? "an anchor that two crops want" : "pushed to another anchor");
-    legend.replaceChildren(swatch(BLUE, "dashed", "good crop"), swatch(GREEN, "solid", "matched in this step"), swatch(ORANGE, "solid", "matched before"), changed);
+    const changed = swatch(OURS, "dashed", rule === "cheapest" ? "an anchor that two crops want" : "pushed to another anchor");
+    legend.replaceChildren(swatch(TRUTH, "solid", "good crop"), swatch(OURS, "solid", "matched in this step"), swatch(OURS, "solid", "matched before", false), changed);
     hint.textContent = "Threads join the corners of a predicted crop with those of its good crop.";
     parts.say(`${step} good crops matched, cost ${signed(total, 3)}, mean IoU ${mean.toFixed(3)}`);
   }
@@ -149,14 +149,14 @@ function render({ model, el }) {
     const { chosen, hits, reached } = topCrops(boxes, validities, truths, most, least, near);
     const isHit = new Set(hits);
     const [isReached, isChosen] = [new Set(reached), new Set(chosen)];
-    const drawn = truths.map((truth) => outline(scene, truth, { color: BLUE, dashed: true }));
-    for (const index of [...chosen].reverse()) drawn.push(outline(scene, boxes[index], { color: isHit.has(index) ? GREEN : ORANGE, thick: index === chosen[0] }));
+    const drawn = truths.map((truth) => outline(scene, truth, { color: TRUTH }));
+    for (const index of [...chosen].reverse()) drawn.push(outline(scene, boxes[index], { color: OURS, dashed: !isHit.has(index), thick: index === chosen[0] }));
     picture.replaceChildren(...drawn);
     chart({
       label: `validities of ${boxes.length} anchors, ${chosen.length} chosen`,
       validities, order, threshold: least, lines: [],
-      crops: truths.map((_, crop) => ({ color: BLUE, filled: isReached.has(crop) })),
-      bars: (anchor) => (isChosen.has(anchor) ? [isHit.has(anchor) ? GREEN : ORANGE, 1] : ["currentColor", 0.28]),
+      crops: truths.map((_, crop) => ({ filled: isReached.has(crop) })),
+      bars: (anchor) => (isChosen.has(anchor) ? [OURS, isHit.has(anchor) ? 1 : 0.5] : ["currentColor", 0.28]),
     });
     showTop("shown", chosen.length, String(chosen.length));
     showTop("hits", hits.length, String(hits.length), chosen.length ? `${Math.round((100 * hits.length) / chosen.length)} % of them` : "");
@@ -165,7 +165,7 @@ function render({ model, el }) {
     threshold.shown.textContent = least.toFixed(2);
     eps.shown.textContent = near.toFixed(2);
     caption.textContent = "Above the good crops, filled where reached; below the validity of each anchor, the most valid on the left";
-    legend.replaceChildren(swatch(BLUE, "dashed", "good crop"), swatch(GREEN, "solid", "shown, a hit"), swatch(ORANGE, "solid", "shown, no hit"));
+    legend.replaceChildren(swatch(TRUTH, "solid", "good crop"), swatch(OURS, "solid", "shown, a hit"), swatch(OURS, "dashed", "shown, no hit"));
     hint.textContent = "Raise K and more good crops are reached; raise the threshold and fewer misses are shown.";
     parts.say(`${chosen.length} crops shown, ${hits.length} hits, ${reached.length} of ${truths.length} good crops reached`);
   }

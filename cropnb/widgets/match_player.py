@@ -228,7 +228,7 @@ class MatchPlayer(Figure):
             ax,
             self._image,
             [*self.truths, *crops],
-            colors=["blue"] * len(self.truths) + ["orange"] * len(crops),
+            colors=["black"] * len(self.truths) + ["purple"] * len(crops),
         )
 
 

@@ -17,7 +17,7 @@ function render({ model, el }) {
     model.save_changes();
   };
   const label = "Your crop";
-  const drawBox = movableBox(scene, { get, set, label, color: "black" });
+  const drawBox = movableBox(scene, { get, set, label, color: YOURS });
 
   const point = (index) => () => {
     pointed = index;
@@ -44,7 +44,7 @@ function render({ model, el }) {
   const ends = "A name puts your crop on that method's. «Yours beats»: the share of the grid's boxes that the method scores lower.";
   parts.panel.append(make("p", { class: "cropnb-hint" }, ends));
   const drawFields = boxFields(parts.below, scene, { get, set, label });
-  const hint = "Drag the black crop or its edges. With the keyboard: arrows move, Shift + arrows resize, + and − scale.";
+  const hint = "Drag the yellow crop or its edges. With the keyboard: arrows move, Shift + arrows resize, + and − scale.";
   parts.below.append(make("p", { class: "cropnb-hint" }, hint));
 
   function drawOutlines() {

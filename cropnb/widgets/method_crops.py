@@ -157,7 +157,7 @@ class MethodCrops(Figure):
     def _draw(self, ax: "Axes") -> None:
         from cropnb.notebook import draw_boxes
 
-        draw_boxes(ax, self._image, [*self.crops, self.box], None, [*self.colors, "black"])
+        draw_boxes(ax, self._image, [*self.crops, self.box], None, [*self.colors, "yellow"])
 
 
 def _flat(box: Any) -> list[float]:

@@ -14,7 +14,7 @@ function render({ model, el }) {
   const label = "Your crop";
   const pointed = make("path", { fill: "white", "fill-opacity": 0.6, "pointer-events": "none" });
   scene.svg.append(pointed); // the partition whose row the mouse is on
-  const drawBox = movableBox(scene, { get, set, label, color: ORANGE });
+  const drawBox = movableBox(scene, { get, set, label, color: YOURS });
 
   // Building the sums takes some ten milliseconds, and only the pattern on show needs them.
   let ready = null;
@@ -66,8 +66,8 @@ function render({ model, el }) {
   const toBest = () => put({ box: prepare().boxes[prepare().best].map(Math.round) });
 
   const drawFields = boxFields(parts.below, scene, { get, set, label });
-  const legend = make("p", { class: "cropnb-legend" }, swatch(ORANGE, "solid", "your crop"));
-  legend.append(swatch(BLUE, "dashed", "best candidate"));
+  const legend = make("p", { class: "cropnb-legend" }, swatch(YOURS, "solid", "your crop"));
+  legend.append(swatch(ORANGE, "dashed", "ASM-Net's best candidate"));
   const chip = (color, text) => make("span", {}, make("span", { class: "cropnb-chip", style: `background: ${color}` }), text);
   legend.append(chip(BLUE, "above the mean candidate"), chip(VERMILION, "below it"));
   const heads = ["Partition", "Share", "Score", "Adds", "In the best", "Difference"];
@@ -205,9 +205,9 @@ function render({ model, el }) {
     shapes.push(darken(box));
     const winner = state.boxes[state.best];
     if (round()) {
-      shapes.push(ring(winner, { stroke: "white", "stroke-width": 3.5 }), ring(winner, { stroke: BLUE, "stroke-width": 2, "stroke-dasharray": "7 5" }));
-      shapes.push(ring(box, { stroke: "white", "stroke-width": 4 }), ring(box, { stroke: ORANGE, "stroke-width": 2.5 }));
-    } else shapes.push(outline(scene, winner, { color: BLUE, dashed: true }));
+      shapes.push(ring(winner, { stroke: "white", "stroke-width": 3.5 }), ring(winner, { stroke: ORANGE, "stroke-width": 2, "stroke-dasharray": "7 5" }));
+      shapes.push(ring(box, { stroke: casing(YOURS), "stroke-width": 4.5 }), ring(box, { stroke: YOURS, "stroke-width": 2.5 }));
+    } else shapes.push(outline(scene, winner, { color: ORANGE, dashed: true }));
     if (kind === "scores") shapes.push(...labels(state, box, found.means));
     below.replaceChildren(...shapes);
     point(null);

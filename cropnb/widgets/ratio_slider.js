@@ -1,5 +1,7 @@
 const NAMED = [["1:2", 1 / 2], ["9:16", 9 / 16], ["2:3", 2 / 3], ["3:4", 3 / 4], ["1:1", 1], ["4:3", 4 / 3], ["3:2", 3 / 2], ["16:9", 16 / 9], ["2:1", 2]];
-const LAYERS = { map: ["Predicted map"], above: ["Cells above θ", SKY], medians: ["Medians", GREEN], centred: ["Largest centred window", BLUE] };
+const OURS = SKY; // the colour of Mars
+const ABOVE = "white";
+const LAYERS = { map: ["Predicted map"], above: ["Cells above θ", ABOVE], medians: ["Medians", VERMILION], centred: ["Largest centred window", GREY] };
 // From dark to light, in even steps of lightness: the map's values from 0 to 1.
 const HEAT = [[0, 0, 4], [40, 17, 89], [101, 26, 128], [159, 47, 127], [212, 72, 103], [245, 113, 92], [254, 176, 120], [252, 253, 191]];
 
@@ -20,10 +22,10 @@ function countsChart(parent, side, other) {
     const bars = counts.map((count, at) => (count ? `M${x(at)} ${base}V${y(count)}H${x(at + 1)}V${base}Z` : "")).join("");
     const level = { x1: 0, x2: width, y1: y(median / unit), y2: y(median / unit) };
     svg.replaceChildren(
-      make("path", { d: bars, fill: SKY }),
-      make("line", { ...level, stroke: GREEN, "stroke-width": 2, "stroke-dasharray": "6 4" }),
+      make("path", { d: bars, fill: OURS }),
+      make("line", { ...level, stroke: VERMILION, "stroke-width": 2, "stroke-dasharray": "6 4" }),
       make("line", { x1: 0, x2: width, y1: base, y2: base, stroke: "currentColor", "stroke-opacity": 0.4 }),
-      make("path", { d: `M${(place / length) * width} ${base + 1}l6 11h-12Z`, fill: GREEN }),
+      make("path", { d: `M${(place / length) * width} ${base + 1}l6 11h-12Z`, fill: VERMILION }),
     );
     const text = `Cells above θ in each ${side}: their median gives a ${other} of ${median.toFixed(0)} px`;
     caption.textContent = text;
@@ -99,7 +101,7 @@ function render({ model, el }) {
     return [name, input];
   });
   const cuts = make("div", { class: "cropnb-cuts" });
-  const [cutCrop, cutWindow] = [cutOut(cuts, ORANGE), cutOut(cuts, BLUE)];
+  const [cutCrop, cutWindow] = [cutOut(cuts, OURS), cutOut(cuts, GREY)];
   const counts = make("div", { class: "cropnb-two" });
   const [columnChart, rowChart] = [countsChart(counts, "column", "height"), countsChart(counts, "row", "width")];
   const note = make("p", { class: "cropnb-hint", "data-name": "note" });
@@ -158,14 +160,14 @@ function render({ model, el }) {
     const shapes = [];
     if (layers.includes("map")) shapes.push(heatImage(map));
     else shapes.push(shade(scene, found.box));
-    if (layers.includes("above")) shapes.push(line(edges(found.ones), SKY, 1.6));
-    if (layers.includes("centred")) shapes.push(outline(scene, window, { color: BLUE, dashed: true }));
-    shapes.push(outline(scene, found.box, { color: ORANGE, thick: true }));
+    if (layers.includes("above")) shapes.push(line(edges(found.ones), ABOVE, 1.6));
+    if (layers.includes("centred")) shapes.push(outline(scene, window, { color: GREY, dashed: true }));
+    shapes.push(outline(scene, found.box, { color: OURS, thick: true }));
     const [x, y, across, down] = found.medians;
     if (layers.includes("medians")) {
       const unit = scene.unit();
       const bars = `M${x - across / 2} ${y}H${x + across / 2}M${x} ${y - down / 2}V${y + down / 2}`;
-      shapes.push(line(bars, GREEN, 2), make("circle", { cx: x, cy: y, r: 5 * unit, fill: GREEN, stroke: "white", "stroke-width": 1.5 * unit }));
+      shapes.push(line(bars, VERMILION, 2), make("circle", { cx: x, cy: y, r: 5 * unit, fill: VERMILION, stroke: "white", "stroke-width": 1.5 * unit }));
     }
     picture.replaceChildren(...shapes);
     const [wide, high] = [found.box[2] - found.box[0], found.box[3] - found.box[1]];

@@ -213,7 +213,7 @@ class RatioSlider(Figure):
         window = largest_window(self.ratios[self.at], *photo.size)
         boxes = [self.found().boxes[0].tolist(), *([window] if "centred" in self.layers else [])]
         draw_boxes(
-            ax, photo, boxes, ["crop", "centred"][: len(boxes)], ["orange", "blue"][: len(boxes)]
+            ax, photo, boxes, ["crop", "centred"][: len(boxes)], ["sky", "gray"][: len(boxes)]
         )
         if "map" in self.layers:
             across, down = one["columns"] * one["cell"][0], one["rows"] * one["cell"][1]

@@ -1,5 +1,3 @@
-const COLORS = [ORANGE, SKY, GREEN, PURPLE, BLUE, VERMILION, "#8C8C8C", "#F0E442"];
-
 function render({ model, el }) {
   const parts = frame(el, model);
   const samples = model.get("samples");
@@ -62,7 +60,7 @@ function render({ model, el }) {
     const shapes = order.map((index, place) => {
       const ratio = sample.aspects.length ? ` ${sample.aspects[index]}` : "";
       const text = scored ? sample.scores[index].toFixed(2) : `${index + 1}${ratio && ` for${ratio}`}`;
-      return outline(scene, sample.boxes[index], { color: COLORS[place % COLORS.length], thick: place === 0, label: place < 4 ? text : "" });
+      return outline(scene, sample.boxes[index], { color: scored && place ? GREY : TRUTH, thick: scored && !place, label: place < 4 ? text : "" });
     });
     picture.replaceChildren(...shapes.reverse());
     show("boxes", values.boxes, String(values.boxes), scored ? "candidates with a score" : "drawn by people");
@@ -74,7 +72,8 @@ function render({ model, el }) {
     best.input.value = model.get("shown");
     best.input.disabled = !scored;
     dataset.value = sample.dataset;
-    legend.replaceChildren(swatch(COLORS[0], "solid", scored ? "best score; the others follow in rank" : "one line a box"));
+    const others = scored && order.length > 1 ? [swatch(GREY, "solid", "the next best")] : [];
+    legend.replaceChildren(swatch(TRUTH, "solid", scored ? "best score" : "a box that a person drew"), ...others);
     const among = samples.filter((other) => other.dataset === sample.dataset);
     note.textContent = `${sample.dataset}: sample ${among.indexOf(sample) + 1} of ${among.length} here, ${sample.name}, ${sample.width} × ${sample.height} pixels.`;
     parts.say(`${note.textContent} ${values.boxes} boxes, ${values.share.toFixed(2)} of the photo kept`);

@@ -113,7 +113,10 @@ class SampleBrowser(Figure):
         boxes = (
             sample.boxes if sample.scores is None else sample.boxes[_order(sample)[: self.shown]]
         )
-        draw_boxes(ax, self._photos[self.index], boxes, colors=["orange", "sky", "green", "purple"])
+        # the best score first, in black; what people drew is all black
+        others = "black" if sample.scores is None else "gray"
+        colors = ["black", *[others] * (len(boxes) - 1)]
+        draw_boxes(ax, self._photos[self.index], boxes, colors=colors)
 
 
 def _order(sample: Sample) -> torch.Tensor:

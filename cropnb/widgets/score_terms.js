@@ -34,8 +34,8 @@ function render({ model, el }) {
     hovered = index;
     draw();
   });
-  const legend = make("p", { class: "cropnb-legend" }, swatch(GREEN, "solid", "best box now"));
-  legend.append(swatch(VERMILION, "dashed", "best under the given weights"), swatch(BLUE, "solid", "chosen row"));
+  const legend = make("p", { class: "cropnb-legend" }, swatch(YOURS, "solid", "best box under your weights"));
+  legend.append(swatch(TRUTH, "dashed", "best under the given weights"), swatch(GREY, "solid", "chosen row"));
   const hint =
     "Beside each slider stand its weight and the term's value for the best box. " +
     "Point at a row of the ranking, or walk through it with the arrow keys, to see its box.";
@@ -50,10 +50,10 @@ function render({ model, el }) {
     const { order } = state();
     const shown = hovered ?? order[0];
     const shapes = [shade(scene, boxes[shown])];
-    if (start[0] !== order[0]) shapes.push(outline(scene, boxes[start[0]], { color: VERMILION, dashed: true, label: "before" }));
-    shapes.push(outline(scene, boxes[order[0]], { color: GREEN, thick: true, label: "best" }));
+    if (start[0] !== order[0]) shapes.push(outline(scene, boxes[start[0]], { color: TRUTH, dashed: true, label: "before" }));
+    shapes.push(outline(scene, boxes[order[0]], { color: YOURS, thick: true, label: "best" }));
     if (hovered !== null && hovered !== order[0]) {
-      shapes.push(outline(scene, boxes[hovered], { color: BLUE, thick: true, label: `rank ${order.indexOf(hovered) + 1}` }));
+      shapes.push(outline(scene, boxes[hovered], { color: GREY, thick: true, label: `rank ${order.indexOf(hovered) + 1}` }));
     }
     picture.replaceChildren(...shapes);
   }
@@ -69,7 +69,7 @@ function render({ model, el }) {
     const bars = (index) =>
       stacked
         ? pieces(index).map((piece, term) => [piece / high, PALETTE[term % PALETTE.length]])
-        : [[high > low ? 0.03 + (0.97 * (totals[index] - low)) / (high - low) : 1, "#8C8C8C"]];
+        : [[high > low ? 0.03 + (0.97 * (totals[index] - low)) / (high - low) : 1, GREY]];
     fill(
       "Rank, score and places won or lost",
       order.map((index, place) => ({

@@ -112,4 +112,4 @@ class ScoreTerms(Figure):
     def _draw(self, ax: "Axes") -> None:
         from cropnb.notebook import draw_boxes
 
-        draw_boxes(ax, self._image, [self.boxes[self.values()["best"]]], ["best"], "green")
+        draw_boxes(ax, self._image, [self.boxes[self.values()["best"]]], ["best"], "yellow")

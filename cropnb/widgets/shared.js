@@ -6,7 +6,13 @@ const GREEN = "#009E73";
 const VERMILION = "#D55E00";
 const PURPLE = "#CC79A7";
 const SKY = "#56B4E9";
-const PALETTE = [BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, "#8C8C8C", "#F0E442"];
+const YELLOW = "#F0E442";
+const GREY = "#8C8C8C";
+const PALETTE = [BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY, YELLOW];
+// One language in all figures. What people drew, or a formula knows, is black; what the reader chose is yellow; a
+// method's crop has the method's colour (cropnb.notebook.METHOD_COLORS); a window that looks at no photo is grey.
+const TRUTH = "black";
+const YOURS = YELLOW;
 
 /** Make an HTML or SVG element with attributes and children; `on…` attributes become listeners. */
 function make(tag, attributes = {}, ...children) {
@@ -62,6 +68,11 @@ function stage(picture, model, redraw) {
   return { svg, width, height, unit, point, stop: () => observer.disconnect() };
 }
 
+/** What a line of this colour stands out against on any ground. */
+function casing(color) {
+  return color === YELLOW ? "black" : "white";
+}
+
 function layer(scene) {
   const group = make("g", { "pointer-events": "none" });
   scene.svg.append(group);
@@ -74,21 +85,21 @@ function shade(scene, [x1, y1, x2, y2]) {
   return make("path", { d, class: "cropnb-shade" });
 }
 
-/** A box with a white line below the coloured one, so that it shows on any photo, and a label where there is one. */
+/** A box with a white line below the coloured one (a black one below yellow), so that it shows on any photo, and a label where there is one. */
 function outline(scene, [x1, y1, x2, y2], { color, dashed = false, thick = false, label = "" }) {
   const unit = scene.unit();
   const size = { x: x1, y: y1, width: Math.max(0, x2 - x1), height: Math.max(0, y2 - y1) };
   const line = { fill: "none", "vector-effect": "non-scaling-stroke" };
   const pattern = dashed ? { "stroke-dasharray": "7 5" } : {};
   const group = make("g", {});
-  group.append(make("rect", { ...size, ...line, stroke: "white", "stroke-width": thick ? 5 : 3.5, opacity: 0.85 }));
+  group.append(make("rect", { ...size, ...line, stroke: casing(color), "stroke-width": thick ? 5 : 3.5, opacity: 0.85 }));
   group.append(make("rect", { ...size, ...line, ...pattern, stroke: color, "stroke-width": thick ? 3 : 2 }));
   if (label) {
     const wide = (label.length * 7.2 + 10) * unit;
     const x = Math.min(Math.max(x1, 0), scene.width - wide);
     const y = y1 - 18 * unit >= 0 ? y1 - 18 * unit : y1;
     group.append(make("rect", { x, y, width: wide, height: 18 * unit, fill: color }));
-    const ink = [ORANGE, SKY, PURPLE].includes(color) ? "black" : "white";
+    const ink = [ORANGE, SKY, PURPLE, YELLOW].includes(color) ? "black" : "white";
     const text = make("text", { x: x + 5 * unit, y: y + 13.2 * unit, "font-size": 12 * unit, fill: ink }, label);
     group.append(text);
   }
@@ -228,8 +239,11 @@ function slider(parent, { name, label, min, max, step, value, onmove, color }) {
 }
 
 /** One entry of a legend: a piece of line and what it stands for. */
-function swatch(color, pattern, text) {
-  return make("span", {}, make("i", { style: `border-top-color: ${color}; border-top-style: ${pattern}` }), text);
+function swatch(color, pattern, text, thick = true) {
+  const line = `border-top: ${thick ? 3 : 1.5}px ${pattern} ${color}`;
+  // Yellow needs a dark edge on a light page, black a light one on a dark page.
+  const edge = [YELLOW, "black"].includes(color) ? `; background: ${casing(color)}; box-shadow: 0 0 0 1px ${casing(color)}` : "";
+  return make("span", {}, make("i", { style: line + edge }), text);
 }
 
 function choice(parent, { name, label, options, value, onchoose }) {

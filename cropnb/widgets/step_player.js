@@ -32,7 +32,7 @@ function stepChart(parent, label) {
       (rewards ?? []).forEach((reward, step) => {
         const [u, v, sign] = [x(step + 1), y(values[step + 1]), Math.sign(reward)];
         const point = sign ? `M${u - 5} ${v + 4 * sign}L${u + 5} ${v + 4 * sign}L${u} ${v - 5 * sign}Z` : `M${u - 3} ${v}a3 3 0 1 0 6 0a3 3 0 1 0 -6 0Z`;
-        shapes.push(make("path", { d: point, fill: { 1: GREEN, "-1": VERMILION, 0: "#8C8C8C" }[sign], class: "cropnb-mark" }));
+        shapes.push(make("path", { d: point, fill: { 1: GREEN, "-1": VERMILION, 0: GREY }[sign], class: "cropnb-mark" }));
       });
     }
     const current = lines[0].values[Math.min(at, lines[0].values.length - 1)];
@@ -169,7 +169,7 @@ function render({ model, el }) {
     const low = Math.max(0, Math.floor(Math.min(...every) * 10 - 0.2) / 10);
     const high = Math.min(1, Math.max(low + 0.2, Math.ceil(Math.max(...every) * 10 + 0.2) / 10));
     const lines = [{ values: episode.ious, rewards: episode.rewards, color: BLUE }];
-    lines.push(...others.map((other) => ({ values: other.ious, color: "#8C8C8C" })));
+    lines.push(...others.map((other) => ({ values: other.ious, color: GREY })));
     chart({ lines, at, low, high, steps: Math.max(playing() ? 10 : 1, ...lengths) });
 
     const acting = playing() || at < episode.actions.length;

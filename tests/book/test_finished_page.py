@@ -1,6 +1,10 @@
 """What a rendered page loses and gains before it is done: see `sphinx_cropnb.finished`."""
 
-from sphinx_cropnb import finished
+from docutils import nodes
+from docutils.frontend import get_default_settings
+from docutils.parsers.rst import Parser
+from docutils.utils import new_document
+from sphinx_cropnb import UnbrokenNumbers, finished
 
 HEAD = """<head>
   <link rel="preload" as="font" type="font/woff2" crossorigin href="_static/fa-solid-900.woff2" />
@@ -36,3 +40,16 @@ def test_roles_are_those_that_screen_readers_know() -> None:
     assert "doc-biblioentry" not in page
     assert '<div class="citation" role="listitem">' in page
     assert 'role="navigation" aria-label="The book"' in page
+
+
+def test_no_line_turns_inside_of_a_number() -> None:
+    document = new_document("page", get_default_settings(Parser))
+    prose = nodes.paragraph(
+        "", "", nodes.Text("95 % of 1 036 photos, 9 × 9 cells, N = 5 [0.4, 0.6]")
+    )
+    code = nodes.paragraph("", "", nodes.literal("", "N = 5"))
+    document += [prose, code]
+    UnbrokenNumbers(document).run()
+    numbers = ["95\xa0%", "1\xa0036", "9\xa0×\xa09", "N\xa0=\xa05", "[0.4,\xa00.6]"]
+    assert [word for word in prose.astext().split(" ") if "\xa0" in word] == numbers
+    assert code.astext() == "N = 5"

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from cropnb.metrics import Interval
-from cropnb.notebook import COLORS, METHOD_COLORS, training_table
+from cropnb.notebook import METHOD_COLORS, training_table
 from cropnb.notebook.chapters import audit as figures
 
 PHOTO = Image.new("RGB", (120, 80), "green")
@@ -26,7 +26,8 @@ def test_fixed_crops_mark_what_the_paper_prints() -> None:
     curve, printed, exact = ax.lines
     assert list(curve.get_xdata()) == [1, 2]
     assert list(printed.get_ydata()) == [81.5, 91.0]
-    assert exact.get_color() == COLORS["black"]
+    assert printed.get_color() == METHOD_COLORS["set_prediction"]
+    assert exact.get_linestyle() != curve.get_linestyle()
     band = ax.collections[0].get_paths()[0].vertices[:, 1]
     assert (band.min(), band.max()) == (9, 32)
 
@@ -36,8 +37,8 @@ def test_two_metrics_draw_five_against_one() -> None:
     figures.two_metrics(PHOTO, boxes, boxes)
     for ax, theirs in zip(drawn().axes, (5, 1), strict=True):
         colors = [line.get_color() for line in ax.lines[1::2]]
-        assert colors.count(COLORS["black"]) == theirs
-        assert colors.count(COLORS["blue"]) == 6 - theirs
+        assert colors.count("black") == theirs
+        assert colors.count("gray") == 6 - theirs
 
 
 def test_without_a_pixel_has_a_line_for_each_printed_number() -> None:

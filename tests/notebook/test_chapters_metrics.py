@@ -28,8 +28,11 @@ def test_guesses_stand_beside_the_true_box() -> None:
     panels = drawn().axes
     assert [ax.get_title() + ax.get_title(loc="left") for ax in panels] == ["near", "far"]
     for ax in panels:
-        assert [line.get_color() for line in ax.lines] == [COLORS["black"], COLORS["orange"]]
-        assert ax.get_ylim() == (100, 0)
+        edge, guess, truth = ax.lines
+        assert [guess.get_color(), truth.get_color()] == [COLORS["yellow"], COLORS["black"]]
+        assert edge.get_xydata().tolist() == guess.get_xydata().tolist()
+        assert truth.get_xdata().max() == 140
+        assert (ax.get_xlim(), ax.get_ylim()) == ((0, 200), (100, 0))
 
 
 def test_precision_recall_draws_the_curve_and_its_points() -> None:

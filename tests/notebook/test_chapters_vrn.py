@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex
 
 from cropnb import datasets, paper
 from cropnb.ledger import Row
-from cropnb.notebook import COLORS, METHOD_COLORS
+from cropnb.notebook import METHOD_COLORS
 from cropnb.notebook.chapters import vrn as figures
 from cropnb.runs import validation
 
@@ -139,7 +139,7 @@ def test_validation_is_drawn_where_it_was_recorded(tmp_path, monkeypatch) -> Non
     validation.write("vrn", [curve])
     figure = figures.validation_curves(dataset="scenes")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["FS"]
-    assert figure.axes[0].lines[0].get_color() == COLORS["blue"]
+    assert figure.axes[0].lines[0].get_color() == "black"
 
 
 def test_split_features_draw_a_photo_and_two_maps_a_line() -> None:

@@ -18,6 +18,7 @@ from PIL import Image
 
 from cropnb import metrics
 from cropnb.errors import BoxError, ImageError
+from cropnb.notebook import COLORS
 from cropnb.widgets import CandidateScores, CompositionRules, CropExplorer, ScoreTerms
 from cropnb.widgets.base import MAX_URI, data_uri
 
@@ -32,6 +33,21 @@ def test_a_figure_carries_a_still_picture_and_its_numbers(figure: Any) -> None:
     assert np.asarray(still).std() > 20  # not a blank
     again, _ = figure._repr_mimebundle_()
     assert again == data
+
+
+def drawn_colors(figure: Any) -> list[str]:
+    """The colours of the boxes on a figure's still picture, in the order in which they lie."""
+    from matplotlib.figure import Figure as StillPicture
+
+    ax = StillPicture().subplots()
+    figure._draw(ax)
+    return [line.get_color() for line in ax.lines[1::2]]  # without the line below each
+
+
+def test_truth_is_black_and_the_readers_crop_yellow(photo: Image.Image) -> None:
+    truths = [[10, 10, 60, 60], [20, 20, 80, 70]]
+    black, yellow = COLORS["black"], COLORS["yellow"]
+    assert drawn_colors(CropExplorer(photo, truths)) == [black, black, yellow]
 
 
 def test_the_program_is_one_module_of_its_own(figure: Any) -> None:

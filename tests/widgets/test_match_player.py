@@ -18,6 +18,7 @@ from scipy.optimize import linear_sum_assignment
 
 from cropnb import widgets
 from cropnb.errors import BoxError, CropnbError
+from cropnb.notebook import COLORS, METHOD_COLORS
 from cropnb.set_prediction import hungarian_match, matching_costs, to_cxcywh
 from cropnb.widgets import MatchPlayer
 
@@ -276,3 +277,17 @@ def test_a_player_that_goes_leaves_no_listener(player: MatchPlayer, show: Any) -
     assert page.evaluate("count()") == 0
     page.wait_for_timeout(1100)
     assert page.evaluate("model.get('step')") == 0
+
+
+def test_good_crops_are_black_and_the_sets_crops_have_the_methods_colour(
+    player: MatchPlayer,
+) -> None:
+    from matplotlib.figure import Figure
+
+    player.view, player.k, player.threshold = "top", 3, 0.0
+    ax = Figure().subplots()
+    player._draw(ax)
+    colors = [line.get_color() for line in ax.lines[1::2]]  # without the line below each
+    assert colors == [COLORS["black"]] * len(TRUTHS) + [METHOD_COLORS["set_prediction"]] * 3
+    assert f'const PURPLE = "{METHOD_COLORS["set_prediction"]}"' in player._esm
+    assert "const OURS = PURPLE" in player._esm

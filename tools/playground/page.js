@@ -1,7 +1,7 @@
 // The page: a photo, one method or two, a shape; their crops, the reader's own box, and files to take away.
 
 const SHAPES = [["", "any ratio"], ["1:1", "1:1"], ["4:5", "4:5"], ["3:4", "3:4"], ["2:3", "2:3"], ["9:16", "9:16"], ["5:4", "5:4"], ["4:3", "4:3"], ["3:2", "3:2"], ["16:9", "16:9"], ["other", "another ratio or size …"]];
-const OWN = "black"; // the reader's box, as in the figure of the first page
+const OWN = YELLOW; // the reader's box, as in the figures of the chapters
 const CROPS = 5;
 const SCENES_ONLY = "Its weights learned from drawn scenes only and never saw a photograph.";
 

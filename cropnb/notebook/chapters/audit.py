@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cropnb.notebook.drawing import COLORS, draw_boxes, draw_outline
+from cropnb.notebook.comparison import METHOD_COLORS
+from cropnb.notebook.drawing import draw_boxes, draw_outline
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
 
     from cropnb.metrics import Interval
 
-_TOLERANCES: dict[float, str] = {0.85: "orange", 0.90: "blue", 1.00: "black"}
-_SOURCES = ("orange", "sky", "green", "blue")
+# the line of each tolerance, and the marker of what is printed for it
+_TOLERANCES: dict[float, tuple[str, str]] = {0.85: ("-", "o"), 0.90: ("--", "s"), 1.00: (":", "D")}
+_SOURCES = (("gray", "o"), ("gray", "s"), ("black", "^"), ("black", "D"))  # none of them a method
 
 
 def fixed_crops(
@@ -32,14 +34,15 @@ def fixed_crops(
     import matplotlib.pyplot as plt
 
     figure, ax = plt.subplots(figsize=(7, 4.2))
+    ours = METHOD_COLORS["set_prediction"]
     for eps, share in shares.items():
-        color, counts = COLORS[_TOLERANCES[eps]], np.arange(1, len(share) + 1)
-        ax.plot(counts, share, color=color, label=f"ε = {eps:.2f}, fixed crops")
+        (line, marker), counts = _TOLERANCES[eps], np.arange(1, len(share) + 1)
+        ax.plot(counts, share, line, color="black", label=f"ε = {eps:.2f}, fixed crops")
         low, high = share - halves[eps], share + halves[eps]
-        ax.fill_between(counts, low, high, color=color, alpha=0.15)
+        ax.fill_between(counts, low, high, color="gray", alpha=0.2, linewidth=0)
         if eps in printed:
             label = f"ε = {eps:.2f}, set prediction, as printed"
-            ax.plot([5, 10], printed[eps], "o", color=color, markersize=8, label=label)
+            ax.plot([5, 10], printed[eps], marker, color=ours, markersize=8, label=label)
     ax.set(xlabel="crops that count, N", ylabel="photos hit, %", ylim=(0, 100))
     ax.set_xticks([1, 5, 10, 15, 20])
     ax.set_title("GAICD v1, 200 test photos, annotations only")
@@ -47,7 +50,7 @@ def fixed_crops(
 
 
 def two_metrics(photo: "Image", liked: "Tensor", shown: "Tensor") -> None:
-    """What Acc 1/5 and ACC 1/5 ask of one ranking: people's crops black, the method's blue.
+    """What Acc 1/5 and ACC 1/5 ask of one ranking: people's crops black, the ranking's grey.
 
     Args:
         photo: what the crops lie on.
@@ -59,10 +62,10 @@ def two_metrics(photo: "Image", liked: "Tensor", shown: "Tensor") -> None:
     _, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))
     for ax, theirs, ours in ((left, liked[:5], shown[:1]), (right, liked[:1], shown[:5])):
         draw_boxes(ax, photo, [])
-        for boxes, color in ((theirs, "black"), (ours, "blue")):
+        for boxes, color in ((theirs, "black"), (ours, "gray")):
             for box in boxes.tolist():
                 draw_outline(ax, box, color="white", linewidth=4)
-                draw_outline(ax, box, color=COLORS[color], linewidth=2)
+                draw_outline(ax, box, color=color, linewidth=2)
     left.set_title("Acc 1/5: five of theirs, one of ours")
     right.set_title("ACC 1/5: one of theirs, five of ours")
 
@@ -81,9 +84,10 @@ def without_a_pixel(
     _, ax = plt.subplots(figsize=(7, 4.2))
     for place, (column, sources) in enumerate(ways.items()):
         for number, (name, way) in enumerate(sources.items()):
-            y, color = place + (number - 1.5) * 0.15, COLORS[_SOURCES[number]]
+            y, (color, marker) = place + (number - 1.5) * 0.15, _SOURCES[number]
             ax.plot([way.low, way.high], [y, y], color=color, linewidth=2)
-            ax.plot(way.mean, y, "o", color=color, label=None if place else name)
+            label = None if place else name
+            ax.plot(way.mean, y, marker, color=color, markersize=7, label=label)
         for name, at in printed[column].items():
             ax.plot([at, at], [place - 0.35, place + 0.35], color="black", linewidth=1)
             ax.text(at, place - 0.37, name, ha="center", va="bottom", fontsize=8)

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import PIL.Image
 
+from cropnb.notebook.comparison import METHOD_COLORS
 from cropnb.notebook.drawing import COLORS, draw_boxes, draw_outline, draw_photos
 
 if TYPE_CHECKING:
@@ -12,11 +14,11 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-# One colour a family of candidates, in every figure of the chapter.
+# One colour a family of candidates in all figures: that of the method that searches it.
 FAMILY_COLORS: dict[str, str] = {
-    "grid anchors": COLORS["sky"],
-    "sliding windows": COLORS["orange"],
-    "aspect windows": COLORS["green"],
+    "grid anchors": METHOD_COLORS["gaic"],
+    "sliding windows": METHOD_COLORS["asm_net"],
+    "aspect windows": METHOD_COLORS["mars"],
     "one centred box": "gray",
 }
 
@@ -50,7 +52,7 @@ def coordinates(photo: "Image", box: Sequence[float]) -> None:
 
     x1, y1, x2, y2 = (float(edge) for edge in box)
     _, ax = plt.subplots(figsize=(4.8, 3))
-    draw_boxes(ax, photo, [x1, y1, x2, y2], colors="orange")
+    draw_boxes(ax, photo, [x1, y1, x2, y2], colors="yellow")
     ax.set(xlabel="x", ylabel="y (down)")
     ax.set(xticks=[0, x1, x2, photo.width], yticks=[0, y1, y2, photo.height])
     look = {"color": "white", "fontsize": 11, "arrowprops": {"color": "white", "width": 1}}
@@ -64,7 +66,7 @@ def two_boxes(photo: "Image", first: "Tensor", second: "Tensor", title: str) -> 
 
     _, ax = plt.subplots(figsize=(4.8, 3.3))
     pair = [first.tolist(), second.tolist()]
-    draw_boxes(ax, photo, pair, ["A", "B"], ["blue", "orange"]).set_title(title)
+    draw_boxes(ax, photo, pair, ["A", "B"], ["black", "yellow"]).set_title(title)
 
 
 def rule_steps(photo: "Image", small: Sequence[int], thin: Sequence[int]) -> None:
@@ -85,10 +87,10 @@ def rule_steps(photo: "Image", small: Sequence[int], thin: Sequence[int]) -> Non
         for ax in panels[:2]:
             ax.axvline(k * cell[0], color="white", linewidth=0.5)
             ax.axhline(k * cell[1], color="white", linewidth=0.5)
-    for first, color in ((0, "orange"), (8, "sky")):
+    for first, color in ((0, COLORS["yellow"]), (8, "white")):
         places = np.arange(first, first + 4) + 0.5
         x, y = np.meshgrid(places * cell[0], places * cell[1])
-        panels[1].plot(x, y, "o", markersize=4, color=COLORS[color])
+        panels[1].plot(x, y, "o", markersize=5, color=color, markeredgecolor="black")
 
 
 def families(photo: "Image", shown: Mapping[str, "Tensor"], counts: Mapping[str, int]) -> None:
@@ -153,7 +155,7 @@ def rules(photo: "Image", crop: Sequence[float], lines: Mapping[str, Sequence[fl
         lines: by the rule's name, the shares of the crop's sides at which its lines lie; none
             stands for the diagonals.
     """
-    panels = _panels(dict.fromkeys(lines, (photo, crop)), "orange")
+    panels = _panels(dict.fromkeys(lines, (photo, crop)), "yellow")
     for ax, shares in zip(panels, lines.values(), strict=True):
         draw_rule(ax, crop, shares)
 
@@ -172,15 +174,14 @@ def draw_rule(ax: "Axes", box: Sequence[float], shares: Sequence[float]) -> None
 def saliency(
     photos: Mapping[str, "Image"], maps: Mapping[str, "Tensor"], points: Mapping[str, "Tensor"]
 ) -> None:
-    """Photos above their maps of saliency (H, W), with a point (2,) on each photo."""
-    import matplotlib.pyplot as plt
-
-    _, panels = plt.subplots(2, len(photos), figsize=(9, 3.8), squeeze=False)
-    for (above, below), (name, photo) in zip(panels.T, photos.items(), strict=True):
-        draw_boxes(above, photo, [])
-        _draw_point(above, points[name])
-        below.imshow(maps[name], cmap="gray", extent=(0, photo.width, photo.height, 0))
-        below.set(xticks=[], yticks=[])
+    """The photos' maps of saliency (H, W), each with a point (2,)."""
+    pictures = {}
+    for name, values in maps.items():
+        grey = np.uint8(255 * (values / values.max()).numpy())  # (H, W)
+        shown = PIL.Image.fromarray(grey).resize(photos[name].size)
+        pictures[name] = (shown.convert("RGB"), [])
+    for ax, name in zip(_panels(pictures), maps, strict=True):
+        _draw_point(ax, points[name])
 
 
 def crops_by_thirds(
@@ -188,7 +189,7 @@ def crops_by_thirds(
 ) -> None:
     """Each photo with its crop (4,), the crop's thirds and the point (2,) that they follow."""
     pictures = {name: (photo, crops[name]) for name, photo in photos.items()}
-    for ax, name in zip(_panels(pictures, "sky"), photos, strict=True):
+    for ax, name in zip(_panels(pictures, "yellow"), photos, strict=True):
         draw_rule(ax, crops[name].tolist(), (1 / 3, 2 / 3))
         _draw_point(ax, points[name])
 
@@ -201,5 +202,5 @@ def _panels(pictures: Mapping[str, Any], colors: str | None = None) -> "list[Axe
 
 
 def _draw_point(ax: "Axes", point: "Tensor") -> None:
-    """An orange dot."""
-    ax.plot(*point.tolist(), "o", color=COLORS["orange"], markeredgecolor="white", markersize=9)
+    """A vermilion dot, as in the figure to drag."""
+    ax.plot(*point.tolist(), "o", color=COLORS["vermilion"], markeredgecolor="white", markersize=9)

@@ -35,30 +35,33 @@ def claim(photo: "Image", boxes: "Tensor", truth: "Tensor", raters: "Tensor", sr
 
     _, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
     draw_boxes(left, photo, boxes[raters.argmax(1)].unique(dim=0), colors="black")
-    draw_boxes(left, photo, boxes[truth.argmax()], ["best score"], "orange")
-    right.plot(truth, raters.double().mean(0), "o", markersize=4)
+    draw_boxes(left, photo, boxes[truth.argmax()], ["best score"], "yellow")
+    right.plot(truth, raters.double().mean(0), "o", markersize=4, color="black")
     right.set(xlabel="score without noise", ylabel="mean of seven ratings")
     right.set_title(f"rank correlation {srcc:.2f}")
 
 
 def layouts(pictures: Mapping[str, tuple["Image", "Tensor", "Image", "Tensor"]]) -> None:
-    """Photos with boxes of objects, the layouts of these boxes, and the same as maps.
+    """Photos with boxes of objects, below each the layout of these boxes, and the same as a map.
 
     Args:
         pictures: by a name, the photo, its boxes (N, 4) in pixels, the layout and the map (H, W).
     """
     import matplotlib.pyplot as plt
 
-    size = (9, 2.9 * len(pictures))
-    _, panels = plt.subplots(len(pictures), 3, figsize=size, squeeze=False)
-    for line, (photo, objects, layout, density) in zip(panels, pictures.values(), strict=True):
-        draw_boxes(line[0], photo, objects, colors="sky")
+    shapes = [(photo.width, photo.height) for photo, *_ in pictures.values()]
+    widths = [width / height for width, height in shapes]
+    size = (3.1 * sum(widths), 3 * 3.1 + 0.3)  # all panels 300 pixels high
+    _, panels = plt.subplots(3, len(pictures), figsize=size, squeeze=False, width_ratios=widths)
+    for line, (photo, objects, layout, density) in zip(panels.T, pictures.values(), strict=True):
+        draw_boxes(line[0], photo, objects, colors="black")
         line[1].imshow(layout)
         extent = (0, photo.width, photo.height, 0)
         line[2].imshow(density, extent=extent, cmap="gray", vmin=0, vmax=1)
         for ax in line[1:]:
             ax.axis("off")
-    for ax, title in zip(panels[0], ("photo and boxes", "its layout", "as a map"), strict=True):
+    titles = ("photo and boxes", "its layout", "as a map")
+    for ax, title in zip(panels[:, 0], titles, strict=True):
         ax.set_title(title)
 
 
@@ -83,10 +86,11 @@ def where_people_crop(squares: Mapping[str, Quartiles]) -> None:
 
 
 def drawn(photos: Sequence[np.ndarray]) -> None:
-    """Photos in two lines, without titles."""
+    """Photos of three to two in two columns, without titles."""
     import matplotlib.pyplot as plt
 
-    _, panels = plt.subplots(2, -(-len(photos) // 2), figsize=(9, 3.6))
+    rows = -(-len(photos) // 2)
+    _, panels = plt.subplots(rows, 2, figsize=(8, 2.7 * rows), squeeze=False)
     for ax, photo in zip(panels.flat, photos, strict=True):
         draw_boxes(ax, photo, [])
 
@@ -103,7 +107,7 @@ def crops_of_a_term(
     """
     import matplotlib.pyplot as plt
 
-    _, panels = plt.subplots(1, len(crops), figsize=(9, 2.4), squeeze=False)
+    _, panels = plt.subplots(1, len(crops), figsize=(7.2, 3), squeeze=False)
     for ax, (crop, value) in zip(panels.flat, crops, strict=True):
         x1, y1, x2, y2 = crop.int().tolist()
         draw_boxes(ax, photo[y1:y2, x1:x2], [])
@@ -128,7 +132,7 @@ def tastes(terms: Sequence[str], weights: np.ndarray, sizes: Sequence[float]) ->
     shades = above.imshow(weights.T, cmap="cividis", aspect="auto")
     above.set_yticks(range(len(terms)), [name.replace("_", " ") for name in terms])
     figure.colorbar(shades, ax=above, label="% of the weight")
-    below.bar(range(len(sizes)), sizes, color=COLORS["orange"])
+    below.bar(range(len(sizes)), sizes, color="gray")
     below.axhline(0, color="black", linewidth=0.8)
     below.set(xticks=range(len(sizes)), ylabel="likes it wide")
     below.set_xlabel("member of the panel (0 to 2 are the three photographers)")
@@ -160,8 +164,8 @@ def ceilings(counts: Sequence[int], values: Mapping[str, Sequence[float]]) -> No
     import matplotlib.pyplot as plt
 
     _, ax = plt.subplots(figsize=(6, 2.8))
-    for name, reached in values.items():
-        ax.plot(counts, reached, "o-", label=name)
+    for (name, reached), line in zip(values.items(), ("o-", "s--"), strict=False):
+        ax.plot(counts, reached, line, color="black", label=name)
     ax.set(xlabel="people who rate a crop", ylabel="ceiling", xticks=counts, ylim=(0.5, 1))
     ax.legend()
 
@@ -186,11 +190,13 @@ def teacher_table(rows: Sequence[ledger.Row]) -> Markdown:
     """The teacher's labels against people's own, a line a number."""
     lines = []
     for row in rows:
-        paired = row.note.partition(", paired")[0] if row.note.startswith("less") else ""
+        # the note reads `less center: +0.017 [-0.004, +0.038], paired …`
+        paired = row.note.partition(", paired")[0].partition(": ")[2]
+        paired = paired if row.note.startswith("less") else None
         value = with_interval(row, ".3f")
         lines.append([row.table, row.row, row.column, value, row.images, paired])
-    heads = ["measured on", "with", "", "value [95 %]", "photos", "beside the centred window"]
-    return markdown_table(heads, lines)
+    heads = ["measured on", "with", "", "value [95 %]", "photos", "less the centred window"]
+    return markdown_table(heads, lines, "lllrrr")
 
 
 def speed_lines(rows: Sequence[ledger.Row], memory: Sequence[ledger.Row]) -> Markdown:
@@ -198,6 +204,7 @@ def speed_lines(rows: Sequence[ledger.Row], memory: Sequence[ledger.Row]) -> Mar
     lines = []
     for row in rows:
         taken = f"{with_interval(row, '.3g')} {row.column}"
+        taken = taken.replace(" times ", " times as long as ")
         lines.append(f"- {row.row} take {taken} ({row.images} photos a round; {row.note})")
     for row in memory:
         lines.append(f"- {row.row} takes {row.ours:.0f} {row.column} at most ({row.note})")

@@ -33,7 +33,7 @@ def claim(
     left.plot(sides, means, "o-", color="gray")
     left.set(xlabel="size of a centred box, as a share of each side", ylim=(0, 0.8))
     left.set_ylabel("mean IoU with the chosen crop")
-    right.plot(tolerances, hits, color=COLORS["orange"])
+    right.plot(tolerances, hits, color="black")
     for eps in (0.85, 0.9, 1):
         right.axvline(eps, color="gray", linewidth=1, linestyle=":")
     right.set(xlabel="IoU that counts as a hit", ylim=(0, 105))
@@ -41,7 +41,7 @@ def claim(
 
 
 def guesses(true: "Tensor", titled: Mapping[str, "Tensor"], width: int, height: int) -> None:
-    """A true box (4,) in black and a guess (4,) in orange, a panel each, under the guess's title.
+    """A true box (4,) in black and a guess (4,) in yellow, a panel each, under the guess's title.
 
     Args:
         true: x1 y1 x2 y2 in the photo's pixels.
@@ -53,9 +53,13 @@ def guesses(true: "Tensor", titled: Mapping[str, "Tensor"], width: int, height: 
 
     _, panels = plt.subplots(1, len(titled), figsize=(8, 2.3), squeeze=False)
     for ax, (title, guess) in zip(panels.flat, titled.items(), strict=True):
+        # On white, yellow needs a dark edge. The true box lies on top, where the two share a side.
+        for color, thick in ((COLORS["black"], 6.0), (COLORS["yellow"], 4.4)):
+            draw_outline(ax, guess, color=color, linewidth=thick)
         draw_outline(ax, true, color=COLORS["black"])
-        draw_outline(ax, guess, color=COLORS["orange"])
         ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal", xticks=[], yticks=[])
+        ax.spines[["top", "right"]].set_visible(True)
+        ax.spines[:].set_color("gray")
         ax.set_title(title)
 
 
@@ -72,9 +76,9 @@ def precision_recall(
     import matplotlib.pyplot as plt
 
     _, ax = plt.subplots(figsize=(4.8, 2.8))
-    ax.fill_between(recalls, read, step="post", alpha=0.2)
-    ax.plot(recalls, read, drawstyle="steps-post", label="read at 101 recalls")
-    look = {"color": COLORS["vermilion"], "linewidth": 1, "label": "after each prediction"}
+    ax.fill_between(recalls, read, step="post", color="gray", alpha=0.2)
+    ax.plot(recalls, read, drawstyle="steps-post", color="black", label="read at 101 recalls")
+    look = {"color": "gray", "linewidth": 1, "label": "after each prediction"}
     ax.plot(*zip(*points, strict=True), "o--", **look)
     ax.set(xlabel="recall", ylabel="precision", ylim=(0, 1.05))
     ax.legend(loc="lower left")
@@ -95,13 +99,14 @@ def intervals(
     import matplotlib.pyplot as plt
 
     _, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8))
-    for shift, (name, spans) in zip((0.97, 1.03), alone.items(), strict=True):
+    looks = ((0.97, "gray"), (1.03, "black"))
+    for (shift, color), (name, spans) in zip(looks, alone.items(), strict=True):
         means, reach = _bars(spans)
         places = np.array(counts) * shift
-        left.errorbar(places, means, reach, fmt="o", capsize=3, label=name)
+        left.errorbar(places, means, reach, fmt="o", capsize=3, color=color, label=name)
     means, reach = _bars(differences)
     right.axhspan(-0.02, 0.02, color="gray", alpha=0.15)
-    right.errorbar(counts, means, reach, fmt="o", capsize=3, color=COLORS["green"])
+    right.errorbar(counts, means, reach, fmt="o", capsize=3, color="black")
     for ax, title in ((left, "mean IoU"), (right, "their difference, paired")):
         ax.set(xscale="log", xlabel="photos", title=title)
         ax.set_xticks(counts, counts)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 from cropnb.ledger import Row
 from cropnb.notebook.comparison import METHOD_COLORS
 from cropnb.notebook.drawing import (
-    COLORS,
     draw_arrow,
     draw_block,
     draw_boxes,
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 _VARIANTS = ("baseline", "FS", "RGL", "FS + RGL")
 # The whole method has VRN's colour; its parts have colours that no figure of the chapter gives to
 # another method.
-_VARIANT_COLORS = {"FS": COLORS["blue"], "RGL": COLORS["purple"], "FS + RGL": METHOD_COLORS["vrn"]}
+_VARIANT_COLORS = {"FS": "black", "RGL": "grey", "FS + RGL": METHOD_COLORS["vrn"]}
 _SCORED = {"gaicd": "GAICD, people", "scenes": "Composed Scenes"}  # by whom
 _FROZEN = ", frozen backbone"
 _SERIES = {"Acc 1/5": ("o", None), "Acc 1/10": ("s", "white")}  # marker, filling
@@ -162,8 +161,8 @@ def similarities(scores: "Tensor", tents: Mapping[float, "Tensor"]) -> "Figure":
     import matplotlib.pyplot as plt
 
     figure, ax = plt.subplots(figsize=(5.8, 2.8))
-    for mos, similarity in tents.items():
-        ax.plot(scores, similarity, label=f"annotated {mos:g}")
+    for (mos, similarity), line in zip(tents.items(), ("-", "--", ":"), strict=False):
+        ax.plot(scores, similarity, line, color="black", label=f"annotated {mos:g}")
     ax.set(xlabel="predicted score s", ylabel="similarity σ")
     ax.legend()
     return figure
