@@ -54,7 +54,7 @@ def guesses(true: "Tensor", titled: Mapping[str, "Tensor"], width: int, height: 
     _, panels = plt.subplots(1, len(titled), figsize=(8, 2.3), squeeze=False)
     for ax, (title, guess) in zip(panels.flat, titled.items(), strict=True):
         # On white, yellow needs a dark edge. The true box lies on top, where the two share a side.
-        for color, thick in ((COLORS["black"], 6.0), (COLORS["yellow"], 4.4)):
+        for color, thick in ((COLORS["black"], 4.6), (COLORS["yellow"], 3.2)):
             draw_outline(ax, guess, color=color, linewidth=thick)
         draw_outline(ax, true, color=COLORS["black"])
         ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal", xticks=[], yticks=[])
