@@ -21,6 +21,7 @@ FROZEN = ", frozen backbone"  # how the rows of such networks end
 OURS = METHOD_COLORS["asm_net"]
 TABLE_1 = {"table": "Table 1", "column": "Accuracy", "dataset": "scenes"}
 DPI = 80  # there are many pictures, and the page stays under a megabyte
+QUALITY = 72  # of the chapter's JPEG files
 _RIGHTLY = "pairs ranked rightly, %"
 
 
@@ -53,13 +54,13 @@ def _subplots(
     """
     import matplotlib.pyplot as plt
 
-    style(photographs)
+    style(photographs, QUALITY)
     return plt.subplots(rows, columns, dpi=DPI, **look)
 
 
 def _photos(pictures: Mapping[str, tuple[Any, Any]], colors: str = "black") -> "Figure":
     """Photos two in a row, each 310 pixels wide."""
-    style(photographs=True)
+    style(photographs=True, quality=QUALITY)
     figure = draw_photos(pictures, colors)
     figure.set_dpi(DPI)
     return figure
