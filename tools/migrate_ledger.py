@@ -159,7 +159,9 @@ def commands(row: Row) -> Row:
 
 
 def waiting(row: Row) -> Row:
-    """A row that waits names the entry that would measure it."""
+    """A row that waits names the entry that would measure it, or has what its method says of the
+    column, as `plan.pending` writes it.
+    """
     if row["verdict"] != "pending" or "not run yet" in row["note"]:
         return row
     notes = {
@@ -168,7 +170,10 @@ def waiting(row: Row) -> Row:
         for table in entry.tables
         if entry.paper == row["paper"]
     }
-    return {**row, "note": notes[row["table"]]} if row["table"] in notes else row
+    if row["table"] not in notes:
+        return row
+    of_column = plan.method_named(str(row["paper"])).pending_notes
+    return {**row, "note": of_column.get(row["column"]) or notes[row["table"]]}
 
 
 MIGRATIONS: dict[str, Migration] = {
