@@ -15,7 +15,7 @@ from cropnb.datasets.base import CropDataset
 from cropnb.errors import CropnbError, DatasetMissing, WeightsUnavailable
 from cropnb.runs import plan, record, validation
 from cropnb.runs.context import Context
-from cropnb.runs.devices import torch_device
+from cropnb.runs.devices import device_name, torch_device
 from cropnb.runs.experiment import STARTS, WEIGHTS_FILE, Experiment
 from cropnb.runs.method import Method
 from cropnb.runs.results import Result
@@ -231,6 +231,18 @@ def context(experiment: Experiment, results: record.Results, arguments: Sequence
         seeds=tuple(sorted({run.seed for runs in results.values() for run in runs})),
         device=first.device,
         commit=first.commit,
+    )
+
+
+def of_experiment(context: Context, experiment: Experiment, seeds: Sequence[int]) -> Context:
+    """The context of a study that reads the runs of an experiment with these seeds."""
+    return replace(
+        context,
+        dataset=experiment.dataset,
+        split=experiment.parts["test"].split,
+        profile=experiment.profile_name,
+        seeds=tuple(seeds),
+        device=device_name(experiment.device),
     )
 
 

@@ -31,7 +31,6 @@ from cropnb.ledger import Row
 from cropnb.runs import Experiment, blind, program
 from cropnb.runs.claims import claim
 from cropnb.runs.context import Context
-from cropnb.runs.devices import device_name
 from cropnb.runs.maps import from_photos
 from cropnb.runs.rows import measured, number
 from cropnb.set_prediction.cropper import CropPredictions
@@ -196,14 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def measure(chosen: argparse.Namespace, shared: Context) -> Iterator[list[Row]]:
         experiment, _ = program.chosen_experiment(METHOD, chosen)
-        here = replace(
-            shared,
-            dataset=chosen.dataset,
-            split=experiment.parts["test"].split,
-            profile=chosen.profile,
-            seeds=tuple(chosen.seeds),
-            device=device_name(chosen.device),
-        )
+        here = program.of_experiment(shared, experiment, chosen.seeds)
         yield rows(here, experiment, chosen.seeds, chosen.truths)
 
     context = Context(METHOD.name, ledger.SCENES, arguments=(), module=f"cropnb.{module}")

@@ -8,7 +8,7 @@ measured.
 import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -19,7 +19,6 @@ from cropnb.datasets.base import CropDataset
 from cropnb.ledger import Row
 from cropnb.runs import Experiment, program
 from cropnb.runs.context import Context
-from cropnb.runs.devices import device_name
 from cropnb.runs.rows import measured, number
 from cropnb.set_prediction.cropper import CropPredictions, predict
 from cropnb.set_prediction.labels import CropPhotos
@@ -73,14 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _measure(chosen: argparse.Namespace, context: Context) -> Iterator[list[Row]]:
     experiment, variants = program.chosen_experiment(METHOD, chosen)
-    context = replace(
-        context,
-        dataset=chosen.dataset,
-        split=experiment.parts["test"].split,
-        profile=chosen.profile,
-        seeds=tuple(chosen.seeds),
-        device=device_name(chosen.device),
-    )
+    context = program.of_experiment(context, experiment, chosen.seeds)
     for variant in variants:
         yield rows(context, experiment, variant, chosen.seeds, keep_points=chosen.record)
 

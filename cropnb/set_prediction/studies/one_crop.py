@@ -27,7 +27,6 @@ from cropnb.boxes import pairwise_iou
 from cropnb.ledger import Row
 from cropnb.runs import Experiment, program
 from cropnb.runs.context import Context
-from cropnb.runs.devices import device_name
 from cropnb.runs.rows import measured, resampled
 from cropnb.set_prediction.cropper import CropPredictions, set_accuracy
 from cropnb.set_prediction.labels import CropPhotos
@@ -120,14 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def measure(chosen: argparse.Namespace, shared: Context) -> Iterator[list[Row]]:
         experiment, _ = program.chosen_experiment(METHOD, chosen)
-        here = replace(
-            shared,
-            dataset=chosen.dataset,
-            split=experiment.parts["test"].split,
-            profile=chosen.profile,
-            seeds=tuple(chosen.seeds),
-            device=device_name(chosen.device),
-        )
+        here = program.of_experiment(shared, experiment, chosen.seeds)
         yield rows(here, experiment, chosen.seeds)
 
     context = Context(METHOD.name, ledger.SCENES, arguments=(), module=f"cropnb.{module}")
