@@ -213,6 +213,7 @@ def neighbourhood(boxes: Tensor, width: int, height: int, keep_ratio: bool = Fal
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(False)
 def _windows(width: int, height: int, aspect: float | None, pattern: Pattern) -> Tensor:
     """The windows of the first stage; those with less than a pixel a cell are left out."""
     if aspect is None:

@@ -109,6 +109,7 @@ class Pattern:
         return int(self.cells.max()) + 1
 
     @cached_property
+    @torch.inference_mode(False)
     def shares(self) -> Tensor:
         """(L,) the share of a crop that each partition covers; they sum to 1."""
         return self.cells.flatten().bincount(minlength=self.partitions).float() / self.cells.numel()

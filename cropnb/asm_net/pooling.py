@@ -191,6 +191,7 @@ def _look_up(table: Tensor, channel: Tensor, x: Tensor, y: Tensor, exact: bool) 
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # a first crop must not spoil it for a training in the same process
 def _corners(pattern: Pattern, by_cell: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The corners to look up: their channel, row and column (K,), and their sign in each group (K,
     groups).

@@ -14,7 +14,7 @@ from cropnb.asm_net import (
     composition_pool_pixels,
     partition_scores,
 )
-from cropnb.asm_net.pooling import summed_area_table
+from cropnb.asm_net.pooling import _corners, summed_area_table
 from cropnb.asm_net.studies.circles import bounding_squares, inscribed
 from cropnb.errors import BoxError, CropnbError, PatternError
 
@@ -74,6 +74,18 @@ def test_the_fast_pooling_is_the_slow_one_in_value_and_gradient(pattern):
     for fast, slow in zip(*results, strict=True):
         torch.testing.assert_close(fast, slow, rtol=0, atol=1e-5)
         assert slow.abs().max() > 1e-3
+
+
+def test_a_score_asked_first_does_not_spoil_a_training_after_it():
+    pattern = PATTERNS["cross_rectangle"]
+    _corners.cache_clear()
+    with torch.inference_mode():
+        before = composition_pool(noise(pattern), boxes(4), pattern)
+    score_map = noise(pattern).requires_grad_()
+    after = composition_pool(score_map, boxes(4), pattern)
+    after.sum().backward()
+    assert score_map.grad.abs().max() > 0
+    torch.testing.assert_close(after.detach(), before.clone(), rtol=0, atol=0)
 
 
 def test_a_large_offset_costs_no_precision():

@@ -81,6 +81,7 @@ def load(
 
 
 @lru_cache(maxsize=20_000)
+@torch.inference_mode(False)  # its tensors serve trainings too
 def make_sample(seed: int, split: str, index: int, form: str) -> Sample:
     """Sample number `index` of a split in one of the forms."""
     scene = describe(seed, index, split)
@@ -179,6 +180,7 @@ def largest(width: int, height: int, across: int, down: int) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=512)
+@torch.inference_mode(False)
 def choices(
     width: int,
     height: int,

@@ -149,6 +149,7 @@ def plan(
 
 
 @lru_cache(maxsize=2)
+@torch.inference_mode(False)
 def lattice(actions: rules.ActionSet) -> tuple[Tensor, Tensor]:
     """Every box of the lattice, (N, 4) in cells, and the number of the box that each action leads
     to, (N, A).
