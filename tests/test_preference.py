@@ -10,6 +10,9 @@ from cropnb.teacher.prior import people_boxes, size_shares
 # Three alike on the right, and one on the left that scores a little higher.
 BOXES = torch.tensor([[0.0, 0, 40, 60], [60.0, 0, 100, 60], [55.0, 0, 95, 60], [50.0, 0, 90, 60]])
 SCORES = torch.tensor([1.1, 1.0, 1.0, 1.0])
+# And two that nobody likes.
+SIX = torch.cat([BOXES, torch.tensor([[0.0, 0, 5, 5], [95.0, 55, 100, 60]])])
+SCORES_OF_SIX = torch.tensor([1.1, 1, 1, 1, 0, 0])
 
 
 def test_without_a_sharpness_it_is_the_score():
@@ -24,8 +27,7 @@ def test_the_middle_of_many_good_boxes_is_preferred_to_a_lone_better_one():
 
 def test_the_sharpness_is_that_which_finds_the_best_rated_crop():
     """Where the lone box is what is drawn, a sharp reading finds it; else a blunt one."""
-    boxes = torch.cat([BOXES, torch.tensor([[0.0, 0, 5, 5], [95.0, 55, 100, 60]])])
-    scores = torch.tensor([1.1, 1, 1, 1, 0, 0])
+    boxes, scores = SIX, SCORES_OF_SIX
     lone, middle = torch.eye(6)[0], torch.eye(6)[2]
     sharp = choose_sharpness([boxes], [scores], [lone])
     blunt = choose_sharpness([boxes], [scores], [middle])
@@ -34,6 +36,13 @@ def test_the_sharpness_is_that_which_finds_the_best_rated_crop():
     assert sharp > blunt
     # It counts in deviations: scores in other units are read alike.
     assert choose_sharpness([boxes], [20 * scores], [lone]) == pytest.approx(sharp / 20)
+
+
+def test_what_is_drawn_may_be_others_than_the_candidates():
+    drawn = torch.tensor([[52.0, 0, 92, 60], [0.0, 0, 35, 60]])
+    for chances, first in (([1.0, 0], 2), ([0.0, 1], 0)):
+        chosen = choose_sharpness([SIX], [SCORES_OF_SIX], [torch.tensor(chances)], [drawn])
+        assert preference(SIX, SCORES_OF_SIX, chosen).argmax() == first
 
 
 def test_no_boxes_have_no_preference():

@@ -141,7 +141,8 @@ def search(
     """All crops that both stages looked at (Sec. 3.3), best first.
 
     With a sharpness best is the largest expected overlap with what a person would draw, see
-    `croppers.preference`.
+    `croppers.preference`. Then the first stage looks at the crops that people rated, GAICD's grid
+    anchors: among windows of all sizes the many small ones would be the likelier ones together.
 
     Args:
         score_map: (L, H, W), of any size.
@@ -169,7 +170,8 @@ def search(
         if aspect not in (None, 1):
             raise CropnbError(f"a circle is as wide as it is high; leave the ratio {aspect} out")
         aspect = 1.0
-    first = _windows(width, height, aspect, pattern).to(score_map.device)
+    rated = sharpness is not None and aspect is None
+    first = _windows(width, height, aspect, pattern, rated).to(score_map.device)
     least = least_area * (width * height if aspect is None else float(area(first).max()))
     first = first[area(first) >= least]
     scores = _score(score_map, first, width, height, pattern, shape)
@@ -214,13 +216,19 @@ def neighbourhood(boxes: Tensor, width: int, height: int, keep_ratio: bool = Fal
 
 @lru_cache(maxsize=32)
 @torch.inference_mode(False)
-def _windows(width: int, height: int, aspect: float | None, pattern: Pattern) -> Tensor:
-    """The windows of the first stage; those with less than a pixel a cell are left out."""
-    if aspect is None:
-        boxes = candidates.sliding_windows(width, height)
-    else:
+def _windows(
+    width: int, height: int, aspect: float | None, pattern: Pattern, rated: bool
+) -> Tensor:
+    """The windows of the first stage, or the anchors that people rated; those with less than a
+    pixel a cell are left out.
+    """
+    if aspect is not None:
         scales = candidates.SLIDING_SCALES
         boxes = candidates.aspect_windows(width, height, aspect, 895, scales=scales)
+    else:
+        boxes = candidates.grid_anchors(width, height) if rated else torch.empty(0, 4)
+        if not len(boxes):  # the limits of the grid leave nothing of a panorama
+            boxes = candidates.sliding_windows(width, height)
     return boxes[_large_enough(boxes, pattern)]
 
 

@@ -48,7 +48,10 @@ def preference(
 
 
 def choose_sharpness(
-    boxes: Sequence[Tensor], scores: Sequence[Tensor], likely: Sequence[Tensor]
+    boxes: Sequence[Tensor],
+    scores: Sequence[Tensor],
+    likely: Sequence[Tensor],
+    truths: Sequence[Tensor] | None = None,
 ) -> float:
     """The sharpness with which a method's crops overlap most, by expectation, with what is drawn.
 
@@ -57,21 +60,27 @@ def choose_sharpness(
     Args:
         boxes: (N, 4) candidates of each photo.
         scores: (N,) what the method says of them.
-        likely: (N,) how likely someone draws each, of sum 1.
+        likely: (M,) how likely someone draws each true box, of sum 1.
+        truths: (M, 4), by default the candidates.
     """
+    truths = boxes if truths is None else truths
     deviation = float(torch.stack([each.std(correction=0) for each in scores]).mean())
     return max(
         (share / max(deviation, 1e-6) for share in SHARPNESSES),
-        key=lambda sharpness: _overlap(boxes, scores, likely, sharpness),
+        key=lambda sharpness: _overlap(boxes, scores, likely, truths, sharpness),
     )
 
 
 def _overlap(
-    boxes: Sequence[Tensor], scores: Sequence[Tensor], likely: Sequence[Tensor], sharpness: float
+    boxes: Sequence[Tensor],
+    scores: Sequence[Tensor],
+    likely: Sequence[Tensor],
+    truths: Sequence[Tensor],
+    sharpness: float,
 ) -> float:
     """Mean expected IoU of each photo's preferred candidate."""
     overlaps = [
-        metrics.expected_iou(own[preference(own, score, sharpness).argmax()][None], chance, own)
-        for own, score, chance in zip(boxes, scores, likely, strict=True)
+        metrics.expected_iou(own[preference(own, score, sharpness).argmax()][None], chance, truth)
+        for own, score, chance, truth in zip(boxes, scores, likely, truths, strict=True)
     ]
     return float(torch.cat(overlaps).mean())

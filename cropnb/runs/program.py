@@ -276,15 +276,21 @@ def ship(experiment: Experiment, variant: str, seed: int, result: Result) -> Non
 
 
 def _sharpness(method: str, weights: Path, photos: CropDataset) -> dict[str, float]:
-    """The card's `sharpness`, for a method that scores boxes and photos whose boxes a teacher
-    rated.
+    """The card's `sharpness`, for a method that scores boxes, or proposes boxes with scores, and
+    photos whose boxes a teacher rated.
     """
     cropper = load(method, weights=weights)
     rated = photos.name == ledger.TAUGHT and photos[0].scores is not None
     if not rated or not hasattr(cropper.method, "sharpness"):
         return {}
     samples = list(photos)
-    scores = [cropper.score(sample.photo(), sample.boxes) for sample in samples]
+    truths = [sample.boxes for sample in samples]
     chances = [taught.likely(sample.scores, photos.root) for sample in samples]
-    sharpness = choose_sharpness([sample.boxes for sample in samples], scores, chances)
+    if hasattr(cropper.method, "score_boxes"):
+        boxes = truths
+        scores = [cropper.score(sample.photo(), sample.boxes) for sample in samples]
+    else:
+        proposals = [cropper.method.propose(sample.image()) for sample in samples]
+        boxes, scores = zip(*proposals, strict=True)
+    sharpness = choose_sharpness(boxes, scores, chances, truths)
     return {"sharpness": round(sharpness, 3)}

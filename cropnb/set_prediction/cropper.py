@@ -16,8 +16,10 @@ from cropnb.set_prediction.labels import CropPhotos, Features, resize_to
 from cropnb.set_prediction.model import Predictions, SetPredictionCropper, pad
 
 LEAST = 1.0  # pixels that a proposed crop is wide and high at least
-# Chosen on validation photos of taught photographs: `studies/required_ratio.py`.
-SHARPNESS = 10.0
+# Of a required ratio, chosen on validation photos of taught photographs:
+# `studies/required_ratio.py`.
+SHARPNESS = 10.0  # how likely each crop of the set is the one that is wanted
+RATIO_SHARPNESS = 5.0  # how likely each window is, by its expected overlap with them
 
 
 class CropPredictions(NamedTuple):
@@ -90,6 +92,7 @@ class SetCropper:
 
     name = "set_prediction"
     shared = True  # threads may ask it at a time
+    ordered = True
 
     def __init__(
         self,
@@ -99,7 +102,7 @@ class SetCropper:
         device: str | torch.device = "cpu",
     ) -> None:
         self.card, self.device = card or {}, torch.device(device)
-        self.short_side = short_side
+        self.short_side, self.sharpness = short_side, guards.sharpness(self.card)
         self.model = copy.deepcopy(model).eval()
         self.model.backbone = backbones.fuse_for_inference(self.model.backbone)
         # Channels last is the order in which the convolutions read: half the time on a CPU.
@@ -107,10 +110,11 @@ class SetCropper:
 
     @torch.inference_mode()
     def propose(self, image: Tensor, aspect: float | None = None) -> tuple[Tensor, Tensor]:
-        """All crops of a photo, the most valid first.
+        """All crops of a photo, the most valid first; where the card names a `sharpness`, before
+        them the one of the largest expected overlap with the others, see `croppers.preference`.
 
         The network is free of ratios. Of a required one come the windows of that ratio, by their
-        expected overlap with its crops; see `windows_of_ratio`.
+        expected overlap; see `windows_of_ratio`.
 
         Args:
             image: (3, H, W) in 0…1.
@@ -144,11 +148,29 @@ class SetCropper:
             for place, crops in zip(places, ranked(predictions), strict=True):
                 boxes, aspect = _in_pixels(crops.xyxy, *sizes[place]), aspects[place]
                 answers[place] = (
-                    (boxes, crops.validity)
+                    likeliest_first(boxes, crops.validity, self.sharpness)
                     if aspect is None
                     else windows_of_ratio(boxes, crops.validity, sizes[place], aspect)
                 )
         return answers
+
+
+def likeliest_first(
+    boxes: Tensor, validity: Tensor, sharpness: float | None
+) -> tuple[Tensor, Tensor]:
+    """The crop of a set that may expect to overlap most with the one that is wanted comes to the
+    front; the others keep their order, for a set is there to differ.
+
+    Args:
+        boxes: (Q, 4).
+        validity: (Q,).
+        sharpness: β of `croppers.preference`; None changes nothing.
+    """
+    if sharpness is None:
+        return boxes, validity
+    first = int(croppers.preference(boxes, validity, sharpness).argmax())
+    order = [first, *(place for place in range(len(boxes)) if place != first)]
+    return boxes[order], validity[order]
 
 
 def windows_of_ratio(
@@ -157,28 +179,34 @@ def windows_of_ratio(
     size: tuple[int, int],
     aspect: float,
     sharpness: float = SHARPNESS,
+    ratio_sharpness: float | None = RATIO_SHARPNESS,
 ) -> tuple[Tensor, Tensor]:
     """Windows of a ratio, and how much each may expect to overlap with a good crop, if that is one
     of the proposed boxes, softmax(sharpness · validity).
 
     To cut the ratio out of the most valid box alone makes a small crop smaller still, and forgets
-    what the other boxes say.
+    what the other boxes say. That overlap is then a window's score, and sizes are as likely as
+    people draw them, see `croppers.preference`: the set's crops are free of a ratio, and windows
+    that fit into them are smaller than what people draw.
 
     Args:
         boxes: (Q, 4) in pixels.
         validity: (Q,).
         size: width and height of the photo.
+        ratio_sharpness: β of `croppers.preference`; None ranks by the overlap with the set.
 
     Returns:
-        Windows (N, 4) in pixels, the largest overlap first, and the overlaps (N,).
+        Windows (N, 4) in pixels, the best first, and their overlaps with the set (N,).
     """
     try:
         windows = candidates.aspect_windows(*size, aspect)
     except BoxError:  # a photo of a few pixels, or a ratio that is hardly in it
         windows = windows_within(boxes, aspect)
-    overlaps = metrics.expected_iou(windows, (sharpness * validity).softmax(0), boxes)
-    overlaps, order = overlaps.sort(descending=True, stable=True)
-    return windows[order], overlaps
+    overlaps = metrics.expected_iou(windows, (sharpness * validity).softmax(0), boxes)  # (N,)
+    sides = windows[:, 2] - windows[:, 0]
+    liked = croppers.preference(windows, overlaps, ratio_sharpness, sides / sides.amax())
+    order = liked.argsort(descending=True, stable=True)
+    return windows[order], overlaps[order]
 
 
 def windows_within(boxes: Tensor, aspect: float) -> Tensor:

@@ -22,8 +22,10 @@ from cropnb.set_prediction import (
     set_accuracy,
 )
 from cropnb.set_prediction.cropper import (
+    RATIO_SHARPNESS,
     SHARPNESS,
     SetCropper,
+    likeliest_first,
     load_cropper,
     windows_of_ratio,
     windows_within,
@@ -31,7 +33,12 @@ from cropnb.set_prediction.cropper import (
 from cropnb.set_prediction.recipe import METHOD, MUS, FromCut
 from cropnb.set_prediction.studies import anchors, figures, measures, scatter, tables
 from cropnb.set_prediction.studies.bench import matching_share
-from cropnb.set_prediction.studies.required_ratio import SHARPNESSES, TABLE
+from cropnb.set_prediction.studies.required_ratio import (
+    PEOPLE_SIZES,
+    RATIO_SHARPNESSES,
+    SHARPNESSES,
+    TABLE,
+)
 
 SIZES = {"channels": 16, "heads": 2, "decoder_layers": 2, "hidden": 16}
 TINY = replace(
@@ -241,20 +248,46 @@ def test_a_required_ratio_is_kept(method, aspect):
         x1, y1, x2, y2 = crop.box.tolist()
         assert (x2 - x1) / (y2 - y1) == pytest.approx(aspect, rel=1e-3)
         assert 0 <= crop.score <= 1
-    assert [crop.score for crop in crops] == sorted((c.score for c in crops), reverse=True)
 
 
 def test_a_window_of_a_ratio_is_where_the_set_is():
     """Two boxes at the left are likelier together than the single most valid one at the right."""
     boxes = torch.tensor([[200.0, 0, 300, 100], [0, 0, 100, 100], [10, 0, 110, 100]])
     validity = torch.tensor([0.55, 0.5, 0.5])
-    windows, overlaps = windows_of_ratio(boxes, validity, (300, 100), 1.0)
+    look = (boxes, validity, (300, 100), 1.0)
+    windows, overlaps = windows_of_ratio(*look, ratio_sharpness=None)
     assert float(windows[0][2]) < 150
-    sharp, _ = windows_of_ratio(boxes, validity, (300, 100), 1.0, sharpness=200.0)
+    sharp, _ = windows_of_ratio(*look, sharpness=200.0, ratio_sharpness=None)
     assert sharp[0].tolist() == [200, 0, 300, 100]
     assert (overlaps.diff() <= 0).all()
     by_hand = metrics.expected_iou(windows[:1], (10 * validity).softmax(0), boxes)
     assert torch.allclose(overlaps[:1], by_hand)
+    assert float(windows_of_ratio(*look)[0][0][2]) < 150
+
+
+def test_a_window_of_a_ratio_is_as_large_as_people_draw_them():
+    """A set of crops that leave the border out says where; how large is people's to say."""
+    boxes, validity = torch.tensor([[120.0, 30, 180, 90]]), torch.ones(1)
+    tight, _ = windows_of_ratio(boxes, validity, (300, 100), 1.0, ratio_sharpness=None)
+    drawn, overlaps = windows_of_ratio(boxes, validity, (300, 100), 1.0)
+    assert float(tight[0][2] - tight[0][0]) < 70 < float(drawn[0][2] - drawn[0][0])
+    middle = float(drawn[0][0] + drawn[0][2]) / 2
+    assert middle == pytest.approx(150, abs=15)
+    # The score that a window carries is its overlap with the set all the same.
+    assert overlaps[0] == pytest.approx(float(metrics.expected_iou(drawn[:1], validity, boxes)))
+
+
+def test_the_likeliest_crop_of_a_set_comes_first_and_the_others_as_they_were():
+    """The middle of three that agree, before the most valid one that stands alone."""
+    boxes = torch.tensor(
+        [[200.0, 0, 300, 100], [0, 0, 100, 100], [10, 0, 110, 100], [5, 0, 105, 100]]
+    )
+    validity = torch.tensor([0.55, 0.5, 0.45, 0.4])
+    ordered, values = likeliest_first(boxes, validity, 1.0)
+    assert ordered.tolist() == boxes[[3, 0, 1, 2]].tolist()
+    assert torch.equal(values, validity[[3, 0, 1, 2]])
+    assert torch.equal(likeliest_first(boxes, validity, 200.0)[0], boxes)
+    assert torch.equal(likeliest_first(boxes, validity, None)[0], boxes)
 
 
 def test_a_photo_of_a_few_pixels_has_a_window_of_a_ratio():
@@ -268,8 +301,9 @@ def test_the_sharpness_is_the_best_on_validation_photos():
         row.row: row.ours
         for row in ledger.find("set_prediction", table=f"{TABLE}, taught photographs")
     }
-    assert len(rows) == 2 + len(SHARPNESSES)
-    assert max(rows, key=rows.get) == f"expected overlap, sharpness {SHARPNESS:g}"
+    assert len(rows) == 2 + len(SHARPNESSES) * (1 + len(RATIO_SHARPNESSES))
+    best = f"{PEOPLE_SIZES}, sharpness {SHARPNESS:g} and {RATIO_SHARPNESS:g}"
+    assert max(rows, key=rows.get) == best
 
 
 def test_windows_within_by_hand():

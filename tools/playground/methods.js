@@ -113,18 +113,29 @@ const KINDS = {
         const last = [0, 1].map((side) => Math.min(Math.max(own[side + 2] * size[side], first[side] + facts.least), size[side]));
         return { box: [...first, ...last], score: values[at] };
       });
-      if (!ratio) return crops;
+      if (!ratio) return likeliestFirst(crops, facts.sharpness);
       const boxes = crops.map((crop) => crop.box);
       let windows = Math.min(width, height) < 16 ? [] : aspectWindows(width, height, ratio, ASPECT_PERCENTS);
       if (!windows.length) windows = boxes.map((box) => windowWithin(box, number(ratio)));
-      const chances = softmax(crops.map((crop) => facts.ratio_sharpness * crop.score));
+      const chances = softmax(crops.map((crop) => facts.set_sharpness * crop.score));
       const overlaps = expectedOverlap(windows, boxes, chances);
-      return ranking(overlaps).map((at) => ({ box: windows[at], score: overlaps[at] }));
+      const sides = windows.map((box) => box[2] - box[0]);
+      const widest = Math.max(...sides);
+      const liked = preference(windows, overlaps, facts.ratio_sharpness, sides.map((side) => side / widest));
+      return ranking(liked).map((at) => ({ box: windows[at], score: overlaps[at] }));
     },
   },
 };
 
 const ASPECT_PERCENTS = [40, 45, 50, 55, 60, 65, 70, 75, 80, 85, 90, 95, 100];
+
+/** The crop of a set that may expect to overlap most with the wanted one, then the others as they come. */
+function likeliestFirst(crops, sharpness) {
+  if (!sharpness) return crops;
+  const liked = preference(crops.map((crop) => crop.box), crops.map((crop) => crop.score), sharpness);
+  const [first] = ranking(liked);
+  return [crops[first], ...crops.filter((_, at) => at !== first)];
+}
 
 /** The largest window of a ratio in the photo, as near to a box's centre as the borders let it. */
 function windowAround([x1, y1, x2, y2], width, height, ratio) {

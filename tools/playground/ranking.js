@@ -112,7 +112,9 @@ function searchMap(map, width, height, ratio, facts) {
   const tables = areaTables(map);
   const [rows, columns] = [facts.cells.length, facts.cells[0].length];
   const largeEnough = (box) => box[2] - box[0] >= columns && box[3] - box[1] >= rows;
-  let first = ratio ? aspectWindows(width, height, ratio, SLIDING_PERCENTS, 895) : slidingWindows(width, height);
+  let first = ratio ? aspectWindows(width, height, ratio, SLIDING_PERCENTS, 895) : [];
+  if (!ratio && facts.sharpness) first = gridAnchors(width, height); // those that people rated
+  if (!ratio && !first.length) first = slidingWindows(width, height);
   first = first.filter(largeEnough);
   const whole = ratio ? Math.max(...first.map(area)) : width * height;
   const least = facts.least_area * whole;

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from cropnb import checkpoints, guards
 from cropnb.export import Exported, Network
-from cropnb.set_prediction.cropper import LEAST, SHARPNESS
+from cropnb.set_prediction.cropper import LEAST, RATIO_SHARPNESS, SHARPNESS
 from cropnb.set_prediction.labels import LONG_SIDE
 from cropnb.set_prediction.model import SetPredictionCropper
 
@@ -61,6 +61,8 @@ def parts(weights: Path) -> Exported:
         "short_side": guards.whole(sides, "short_side", 32, 4096),
         "long_side": LONG_SIDE,
         "least": LEAST,
-        "ratio_sharpness": SHARPNESS,
+        "sharpness": guards.sharpness(card),
+        "set_sharpness": SHARPNESS,
+        "ratio_sharpness": RATIO_SHARPNESS,
     }
     return Exported([network], facts, card)

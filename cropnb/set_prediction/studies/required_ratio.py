@@ -3,7 +3,7 @@
 
 On validation photos of taught photographs, which no photo of a test is among: the ratio cut out of
 the most valid crop, or the window of that ratio which may expect to overlap most with the set, for
-several sharpnesses.
+several sharpnesses; and that overlap as a score, with sizes as people draw them, for several more.
 """
 
 import sys
@@ -23,6 +23,8 @@ from cropnb.set_prediction.cropper import SetCropper, windows_of_ratio, windows_
 
 NAME, TABLE = "set_prediction", "a required ratio, held out"
 SHARPNESSES = (2.0, 5.0, 10.0, 20.0, 40.0)
+RATIO_SHARPNESSES = (2.0, 5.0, 10.0, 20.0)
+PEOPLE_SIZES = "sizes as people draw them"
 PHOTOS = 150  # those that chose the weights
 
 
@@ -30,7 +32,7 @@ PHOTOS = 150  # those that chose the weights
 def overlaps(cropper: SetCropper, samples: Sequence[datasets.Sample]) -> dict[str, list[float]]:
     """IoU with the true box whose ratio is asked for, one number a photo, for every rule."""
     columns: dict[str, list[float]] = {}
-    for sample in samples:
+    for sample in samples:  # in FAT's form the first of three ratios
         truth, (width, height) = sample.boxes[:1].float(), sample.size
         x1, y1, x2, y2 = truth[0].tolist()
         aspect = (x2 - x1) / (y2 - y1)
@@ -42,8 +44,13 @@ def overlaps(cropper: SetCropper, samples: Sequence[datasets.Sample]) -> dict[st
             "cut out of the most valid crop": windows_within(boxes[:1], aspect)[0],
         }
         for sharpness in SHARPNESSES:
-            windows, _ = windows_of_ratio(boxes, validity, sample.size, aspect, sharpness)
+            windows, _ = windows_of_ratio(boxes, validity, sample.size, aspect, sharpness, None)
             best[f"expected overlap, sharpness {sharpness:g}"] = windows[0]
+            for scale in RATIO_SHARPNESSES:
+                windows, _ = windows_of_ratio(
+                    boxes, validity, sample.size, aspect, sharpness, scale
+                )
+                best[f"{PEOPLE_SIZES}, sharpness {sharpness:g} and {scale:g}"] = windows[0]
         for name, box in best.items():
             columns.setdefault(name, []).append(float(box_math.iou(box[None].float(), truth)[0]))
     return columns
@@ -54,7 +61,7 @@ def main() -> int:
     options = program.parser("set_prediction.studies.required_ratio", __doc__)
 
     def measure(chosen: object, context: Context) -> Iterator[list[ledger.Row]]:
-        held_out = datasets.load(ledger.TAUGHT, split="val", form="fcdb", size=PHOTOS)
+        held_out = datasets.load(ledger.TAUGHT, split="val", form="fat", size=PHOTOS)
         cropper = cropnb.load(NAME).method
         rows = overlaps(cropper, held_out.samples)
         context = context.on(held_out)
