@@ -115,7 +115,14 @@ class AsmNetMethod(Method):
         # time.
         "cpu": Profile(None, 500, None, head_epochs=2, epochs=1, learning_rate=2e-4, stem=4),
         "photographs": Profile(
-            None, 150, None, epochs=3, learning_rate=5e-4, batch=8, trunk_from="c3_3"
+            None,
+            150,
+            None,
+            epochs=4,
+            learning_rate=5e-4,
+            batch=8,
+            trunk_from="c3_3",
+            bfloat16=True,
         ),
         # What a CPU trains of the network in minutes: the first units, which cost most, stay.
         "trained": Profile(

@@ -111,7 +111,7 @@ class MarsMethod(Method):
         # CPU has it, and the same losses to three digits.
         "trained": replace(_TRAINED, bfloat16=True),
         # With photographs, which are about as many as these scenes; these weights ship.
-        "photographs": replace(_TRAINED, validation_photos=150, epochs=4),
+        "photographs": replace(_TRAINED, validation_photos=150, epochs=7, bfloat16=True),
         "full": Profile(
             None, 1000, None, epochs=50, schedule="warm-up cosine", mixed_precision=True
         ),

@@ -95,14 +95,15 @@ class SetPredictionMethod(TablesMethod):
         "photographs": replace(
             _TRAINED,
             validation_photos=150,
-            epochs=3,
-            milestone=2,
+            epochs=5,
+            milestone=4,
             distil_after=2,
             longer=1,
             learning_rate=3e-4,
             backbone_rate=2e-4,
             # Anew it finds one window that is good enough everywhere, and looks no further.
             starts_from="cpu",
+            bfloat16=True,
         ),
         # Sec. 4.3, with the short sides of DETR's multi-scale augmentation.
         "full": Profile(
