@@ -88,6 +88,7 @@ class AsmCropper:
                     aspects[place],
                     sharpness=self.sharpness,
                     least_area=self.least_area,
+                    rated=self.ordered,
                 )
                 answers[place] = boxes.cpu(), scores.cpu()
         return answers
@@ -105,6 +106,7 @@ class AsmCropper:
             aspect,
             sharpness=self.sharpness,
             least_area=self.least_area,
+            rated=self.ordered,
         )
         return boxes.cpu(), scores.cpu()
 
@@ -137,12 +139,12 @@ def search(
     shape: str = "rectangle",
     sharpness: float | None = None,
     least_area: float = 0.0,
+    rated: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """All crops that both stages looked at (Sec. 3.3), best first.
 
     With a sharpness best is the largest expected overlap with what a person would draw, see
-    `croppers.preference`. Then the first stage looks at the crops that people rated, GAICD's grid
-    anchors: among windows of all sizes the many small ones would be the likelier ones together.
+    `croppers.preference`.
 
     Args:
         score_map: (L, H, W), of any size.
@@ -153,6 +155,9 @@ def search(
         least_area: share of the photo that a crop keeps at least, such as a low quantile of the
             training crops' areas: below it the network's order is a guess. At a required ratio the
             share is of the largest window.
+        rated: without a required ratio the first stage looks at the crops that people rate, GAICD's
+            grid anchors, in place of windows of all sizes, of which the many small ones would
+            together be the likelier: `studies/first_stage.py`.
 
     Returns:
         Boxes (N, 4) in pixels of the photo, and scores (N,).
@@ -170,7 +175,6 @@ def search(
         if aspect not in (None, 1):
             raise CropnbError(f"a circle is as wide as it is high; leave the ratio {aspect} out")
         aspect = 1.0
-    rated = sharpness is not None and aspect is None
     first = _windows(width, height, aspect, pattern, rated).to(score_map.device)
     least = least_area * (width * height if aspect is None else float(area(first).max()))
     first = first[area(first) >= least]

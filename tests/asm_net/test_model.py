@@ -268,13 +268,13 @@ def test_asked_for_what_people_draw_the_search_begins_with_what_people_rated():
     pattern = PATTERNS["cross_rectangle"]
     score_map = torch.rand(12, 16, 24, generator=torch.Generator().manual_seed(0))
     anchors = {tuple(box) for box in candidates.grid_anchors(240, 160).tolist()}
-    drawn, _ = search(score_map, 240, 160, pattern, sharpness=1.0, least_area=0.4)
+    drawn, _ = search(score_map, 240, 160, pattern, sharpness=1.0, least_area=0.4, rated=True)
     plain, _ = search(score_map, 240, 160, pattern)
     assert anchors < {tuple(box) for box in drawn.tolist()}
     assert not anchors & {tuple(box) for box in plain.tolist()}
     assert box_math.area(drawn).min() >= 0.4 * 240 * 160
     # Of a panorama the limits of the grid leave nothing.
-    assert len(search(score_map, 2400, 160, pattern, sharpness=1.0)[0]) > 0
+    assert len(search(score_map, 2400, 160, pattern, sharpness=1.0, rated=True)[0]) > 0
 
 
 @pytest.mark.parametrize("aspect", [None, 1.0])
