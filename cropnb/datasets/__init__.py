@@ -4,7 +4,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from cropnb.errors import CropnbError
+from cropnb.errors import CropnbError, DatasetMissing
 
 if TYPE_CHECKING:
     from cropnb.datasets.base import CropDataset, Sample
@@ -80,6 +80,18 @@ def load(
 def takes_form(name: str) -> bool:
     """Whether a dataset, or one of several joined by "+", has samples in any form."""
     return any(part in ANY_FORM for part in name.split("+"))
+
+
+def labels_hash(name: str) -> str | None:
+    """A fingerprint of labels that may be written anew under the same name: those of taught
+    photographs, alone or joined to others. None for every other dataset, and where there are none.
+    """
+    if "taught" not in name.split("+"):
+        return None
+    try:
+        return importlib.import_module("cropnb.datasets.taught").labels_hash()
+    except DatasetMissing:
+        return None
 
 
 def tested(name: str) -> str:

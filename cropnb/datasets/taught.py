@@ -17,6 +17,7 @@ from torch import Tensor
 from cropnb.datasets import base, checked
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import BoxError, CropnbError, DatasetMissing
+from cropnb.files import file_hash
 
 LABELS, FORMAT = "labels.json", 1
 SPLITS = ("train", "val", "test")
@@ -85,12 +86,23 @@ def card(root: str | os.PathLike | None = None) -> Mapping[str, Any]:
     return _read(path, path.stat().st_mtime_ns)["card"]
 
 
+def labels_hash(root: str | os.PathLike | None = None) -> str:
+    """A fingerprint of the labels. Raises DatasetMissing when there are none."""
+    path = find(root) / LABELS
+    return _hash(path, path.stat().st_mtime_ns)
+
+
 def likely(scores: Tensor, root: str | os.PathLike | None = None) -> Tensor:
     """How likely someone draws each rated crop of a photo, as its teacher has it: scores (N,) →
     probabilities (N,). Raises as `load`.
     """
     teacher = card(root)
     return (scores * (teacher["sharpness"] / teacher["stretch"])).softmax(0)
+
+
+@lru_cache(maxsize=2)
+def _hash(path: Path, written: int) -> str:
+    return file_hash(path)
 
 
 @lru_cache(maxsize=2)

@@ -145,12 +145,14 @@ class Experiment:
     def run(self, variant: str, seed: int) -> Run:
         """What a run is."""
         check_choice("variant", variant, self.method.variants)
+        labels = datasets.labels_hash(self.dataset)
         identity = {
             "method": self.method.name,
             "dataset": self.dataset,
             "form": self.form,
             "init": self.init,
             "frozen": self.frozen,
+            **({"labels": labels} if labels else {}),
             "profile": plain(self.profile),
             **{name: plain(value) for name, value in self.method.constants.items()},
             **plain(self.method.settings(self, variant)),

@@ -15,7 +15,9 @@ from cropnb.backbones import build
 from cropnb.datasets import taught, unlabelled
 from cropnb.datasets.scenes.dice import Dice
 from cropnb.errors import BoxError, CropnbError, DatasetMissing
+from cropnb.gaic.recipe import METHOD as GAIC
 from cropnb.layout import LayoutNetwork
+from cropnb.runs import Experiment
 from cropnb.teacher import labels
 from cropnb.teacher.forms import FORMS, Seen, drawn
 from cropnb.teacher.prior import photo_size, size_shares
@@ -265,3 +267,26 @@ def test_a_layout_network_fits_into_the_teacher(left):
     sizes, crops_norm = torch.tensor([SIZE]).float(), box_math.normalize(crops, *SIZE)[None]
     single = [net(left[None], sizes, crops_norm)[0] for net in own.layouts]
     assert torch.allclose(own.scores(left, SIZE, crops), torch.stack(single).mean(0))
+
+
+def test_a_run_on_labels_that_were_written_anew_is_another_run(written, monkeypatch, tmp_path):
+    monkeypatch.setattr(taught, "RUNS", written)
+
+    def runs() -> list[str]:
+        names = ("scenes", "taught", "scenes+taught")
+        experiments = [
+            Experiment(GAIC, name, "gaicd", "photographs", out=tmp_path) for name in names
+        ]
+        return [experiment.run("GAIC", 0).config_hash for experiment in experiments]
+
+    before = runs()
+    content = json.loads((written / taught.LABELS).read_text())
+    _first(content)["gaicd"]["scores"][0] += 0.5
+    (written / taught.LABELS).write_text(json.dumps(content))
+    after = runs()
+    assert before[0] == after[0]
+    assert before[1] != after[1]
+    assert before[2] != after[2]
+    (written / taught.LABELS).unlink()
+    monkeypatch.setenv("CROPNB_DATA", str(tmp_path / "none"))
+    assert datasets.labels_hash("scenes+taught") is None
