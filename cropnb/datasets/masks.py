@@ -78,7 +78,8 @@ def mask_image(output: np.ndarray) -> Image.Image:
 def write(
     photographs: Sequence[Photograph], network: Network, folder: Path, progress: bool = True
 ) -> int:
-    """Write the masks of photos that have none, `SET__NAME.png`; a killed call goes on later.
+    """Write the masks of photos that have none, `SET__NAME.png`; a killed call goes on later, and
+    what another process has made meanwhile isn't made again.
 
     Returns:
         How many were written.
@@ -92,10 +93,13 @@ def write(
         raise DatasetMissing("there is no photo to make a mask of")
     make_folder(folder)
     left = [one for one in photographs if one.mask is None and not path_of(one, folder).exists()]
+    written = 0
     for photograph in tqdm(left, desc="masks", unit="photo", disable=not progress):
-        mask = mask_image(network(network_input(read_photo(photograph.path))))
-        write_atomically(path_of(photograph, folder), _png(mask))
-    return len(left)
+        if not path_of(photograph, folder).exists():
+            mask = mask_image(network(network_input(read_photo(photograph.path))))
+            write_atomically(path_of(photograph, folder), _png(mask))
+            written += 1
+    return written
 
 
 def path_of(photograph: Photograph, folder: Path) -> Path:

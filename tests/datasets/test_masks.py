@@ -73,3 +73,21 @@ def test_only_what_is_missing_is_made(tmp_path):
     assert torch.allclose(unlabelled.read_mask(again[0].mask), torch.tensor(128 / 255), atol=0.01)
     with pytest.raises(DatasetMissing):
         masks.write([], network, out)
+
+
+def test_two_processes_share_the_work(tmp_path):
+    photos, out = tmp_path / "photos" / "bsds500", tmp_path / "masks"
+    photos.mkdir(parents=True)
+    for number in range(4):
+        Image.new("RGB", (30, 20)).save(photos / f"{number}.jpg")
+    photographs = unlabelled.load(["bsds500"], root=tmp_path)
+    answer = np.full((1, 1, 8, 8), 0.5, dtype=np.float32)
+
+    def network(values):
+        """While the first mask is made, another process makes those of the second half."""
+        if not out.joinpath("bsds500__2.png").exists():
+            masks.write(photographs[2:], lambda _: answer, out, progress=False)
+        return answer
+
+    assert masks.write(photographs, network, out, progress=False) == 2
+    assert len(list(out.iterdir())) == 4
