@@ -33,8 +33,6 @@ NAME = "photographs"
 FREE, REQUIRED = QUESTIONS
 # what every row of a table is compared with, photo by photo
 REFERENCES = {FREE: "center", REQUIRED: "center_window"}
-# Of taught photographs: boxes of a required ratio are drawn apart.
-FORMS = {FREE: "fcdb", REQUIRED: "fat"}
 
 
 class SmartCrop:
@@ -188,22 +186,10 @@ def rows(
     return cells
 
 
-def _load(name: str, table: str) -> CropDataset:
-    """The test photos of a dataset; of one that comes in any form each with one true box, of a
-    required ratio where the table asks for one.
-    """
-    if not datasets.takes_form(name):
-        return datasets.load(name, "test")
-    photos = datasets.load(name, "test", form=FORMS[table])
-    samples = [replace(each, boxes=each.boxes[:1], aspects=None) for each in photos]
-    return CropDataset(photos.name, photos.split, photos.form, photos.root, samples)
-
-
 def _measure(chosen: argparse.Namespace, context: Context) -> Iterator[list[ledger.Row]]:
-    context = replace(context, device=device_name(chosen.device))
+    whole = datasets.load(chosen.dataset, "test")
+    photos, context = whole.with_photos(), replace(context, device=device_name(chosen.device))
     for table in REFERENCES:
-        whole = _load(chosen.dataset, table)
-        photos = whole.with_photos()
         yield rows(table, chosen.methods, photos, context, chosen.device, listed=len(whole))
 
 
@@ -211,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and with `--record` write the rows. Returns the exit status."""
     options = program.parser("evaluation", __doc__)
     options.add_argument(
-        "--dataset", default="fcdb", help="fcdb, flms, cuhk_icd or taught (default: %(default)s)"
+        "--dataset", default="fcdb", help="fcdb, flms or cuhk_icd (default: %(default)s)"
     )
     options.add_argument(
         "--methods",

@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from cropnb import croppers, datasets, evaluation, ledger
+from cropnb import croppers, evaluation, ledger
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.images import to_image
 from cropnb.runs.context import Context
@@ -55,18 +55,6 @@ def test_both_numbers_come_from_the_best_matching_box():
     )
     assert values["IoU"].item() == pytest.approx(200 / 240)
     assert values["BDE"].item() == pytest.approx(40 / 240 / 4)
-
-
-@pytest.mark.parametrize("table", [evaluation.FREE, evaluation.REQUIRED])
-def test_photos_of_any_form_come_with_one_true_box_of_the_ratio_that_is_asked_for(table):
-    photos = evaluation._load("scenes", table)
-    whole = datasets.load("scenes", "test", form=evaluation.FORMS[table])
-    assert (photos.name, photos.form, len(photos)) == ("scenes", whole.form, len(whole))
-    for own, other in zip(photos.samples[:20], whole.samples[:20], strict=True):
-        assert own.boxes.tolist() == other.boxes[:1].tolist()
-        if table == evaluation.REQUIRED:
-            x1, y1, x2, y2 = own.boxes[0].tolist()
-            assert (x2 - x1) / (y2 - y1) == pytest.approx(float(other.aspects[0]), rel=0.05)
 
 
 def test_smartcrop_answers_in_the_pixels_of_the_photo():

@@ -234,7 +234,7 @@ class GaicMethod(GridAnchorMethod):
         "cpu": Profile(None, 100, None, head_epochs=4, head_learning_rate=1e-3, epochs=2),
         # What a CPU trains of the network in minutes: the first units, which cost most, stay.
         "trained": FromCut(None, 100, None, epochs=6, learning_rate=1e-3),
-        "photographs": FromCut(None, 150, None, epochs=5, learning_rate=1e-3, bfloat16=True),
+        "photographs": FromCut(None, 150, None, epochs=3, learning_rate=1e-3),
         "full": Profile(None, 100, None, epochs=60),
     }
 
