@@ -118,7 +118,7 @@ class AsmNetMethod(Method):
             None,
             150,
             None,
-            epochs=4,
+            epochs=3,
             learning_rate=5e-4,
             batch=8,
             trunk_from="c3_3",
