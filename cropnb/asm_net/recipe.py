@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import nn
 
-from cropnb import backbones, datasets, metrics
+from cropnb import backbones, ledger, metrics
 from cropnb.asm_net.cropper import crop_scores, pair_accuracy, pair_counts
 from cropnb.asm_net.losses import DELTA, LAMBDA, step
 from cropnb.asm_net.model import (
@@ -163,7 +163,7 @@ class AsmNetMethod(Method):
         profile = super().profile(experiment)
         if experiment.frozen or not profile.epochs:
             profile = head_only(profile)
-        if not datasets.takes_form(experiment.dataset):
+        if experiment.dataset != ledger.SCENES:
             return profile
         # The numbers of photos are the most that are taken: a split with fewer gives all it has.
         names = ("train_photos", "validation_photos", "test_photos")

@@ -304,6 +304,13 @@ def test_every_profile_fits_every_form(profile, form):
     assert [part.split for part in parts.values()] == ["train", "val", "test"]
 
 
+def test_how_many_scenes_there_are_bounds_no_photographs():
+    alone = experiment("photographs", form="gaicd").profile
+    joined = experiment("photographs", form="gaicd", dataset="scenes+taught").profile
+    assert alone.train_photos == len(datasets.load("scenes", "train", form="gaicd"))
+    assert joined.train_photos is None
+
+
 def test_the_accuracy_counts_pairs_and_not_photos():
     values = tables.accuracies(torch.tensor([8.0, 1.0]), torch.tensor([10.0, 30.0]))
     assert values.mean() == pytest.approx(9 / 40)  # and not the mean of 80 % and 3 %
