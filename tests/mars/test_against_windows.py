@@ -37,14 +37,14 @@ def sides(mars: list[object], windows: list[object]) -> dict[str, list[Cropper]]
 
 
 def test_the_claim_rests_on_the_difference_of_each_photo():
-    dataset = datasets.load("scenes", "test", form="fcdb", size=1)
+    dataset = datasets.load("scenes", "test", form="fcdb", size=2)
     near, far = Told(dataset, shift=2.0), Told(dataset, shift=8.0)
     rows = against_windows.rows(CONTEXT, sides([near, near], [far, far]), dataset)
     claims = {row.column: row for row in rows if row.row == "beats sliding windows"}
     assert list(claims) == ["IoU", "Offset"]
     offset = claims["Offset"]
     assert offset.ours == pytest.approx(6.0, abs=1e-3)  # pixels nearer
-    assert offset.differences == [pytest.approx([6.0], abs=1e-3)] * 2
+    assert offset.differences == [pytest.approx([6.0, 6.0], abs=1e-3)] * 2
     assert (offset.verdict, offset.worth_having, offset.seeds) == ("holds", 1.0, (0, 1))
     assert {row.table for row in rows} == {"Mars against windows, FCDB", "claim, FCDB"}
     swapped = against_windows.rows(CONTEXT, sides([far, far], [near, near]), dataset)
