@@ -68,18 +68,18 @@ def came_out(name: str) -> Markdown:
     return Markdown("\n".join([markdown_table(["What came out", ""], lines, "ll"), *fold]))
 
 
-def what_it_takes(entry_name: str) -> Markdown:
-    """For each claim that an entry of the plan decides: what settles the printed difference, and
+def what_it_takes(*entry_names: str) -> Markdown:
+    """For each claim that entries of the plan decide: what settles the printed difference, and
     the one that is worth having, from the spread of an earlier run. See `cropnb.runs.power`.
 
     Args:
-        entry_name: such as `vrn/layouts`.
+        entry_names: such as `vrn/layouts`.
     """
     from cropnb.runs import plan, power
 
-    (entry,) = plan.select(plan.read(), [entry_name])
+    entries = {entry.name: entry for entry in plan.select(plan.read(), entry_names)}
     lines = []
-    for card in power.cards(entry):
+    for card in (card for name in entry_names for card in power.cards(entries[name])):
         if card.pilot is not None:
             numbers = (card.printed, card.worth_having)
             needs = (card.enough_for_printed, card.enough)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cropnb import ledger
-from cropnb.notebook import came_out
+from cropnb.notebook import came_out, what_it_takes
 
 NAME = "both modules beat neither"
 
@@ -123,3 +123,13 @@ def test_each_chapters_box_has_its_headlines_and_no_wall(name: str) -> None:
     assert titles[2 : 2 + len(headlines)] == headlines
     unsettled = [line for line in lines if line.startswith("| Unsettled")]
     assert all(line.count(";") < 5 for line in unsettled)
+
+
+def test_what_claims_take_is_told_for_entries_together() -> None:
+    lines = what_it_takes("mars/trained", "mars/trained-table-4").splitlines()[2:]
+    claims = list(dict.fromkeys(line.split(" | ")[0].removeprefix("| ") for line in lines))
+    assert claims[0] == NAME
+    assert claims[-2:] == [
+        "embeddings beat the bare ratio",
+        "interpolation beats the nearest embedding",
+    ]
