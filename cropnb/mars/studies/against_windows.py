@@ -131,7 +131,11 @@ def rows(
 
 
 def photos(chosen: argparse.Namespace) -> Iterator[CropDataset]:
-    """The test scenes, in each form that is asked for."""
+    """The test scenes, in each form that is asked for.
+
+    Raises:
+        CropnbError: no photo is asked for.
+    """
     if chosen.photos is not None and chosen.photos < 1:
         raise CropnbError(f"--photos is {chosen.photos}; one at least is needed")
     for form in chosen.forms:
