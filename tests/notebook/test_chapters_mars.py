@@ -216,16 +216,8 @@ def test_mars_against_windows_is_a_sentence_for_each_form_that_was_compared(
         "Offset": (0.05, {"verdict": "unsettled", "detectable": 0.5}),
     }
     rows = [
-        row(
-            "claim",
-            "beats sliding windows",
-            column,
-            ours,
-            verdict=verdict,
-            **more,
-            command="python",
-        )
-        for column, (ours, verdict, more) in gains.items()
+        row("claim", "beats sliding windows", column, ours, command="python", **fields)
+        for column, (ours, fields) in gains.items()
     ]
     ledger.record("mars", rows)
     (sentence,) = tables.against_windows(["FAT", "FCDB"])
