@@ -52,7 +52,9 @@ class Paper:
         citation: title, authors, venue and key.
         tables: name → table.
         equations: number, name and the function that computes it.
-        claims: name, better, worse, and what bounds them.
+        claims: name, better, worse, and what bounds them. A `rival` is the method of the worse
+            side; a `study` decides what finished runs alone don't; a `headline` is what the paper
+            is for.
         mistakes: where the paper contradicts itself.
         details: what the paper leaves open: number, name, chosen, why.
         outcome: of reproducing it, in words: scope, easy, hard.

@@ -7,7 +7,9 @@ import torch
 
 from cropnb.errors import DatasetMissing
 from cropnb.gaic.recipe import METHOD
-from cropnb.runs import program
+from cropnb.mars.recipe import METHOD as MARS
+from cropnb.runs import Experiment, program
+from cropnb.runs.context import Context
 from cropnb.runs.devices import device_name
 
 
@@ -66,3 +68,12 @@ def test_an_unknown_profile_is_refused(capsys):
 
 def test_the_device_is_named_with_its_threads():
     assert f"{torch.get_num_threads()} threads" in device_name("cpu")
+
+
+def test_the_context_of_a_study_is_that_of_the_runs_it_reads_and_needs_no_photo():
+    experiment = Experiment(MARS, "fat", profile="full", out=None)
+    shared = Context("mars", "scenes", ["--record"], module="cropnb.mars.studies.rows")
+    context = program.of_experiment(shared, experiment, [0, 2])
+    assert (context.dataset, context.split, context.profile) == ("fat", "val", "full")
+    assert (context.seeds, context.device) == ((0, 2), device_name("cpu"))
+    assert context.fields()["command"] == "python -m cropnb.mars.studies.rows --record"

@@ -107,8 +107,9 @@ class MarsMethod(Method):
         "cpu": Profile(
             800, 60, 500, head_epochs=6, views=3, neurons=256, cells=32, threshold_photos=100
         ),
-        # Arms that are compared all compute in bfloat16: 1.9 times as many steps a minute where a
-        # CPU has it, and the same losses to three digits.
+        # Arms that are compared all compute in bfloat16, and a step's loss is the same to three
+        # digits. How many times as fast a step is where a CPU has it, the ledger's row «Mars,
+        # training from c3_3 on in bfloat16» says.
         "trained": replace(_TRAINED, bfloat16=True),
         # With photographs, which are about as many as these scenes; these weights ship.
         "photographs": replace(_TRAINED, validation_photos=150, epochs=7, bfloat16=True),

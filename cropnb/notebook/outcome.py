@@ -1,21 +1,31 @@
 """What came out of reproducing a paper, from its ledger: the box at the end of a chapter."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from cropnb.ledger import Row
-from cropnb.notebook.source import Markdown
+from cropnb.notebook.source import Markdown, escaped, folded
 from cropnb.notebook.tables import markdown_table
 
 if TYPE_CHECKING:
     from cropnb.runs.validation import Curve
 
-_HEADS = {"contradicted": "Came out the other way", "trivial": "Held, by less than is worth having"}
+_HEADS = {
+    "holds": "Held",
+    "trivial": "Held, by less than is worth having",
+    "contradicted": "Came out the other way",
+    "": "Says nothing: an arm is no better than the photo's middle",
+    "unsettled": "Unsettled",
+}
+_MOST = 5  # unsettled claims that stand beside the others; more of them are folded
+Kind = tuple[str, ...]  # a claim's name, and the kind of run that decided it
 
 
 def came_out(name: str) -> Markdown:
-    """Scope, what was run, what held and what didn't, what stays open, what was easy and hard.
+    """Scope, what was run, what became of the headline claims, what else held and what didn't, what
+    stays open, what was easy and hard. Many unsettled claims are counted, and listed in a fold
+    below.
 
     Args:
         name: of a paper, such as `vrn`: its file in `book/results` and its `paper.toml`.
@@ -23,43 +33,53 @@ def came_out(name: str) -> Markdown:
     from cropnb import ledger, paper
     from cropnb.runs import validation
 
-    rows, words = ledger.read(name), paper.read(name).outcome
-    claims = [row for row in rows if row.verdict in ledger.CLAIM_VERDICTS]
+    rows, printed = ledger.read(name), paper.read(name)
+    words = printed.outcome
+    kinds = _kinds([row for row in rows if row.verdict in ledger.CLAIM_VERDICTS])
     waiting = [row for row in rows if row.verdict == "pending"]
     lines = [("Scope", words["scope"]), ("Run", ran(rows))]
-    for verdict, head in {"holds": "Held", **_HEADS}.items():
-        chosen = [row for row in claims if row.verdict == verdict and not row.void]
-        if chosen:
-            lines.append((head, _listed(chosen, claims)))
-    void = [row for row in claims if row.void]
-    if void:
-        head = "Says nothing: an arm is no better than the photo's middle"
-        lines.append((head, _listed(void, claims)))
-    unsettled = [row for row in claims if row.verdict == "unsettled" and not row.void]
-    text = _listed(unsettled, claims) if unsettled else "nothing that was compared"
-    lines.append(("Unsettled", text))
+    headlines = [claim["name"] for claim in printed.claims if claim.get("headline")]
+    for headline in headlines:
+        own = {kind: kinds.pop(kind) for kind in list(kinds) if _is_about(kind[0], headline)}
+        lines.append((f"Headline: {headline}", _decided(own) or "not compared yet"))
+    fold = []
+    for verdict, head in _HEADS.items():
+        chosen = {kind: columns for kind, of in kinds.items() if (columns := of.get(verdict))}
+        listed = [
+            f"{kind[0]} ({', '.join([*kind[1:], _joined(of)])})" for kind, of in chosen.items()
+        ]
+        if verdict == "unsettled" and len(listed) > _MOST:
+            comparisons = sum(map(len, chosen.values()))
+            count = f"{len(listed)} claims in {comparisons} comparisons, listed below the table"
+            lines.append((head, count))
+            fold = [
+                "",
+                folded("The unsettled claims", "\n".join(f"- {escaped(c)}" for c in listed)),
+            ]
+        elif listed:
+            lines.append((head, "; ".join(listed)))
     if curves := validation.read(name):
         lines.append(("Long enough", _ends(curves)))
-    printed = sum(row.paper_value is not None for row in waiting)
-    waits = [f"{printed} printed numbers, for photographs or a GPU"]
+    unmeasured = sum(row.paper_value is not None for row in waiting)
+    waits = [f"{unmeasured} printed numbers, for photographs or a GPU"]
     waits += _planned([row for row in waiting if row.paper_value is None])
     lines.append(("Waits", "; ".join(waits)))
     lines += [("Easy", words["easy"]), ("Hard", words["hard"])]
-    return markdown_table(["What came out", ""], lines, "ll")
+    return Markdown("\n".join([markdown_table(["What came out", ""], lines, "ll"), *fold]))
 
 
-def what_it_takes(entry_name: str) -> Markdown:
-    """For each claim that an entry of the plan decides: what settles the printed difference, and
+def what_it_takes(*entry_names: str) -> Markdown:
+    """For each claim that entries of the plan decide: what settles the printed difference, and
     the one that is worth having, from the spread of an earlier run. See `cropnb.runs.power`.
 
     Args:
-        entry_name: such as `vrn/layouts`.
+        entry_names: such as `vrn/layouts`.
     """
     from cropnb.runs import plan, power
 
-    (entry,) = plan.select(plan.read(), [entry_name])
+    entries = {entry.name: entry for entry in plan.select(plan.read(), entry_names)}
     lines = []
-    for card in power.cards(entry):
+    for card in (card for name in entry_names for card in power.cards(entries[name])):
         if card.pilot is not None:
             numbers = (card.printed, card.worth_having)
             needs = (card.enough_for_printed, card.enough)
@@ -143,27 +163,47 @@ def _ends(curves: "Sequence[Curve]") -> str:
     return "; ".join(parts)
 
 
-def _listed(rows: Sequence[Row], claims: Sequence[Row]) -> str:
-    """Each claim once in each kind of run, with the columns that say so. A profile is named where
-    the kind alone leaves open which run is meant.
-
-    Args:
-        rows: those to list.
-        claims: all of the paper.
+def _kinds(claims: Sequence[Row]) -> dict[Kind, dict[str, list[str]]]:
+    """Each claim once in each kind of run → verdict → the columns that say so; of what says nothing
+    the verdict is empty. Profile and dataset are named where the table alone leaves open which run
+    is meant.
     """
-    profiles: dict[tuple[str, str], set[str]] = {}
+    runs: dict[tuple[str, str], list[Row]] = {}
     for row in claims:
-        profiles.setdefault((row.table, row.row), set()).add(row.profile)
-    columns: dict[tuple[str, ...], list[str]] = {}
-    for row in rows:
-        kind = [row.table.partition(", ")[2]]
-        if len(profiles[row.table, row.row]) > 1:
+        runs.setdefault((row.table, row.row), []).append(row)
+    kinds: dict[Kind, dict[str, list[str]]] = {}
+    for row in claims:
+        alike, kind = runs[row.table, row.row], [row.row, row.table.partition(", ")[2]]
+        if len({one.dataset for one in alike}) > 1:
+            kind.append(f"on {row.dataset}")
+        if len({one.profile for one in alike}) > 1:
             kind.append(f"profile {row.profile}" if row.profile else "an oracle")
-        columns.setdefault((row.row, *filter(None, kind)), []).append(row.column)
-    return "; ".join(
-        f"{name} ({', '.join([*kind, *dict.fromkeys(of)])})"
-        for (name, *kind), of in columns.items()
-    )
+        columns = kinds.setdefault(tuple(filter(None, kind)), {})
+        columns.setdefault("" if row.void else row.verdict, []).append(row.column)
+    return kinds
+
+
+def _is_about(name: str, headline: str) -> bool:
+    """Whether a row's claim is this one, perhaps under other conditions."""
+    return name == headline or name.startswith(f"{headline}, ")
+
+
+def _decided(kinds: Mapping[Kind, Mapping[str, Sequence[str]]]) -> str:
+    """«contradicted in SRCC (layouts); unsettled in Acc 5 (layouts)»."""
+    parts = []
+    for verdict in _HEADS:
+        for (name, *kind), columns in kinds.items():
+            if verdict in columns:
+                conditions = [*name.split(", ")[1:], *kind]
+                where = f" ({', '.join(conditions)})" if conditions else ""
+                word = verdict or "says nothing"
+                parts.append(f"{word} in {_joined(columns[verdict])}{where}")
+    return "; ".join(parts)
+
+
+def _joined(columns: Sequence[str]) -> str:
+    """Names of columns, some of which have commas of their own, such as «ε = 0.85, K = 10»."""
+    return (" · " if any("," in column for column in columns) else ", ").join(columns)
 
 
 def _counted(number: str, thing: str) -> str:

@@ -239,7 +239,7 @@ def of_experiment(context: Context, experiment: Experiment, seeds: Sequence[int]
     return replace(
         context,
         dataset=experiment.dataset,
-        split=experiment.parts["test"].split,
+        split=experiment.method.eval_split(experiment),
         profile=experiment.profile_name,
         seeds=tuple(seeds),
         device=device_name(experiment.device),

@@ -3,7 +3,8 @@ trained alike here: `python -m cropnb.runs.rivals vrn --dataset gaicd_layouts --
 --seeds 0 1 2 --record`.
 
 It trains nothing: the runs of both methods have to be finished. A claim of `paper.toml` with a
-`rival` names the other method; `worse` is that method's variant.
+`rival` names the other method; `worse` is that method's variant. What both measured in training is
+compared; where that isn't what the claim is about, its `study` measures it.
 """
 
 import argparse
@@ -15,7 +16,6 @@ from cropnb import ledger, paper
 from cropnb.errors import CropnbError, WeightsUnavailable
 from cropnb.runs import plan, program, record
 from cropnb.runs.context import Context
-from cropnb.runs.devices import device_name
 from cropnb.runs.experiment import Experiment
 from cropnb.runs.results import Result
 
@@ -34,9 +34,14 @@ def rows(
         CropnbError: the paper has no such claim, or the two were tested on other photos.
         WeightsUnavailable: no claim has finished runs of both sides.
     """
-    claims = [one for one in paper.read(ours.method.name).claims if "rival" in one]
+    rivalries = [one for one in paper.read(ours.method.name).claims if "rival" in one]
+    claims = [one for one in rivalries if "study" not in one]
     if not claims:
-        raise CropnbError(f"{ours.method.name} has no claim against another method in paper.toml")
+        studies = "".join(f"; see python -m cropnb.{one['study']}" for one in rivalries)
+        raise CropnbError(
+            f"{ours.method.name} has no claim against another method in paper.toml that finished "
+            f"runs decide{studies}"
+        )
     pairs, missing = [], []
     for claim in claims:
         try:
@@ -99,16 +104,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def start(chosen: argparse.Namespace, given: list[str]) -> int:
         method = plan.method_named(chosen.paper)
-        ours = Experiment(method, chosen.dataset, chosen.form, chosen.profile, out=chosen.out)
-        context = Context(
-            method.name,
+        ours = Experiment(
+            method,
             chosen.dataset,
-            program.repeatable(given),
-            module="cropnb.runs.rivals",
-            split=method.eval_split(ours),
-            profile=chosen.profile,
-            device=device_name(chosen.device),
+            chosen.form,
+            chosen.profile,
+            device=chosen.device,
+            out=chosen.out,
         )
+        arguments = program.repeatable(given)
+        context = Context(method.name, ours.dataset, arguments, module="cropnb.runs.rivals")
+        context = program.of_experiment(context, ours, chosen.seeds)
         if chosen.dry_run:
             program.describe(ours.parts.values())
             return 0

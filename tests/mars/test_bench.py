@@ -8,6 +8,7 @@ import torch
 from cropnb import paper
 from cropnb.mars.model import Mars
 from cropnb.mars.studies import bench
+from cropnb.runs import plan
 
 
 def test_every_row_with_a_speed_is_measured_over_the_papers_model():
@@ -43,3 +44,14 @@ def test_the_fast_training_step_trains_on_the_same_loss(monkeypatch):
     # The stem's maps are kept in half precision.
     assert fast() == pytest.approx(first, rel=1e-3)
     assert plain() != pytest.approx(first, rel=1e-3)  # it does train
+
+
+def test_a_step_in_bfloat16_trains_on_the_same_loss_to_three_digits(monkeypatch):
+    monkeypatch.setattr(bench, "TRAINING_PHOTOS", 4)
+    single, half = bench.precisions()
+    first = single()
+    assert half() == pytest.approx(first, rel=2e-3)
+    assert half() != pytest.approx(first, rel=2e-3)  # it does train
+    assert bench.IN_BFLOAT16 in bench.MEASURED
+    (entry,) = plan.select(plan.read(), ["speed/mars-bfloat16"])
+    assert bench.IN_BFLOAT16 in entry.arguments

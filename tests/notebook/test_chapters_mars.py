@@ -170,7 +170,7 @@ def test_the_ladder_rises_from_the_window_to_the_ceiling() -> None:
 
 def test_claims_without_a_row_say_so_and_zero_has_no_sign() -> None:
     printed = paper.read("mars")
-    names = [claim["name"] for claim in printed.claims]
+    names = [claim["name"] for claim in printed.claims if "rival" not in claim]
     decided = {(names[0], "IoU"): row("claim", names[0], "IoU", 0.2, high=-0.0001, verdict="holds")}
     lines = tables.claims(printed, decided).splitlines()[2:]
     assert len(lines) == len(names)
@@ -204,6 +204,26 @@ def test_tables_of_the_ledger_show_mars_and_what_it_is_compared_with() -> None:
     speeds = tables.speed_ratios(paper.read("mars"), ["Table 2"])
     assert {line.split(" | ")[0] for line in speeds.splitlines()[2:]} == {"| Table 2"}
     assert "classification" in tables.speeds()
+
+
+def test_mars_against_windows_is_a_sentence_for_each_form_that_was_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+    assert tables.against_windows(["FAT", "FCDB"]) == []
+    gains = {
+        "IoU": (0.3, {"verdict": "holds"}),
+        "Offset": (0.05, {"verdict": "unsettled", "detectable": 0.5}),
+    }
+    rows = [
+        row("claim", "beats sliding windows", column, ours, command="python", **fields)
+        for column, (ours, fields) in gains.items()
+    ]
+    ledger.record("mars", rows)
+    (sentence,) = tables.against_windows(["FAT", "FCDB"])
+    assert "500 scenes in the form of FAT" in sentence
+    assert "in IoU +0.300 [+0.200, +0.400], holds; in the offset, pixels nearer, +0.1" in sentence
+    assert "unsettled: needs about" in sentence
 
 
 def test_profiles_have_a_column_each() -> None:

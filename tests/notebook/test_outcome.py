@@ -5,17 +5,19 @@ from pathlib import Path
 import pytest
 
 from cropnb import ledger
-from cropnb.notebook import came_out
+from cropnb.notebook import came_out, what_it_takes
 
 NAME = "both modules beat neither"
 
 
-def _claim(profile: str, low: float, name: str = NAME) -> ledger.Row:
+def _claim(
+    profile: str, low: float, name: str = NAME, column: str = "IoU", table: str = "claim"
+) -> ledger.Row:
     return ledger.Row(
         paper="mars",
-        table="claim",
+        table=table,
         row=name,
-        column="IoU",
+        column=column,
         dataset="scenes",
         split="test",
         verdict="holds" if low > 0 else "unsettled",
@@ -62,3 +64,72 @@ def test_entries_that_nobody_has_run_wait_with_their_minutes(
     ]
     ledger.record("mars", [_claim("cpu", -0.02), *waiting])
     assert "; mars/trained, about 270 minutes of a core (2 rows) |" in came_out("mars")
+
+
+HEADLINE = "beats sliding windows"
+
+
+def test_headlines_stand_apart_and_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+    ledger.record("mars", _claim("cpu", 0.01))
+    lines = came_out("mars").splitlines()
+    assert lines[4] == f"| Headline: {HEADLINE} | not compared yet |"
+    of_headline = [
+        _claim("photographs", low, HEADLINE, column, table)
+        for low, column, table in (
+            (-0.02, "Offset", "claim"),
+            (0.01, "IoU", "claim"),
+            (0.01, "IoU", "claim, FCDB"),
+        )
+    ]
+    ledger.record("mars", of_headline)
+    lines = came_out("mars").splitlines()
+    verdicts = "holds in IoU; holds in IoU (FCDB); unsettled in Offset"
+    assert lines[4] == f"| Headline: {HEADLINE} | {verdicts} |"
+    assert lines[5] == f"| Held | {NAME} (IoU) |"
+    assert not any(line.startswith("| Unsettled") for line in lines)
+
+
+def test_many_unsettled_claims_are_counted_and_folded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+    names = [f"claim {number}" for number in range(6)]
+    ledger.record("mars", [_claim("cpu", -0.02, name) for name in names[:5]])
+    few = came_out("mars")
+    assert "claim 4 (IoU) |" in few
+    assert "<details>" not in few
+    ledger.record("mars", _claim("cpu", -0.02, names[5]))
+    ledger.record("mars", _claim("cpu", -0.03, names[5], "K = 5, ε = 0.9"))
+    table, _, fold = came_out("mars").partition("\n\n<details>")
+    assert "| Unsettled | 6 claims in 7 comparisons, listed below the table |" in table
+    assert not any(name in table for name in names)
+    points = [line for line in fold.splitlines() if line.startswith("- ")]
+    assert points == [
+        *(f"- {name} (IoU)" for name in names[:5]),
+        "- claim 5 (IoU · K = 5, ε = 0.9)",
+    ]
+    assert fold.endswith("\n\n</details>")
+
+
+@pytest.mark.parametrize("name", ["asm_net", "la2c", "mars", "set_prediction", "vrn"])
+def test_each_chapters_box_has_its_headlines_and_no_wall(name: str) -> None:
+    head, rule, *lines = came_out(name).partition("\n\n")[0].splitlines()
+    assert (head, rule) == ("| What came out |  |", "| :-- | :-- |")
+    titles = [line.split(" | ")[0] for line in lines]
+    headlines = [title for title in titles if title.startswith("| Headline: ")]
+    assert headlines
+    assert titles[:2] == ["| Scope", "| Run"]
+    assert titles[2 : 2 + len(headlines)] == headlines
+    unsettled = [line for line in lines if line.startswith("| Unsettled")]
+    assert all(line.count(";") < 5 for line in unsettled)
+
+
+def test_what_claims_take_is_told_for_entries_together() -> None:
+    lines = what_it_takes("mars/trained", "mars/trained-table-4").splitlines()[2:]
+    claims = list(dict.fromkeys(line.split(" | ")[0].removeprefix("| ") for line in lines))
+    assert claims[0] == NAME
+    assert claims[-2:] == [
+        "embeddings beat the bare ratio",
+        "interpolation beats the nearest embedding",
+    ]

@@ -1,5 +1,6 @@
 """Claims that a paper's network beats another method's: who they name, and what decides them."""
 
+import importlib
 from typing import Any
 
 import pytest
@@ -24,6 +25,10 @@ def test_every_claim_names_variants_and_columns_that_are_measured(name: str):
         assert claim["worse"] in other.variants
         columns = claim.get("columns") or method.claim_columns
         assert columns
+        if "study" in claim:  # which measures the other method itself
+            study = importlib.import_module(f"cropnb.{claim['study']}")
+            assert claim["name"] in study.claim_names([])
+            other = method
         for column in columns:  # «IoU, 2:3 and 3:2» is a mean over a part of what IoU is one over
             name = column.split(", 2:3")[0]
             assert name in set(method.columns) & set(other.columns), claim["name"]
@@ -99,6 +104,9 @@ def test_what_cannot_be_compared_is_said(runs: dict[str, tuple[int, float | None
     ours = Experiment(plan.method_named("la2c"), profile="smoke", out=None)
     with pytest.raises(CropnbError, match="la2c has no claim against another method"):
         rivals.rows(Context("la2c", "scenes", ()), ours, SEEDS)
+    ours = Experiment(plan.method_named("mars"), profile="smoke", out=None)
+    with pytest.raises(CropnbError, match=r"see python -m cropnb\.mars\.studies\.against_windows"):
+        rivals.rows(Context("mars", "scenes", ()), ours, SEEDS)
 
 
 def test_the_program_prints_and_records(

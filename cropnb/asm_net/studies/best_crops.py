@@ -17,7 +17,6 @@ from cropnb.croppers import Cropper
 from cropnb.datasets.base import CropDataset
 from cropnb.runs import Experiment, program, record
 from cropnb.runs.context import Context
-from cropnb.runs.devices import device_name
 from cropnb.runs.rows import measured
 
 TABLES = {"fcdb": "Table 2", "flms": "Table 3"}
@@ -73,7 +72,7 @@ def rows(
 def measure(chosen: argparse.Namespace, context: Context) -> Iterator[list[ledger.Row]]:
     """The rows of each variant and dataset."""
     experiment, variants = program.chosen_experiment(METHOD, chosen)
-    context = replace(context, profile=chosen.profile, device=device_name(chosen.device))
+    context = program.of_experiment(context, experiment, chosen.seeds)
     for variant in variants:
         for name in chosen.boxes:
             yield rows(context, experiment, variant, chosen.seeds, name)
