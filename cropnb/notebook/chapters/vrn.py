@@ -253,10 +253,9 @@ def training_curves(history: Any) -> "Figure":
 
     window = min(32, len(history.steps))
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3), width_ratios=(2, 1))
-    for name, line in zip(history.names, ("-", "--", "-.", ":"), strict=False):
+    for name in history.names:
         medians = history.column(name).unfold(0, window, 1).median(dim=1).values
-        color = "black" if left.lines else METHOD_COLORS["vrn"]  # the whole loss comes first
-        left.plot(range(window, len(history.steps) + 1), medians, line, color=color, label=name)
+        left.plot(range(window, len(history.steps) + 1), medians, label=name)
     left.set(yscale="log", xlabel="step", ylabel=f"loss, median of {window} steps")
     left.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1))
     epochs = range(1, len(history.validation) + 1)
