@@ -21,7 +21,7 @@ export function unpackPanel(panel) {
 
 /**
  * The rows of an unpacked panel at the threshold with index `at`, for the first `n` crops, best first; of equal rows the first
- * listed comes first. Each: {name, kind, value, interval, acc}, in per cent. A printed row stands only where a paper
+ * listed comes first. Each: {name, kind, color, value, interval, acc}, in per cent. A printed row stands only where a paper
  * prints it, and neither chance nor an oracle has an interval: one is computed, the other right by definition.
  */
 export function rankingAt(panel, at, n, among, epsilon) {
@@ -31,6 +31,7 @@ export function rankingAt(panel, at, n, among, epsilon) {
     return {
       name: curve.name,
       kind: curve.kind,
+      color: curve.color,
       note: curve.note,
       value: (100 * hits) / panel.photos,
       interval: ["chance", "oracle"].includes(curve.kind) ? null : wilson(hits, panel.photos),
@@ -39,7 +40,7 @@ export function rankingAt(panel, at, n, among, epsilon) {
   });
   for (const one of panel.printed) {
     if (one.n !== n || Math.abs(one.epsilon - epsilon) > 1e-9) continue;
-    rows.push({ name: one.name, kind: "printed", note: "", value: one.value, interval: null, acc: null });
+    rows.push({ name: one.name, kind: "printed", color: one.color, note: "", value: one.value, interval: null, acc: null });
   }
   return rows.map((row, place) => [row, place]).sort((a, b) => b[0].value - a[0].value || a[1] - b[1]).map(([row]) => row);
 }

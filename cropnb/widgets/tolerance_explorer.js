@@ -1,12 +1,29 @@
 // ACC 1/N within a tolerance: two panels of bars that change places as ε and N move.
 
+// The book's language: people's own order is black, a method has its colour (hollow: a paper's number), grey never looks.
 const KINDS = {
-  oracle: ["#8C8C8C", "oracle: has seen the annotations"],
-  printed: [VERMILION, "as printed in the paper"],
-  method: [BLUE, "methods that we trained"],
-  blind: [ORANGE, "the same for every photo or every position: never looks at a photo"],
-  chance: [SKY, "drawn at random: expected"],
+  oracle: "oracle: has seen the annotations",
+  printed: "as printed in the paper",
+  method: "methods that we trained, each in its colour",
+  blind: "the same for every photo or every position: never looks at a photo",
+  chance: "drawn at random: expected",
 };
+
+/** How a row's bar is filled; of several colours, each has a part of it. */
+function fill(kind, colors) {
+  if (kind === "printed") return `box-shadow: inset 0 0 0 2px ${colors[0]}`;
+  if (kind === "oracle") return "background: black; box-shadow: inset 0 0 0 1px currentColor";
+  if (kind === "chance") return `background: repeating-linear-gradient(135deg, ${colors[0]} 0 3px, transparent 3px 6px)`;
+  const part = 100 / colors.length;
+  return `background: linear-gradient(to right, ${colors.map((color, at) => `${color} ${at * part}% ${(at + 1) * part}%`).join(", ")})`;
+}
+
+/** The colours of a kind's rows in all panels, each once. */
+function colorsOf(kind, panels) {
+  const rows = panels.flatMap((panel) => (kind === "printed" ? panel.printed : panel.curves.filter((one) => one.kind === kind)));
+  return [...new Set(rows.map((row) => row.color))];
+}
+
 const AMONG = [["first", "the first in the file"], ["any", "any of them"], ["worst", "all of them"]];
 
 function render({ model, el }) {
@@ -32,15 +49,18 @@ function render({ model, el }) {
     boards.append(make("section", {}, make("p", { class: "cropnb-title" }, make("b", {}, panel.title)), list));
     return list;
   });
-  const shown = Object.entries(KINDS).filter(([kind]) => panels.some((panel) => panel.curves.some((one) => one.kind === kind) || (kind === "printed" && panel.printed.length)));
-  const legend = make("p", { class: "cropnb-legend" }, ...shown.map(([, [color, text]]) => swatch(color, "solid", text)));
+  const legend = make("p", { class: "cropnb-legend" });
+  for (const [kind, text] of Object.entries(KINDS)) {
+    const colors = colorsOf(kind, panels);
+    if (colors.length) legend.append(make("span", {}, make("i", { class: "cropnb-bar", style: fill(kind, colors) }), text));
+  }
   const tick = make("span", {}, make("i", { class: "cropnb-tick" }), "Acc 1/N of the same predictions, which knows no ε");
   const line = make("span", {}, make("i", { class: "cropnb-span" }), "95 % interval");
   legend.append(tick, line);
   parts.below.append(legend);
 
   function item(row, place) {
-    const track = make("span", { class: "cropnb-track" }, make("span", { style: `width: ${row.value}%; background: ${KINDS[row.kind][0]}` }));
+    const track = make("span", { class: "cropnb-track" }, make("span", { style: `width: ${row.value}%; ${fill(row.kind, [row.color])}` }));
     const lane = make("span", { class: "cropnb-lane", "aria-hidden": "true" }, track);
     if (row.interval) lane.append(make("i", { class: "cropnb-whisker", style: `left: ${row.interval[0]}%; width: ${row.interval[1] - row.interval[0]}%` }));
     if (row.acc !== null) lane.append(make("i", { class: "cropnb-mark", style: `left: ${row.acc}%` }));

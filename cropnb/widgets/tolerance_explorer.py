@@ -15,13 +15,8 @@ if TYPE_CHECKING:
 
 CERTAIN = ("chance", "oracle")  # computed or right by definition, so without an interval
 AMONG = ("first", "any", "worst")
-COLORS = {
-    "oracle": "#8C8C8C",
-    "printed": "#D55E00",
-    "method": "#0072B2",
-    "blind": "#E69F00",
-    "chance": "#56B4E9",
-}
+KINDS = ("oracle", "method", "blind", "chance")  # of the curves
+_BLACK, _GREY = "#000000", "#8C8C8C"
 
 
 class ToleranceExplorer(PageFigure):
@@ -104,14 +99,15 @@ class ToleranceExplorer(PageFigure):
         return proposal["value"]
 
     def ranking(self, panel: int = 0) -> list[dict[str, Any]]:
-        """The rows of a panel as shown now, best first: name, kind, value, interval and acc, in per
-        cent.
+        """The rows of a panel as shown now, best first: name, kind and colour; value, interval and
+        acc in per cent.
         """
         shown = self.panels[panel]
         photos, rows = shown["photos"], []
         for curve in shown["curves"]:
             hits, acc = unpack(curve[self.among])[self.at][self.n - 1], unpack(curve["acc"])
-            row = {"name": curve["name"], "kind": curve["kind"], "value": 100 * hits / photos}
+            row = {key: curve[key] for key in ("name", "kind", "color")}
+            row["value"] = 100 * hits / photos
             row["interval"] = None if curve["kind"] in CERTAIN else wilson(hits, photos)
             row["acc"] = 100 * acc[min(self.at, len(acc) - 1)][self.n - 1] / photos if acc else None
             rows.append(row)
@@ -120,6 +116,7 @@ class ToleranceExplorer(PageFigure):
                 row = {
                     "name": one["name"],
                     "kind": "printed",
+                    "color": one["color"],
                     "value": one["value"],
                     "interval": None,
                     "acc": None,
@@ -157,7 +154,11 @@ class ToleranceExplorer(PageFigure):
         for index, (ax, panel) in enumerate(zip(axes, self.panels, strict=True)):
             rows = self.ranking(index)
             for place, row in enumerate(rows):
-                ax.barh(place, row["value"], height=0.5, color=COLORS[row["kind"]])
+                look = {"color": row["color"]}
+                if row["kind"] in ("printed", "chance"):  # hollow, and hatched
+                    hatch = "//////" if row["kind"] == "chance" else None
+                    look = {"facecolor": "white", "edgecolor": row["color"], "hatch": hatch}
+                ax.barh(place, row["value"], height=0.5, **look)
                 if row["interval"]:
                     ax.plot(row["interval"], [place, place], color="black", linewidth=1.4)
                 if row["acc"] is not None:
@@ -178,6 +179,17 @@ class ToleranceExplorer(PageFigure):
             fontsize=9,
         )
         return picture
+
+
+def color_of(name: str, kind: str) -> str:
+    """A row's colour: of the method with which its name begins (`asm_net, its own search`), black
+    for people's own order, grey for what never looks at a photo.
+    """
+    from cropnb.notebook.comparison import METHOD_COLORS
+
+    if kind not in ("method", "printed"):
+        return _BLACK if kind == "oracle" else _GREY
+    return METHOD_COLORS.get(name.partition(",")[0].replace(" ", "_"), _BLACK)
 
 
 def pack(rows: Sequence[Sequence[float]] | None) -> str:
@@ -207,13 +219,15 @@ def _panel(
             f"the panel {title!r} has no curves; python -m cropnb.audit --parts curves --record"
         )
     for curve in curves:
-        if curve["kind"] not in COLORS or any(len(curve[among]) != thresholds for among in AMONG):
+        if curve["kind"] not in KINDS or any(len(curve[among]) != thresholds for among in AMONG):
             raise CropnbError(
                 f"the curve {curve['name']!r} of {title!r} doesn't fit {thresholds} thresholds"
             )
-    packed = [{**curve, **{key: pack(curve[key]) for key in (*AMONG, "acc")}} for curve in curves]
+    for curve in curves:
+        curve |= {key: pack(curve[key]) for key in (*AMONG, "acc")}
+        curve["color"] = color_of(curve["name"], curve["kind"])
     rows = [
-        {"epsilon": eps, "n": n, "name": name, "value": value}
+        {"epsilon": eps, "n": n, "name": name, "value": value, "color": color_of(name, "printed")}
         for (eps, n), (name, value) in printed.items()
     ]
-    return {"title": title, "photos": int(measured["photos"]), "curves": packed, "printed": rows}
+    return {"title": title, "photos": int(measured["photos"]), "curves": curves, "printed": rows}

@@ -41,6 +41,7 @@ def test_the_claim_draws_what_is_printed_and_every_measured_row():
     left, right = plt.gcf().axes
     (points,) = left.lines
     assert points.get_xydata().tolist() == [[0, 42.8], [0.5, 47.4], [0.9, 29.2]]
+    assert points.get_color() == "k"  # print is black, as in every chapter
     (drawn,) = right.containers
     assert list(drawn[0].get_xdata()) == [0.0, 0.5, 0.9]  # none is measured at 0.123
     assert "200" in title(right)

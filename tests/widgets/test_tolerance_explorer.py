@@ -16,6 +16,7 @@ from PIL import Image
 from scipy.stats import binomtest
 
 from cropnb.errors import CropnbError
+from cropnb.notebook import METHOD_COLORS
 from cropnb.widgets import ToleranceExplorer, tolerance_explorer
 
 FOLDER = Path(tolerance_explorer.__file__).parent
@@ -126,6 +127,19 @@ def test_a_row_by_hand(explorer: ToleranceExplorer) -> None:
     assert dice["interval"] is None
 
 
+def test_a_method_has_its_colour_and_what_never_looks_is_grey() -> None:
+    panels = some_panels()
+    for panel in panels.values():
+        panel["curves"] += [some_curve("vrn, its own", "method", panel["photos"], 9, None)]
+    printed = {TITLES[0]: {(0.85, 5): ("set prediction, as printed", 81.5)}}
+    figure = ToleranceExplorer(panels, EPSILONS, printed, eps=0.85, n=5)
+    colors = {row["name"]: row["color"] for row in figure.ranking(0)}
+    assert colors["vrn, its own"] == METHOD_COLORS["vrn"]
+    assert colors["set prediction, as printed"] == METHOD_COLORS["set_prediction"]
+    assert colors["right"] == "#000000"
+    assert colors["blind set"] == colors["dice"] == "#8C8C8C"
+
+
 def test_packed_tables_come_back(node: str, tmp_path: Path, explorer: ToleranceExplorer) -> None:
     (page,) = in_page(node, tmp_path, [("unpackPanel", [explorer.panels[1]])])
     for own, packed, unpacked in zip(
@@ -216,6 +230,10 @@ def test_nothing_overflows_and_all_is_named(
         && !(node.labels ?? []).length
         && !node.textContent.trim()).length"""
     assert page.locator("input, select, button, ol").evaluate_all(unnamed) == 0
+    bars = page.locator(".cropnb-race .cropnb-track span")
+    styles = bars.evaluate_all("bars => bars.map((bar) => bar.getAttribute('style'))")
+    # people's order, a method, print, what never looks, dice
+    assert len({style.partition("; ")[2] for style in styles}) == 5
     sections = [
         page.locator(".cropnb-boards section").nth(index).bounding_box() for index in range(2)
     ]

@@ -50,7 +50,7 @@ def claim(table: Table, mus: Sequence[float]) -> None:
     rows = {mu: measured_row(LEDGER, row=f"μ = {mu:g}", **wanted) for mu in mus}
     rows = {mu: row for mu, row in rows.items() if row}
     _, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2))
-    left.plot(list(printed), list(printed.values()), "o", color=OURS, markerfacecolor="white")
+    left.plot(list(printed), list(printed.values()), "ko")
     draw_estimates(right, list(rows), list(rows.values()), fmt="o", color=OURS)
     left.set(title=f"printed: {table.photos} photographs of GAICD v2", ylabel=f"AP, {column}")
     scenes = max((row.images for row in rows.values()), default=0)
