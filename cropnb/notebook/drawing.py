@@ -302,13 +302,14 @@ def draw_arrow(
         ax.text(*(text_at or middle), text, fontsize=8, ha="center", va="center")
 
 
-def loss_curve(history: Any, smooth: int = 1) -> "Figure":
+def loss_curve(history: Any, smooth: int = 1, color: str | None = None) -> "Figure":
     """The loss of a training run, step by step.
 
     Args:
         history: what `cropnb.training.train` returns, or names with their losses, or one list of
             losses.
         smooth: draw the running mean over so many steps, and the steps themselves pale behind it.
+        color: of all its lines, such as the method's; by default each has one of `COLORS`.
 
     Raises:
         ValueError: where there is no loss to draw.
@@ -321,9 +322,8 @@ def loss_curve(history: Any, smooth: int = 1) -> "Figure":
     curves = _curves(history)
     if not curves or any(len(losses) == 0 for losses in curves.values()):
         raise ValueError("No losses to draw; train for at least one step.")
-    for (name, losses), color in zip(
-        curves.items(), itertools.cycle(COLORS.values()), strict=False
-    ):
+    colors = itertools.cycle([color] if color else COLORS.values())
+    for (name, losses), color in zip(curves.items(), colors, strict=False):
         steps = np.arange(1, len(losses) + 1)
         if 1 < smooth <= len(losses):
             ax.plot(steps, losses, color=color, alpha=0.25, linewidth=1)

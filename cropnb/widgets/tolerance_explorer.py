@@ -172,7 +172,7 @@ class ToleranceExplorer(PageFigure):
             )
             ax.invert_yaxis()
             ax.set_xlim(0, 100)
-            ax.set_title(panel["title"], fontsize=9, loc="left")
+            ax.set_title(panel["title"].replace(": ", ":\n"), fontsize=9, loc="left")
         picture.supxlabel(
             f"ACC 1/{self.n} at ε = {self.epsilons[self.at]:.2f}, per cent; black bar: Acc "
             f"1/{self.n}",

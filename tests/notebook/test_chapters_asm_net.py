@@ -111,10 +111,12 @@ def test_crops_are_filled_with_their_scores() -> None:
     assert plt.gcf().axes[1].images[1].get_extent() == [3, 27, 18, 2]
 
 
-def test_thetas_stand_below_each_other() -> None:
+def test_thetas_stand_beside_each_other_and_are_large() -> None:
     maps = {"gray": {"λ = 0": (torch.zeros(4, 6), torch.ones(4, 6))}}
     figures.draw_thetas({"gray": PHOTO}, {"gray": torch.zeros(40, 60)}, maps)
-    assert titles() == ["gray", "θ_avg, λ = 0", "saliency", "θ_std, λ = 0"]
+    assert titles() == ["gray", "saliency", "θ_avg, λ = 0", "θ_std, λ = 0"]
+    plt.gcf().canvas.draw()
+    assert min(ax.get_window_extent().width for ax in plt.gcf().axes) >= 300  # pixels
 
 
 def test_figure_5_has_both_losses() -> None:

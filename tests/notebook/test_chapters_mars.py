@@ -102,6 +102,13 @@ def test_shares_and_areas_have_a_panel_each_and_a_line_each() -> None:
     assert [text.get_text() for text in plt.gcf().legends[0].texts] == ["coffee", "rocket"]
 
 
+def test_trainings_are_told_apart_and_the_method_has_its_colour() -> None:
+    lines = figures.trained_curves().axes[0].lines
+    assert len({line.get_marker() for line in lines}) == len(lines) > 2
+    ours = METHOD_COLORS["mars"]
+    assert [line.get_label() for line in lines if line.get_color() == ours] == ["Mars"]
+
+
 def test_failures_draw_crop_and_centre() -> None:
     patch = torch.zeros(24, 36)
     patch[6:18, 6:30] = 1
@@ -116,6 +123,7 @@ def test_loss_and_threshold_show_what_they_are_compared_with() -> None:
     history = SimpleNamespace(steps=np.linspace(0.8, 0.5, 9)[:, None], names=("loss",))
     (ax,) = figures.loss(history).axes
     assert ax.texts[0].get_text() == "a coin toss, log 2"
+    assert {to_hex(line.get_color()).upper() for line in ax.lines[:-1]} == {METHOD_COLORS["mars"]}
     figures.thresholds({0.2: 0.5, 0.4: 0.6}, 0.4)
     labels = [text.get_text() for text in plt.gca().get_legend().texts]
     assert labels == ["best, θ = 0.4", "the paper's 0.4"]

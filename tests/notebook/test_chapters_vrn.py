@@ -124,7 +124,7 @@ def test_training_curves_draw_every_part_and_the_validation() -> None:
         column=lambda name: torch.linspace(9, 1, 40),
     )
     left, right = figures.training_curves(history).axes
-    assert len(left.lines) == 2
+    assert [line.get_color() for line in left.lines] == [METHOD_COLORS["vrn"], "black"]
     assert left.lines[0].get_xdata().tolist() == list(range(32, 41))
     assert right.lines[0].get_ydata().tolist() == [0.2, 0.3]
 

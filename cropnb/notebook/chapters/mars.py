@@ -20,12 +20,15 @@ from cropnb.notebook.drawing import (
     draw_boxes,
     draw_photos,
     loss_curve,
+    validation_figure,
 )
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from cropnb.checkpoints import History
+    from cropnb.notebook.tables import Markdown
 
 _SKY, _GRAY = METHOD_COLORS["mars"], "gray"
 _STRIDE = 4  # pixels of what the network sees in a cell of the shipped networks' maps
@@ -132,13 +135,28 @@ def failures(patches: Mapping[str, Tensor], crops: Mapping[str, MapCrop]) -> Non
 
 def loss(history: "History") -> "Figure":
     """The loss of each step beside that of a coin toss."""
-    figure = loss_curve(history, smooth=min(8, len(history.steps)))
+    figure = loss_curve(history, smooth=min(8, len(history.steps)), color=_SKY)
     figure.set_size_inches(5.4, 2.6)
     ax = figure.axes[0]
     ax.axhline(math.log(2), color="gray", linewidth=0.8)
     where = {"xytext": (0, 4), "textcoords": "offset points", "fontsize": 9}
     ax.annotate("a coin toss, log 2", (1, math.log(2)), **where)
     return figure
+
+
+def trained_curves() -> "Figure | Markdown":
+    """How the networks whose backbone learns were trained: in the method's colour Mars itself, the
+    others in black and grey, each with a mark of its own.
+    """
+    return validation_figure("mars", _in_our_colors, profile="trained")
+
+
+def _in_our_colors(ax: "Axes") -> None:
+    """The method's colour for the method, and marks that tell what it is compared with apart."""
+    for line, band, mark in zip(ax.lines, ax.collections, "osD^vx", strict=False):
+        color = _SKY if line.get_label() == "Mars" else "black" if mark in "sD" else "gray"
+        line.set(color=color, marker=mark, markersize=4, markerfacecolor="white")
+        band.set_color(color)
 
 
 def thresholds(means: Mapping[float, float], best: float) -> None:
@@ -180,8 +198,8 @@ def above(ratios: Tensor, areas: Mapping[str, Mapping[str, Tensor]]) -> None:
 
     figure, panels = plt.subplots(1, len(areas), figsize=(7.6, 2.4), sharey=True)
     for ax, (network, lines) in zip(panels, areas.items(), strict=True):
-        for name, values in lines.items():
-            ax.plot(ratios.log2(), 100 * values, label=name, linewidth=1.2)
+        for (name, values), look in zip(lines.items(), ("-", "--", ":", "-."), strict=False):
+            ax.plot(ratios.log2(), 100 * values, look, color=_SKY, label=name, linewidth=1.4)
         ax.set(title=network, xlabel="log₂ τ")
     panels[0].set_ylabel("% of the map above θ")
     handles, labels = panels[0].get_legend_handles_labels()

@@ -211,8 +211,8 @@ def adam_steps(sizes: Mapping[int, "Tensor"]) -> "Figure":
     import matplotlib.pyplot as plt
 
     figure, ax = plt.subplots(figsize=(6, 2.6))
-    for ratio, values in sizes.items():
-        ax.plot(range(len(values)), values, label=f"first gradient {ratio:,} times as large")
+    for (ratio, values), line in zip(sizes.items(), ("k-", "k--", "k:"), strict=False):
+        ax.plot(range(len(values)), values, line, label=f"first gradient {ratio:,} times as large")
     ax.set(yscale="log", xlabel="step", ylabel="step / learning rate")
     ax.legend()
     return figure
@@ -253,9 +253,10 @@ def training_curves(history: Any) -> "Figure":
 
     window = min(32, len(history.steps))
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3), width_ratios=(2, 1))
-    for name in history.names:
+    for name, line in zip(history.names, ("-", "--", "-.", ":"), strict=False):
         medians = history.column(name).unfold(0, window, 1).median(dim=1).values
-        left.plot(range(window, len(history.steps) + 1), medians, label=name)
+        color = "black" if left.lines else METHOD_COLORS["vrn"]  # the whole loss comes first
+        left.plot(range(window, len(history.steps) + 1), medians, line, color=color, label=name)
     left.set(yscale="log", xlabel="step", ylabel=f"loss, median of {window} steps")
     left.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1))
     epochs = range(1, len(history.validation) + 1)
