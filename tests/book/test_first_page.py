@@ -34,7 +34,7 @@ def test_every_chapter_has_a_picture_a_sentence_and_a_link() -> None:
     ]
     card = re.compile(
         r":::\{grid-item-card\} \[[^\]]+\]\(([^)]+)\.(?:ipynb|md)\)\n\n"
-        r"!\[(.+)\]\((\S+)\)\n\n\^\^\^\n\n(.+)\n\n\+\+\+\n\n.+\n:::"
+        r"!\[(.+)\]\((\S+)\)\n\n(.+)\n\n.+\n:::"
     )
     cards = card.findall(TEXT)
     assert [page for page, *_ in cards] == chapters
