@@ -1,5 +1,5 @@
-"""Give each exercise of the chapters a cell to try in, fold its solution, in JupyterLab, too, and
-put each quiz at the end of the section that it closes.
+"""Give each exercise of the chapters a cell to try in, fold its solution, in JupyterLab, too, put
+each quiz at the end of the section that it closes, and fold in JupyterLab what the page folds.
 
     python tools/exercises.py [CHAPTER …]        writes the notebooks; a second run changes nothing
 
@@ -22,6 +22,11 @@ from cropnb.notebook.quiz import Quiz, quizzes
 
 TRY = "exercise-try"  # the tag of a cell to try in
 QUIZ = "quiz"  # the tag of the cell of a quiz
+FOLDED = {
+    "hide-input",
+    "hide-cell",
+    "remove-input",
+}  # tags of code that the page folds or leaves out
 # A heading of a section, with the label that may stand before it.
 SECTION = re.compile(r"^(?:\([\w-]+\)=\n\s*)?## (.+)$", re.MULTILINE)
 _START = re.compile(r"^[`:]{3,}\{solution-start\} *(\S+)", re.MULTILINE)
@@ -45,6 +50,8 @@ def solutions(notebook: NotebookNode) -> dict[str, list[NotebookNode]]:
 def prepared(notebook: NotebookNode, chapter: str) -> NotebookNode:
     """The notebook with its cells to try in, its solutions folded, and the quizzes of `chapter`."""
     ours = {TRY, QUIZ}
+    for cell in notebook.cells:
+        _fold_as_the_page_does(cell)
     notebook.cells = [c for c in notebook.cells if not ours & set(c.metadata.get("tags", []))]
     for name, asked in quizzes().items():
         if name.startswith(f"{chapter}."):
@@ -106,6 +113,15 @@ def _fold(cell: NotebookNode) -> None:
         cell.metadata.collapsed = True
     elif not _END.match(cell.source):
         cell.metadata.jupyter = {"source_hidden": True}
+
+
+def _fold_as_the_page_does(cell: NotebookNode) -> None:
+    """Code and outputs that wait for a click on the page wait for one in JupyterLab, too."""
+    tags = set(cell.metadata.get("tags", []))
+    if cell.cell_type == "code" and tags & {*FOLDED, "hide-output"}:
+        folded = cell.metadata.setdefault("jupyter", NotebookNode())
+        folded.update({"source_hidden": True} if tags & FOLDED else {})
+        folded.update({"outputs_hidden": True} if "hide-output" in tags else {})
 
 
 def main(names: list[str]) -> int:

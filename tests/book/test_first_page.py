@@ -33,13 +33,13 @@ def test_every_chapter_has_a_picture_a_sentence_and_a_link() -> None:
         for chapter in part["chapters"]
     ]
     card = re.compile(
-        r":::\{grid-item-card\} \[[^\]]+\]\(([^)]+)\.(?:ipynb|md)\)\n:img-top: (\S+)\n"
-        r":img-alt: (.+)\n\n(.+)\n\n```\{card-footer\}\n.+\n```\n:::"
+        r":::\{grid-item-card\} \[[^\]]+\]\(([^)]+)\.(?:ipynb|md)\)\n\n"
+        r"!\[(.+)\]\((\S+)\)\n\n(.+)\n\n.+\n:::"
     )
     cards = card.findall(TEXT)
     assert [page for page, *_ in cards] == chapters
-    assert len({picture for _, picture, *_ in cards}) == len(chapters)
-    for _, picture, alt, sentence in cards:
+    assert len({picture for *_, picture, _ in cards}) == len(chapters)
+    for _, alt, picture, sentence in cards:
         with Image.open(BOOK / picture) as image:
             assert min(image.size) >= 300
         assert len(alt.split()) >= 5

@@ -119,7 +119,8 @@ SHOW = """async ([path, index]) => {
 }"""
 FIGURE_TYPE = "application/vnd.jupyter.widget-view+json"
 BROKEN = re.compile(
-    r"Javascript Error|Error (displaying|creating) widget|Loading widget|:::\{|```\{"
+    r"Javascript Error|Error (displaying|creating) widget|Loading widget"
+    r"|Unknown Directive|:::\{|```\{"
 )
 
 
@@ -128,6 +129,8 @@ def test_three_chapters_run_in_jupyterlab(address: str, page: Any) -> None:
     page.wait_for_url(re.compile(r"/lab/tree/index\.ipynb"))
     page.wait_for_function(OPENED, polling=200)
     page.locator(".jp-Notebook h1").first.wait_for()  # rendered, not its source
+    page.locator(".jp-Notebook img[src*=pictures]").first.wait_for()
+    assert not BROKEN.search(page.locator(".jp-Notebook:visible").inner_text())
 
     paths = [f"{chapter}.ipynb" for chapter in CHAPTERS]
     for path in paths:

@@ -141,6 +141,21 @@ def test_solutions_are_folded(notebook: nbformat.NotebookNode) -> None:
     assert all("dropdown" in options for options in starts)
 
 
+def test_what_the_page_folds_is_folded_in_jupyterlab_too(notebook: nbformat.NotebookNode) -> None:
+    for cell in notebook.cells:
+        tags = set(cell.metadata.get("tags", []))
+        folded = cell.metadata.get("jupyter", {})
+        if cell.cell_type == "code" and tags & (HIDDEN - {"remove-cell"}):
+            assert folded.source_hidden, cell.id
+        assert "hide-output" not in tags or folded.outputs_hidden, cell.id
+
+
+def test_links_carry_the_name_of_what_they_lead_to(notebook: nbformat.NotebookNode) -> None:
+    """JupyterLab would show the path where the page puts a chapter's title."""
+    for cell in notebook.cells:
+        assert cell.cell_type != "markdown" or "[](" not in cell.source, cell.id
+
+
 def _solutions(notebook: nbformat.NotebookNode) -> dict[str, list[nbformat.NotebookNode]]:
     listed = solutions(notebook)
     assert len(listed) >= 5

@@ -96,6 +96,8 @@ def test_lab_has_settings_of_its_own_and_keeps_the_book_s_environment(tmp_path: 
     server = json.loads((configuration / "jupyter_lab_config.json").read_text())["LabApp"]
     assert server["default_url"] == "/lab/tree/index.ipynb"
     assert server["news_url"] is None
+    assert server["custom_css"]
+    assert "Citation Not Found" in (configuration / "custom/custom.css").read_text()
     line = command(BOOK, ["--port", "1"])
     assert line[1:3] == ["-m", "jupyterlab"]
     assert line[-2:] == ["--port", "1"]

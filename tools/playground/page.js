@@ -23,7 +23,7 @@ class Playground {
   }
 
   build(root) {
-    const pick = (attributes) => make("input", { type: "file", accept: "image/*", hidden: true, tabindex: -1, onchange: (event) => this.take(event.target.files[0]), ...attributes });
+    const pick = (attributes) => make("input", { type: "file", accept: "image/*", hidden: true, tabindex: -1, onchange: ({ target }) => (this.take(target.files[0]), (target.value = "")), ...attributes });
     const [chooser, camera] = [pick({ "data-name": "file" }), pick({ capture: "environment" })];
     const open = make("div", { class: "playground-open" }, chooser, camera);
     open.append(button("Choose a photo …", () => chooser.click()), button("Take a photo …", () => camera.click()));
@@ -402,7 +402,7 @@ class Playground {
       const own = place === "own";
       const pixels = own ? this.own : this.results[place]?.crops[this.chosen[place]].pixels;
       if (!pixels) return;
-      const file = await cropFile(this.photo, pixels, own ? null : this.shape.size);
+      const file = await cropFile(this.photo, pixels, own ? "own" : this.methods[place], own ? null : this.shape.size);
       download(file);
       this.say(`Saved as ${file.name}${file.note ? `; ${file.note}` : ""}.`);
     } catch (error) {

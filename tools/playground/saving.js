@@ -92,9 +92,10 @@ function withPngMetadata(made, original, width, height) {
 
 /**
  * The crop as a file: {blob, name, note}. JPEG stays JPEG and PNG stays PNG, with their metadata; WebP stays WebP and
- * anything else becomes PNG, without, and the note says so. `size`: [width, height] to shrink to, or null.
+ * anything else becomes PNG, without, and the note says so. `whose` names the file's crop; `size`: [width, height] to
+ * shrink to, or null.
  */
-async function cropFile(photo, [left, top, right, bottom], size = null) {
+async function cropFile(photo, [left, top, right, bottom], whose, size = null) {
   const own = [right - left, bottom - top];
   const [width, height] = size && size[0] <= own[0] ? size : own;
   const canvas = new OffscreenCanvas(width, height);
@@ -104,7 +105,7 @@ async function cropFile(photo, [left, top, right, bottom], size = null) {
   const kinds = { JPEG: ["image/jpeg", "jpg"], WebP: ["image/webp", "webp"] };
   const [type, ending] = kinds[photo.format] ?? ["image/png", "png"];
   const encoded = await canvas.convertToBlob({ type, quality: 0.95 });
-  const name = `${photo.name.replace(/\.[^.]*$/, "")}-crop.${ending}`;
+  const name = `${photo.name.replace(/\.[^.]*$/, "")}-${whose}.${ending}`;
   const made = new Uint8Array(await encoded.arrayBuffer());
   if (photo.format === "JPEG") return { blob: new Blob([withJpegMetadata(made, photo.bytes, width, height)], { type }), name, note: "" };
   if (photo.format === "PNG") return { blob: new Blob([withPngMetadata(made, photo.bytes, width, height)], { type }), name, note: "" };
