@@ -119,8 +119,8 @@ class SetPredictionMethod(TablesMethod):
     remark = (
         "It goes on from its network of scenes, for a few epochs of scenes and photographs, and on "
         "scenes it finds fewer of the good crops than before; that is right for its use. Of a "
-        "required ratio it gives the window that may expect to overlap most with the crops that it "
-        "proposes without one."
+        "required ratio it gives a window that may expect to overlap with the crops that it "
+        "proposes without one, and is as large as people draw them."
     )
     claim_columns = ("ε = 0.85, K = 10", "ε = 0.85, K = 40", "ε = 0.90, K = 40")
     constants = {

@@ -1,28 +1,42 @@
-"""How near networks come to their teacher: the photos and rows of that study."""
+"""How near networks come to their teacher: what a crop is held against."""
 
 import pytest
 
-from cropnb import datasets, evaluation, ledger
+from cropnb import boxes, croppers, evaluation, ledger
+from cropnb.datasets import scenes as scenes_of
 from cropnb.teacher.studies import imitation
 
 
-@pytest.mark.parametrize("table", imitation.FORMS)
-def test_every_photo_has_one_true_box_of_the_ratio_that_is_asked_for(table):
-    photos = imitation.one_box_each(table, "scenes")
-    whole = datasets.load("scenes", "test", form=imitation.FORMS[table])
-    assert (photos.name, photos.form, len(photos)) == ("scenes", whole.form, len(whole))
-    for own, other in zip(photos.samples[:20], whole.samples[:20], strict=True):
-        assert own.boxes.tolist() == other.boxes[:1].tolist()
-        if table == evaluation.REQUIRED:
-            x1, y1, x2, y2 = own.boxes[0].tolist()
-            assert (x2 - x1) / (y2 - y1) == pytest.approx(float(other.aspects[0]), rel=0.05)
+@pytest.fixture
+def drawn(monkeypatch):
+    """Scenes that stand for taught photographs."""
+
+    def load(name, split, form):
+        scenes = scenes_of.load(split, form, size=3)
+        return type(scenes)(ledger.TAUGHT, split, form, None, scenes.samples)
+
+    monkeypatch.setattr(imitation.datasets, "load", load)
+    monkeypatch.setattr(imitation.taught, "likely", lambda scores, root: scores.softmax(0))
 
 
-def test_rows_stand_apart_from_those_on_peoples_boxes(monkeypatch, capsys):
-    scenes = datasets.load("scenes", "test", form="fcdb", size=3)
-    taught = type(scenes)(ledger.TAUGHT, "test", "fcdb", None, scenes.samples)
-    monkeypatch.setattr(imitation, "one_box_each", lambda table: taught)
+def test_the_whole_photo_by_hand(drawn):
+    """It overlaps with each crop by that one's share of the photo."""
+    photos = imitation.datasets.load(ledger.TAUGHT, "test", "gaicd")
+    free = imitation.overlaps(croppers.load("full"), photos, evaluation.FREE)
+    sample = photos[0]
+    shares = boxes.area(sample.boxes) / (sample.width * sample.height)
+    assert float(free[0]) == pytest.approx(
+        float((shares * sample.scores.softmax(0)).sum()), abs=1e-4
+    )
+    photos = imitation.datasets.load(ledger.TAUGHT, "test", "fat")
+    window = imitation.overlaps(croppers.load("center_window"), photos, evaluation.REQUIRED)
+    assert len(window) == 3
+    assert 0 < window.min() < 1
+
+
+def test_rows_stand_apart_from_those_on_peoples_boxes(drawn, capsys):
     assert imitation.main(["--methods", "full"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 8  # two questions, two rows, IoU and BDE
+    assert len(lines) == 4  # two questions, two rows each
     assert all("taught photographs ·" in line for line in lines)
+    assert "less center: " in lines[1]
