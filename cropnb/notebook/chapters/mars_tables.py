@@ -193,7 +193,7 @@ def window_sizes() -> Markdown:
     names = ("gaic, 1140 windows", "gaic, 1140 windows of other sizes")
     asked = [measured_row("mars", table="Table 7, FAT", row=name, column="IoU") for name in names]
     if None in asked:
-        return Markdown(f"{text} GAIC itself wasn't asked among the others yet.")
+        return Markdown(f"{text} GAIC itself wasn't asked among both on the same scenes yet.")
     before, after = map(with_interval, asked)
     return Markdown(f"{text} GAIC among the others reaches an IoU of {after}; it was {before}.")
 
