@@ -117,8 +117,7 @@ class SetPredictionMethod(TablesMethod):
         for name in (*(f"ACC 1/{n}" for n in (1, *COUNTS)), *(f"K = {k}" for k in DETECTIONS))
     }
     remark = (
-        "It goes on from its network of scenes, for a few epochs of scenes and photographs, and on "
-        "scenes it finds fewer of the good crops than before; that is right for its use. Of a "
+        "It goes on from its network of scenes, for a few epochs of scenes and photographs. Of a "
         "required ratio it gives a window that may expect to overlap with the crops that it "
         "proposes without one, and is as large as people draw them."
     )
