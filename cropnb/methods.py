@@ -36,7 +36,7 @@ SCENES_ONLY = ", scenes only"  # after a method's name: its weights that never s
 BEATS, LEVEL, BELOW = "beats it", "can't be told from it", "stays below it"
 # What `load` takes where the ledger isn't at hand, as in an installed package; a test holds it to
 # what the book's ledger says.
-FALLBACK = "vrn"
+FALLBACK = "set_prediction"
 
 
 def _find_methods() -> dict[str, str]:
