@@ -227,6 +227,10 @@ class GaicMethod(GridAnchorMethod):
     """GAIC with each backbone; the paper's own is MobileNetV2."""
 
     name, main = "gaic", "GAIC"
+    remark = (
+        "It serves scenes, too: beside a network of scenes alone its means lie higher in some "
+        "columns and lower in others, and no interval tells the two apart."
+    )
     forms = ("gaicd", "gaicd_v2", "cpc")
     variants = {"GAIC": "mobilenet_v2"}
     profiles = {

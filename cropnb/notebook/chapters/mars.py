@@ -153,9 +153,9 @@ def trained_curves() -> "Figure | Markdown":
 
 def _in_our_colors(ax: "Axes") -> None:
     """The method's colour for the method, and marks that tell what it is compared with apart."""
-    for line, band, mark in zip(ax.lines, ax.collections, "osD^vx", strict=False):
-        color = _SKY if line.get_label() == "Mars" else "black" if mark in "sD" else "gray"
-        line.set(color=color, marker=mark, markersize=4, markerfacecolor="white")
+    for line, band, marker in zip(ax.lines, ax.collections, "osD^vx", strict=False):
+        color = _SKY if line.get_label() == "Mars" else "black" if marker in "sD" else "gray"
+        line.set(color=color, marker=marker, markersize=4, markerfacecolor="white")
         band.set_color(color)
 
 
