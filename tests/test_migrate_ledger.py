@@ -168,9 +168,11 @@ def test_every_hash_in_the_books_ledger_is_that_of_a_run_of_the_plan(monkeypatch
             entry.experiment.run(variant, entry.seeds[0]).config_hash for variant in entry.variants
         }
         for entry in plan.read()
-        if entry.method
+        # A teacher's labels are a part of what a run on them is, and only the disk that they were
+        # written to has them.
+        if entry.method and "taught" not in entry.experiment.dataset.split("+")
     }
     rows = [row for name in ledger.names() for row in ledger.read(name) if row.command in runs]
     hashed = [row for row in rows if row.config_hash]
-    assert len(hashed) > 400
+    assert len(hashed) > 350
     assert [row.key for row in hashed if row.config_hash not in runs[row.command]] == []
