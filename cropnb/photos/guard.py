@@ -3,11 +3,12 @@ may be.
 """
 
 import os
+import re
 import stat
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 
 from PIL import Image, UnidentifiedImageError
@@ -23,11 +24,36 @@ READABLE = (
 )
 DEFAULT_LIMIT = 500_000_000  # pixels, over all frames
 LIMIT_OPTION = "--max-pixels (in Python limit=)"
+_PILLOW = r"PIL\."
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
 _lock = threading.Lock()
 _lifted = 0
+_silenced = 0
 _pillow_limit: int | None = None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep to ourselves what Pillow warns of, such as tags that it can't read.
+
+    Python's `catch_warnings` exchanges the filters of the whole process: while one thread is inside
+    no other can warn, and threads that leave in another order than they came leave all silent.
+    """
+    global _silenced
+    with _lock:
+        if _silenced == 0:
+            warnings.filterwarnings("ignore", module=_PILLOW)
+        _silenced += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _silenced -= 1
+            if _silenced == 0:
+                ours = ("ignore", None, Warning, re.compile(_PILLOW), 0)
+                with suppress(ValueError):  # the caller has set filters of its own meanwhile
+                    warnings.filters.remove(ours)
 
 
 @contextmanager
@@ -94,8 +120,7 @@ def open_pillow(source: str | os.PathLike | bytes, name: str, limit: int) -> Ima
             with open(source, "rb") as stream:
                 start = stream.read(64)
         formats = _formats(start, name)
-        with own_limit(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's, about tags that it can't read
+        with own_limit(), quiet():
             image = Image.open(
                 BytesIO(source) if isinstance(source, bytes) else source, formats=formats
             )
@@ -131,8 +156,7 @@ def check_size(width: int, height: int, name: str, limit: int, frames: int = 1) 
 def decode(image: Image.Image, name: str) -> None:
     """Decode the pixels. ImageError when they are damaged."""
     try:
-        with own_limit(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with own_limit(), quiet():
             image.load()
     except MemoryError as error:
         raise ImageError(f"{name} doesn't fit into memory; make it smaller first") from error

@@ -3,7 +3,6 @@ any format, corrected for a crop, left out on request.
 """
 
 import struct
-import warnings
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Any, BinaryIO
@@ -12,6 +11,7 @@ from PIL import Image, TiffImagePlugin
 
 from cropnb.photos import exif as exif_blocks
 from cropnb.photos import texts
+from cropnb.photos.guard import quiet
 
 XMP_TAG, IPTC_TAG, PHOTOSHOP_TAG, ICC_TAG = 700, 33723, 34377, 34675
 THUMBNAIL_SIDE = 160
@@ -94,8 +94,7 @@ def gather_tiff(stream: BinaryIO) -> tuple[Metadata, int]:
     tags.bigtiff = 43 in head[2:4]
     form = "Q" if tags.bigtiff else "I"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             place = struct.unpack_from(tags.endian + form, head, 8 if tags.bigtiff else 4)[0]
             tags.load_from_fp(stream, place)
             unit = {2: 1.0, 3: 2.54}.get(tags.get(296, 2), 0.0)
@@ -177,8 +176,7 @@ def _exif(image: Image.Image, profiles: dict[str, str]) -> bytes:
 
 def _exif_of_tiff(image: TiffImagePlugin.TiffImageFile) -> bytes:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             return _exif_of_tags(image.getexif())
     except Exception:  # damaged tags of many kinds
         return b""

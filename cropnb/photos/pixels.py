@@ -2,13 +2,13 @@
 stands out. And the turns and cuts that lose nothing.
 """
 
-import warnings
 from io import BytesIO
 
 import numpy as np
 from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
 from cropnb.errors import ImageError
+from cropnb.photos.guard import quiet
 
 ORIENTATION = 0x0112
 LONG_SIDE = 2048  # pixels that a network sees at most, unless it asks for more …
@@ -30,8 +30,7 @@ def orientation(image: Image.Image) -> int:
     pixels are still good.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             if isinstance(image, PngImagePlugin.PngImageFile) and not _ends_with_texts(image):
                 value = Image.Image.getexif(image).get(ORIENTATION, 1)  # PNG's own would decode it
             else:
@@ -126,8 +125,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         return ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
     if image.mode == "RGB":
         return image
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         return image.convert("RGB")
 
 

@@ -1,12 +1,12 @@
 """Metadata put into a TIFF that has been written already, by Pillow or by libvips."""
 
 import struct
-import warnings
 from pathlib import Path
 
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from cropnb.photos.exif import EXIF, GPS, INTEROP, ORIENTATION
+from cropnb.photos.guard import quiet
 from cropnb.photos.metadata import (
     ICC_TAG,
     IPTC_TAG,
@@ -84,8 +84,7 @@ def _add_exif(directory: ImageFileDirectory_v2, block: bytes) -> list[str]:
     if not block:
         return []
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             exif = exif_object(block)
             for tag, value in exif.items():
                 if tag not in (EXIF, GPS) and tag not in directory and tag != ORIENTATION:

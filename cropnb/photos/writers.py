@@ -2,7 +2,6 @@
 
 import io
 import struct
-import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from PIL import Image, PngImagePlugin
 
 from cropnb.photos import metadata as metadata_module
-from cropnb.photos.guard import own_limit
+from cropnb.photos.guard import own_limit, quiet
 from cropnb.photos.metadata import Metadata
 from cropnb.photos.tiffs import splice_tiff
 from cropnb.photos.traits import Timing, Traits
@@ -48,8 +47,7 @@ def write(
     if len(frames) > 1:
         options |= {"save_all": True, "append_images": [_plain(frame) for frame in frames[1:]]}
         options |= _played(form, timing, frames)
-    with own_limit(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with own_limit(), quiet():
         if form == "TIFF" and options["compression"] != "raw":
             first.save(path, form, **options)  # libtiff sees to what it writes
         else:

@@ -7,6 +7,7 @@ import socket
 import stat
 import struct
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
@@ -362,6 +363,21 @@ def test_four_threads_share_one_photo(tmp_path):
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(work, range(40)))
+
+
+def test_threads_do_not_silence_each_other(tmp_path):
+    clear = Image.fromarray(np.full((200, 300, 4), 128, np.uint8))
+    filters = list(warnings.filters)
+
+    def work(index):
+        path = tmp_path / f"{index}.png"
+        clear.save(path)
+        open_photo(path).cut((0, 0, 250, 150)).save(path.with_suffix(".jpg"))
+
+    with pytest.warns(PhotoWarning) as warned, ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(60)))
+    assert len({str(one.message) for one in warned}) == 60
+    assert warnings.filters == filters
 
 
 def test_a_pickled_photo_carries_no_pixels(tmp_path):
