@@ -24,6 +24,7 @@ READABLE = (
 )
 DEFAULT_LIMIT = 500_000_000  # pixels, over all frames
 LIMIT_OPTION = "--max-pixels (in Python limit=)"
+_GREY_STEPS = {"L;2": 85, "L;4": 17}  # of PNG, by how their pixels are packed
 _PILLOW = r"PIL\."
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
@@ -138,7 +139,16 @@ def open_pillow(source: str | os.PathLike | bytes, name: str, limit: int) -> Ima
     except ImageError:
         image.close()
         raise
+    _scale_clear_level(image)
     return image
+
+
+def _scale_clear_level(image: Image.Image) -> None:
+    """Greys of 2 and 4 bits are spread over 0…255 by Pillow, and their transparent level isn't."""
+    step = _GREY_STEPS.get(image.tile[0][3]) if image.format == "PNG" and image.tile else None
+    level = image.info.get("transparency")
+    if step and isinstance(level, int) and level * step <= 255:
+        image.info["transparency"] = level * step
 
 
 def check_size(width: int, height: int, name: str, limit: int, frames: int = 1) -> None:

@@ -2,7 +2,9 @@
 Pillow would lose depth by OpenCV and tifffile.
 """
 
+import struct
 import warnings
+import zlib
 
 import numpy as np
 import pytest
@@ -364,6 +366,28 @@ def test_a_deep_grey_that_counts_from_white_is_no_negative(tmp_path):
         np.testing.assert_array_equal(levels, 65535 - stored[Y1:Y2, X1:X2])
     seen = open_photo(tmp_path / "photo.tif").small_rgb()[0]
     assert np.corrcoef(seen.ravel(), stored.ravel())[0, 1] < -0.99
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+@pytest.mark.parametrize("suffix", ["png", "webp", "tif"])
+def test_the_clear_level_of_few_bits_is_the_one_that_is_meant(tmp_path, bits, suffix):
+    top = 2**bits - 1
+    levels = pattern(1, top)
+    packed = np.packbits((levels[..., None] >> np.arange(bits)[::-1] & 1).reshape(HEIGHT, -1), 1)
+    rows = np.pad(packed, ((0, 0), (1, 0))).tobytes()
+    header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, bits, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"tRNS", b"\0\1"), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    (tmp_path / "photo.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+            for kind, data in chunks
+        )
+    )
+    open_photo(tmp_path / "photo.png").cut(BOX).save(tmp_path / f"crop.{suffix}")
+    with Image.open(tmp_path / f"crop.{suffix}") as crop:
+        solid = np.asarray(crop.convert("RGBA"))[..., 3]
+    np.testing.assert_array_equal(solid == 0, levels[Y1:Y2, X1:X2] == 1)
 
 
 def test_bytes_below_zero_are_refused(tmp_path):
