@@ -1,6 +1,7 @@
 """A photo that is open: its size, what a network sees of it, and cuts of the original pixels."""
 
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -313,6 +314,8 @@ def _start(source: str | bytes) -> bytes:
 
 def _read_all(stream: BinaryIO, limit: int) -> bytes:
     """A stream's bytes, no more of them than a photo of the limit could need."""
+    if _is_device(stream):  # the system's have no end
+        raise ImageError(f"{_stream_name(stream)} is a device; give a photo in a file")
     most = 16 * limit + (1 << 26)
     data = stream.read(most + 1)
     if isinstance(data, str):
@@ -320,6 +323,14 @@ def _read_all(stream: BinaryIO, limit: int) -> bytes:
     if len(data) > most:
         raise ImageError(f"{_stream_name(stream)} never ends; give a photo")
     return data
+
+
+def _is_device(stream: Any) -> bool:
+    try:
+        kind = os.fstat(stream.fileno()).st_mode
+    except (AttributeError, OSError, TypeError, ValueError):  # it has no number
+        return False
+    return stat.S_ISCHR(kind) or stat.S_ISBLK(kind)
 
 
 def _stream_name(stream: Any) -> str:

@@ -207,6 +207,11 @@ def test_permissions_are_those_of_a_new_or_of_the_replaced_file(tmp_path):
     assert stat.S_IMODE((tmp_path / "crop.png").stat().st_mode) == 0o604
 
 
+def test_an_open_device_is_refused_before_it_is_read():
+    with open("/dev/zero", "rb") as endless, pytest.raises(ImageError, match="zero is a device"):
+        open_photo(endless)
+
+
 def test_a_crop_can_go_to_an_open_file_and_come_from_one(tmp_path):
     scene().save(tmp_path / "photo.jpg")
     with open(tmp_path / "photo.jpg", "rb") as stream:
