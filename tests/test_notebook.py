@@ -18,6 +18,7 @@ from cropnb import boxes, ledger, notebook, paper
 from cropnb.errors import BoxError, ImageError, LedgerError, WeightsUnavailable
 from cropnb.ledger import Row
 from cropnb.metrics import Interval
+from cropnb.notebook.chapters import data, set_prediction
 from cropnb.training import History
 
 matplotlib = pytest.importorskip(
@@ -283,6 +284,20 @@ def test_text_of_the_ledger_is_shown_letter_by_letter(results: Path) -> None:
     page = rendered(notebook.ledger_grid(ledger.find("vrn", table=HOSTILE), HOSTILE))
     assert page.tags == {"table", "thead", "tbody", "tr", "th", "td"}
     assert page.text.count(HOSTILE) == 3
+
+
+def test_text_of_the_ledger_works_in_no_chapter(results: Path) -> None:
+    common = {"dataset": "scenes", "split": "test", "images": 9, "ours": 1.0, "command": "x"}
+    same = {"paper": "set_prediction", "table": "claim", "row": HOSTILE, "note": HOSTILE}
+    claim = Row(**same, column="a", verdict="unsettled", low=0.0, high=2.0, void=HOSTILE, **common)
+    ledger.record("set_prediction", claim)
+    page = rendered(set_prediction.differences("claim", ["a"]))
+    assert page.tags <= {"table", "thead", "tbody", "tr", "th", "td", "br", "em", "strong", "p"}
+    assert page.text.count(HOSTILE) == 3
+    speed = Row(**{**same, "paper": "speed"}, column=HOSTILE, verdict="measured", **common)
+    page = rendered(data.speed_lines([speed], [speed]))
+    assert page.tags == {"ul", "li"}
+    assert page.text.count(HOSTILE) == 6
 
 
 @given(strategies.text(strategies.characters(exclude_categories=["C", "Z"]), min_size=1))

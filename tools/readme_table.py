@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from cropnb import ledger, methods
+from cropnb.notebook.source import escaped
 
 ROOT = Path(__file__).resolve().parent.parent
 README, PLAYGROUND = ROOT / "README.md", ROOT / "book" / "compare" / "playground.md"
@@ -58,7 +59,9 @@ def photographs() -> str:
     rows = [row for question in pairs.values() for row, _ in question.values()]
     if not rows:
         return "Nothing is measured on photographs yet."
-    photos = ", ".join(sorted({f"{row.images} photos of {row.dataset.upper()}" for row in rows}))
+    photos = ", ".join(
+        sorted({f"{row.images} photos of {escaped(row.dataset.upper())}" for row in rows})
+    )
     says = f"Measured on {photos}, paired by photo, with 95 % intervals."
     return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", says])
 

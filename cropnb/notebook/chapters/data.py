@@ -8,7 +8,7 @@ import numpy as np
 from cropnb import ledger
 from cropnb.datasets.bias import EDGES, QUARTILES
 from cropnb.notebook.drawing import COLORS, draw_boxes, draw_outline, draw_photos
-from cropnb.notebook.source import Markdown
+from cropnb.notebook.source import Markdown, escaped
 from cropnb.notebook.tables import markdown_table, with_interval
 
 if TYPE_CHECKING:
@@ -205,7 +205,9 @@ def speed_lines(rows: Sequence[ledger.Row], memory: Sequence[ledger.Row]) -> Mar
     for row in rows:
         taken = f"{with_interval(row, '.3g')} {row.column}"
         taken = taken.replace(" times ", " times as long as ")
-        lines.append(f"- {row.row} take {taken} ({row.images} photos a round; {row.note})")
+        line = f"{row.row} take {taken} ({row.images} photos a round; {row.note})"
+        lines.append(f"- {escaped(line)}")
     for row in memory:
-        lines.append(f"- {row.row} takes {row.ours:.0f} {row.column} at most ({row.note})")
+        line = f"{row.row} takes {row.ours:.0f} {row.column} at most ({row.note})"
+        lines.append(f"- {escaped(line)}")
     return Markdown("\n".join(lines))

@@ -8,7 +8,7 @@ from cropnb import ledger
 from cropnb.ledger import Row
 from cropnb.mars.model import VARIANTS
 from cropnb.mars.studies.bench import speed_rows
-from cropnb.notebook.source import Markdown
+from cropnb.notebook.source import Markdown, escaped
 from cropnb.notebook.tables import (
     markdown_table,
     measured_row,
@@ -156,7 +156,8 @@ def against_windows(names: Sequence[str]) -> list[str]:
     for name in names:
         if rows := by_form.get(name):
             parts = [
-                f"{what} {_gain(rows[column], digits)}, {ledger.verdict_text(rows[column])}"
+                f"{what} {_gain(rows[column], digits)}, "
+                f"{escaped(ledger.verdict_text(rows[column]))}"
                 for column, digits, what in (
                     ("IoU", 3, "in IoU"),
                     ("Offset", 1, "in the offset, pixels nearer,"),
@@ -187,8 +188,8 @@ def window_sizes() -> Markdown:
         f"of these windows; of as many windows with sizes between them ({OTHER_SIZES}) it is "
         f"{same[1].ours:.0f} %. But the right size needn't lie in the right place: the nearest "
         f"usual window overlaps a true crop by {nearest[0].ours:.3f} on average, the nearest of "
-        f"the others by {nearest[1].ours:.3f}, paired by photo {gap}. About so much a method that "
-        "chooses among windows may owe to the coincidence."
+        f"the others by {nearest[1].ours:.3f}, paired by photo {escaped(gap)}. About so much a "
+        "method that chooses among windows may owe to the coincidence."
     )
     names = ("gaic, 1140 windows", "gaic, 1140 windows of other sizes")
     asked = [measured_row("mars", table="Table 7, FAT", row=name, column="IoU") for name in names]

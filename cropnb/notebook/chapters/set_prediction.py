@@ -9,7 +9,7 @@ from cropnb.ledger import Row
 from cropnb.notebook.comparison import METHOD_COLORS
 from cropnb.notebook.drawing import COLORS, draw_arrow, draw_block, draw_estimates, draw_outline
 from cropnb.notebook.printed import printed_table
-from cropnb.notebook.source import Markdown, folded
+from cropnb.notebook.source import Markdown, escaped, folded
 from cropnb.notebook.tables import (
     count_verdicts,
     ledger_grid,
@@ -315,7 +315,7 @@ def differences(
         cells = {row.column: row for row in rows if row.row == name}
         compared = next(iter(cells.values())).note.removesuffix(", AP in points")
         line = [_difference(cells[column]) if column in cells else None for column in columns]
-        lines.append([Markdown(f"**{name}**<br>{compared}"), *line])
+        lines.append([Markdown(f"**{escaped(name)}**<br>{escaped(compared)}"), *line])
     counted = ", ".join(sorted({f"{row.images} scenes, {len(row.seeds)} seeds" for row in rows}))
     table_text = markdown_table([f"points; {counted}", *columns], lines)
     return Markdown(f"{table_text}\n\n*{count_verdicts(rows)}*")
@@ -324,7 +324,7 @@ def differences(
 def _difference(row: Row) -> Markdown:
     """A difference with its interval, and its verdict below."""
     number = with_interval(row, "+.1f").replace(" ", "\N{NO-BREAK SPACE}")
-    return Markdown(f"{number}<br>*{ledger.verdict_text(row)}*")
+    return Markdown(f"{number}<br>*{escaped(ledger.verdict_text(row))}*")
 
 
 def best_crop_anchors(form: str = "") -> Markdown:
