@@ -594,6 +594,31 @@ def test_several_crops_of_several_photos_are_skipped_when_all_are_there(folder, 
     assert "2 of 2 photos have their crop already" in capsys.readouterr().err
 
 
+def test_no_photo_is_written_over_by_one_of_several_crops(tmp_path, capsys):
+    noise = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
+    for name in ("a.png", "a-2.png"):
+        Image.fromarray(noise).save(tmp_path / name)
+    before = (tmp_path / "a-2.png").read_bytes()
+    several = ("-k", 2, "--method", "gaic", "--force")
+    photos = (tmp_path / "a.png", tmp_path / "a-2.png")
+    assert run("crop", *photos, *several, "--out", tmp_path) == 1
+    assert run("crop", photos[1], *several, "--out", tmp_path / "a.png") == 2
+    assert capsys.readouterr().err.count("a-2.png is a photo itself") == 2
+    assert (tmp_path / "a-2.png").read_bytes() == before
+    assert (tmp_path / "a-2-1.png").exists()
+    assert not (tmp_path / "a-1.png").exists()
+
+
+def test_what_is_missing_of_several_crops_is_added(folder, tmp_path):
+    arguments = ("crop", folder / "a.jpg", "--method", "gaic", "-k", 2, "--out", tmp_path / "o.jpg")
+    assert run(*arguments) == 0
+    (tmp_path / "o-1.jpg").unlink()
+    before = (tmp_path / "o-2.jpg").stat()
+    assert run(*arguments, "--skip-existing") == 0
+    assert (tmp_path / "o-1.jpg").exists()
+    assert (tmp_path / "o-2.jpg").stat().st_ino == before.st_ino
+
+
 def test_names_that_are_no_text_are_cropped_and_printed(tmp_path, capfd):
     photos = tmp_path / "photos"
     photos.mkdir()

@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     cropper = croppers.load(options.method, options.weights, options.device)
 
     def finish(place: int, crops: list["Crop"]) -> dict[str, Any]:
-        return _finish(todo.jobs[place], crops, cropper.name, options, todo.to_stdout)
+        return _finish(todo.jobs[place], crops, cropper.name, options, todo)
 
     sources = [source] if source is not None else [job.photo for job in todo.jobs]
     results = cropper.stream(sources, request, finish, options.jobs)
@@ -105,7 +105,7 @@ def _with_ending(job: Job, form: str | None) -> Job:
 
 
 def _finish(
-    job: Job, crops: list["Crop"], method: str, options: argparse.Namespace, to_stdout: bool
+    job: Job, crops: list["Crop"], method: str, options: argparse.Namespace, todo: Plan
 ) -> dict[str, Any]:
     """Write a photo's crops, and say what was done."""
     files = job.files(len(crops), options.k)
@@ -114,12 +114,15 @@ def _finish(
         "strip": options.strip,
         "strip_location": options.strip_location,
     }
-    if to_stdout:
+    todo.check(files)
+    if todo.to_stdout:
         content = io.BytesIO()
         crops[0].save(content, **keep)
         output.write(content.getvalue())
     # The first one last: where it is, all are.
     for crop, file in reversed(list(zip(crops, files, strict=False))):
+        if options.skip_existing and file.exists():  # of a run that was stopped
+            continue
         file.parent.mkdir(parents=True, exist_ok=True)
         crop.save(file, overwrite=options.force, **keep)
     boxes = [

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cropnb.cli.output import one_line
-from cropnb.errors import CropnbError, ImageError
+from cropnb.errors import CropnbError, ImageError, SaveError
 from cropnb.photos.guard import READABLE
 from cropnb.photos.writers import SUFFIXES as WRITABLE
 
 STANDARD = "-"  # standard input or output
 AS_JPEG = {".mpo", ".heic", ".heif"}  # photos that were never lossless; what else can't be is PNG
+_OVER_PHOTO = "{} is a photo itself, which is never overwritten; give another --out"
 NAMED = 10  # files that are no photo: so many are named, the others counted
 
 
@@ -38,7 +39,9 @@ class Job:
 
 @dataclass
 class Plan:
-    """`several`: photos whose failure doesn't end the others. `to_stdout`: where the crop goes."""
+    """`several`: photos whose failure doesn't end the others. `to_stdout`: where the crop goes.
+    `photos`: what is never written over, as `_identity` tells it.
+    """
 
     jobs: list[Job] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)  # names and reasons
@@ -46,6 +49,15 @@ class Plan:
     there: int = 0  # photos whose crop exists and was to be left alone
     several: bool = False
     to_stdout: bool = False
+    photos: set[tuple[int, int]] = field(default_factory=set)
+
+    def check(self, files: Sequence[Path]) -> None:
+        """SaveError where one of a photo's crops, of which there may be several, would be written
+        over a photo.
+        """
+        for file in files:
+            if _identity(file) in self.photos:
+                raise SaveError(_OVER_PHOTO.format(file))
 
 
 def make(names: Sequence[str], out: str | None, *, recursive: bool = False) -> Plan:
@@ -89,7 +101,7 @@ def settle(plan: Plan, k: int, *, force: bool, skip_existing: bool) -> None:
     """Take out of the plan what has a crop already, and what would be written over a photo or over
     another photo's crop.
     """
-    photos = {identity for job in plan.jobs if (identity := _identity(job.photo))}
+    plan.photos = {identity for job in plan.jobs if (identity := _identity(job.photo))}
     taken: dict[Path, str] = {}
     jobs = []
     for job in plan.jobs:
@@ -97,10 +109,8 @@ def settle(plan: Plan, k: int, *, force: bool, skip_existing: bool) -> None:
         if job.out is not None:
             first = job.files(1, k)[0]
             identity = _identity(first)
-            if identity in photos:
-                problem = (
-                    f"{first} is a photo itself, which is never overwritten; give another --out"
-                )
+            if identity in plan.photos:
+                problem = _OVER_PHOTO.format(first)
             elif identity and skip_existing:
                 plan.there += 1
                 continue
