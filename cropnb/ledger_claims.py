@@ -108,6 +108,10 @@ def problems(row: Any) -> list[str]:
         wrong.append(f"verdict 'unsettled', but {ends} does not hold {boundary}")
     if row.verdict != "unsettled" and row.low < boundary < row.high:
         wrong.append(f"verdict {row.verdict!r}, but {ends} holds {boundary}")
+    # Only a margin may be one to stay below, such as the share of a gap that a blind crop closes.
+    beyond = row.high <= 0 if row.verdict in ("holds", "trivial") else row.low >= 0
+    if row.verdict != "unsettled" and row.margin is None and beyond:
+        wrong.append(f"verdict {row.verdict!r}, but {ends} lies on the other side of zero")
     if row.verdict == "trivial" and (row.worth_having is None or row.high > row.worth_having):
         wrong.append(f"verdict 'trivial', but {ends} is not below worth_having, {row.worth_having}")
     return wrong

@@ -81,6 +81,8 @@ def number_problems(row: Any, verdict: Callable[..., str], decimals: Callable[..
         problems.append(
             f"verdict 'exact' doesn't follow from {row.ours} and a printed {row.paper_value}"
         )
+    if row.verdict == "within" and equal:
+        problems.append("verdict 'within' doesn't follow; 'exact' does")
     if row.verdict == "within" and row.low is None:
         problems.append("verdict 'within' needs an interval")
     if row.verdict == "contradicts":

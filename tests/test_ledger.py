@@ -78,6 +78,8 @@ def test_scenes_and_photographs_are_different_rows():
         {"verdict": "unsettled"},  # 0.4 … 0.6 lies above zero
         {"verdict": "holds", "margin": 0.45},
         {"verdict": "contradicted", "margin": 0.55},
+        {"verdict": "contradicted"},
+        {"verdict": "holds", "ours": -0.5, "low": -0.6, "high": -0.4},
         {"verdict": "trivial"},
         {"verdict": "trivial", "worth_having": 0.5},
         {"verdict": "holds", "detectable": -0.1},
@@ -200,6 +202,7 @@ def test_the_books_own_ledger_keeps_every_rule(monkeypatch):
         ({"verdict": "exact", "paper_value": 0.6}, "'exact' doesn't follow"),
         ({"verdict": "contradicts", "paper_value": 0.58}, "'within' does"),
         ({"verdict": "contradicts", "paper_value": 0.5}, "'exact' does"),
+        ({"verdict": "within", "paper_value": 0.5}, "'exact' does"),
     ],
 )
 def test_a_row_with_a_value_that_makes_no_sense_is_refused_when_written_and_when_read(
