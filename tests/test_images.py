@@ -333,6 +333,7 @@ BAD_VALUES = {
     "tensor with NaN": (NAN, "NaN"),
     "tensor with inf": (torch.full((3, 4, 5), float("inf")), "infinite"),
     "tensor without pixels": (torch.zeros(3, 0, 5), "no pixel"),
+    "a sparse tensor": (torch.zeros(3, 4, 5).to_sparse(), "to_dense"),
     "an image without pixels": (Image.new("RGB", (0, 5)), "0 × 5"),
     "None": (None, "NoneType"),
     "bytes that are no photo": (b"\xff\xd8\xff", "not a photo"),

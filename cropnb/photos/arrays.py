@@ -70,6 +70,8 @@ def from_tensor(tensor: "Tensor", limit: int = DEFAULT_LIMIT) -> Image.Image:
     check_size(shape[2], shape[1], "the tensor", limit)
     if not tensor.is_floating_point() and tensor.dtype != torch.uint8:
         raise ImageError(f"a photo as a tensor holds uint8, or floats in 0…1, not {tensor.dtype}")
+    if tensor.layout != torch.strided:
+        raise ImageError("a photo as a tensor is a dense one; use tensor.to_dense()")
     tensor = tensor.detach().cpu().permute(1, 2, 0)  # (H, W, 3)
     if tensor.dtype == torch.uint8:
         return Image.fromarray(tensor.contiguous().numpy())
