@@ -146,6 +146,11 @@ class CutPhoto:
         if not images:
             image, own = self._first()
             images = [image]
+        if form == "TIFF" and fitting.clear_level(images[0]) and deep.available():
+            array = fitting.with_clear_level(images[0])  # Pillow writes no such pair
+            own, lost = self._own(own, images[0], strip, strip_location)
+            deep.write([array], path, form, False, photo.name)
+            return notes + lost + writers.finish_deep(path, form, own)
         fitted = [fitting.fit(image, form) for image in images]
         images = [image for image, _ in fitted]
         notes += list(dict.fromkeys(note for _, lost in fitted for note in lost))

@@ -120,17 +120,28 @@ def to_palette(image: Image.Image) -> tuple[Image.Image, list[str]]:
 
 
 def _transparent(image: Image.Image, form: str) -> tuple[Image.Image, list[str]]:
-    if image.mode in ("I;16", "I"):
-        plain = image.copy()
-        plain.info.pop("transparency", None)
-        return plain, [f"{form} holds no transparent level of grey: it is opaque now"]
+    notes, grey = [], clear_level(image)
+    if grey:
+        notes = [f"{form} is written with 8 bits of grey beside a transparent level"]
     full = with_alpha(image)
     if form in _ALPHA:
-        return _with_info(full, image), []
+        return _with_info(full, image), notes
     white = flatten(full.convert("RGBA"))
-    white = white.convert("L") if full.mode == "LA" else white
+    white = white.convert("L") if grey or full.mode == "LA" else white
     note = f"{form} holds no transparency: the crop was laid on white"
-    return _with_info(white, image), [note]
+    return _with_info(white, image), [*notes, note]
+
+
+def clear_level(image: Image.Image) -> bool:
+    """Whether one level of an image's 16-bit greys stands for transparency, as PNG has it."""
+    return image.mode in ("I;16", "I") and "transparency" in image.info
+
+
+def with_clear_level(image: Image.Image) -> np.ndarray:
+    """Greys and their transparency, (H, W, 2) uint16, of an image with a `clear_level`."""
+    values = np.asarray(image).astype(np.uint16)  # (H, W)
+    seen = values != int(image.info["transparency"])
+    return np.stack([values, np.where(seen, 65535, 0).astype(np.uint16)], -1)
 
 
 def _shallow(image: Image.Image, form: str) -> tuple[Image.Image, list[str]]:

@@ -32,11 +32,11 @@ _LOOKS: dict[str, dict[str, Any]] = {
     "oracle, 1/20": {"fmt": "v", "color": "black", **_HOLLOW},
 }
 # What the ledger calls them, where it has another name.
-_ROWS = {"oracle, 1/30": "la2c", "oracle, 1/20": "a2rl", "A2-RL": "A2-RL actions, aesthetic score"}
+_ROWS = {"oracle, 1/30": "la2c", "oracle, 1/20": "a2rl"}
 _LIMITS = {
     "LA2C, shipped": ("step limits", "cpu", {"fmt": "o-"}),
-    "LA2C, short training": ("step limits", "trial", {"fmt": "^:", **_HOLLOW}),
-    "LA2C-LSTM, short training": ("step limits, LSTM", "trial", {"fmt": "s--", **_HOLLOW}),
+    "LA2C, 12 000 updates": ("step limits", "long", {"fmt": "^:", **_HOLLOW}),
+    "LA2C-LSTM, 12 000 updates": ("step limits, LSTM", "long", {"fmt": "s--", **_HOLLOW}),
 }
 _DECIMALS = {"IoU": ".3f", "steps": ".1f", "stopped": ".0f", "aesthetic score": ".3f"}
 
@@ -55,8 +55,7 @@ def claim(printed: "Paper", profile: str) -> None:
             places[0].append((steps, iou, name))
     for name, steps, iou in _steps_and_iou(profile):
         draw_estimates(panels[1], [steps.ours], [iou], **_LOOKS[name], markersize=8)
-        label = "A2-RL's actions and reward" if name == "A2-RL" else name
-        places[1].append((steps.ours, iou.ours, label))
+        places[1].append((steps.ours, iou.ours, name))
     titles = ("printed: photographs of FCDB", f"ours: Composed Scenes, profile {profile}")
     for ax, title, named in zip(panels, titles, places, strict=True):
         ax.set(title=title, xlabel="steps a photo", ylabel="IoU with the true box")
