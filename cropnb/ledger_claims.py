@@ -117,6 +117,11 @@ def problems(row: Any) -> list[str]:
     return wrong
 
 
+def _is_number(value: object) -> bool:
+    """JSON's NaN, infinities, texts and truths are none."""
+    return type(value) in (int, float) and math.isfinite(value)
+
+
 def read_differences(path: Path) -> Differences:
     """The differences of one ledger file; nothing where none were recorded.
 
@@ -127,9 +132,19 @@ def read_differences(path: Path) -> Differences:
         return {}
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
-        if any({"ours", "values"} - entry.keys() for entry in entries.values()):
-            raise ValueError("an entry lacks ours or values")
-    except (ValueError, OSError, AttributeError, RecursionError) as error:
+        for key, entry in entries.items():
+            if {"ours", "values"} - entry.keys():
+                raise ValueError(f"{key} lacks ours or values")
+            if not all(_is_number(value) for one in entry["values"] for value in one):
+                raise ValueError(f"a difference of {key} is no number")
+    except (
+        ValueError,
+        ArithmeticError,
+        OSError,
+        AttributeError,
+        TypeError,
+        RecursionError,
+    ) as error:
         raise LedgerError(
             f"{path} is no file of differences ({error}); restore it from git"
         ) from error

@@ -368,9 +368,22 @@ def test_differences_stay_beside_their_row_and_go_with_it(tmp_path):
     assert ledger.differences(ledger.one("trial", column="IoU")) is None
     assert ledger.differences(other) is not None
     assert ledger.differences(replace(other, ours=0.41)) is None  # another run's
-    path.write_text('{"a": {}}')
-    with pytest.raises(LedgerError, match=r"differences.*trial\.json"):
-        ledger.differences(other)
+    for damaged in ("{}", *(f'{{"ours": 1, "values": {values}}}' for values in _NO_NUMBERS)):
+        path.write_text(f'{{"a": {damaged}}}')
+        with pytest.raises(LedgerError, match=r"trial\.json is no file of differences"):
+            ledger.differences(other)
+
+
+_NO_NUMBERS = (
+    "[[NaN]]",
+    "[[1e999]]",
+    "[[1" + 400 * "0" + "]]",
+    '[["1"]]',
+    "[[true]]",
+    "[1]",
+    "[[[1]]]",
+    "null",
+)
 
 
 def test_a_full_disk_changes_neither_rows_nor_differences(tmp_path, monkeypatch):
