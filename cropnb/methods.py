@@ -31,6 +31,15 @@ QUESTIONS = {
     "aspect ratio of the true crop": "its ratio given",
 }
 COSTS = "a crop of a photograph"  # the table of what it costs, by `python -m cropnb.costs`
+# How text and figures name them, in the order of the book; code and tables name what `load` takes.
+TITLES = {
+    "la2c": "LA2C",
+    "asm_net": "ASM-Net",
+    "vrn": "VRN",
+    "gaic": "GAIC",
+    "mars": "Mars",
+    "set_prediction": "Set prediction",
+}
 SCENES_ONLY = ", scenes only"  # after a method's name: its weights that never saw a photograph
 # What a paired difference to the centred window says, by the sign of both ends of its interval.
 BEATS, LEVEL, BELOW = "beats it", "can't be told from it", "stays below it"

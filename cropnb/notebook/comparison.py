@@ -42,7 +42,7 @@ def draw_costs(ax: "Axes", question: str) -> None:
         color = METHOD_COLORS.get(row.row, "black")
         marker = "o" if row.row in METHOD_COLORS else "D"
         ax.plot(taken[row.row], row.ours, marker, color=color, markersize=8)
-        labels.append((taken[row.row], row.ours, row.row))
+        labels.append((taken[row.row], row.ours, methods.TITLES.get(row.row, row.row)))
     low, high = min(taken.values()), max(taken.values())
     ax.set(
         xscale="log",
@@ -130,7 +130,7 @@ def draw_differences(ax: "Axes", question: str) -> None:
             marker = "o" if face is None else "s"
             ax.plot([], [], marker, color="black", markerfacecolor=fill, label=label)
     ax.axvline(0, color="black", linestyle="--", linewidth=1)
-    ax.set_yticks(range(len(names)), names)
+    ax.set_yticks(range(len(names)), [methods.TITLES[name] for name in names])
     ax.set(title=methods.QUESTIONS[question], xlabel="IoU less the centred window's")
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from cropnb import methods
 from cropnb.errors import CropnbError
 from cropnb.notebook.comparison import METHOD_COLORS
 from cropnb.notebook.source import Markdown
@@ -18,14 +19,6 @@ if TYPE_CHECKING:
     from cropnb.ledger import Row
     from cropnb.widgets import MethodCrops
 
-TITLES: dict[str, str] = {
-    "la2c": "LA2C",
-    "asm_net": "ASM-Net",
-    "vrn": "VRN",
-    "gaic": "GAIC",
-    "mars": "Mars",
-    "set_prediction": "Set prediction",
-}
 PAPERS = ("la2c", "asm_net", "vrn", "mars", "set_prediction")
 _PHOTO, _ALT = "coffee", "A cup of coffee with a spoon on a wooden table, seen from above"
 _DRAWN, _SEED = 200, 0  # boxes that the interpolation is tried on
@@ -72,7 +65,7 @@ def opening() -> "tuple[MethodCrops, Markdown]":
     drawn = _drawn_boxes(*photo.size)
     crops, colors, scores, errors = {}, {}, {}, []
     for name, color in METHOD_COLORS.items():
-        title, cropper = TITLES[name], cropnb.load(name)
+        title, cropper = methods.TITLES[name], cropnb.load(name)
         crops[title], colors[title] = cropper(photo)[0].box, color
         try:
             both = cropper.score(photo, torch.cat([grid, drawn]))
@@ -100,7 +93,7 @@ def opening() -> "tuple[MethodCrops, Markdown]":
 
 def findings() -> Markdown:
     """What the book found, in five sentences computed from the ledger."""
-    from cropnb import ledger, methods
+    from cropnb import ledger
 
     sentences = [_on_photographs(question) for question in methods.QUESTIONS]
     sentences.append(_beside_the_blind())
@@ -145,15 +138,13 @@ def _drawn_boxes(width: int, height: int) -> "Tensor":
 
 def _on_photographs(question: str) -> str:
     """Who beats the centred window on photographs, in one sentence."""
-    from cropnb import methods
-
     pairs = methods.compared(question)
     head = f"**On photographs, {methods.QUESTIONS[question]}.**"
     if not pairs:
         return f"{head} Nothing is measured yet."
     names = {verdict: [] for verdict in (methods.BEATS, methods.LEVEL, methods.BELOW)}
     for name, (_, less) in pairs.items():
-        names[less.verdict].append(TITLES[name])
+        names[less.verdict].append(methods.TITLES[name])
     photos = max(row.images for row, _ in pairs.values())
     beat, level, below = names.values()
     return (
@@ -178,7 +169,7 @@ def _beside_the_blind() -> str:
         column=column,
     )
     asked = [row for row in rows if row.row in METHOD_COLORS]
-    above = [TITLES[row.row] for row in asked if _clearly_above(row, fixed)]
+    above = [methods.TITLES[row.row] for row in asked if _clearly_above(row, fixed)]
     return (
         f"**Against crops that never look.** On {fixed.images} drawn scenes, ten fixed boxes reach "
         f"{fixed.ours:.1f} % of {column}; of {len(asked)} methods, {_listed(above) or 'none'} "

@@ -66,7 +66,7 @@ def test_what_came_out_is_what_the_ledger_has() -> None:
     assert len(sentences) == 5
     for question, sentence in zip(methods.QUESTIONS, sentences, strict=False):
         for name, (_, less) in methods.compared(question).items():
-            place = sentence.index(first_page.TITLES[name])
+            place = sentence.index(methods.TITLES[name])
             beats = place < sentence.index("a centred window")
             assert beats == (less.verdict == methods.BEATS)
     verdicts = [row.verdict for name in first_page.PAPERS for row in ledger.read(name)]
@@ -99,4 +99,4 @@ def test_hours_are_told_to_the_half(minutes: int, told: str) -> None:
 
 
 def test_every_method_has_a_title() -> None:
-    assert set(first_page.TITLES) == set(methods.METHODS)
+    assert set(methods.TITLES) == set(methods.METHODS)
