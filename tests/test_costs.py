@@ -111,7 +111,7 @@ def test_figures_and_tables_are_drawn_with_any_rows(rows):
     assert ax.get_title() == "not measured yet"
     rows(FREE, vrn="+0.030 [+0.001, +0.060]", mars_only="-0.030 [-0.060, -0.001]")
     comparison.draw_differences(ax, FREE)
-    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["mars", "vrn"]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["Mars", "VRN"]
     table = comparison.difference_table(FREE).replace("\N{NO-BREAK SPACE}", " ")
     assert "| +0.030 [+0.001, +0.060] | beats it |" in table
     assert "| mars, scenes only |" in table
