@@ -349,6 +349,18 @@ def test_photos_that_would_settle_it():
         ledger.photos_to_settle(ROW)
 
 
+_NO_NUMBERS = (
+    "[[NaN]]",
+    "[[1e999]]",
+    "[[1" + 400 * "0" + "]]",
+    '[["1"]]',
+    "[[true]]",
+    "[1]",
+    "[[[1]]]",
+    "null",
+)
+
+
 def test_differences_stay_beside_their_row_and_go_with_it(tmp_path):
     values = [[0.123456, -0.0, 1000.06], [2.0, 0.0, -3.0]]
     row = replace(ROW, differences=values)
@@ -372,18 +384,6 @@ def test_differences_stay_beside_their_row_and_go_with_it(tmp_path):
         path.write_text(f'{{"a": {damaged}}}')
         with pytest.raises(LedgerError, match=r"trial\.json is no file of differences"):
             ledger.differences(other)
-
-
-_NO_NUMBERS = (
-    "[[NaN]]",
-    "[[1e999]]",
-    "[[1" + 400 * "0" + "]]",
-    '[["1"]]',
-    "[[true]]",
-    "[1]",
-    "[[[1]]]",
-    "null",
-)
 
 
 def test_a_full_disk_changes_neither_rows_nor_differences(tmp_path, monkeypatch):

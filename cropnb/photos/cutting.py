@@ -146,8 +146,8 @@ class CutPhoto:
         if not images:
             image, own = self._first()
             images = [image]
-        if form == "TIFF" and fitting.clear_level(images[0]) and deep.available():
-            array = fitting.with_clear_level(images[0])  # Pillow writes no such pair
+        if form == "TIFF" and pixels.has_clear_level(images[0]) and deep.available():
+            array = fitting.deep_grey_alpha(images[0])  # Pillow writes no such pair
             own, lost = self._own(own, images[0], strip, strip_location)
             deep.write([array], path, form, False, photo.name)
             return notes + lost + writers.finish_deep(path, form, own)

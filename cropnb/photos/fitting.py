@@ -4,7 +4,15 @@ import numpy as np
 from PIL import Image
 
 from cropnb.photos import deep
-from cropnb.photos.pixels import flatten, levels, to_rgb, value_range, with_alpha
+from cropnb.photos.pixels import (
+    flatten,
+    has_clear_level,
+    is_clear,
+    levels,
+    to_rgb,
+    value_range,
+    with_alpha,
+)
 
 HOLDS = {
     "JPEG": {"L", "RGB", "CMYK", "YCbCr"},
@@ -120,7 +128,7 @@ def to_palette(image: Image.Image) -> tuple[Image.Image, list[str]]:
 
 
 def _transparent(image: Image.Image, form: str) -> tuple[Image.Image, list[str]]:
-    notes, grey = [], clear_level(image)
+    notes, grey = [], has_clear_level(image)
     if grey:
         notes = [f"{form} is written with 8 bits of grey beside a transparent level"]
     full = with_alpha(image)
@@ -132,16 +140,10 @@ def _transparent(image: Image.Image, form: str) -> tuple[Image.Image, list[str]]
     return _with_info(white, image), [*notes, note]
 
 
-def clear_level(image: Image.Image) -> bool:
-    """Whether one level of an image's 16-bit greys stands for transparency, as PNG has it."""
-    return image.mode in ("I;16", "I") and "transparency" in image.info
-
-
-def with_clear_level(image: Image.Image) -> np.ndarray:
-    """Greys and their transparency, (H, W, 2) uint16, of an image with a `clear_level`."""
+def deep_grey_alpha(image: Image.Image) -> np.ndarray:
+    """Greys and their transparency, (H, W, 2) uint16, of an image that `has_clear_level`."""
     values = np.asarray(image).astype(np.uint16)  # (H, W)
-    seen = values != int(image.info["transparency"])
-    return np.stack([values, np.where(seen, 65535, 0).astype(np.uint16)], -1)
+    return np.stack([values, np.where(is_clear(image), 0, 65535).astype(np.uint16)], -1)
 
 
 def _shallow(image: Image.Image, form: str) -> tuple[Image.Image, list[str]]:

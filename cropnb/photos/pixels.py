@@ -192,11 +192,20 @@ def with_alpha(image: Image.Image) -> Image.Image:
     return _with_alpha(image)
 
 
+def has_clear_level(image: Image.Image) -> bool:
+    """Whether one level of an image's 16-bit greys stands for transparency, as PNG has it."""
+    return image.mode in ("I;16", "I") and "transparency" in image.info
+
+
+def is_clear(image: Image.Image) -> np.ndarray:
+    """(H, W), where an image that `has_clear_level` has it."""
+    return np.asarray(image) == image.info["transparency"]
+
+
 def _with_alpha(image: Image.Image) -> Image.Image:
-    if image.mode in ("I;16", "I") and "transparency" in image.info:
-        clear = np.asarray(image) == image.info["transparency"]
+    if has_clear_level(image):
         grey = Image.fromarray(levels(image)).convert("RGBA")
-        grey.putalpha(Image.fromarray(np.where(clear, 0, 255).astype(np.uint8)))
+        grey.putalpha(Image.fromarray(np.where(is_clear(image), 0, 255).astype(np.uint8)))
         return grey
     if image.mode == "La":
         image = image.convert("LA")

@@ -96,14 +96,7 @@ def decide(
             middle = method.blind(experiment) if middle is None else middle
             floor = [judged.unit * value for value in middle.get(column, ())] or None
             low = blind.no_better(arms, floor, judged.higher_is_better)
-            rising = [
-                name
-                for name, of in runs.items()
-                if validation.end([run.validation for run in of]) == "rising"
-            ]
-            note = f"{entry['better']} less {entry['worse']}"
-            if rising:
-                note += f"; still rising at the end: {', '.join(rising)}"
+            note = f"{entry['better']} less {entry['worse']}{validation.still_rising(runs)}"
             written.append(
                 claim(
                     replace(context, seeds=tuple(seeds)),

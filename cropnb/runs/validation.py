@@ -7,7 +7,7 @@ better says which learns faster, not which is better.
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -69,6 +69,14 @@ def end(scores: Sequence[Sequence[float]]) -> str:
     added = float(mean.max() - mean[0])
     late = float(mean[-1] - mean[:-last].max())
     return "rising" if added > 0 and late > FLAT * added else "flat"
+
+
+def still_rising(arms: Mapping[str, Sequence[Result]]) -> str:
+    """What a claim's note adds on arms, name → runs, whose training ended while validation rose."""
+    names = [
+        name for name, runs in arms.items() if end([run.validation for run in runs]) == "rising"
+    ]
+    return f"; still rising at the end: {', '.join(names)}" if names else ""
 
 
 def of_runs(results: Iterable[Sequence[Result]]) -> list[Curve]:

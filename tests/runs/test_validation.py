@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -36,6 +37,14 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )
 def test_the_end_of_a_training(scores: list[tuple[float, ...]], expected: str) -> None:
     assert validation.end(scores) == expected
+
+
+def test_a_claim_names_the_arms_that_were_still_learning() -> None:
+    flat, rising = ([SimpleNamespace(validation=scores)] for scores in (FLAT, RISING))
+    assert validation.still_rising({"A": flat, "B": flat}) == ""
+    assert validation.still_rising({"A": rising, "B": flat}) == "; still rising at the end: A"
+    both = validation.still_rising({"A": rising, "B": rising})
+    assert both == "; still rising at the end: A, B"
 
 
 def test_a_curve_replaces_the_one_of_its_kind_and_no_other() -> None:

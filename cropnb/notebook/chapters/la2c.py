@@ -274,8 +274,8 @@ def variants(profile: str) -> Markdown:
             for name, spec in _DECIMALS.items()
         ]
         above = None if row is centred else "yes" if row.low > centred.high else "no"
-        lines.append([row.row, *cells, above])
-    return markdown_table(["variant", *_DECIMALS, "above the centred crop"], lines)
+        lines.append([row.row, *cells, None if row is centred else len(row.seeds), above])
+    return markdown_table(["variant", *_DECIMALS, "seeds", "above the centred crop"], lines)
 
 
 def compared(pairs: Sequence[tuple[str, str, str]], profile: str) -> Markdown:

@@ -28,7 +28,7 @@ from cropnb.datasets.scenes import off_grid
 from cropnb.errors import CropnbError
 from cropnb.gaic.recipe import METHOD as GAIC
 from cropnb.ledger import Row
-from cropnb.runs import Experiment, blind, program
+from cropnb.runs import Experiment, blind, program, validation
 from cropnb.runs.claims import claim
 from cropnb.runs.context import Context
 from cropnb.runs.maps import from_photos
@@ -131,6 +131,12 @@ def rows(
         SETS: [METHOD.predictions(sets, METHOD.main, seed) for seed in seeds],
         ANCHORS: [anchors(grid, seed, names) for seed in seeds],
     }
+    rising = validation.still_rising(
+        {
+            SETS: [sets.finished(METHOD.main, seed) for seed in seeds],
+            ANCHORS: [grid.finished(GAIC.main, seed) for seed in seeds],
+        }
+    )
     by_photo = {
         arm: [METHOD.columns_of(one, test) for one in predictions]
         for arm, predictions in runs.items()
@@ -170,7 +176,7 @@ def rows(
                 table=f"claim{form}",
                 worth_having=judged.worth_having,
                 void=f"{', '.join(low)} no better than {METHOD.blind_answer}" if low else "",
-                note=f"{SETS} less {ANCHORS}, the last stages of both trained alike",
+                note=f"{SETS} less {ANCHORS}, the last stages of both trained alike{rising}",
             )
         )
     return written
