@@ -5,6 +5,7 @@ their results in one flat folder of a few files.
 import json
 import shlex
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 from cropnb import checkpoints, files, ledger
 from cropnb.checkpoints import RUN_FILE
 from cropnb.errors import CheckpointError, CropnbError, OutOfTime, PlanError
-from cropnb.runs import plan, record
+from cropnb.runs import plan, record, reproduce
 from cropnb.runs.experiment import WEIGHTS_FILE, Experiment, Run
 from cropnb.runs.plan import GPU, Entry
 from cropnb.runs.program import context
@@ -41,29 +42,37 @@ def run(
     """Run what fits, and write the flat folder.
 
     A training that the time cuts short is saved in `out` and, where it is small enough, in the flat
-    folder. One that fails is named in the summary, and the next one begins.
+    folder. One that fails is named in the summary, and the next one begins. Entries whose photos
+    aren't on this machine are left out before any time is spent on them.
 
     Args:
         started: when the seconds began to count, on the clock of `time.monotonic`.
 
     Returns:
         The lines of the summary: one a training, with its state ("done", "cut short", "no time
-        left" or what went wrong) and its minutes.
+        left", "left out" or what went wrong) and its minutes.
     """
     started = time.monotonic() if started is None else started
     deadline = started + (1 - RESERVE) * seconds
     lines: list[dict[str, Any]] = []
     for entry in entries:
+        lacking = reproduce.missing(replace(entry, needs=tuple(set(entry.needs) - {GPU})))
         for seed in entry.seeds:
             for variant in entry.variants:
                 before = time.monotonic()
                 line = {"entry": entry.name, "variant": variant, "seed": seed}
+                if lacking or before > deadline:
+                    state = f"left out: needs {lacking}" if lacking else "no time left"
+                    lines.append({**line, "state": state, "minutes": 0.0})
+                    continue
                 line |= _one(entry, variant, seed, device, deadline, out)
                 line["minutes"] = round((time.monotonic() - before) / 60, 2)
                 lines.append(line)
                 print({name: value for name, value in line.items() if name != "result"}, flush=True)
                 _write_flat(lines, out, flat)  # after each, so that a kill loses one at most
     _write_flat(lines, out, flat)
+    for state, number in Counter(line["state"] for line in lines).items():
+        print(f"{number} × {state}", flush=True)
     return lines
 
 
@@ -71,8 +80,6 @@ def _one(
     entry: Entry, variant: str, seed: int, device: str, deadline: float, out: Path
 ) -> dict[str, Any]:
     """One training: its state, and its result or the folder in which it waits."""
-    if time.monotonic() > deadline:
-        return {"state": "no time left"}
     try:
         experiment = _experiment(entry, device, out, deadline)
         folder = experiment.run(variant, seed).folder

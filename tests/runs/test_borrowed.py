@@ -61,6 +61,24 @@ def test_the_worthiest_gpu_entries_come_first(place):
     assert [entry.name for entry in borrowed.entries_for(entries, ["gaic"])] == ["gaic/little"]
 
 
+def test_every_gpu_training_of_the_books_plan_has_a_worth():
+    entries = borrowed.entries_for(plan.read(), [])
+    assert len(entries) > 10
+    assert [entry.name for entry in entries if entry.worth <= 0] == []
+
+
+def test_entries_whose_photos_are_not_here_take_no_time_and_are_no_failure(place, monkeypatch):
+    monkeypatch.setenv("CROPNB_DATA", str(place))
+    text = PLAN.replace('needs = ["gpu"]', 'dataset = "gaicd"\nneeds = ["gaicd", "gpu"]')
+    (place / "plan.toml").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(borrowed, "_one", None)  # nothing is begun
+    there = ["--out", str(place / "there"), "--flat", str(place / "flat")]
+    assert program.main(["--device", "cpu", "--seconds", "600", *there]) == 0
+    summary = json.loads((place / "flat" / "summary.json").read_text())
+    assert [line["entry"] for line in summary] == ["vrn/much", "gaic/little"]
+    assert {line["state"] for line in summary} == {"left out: needs the photos of gaicd"}
+
+
 @pytest.mark.slow
 def test_what_fits_is_run_without_the_books_packages_and_comes_home(place):
     hide = "import sys; " + "; ".join(f"sys.modules[{name!r}] = None" for name in ABSENT)
