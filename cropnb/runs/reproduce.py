@@ -6,6 +6,7 @@ Snakemake plan them with that profile, which needs no cluster.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import subprocess
@@ -122,10 +123,18 @@ def snakemake(
 
     Returns:
         Snakemake's exit status.
+
+    Raises:
+        PlanError: Snakemake isn't installed, or there is no such profile.
     """
     folder = plan.runs_folder()
     listing = (folder / "plan" / "tasks.json").absolute()
     command = snakemake_command(listing, cores, profile, dry_run)
+    if importlib.util.find_spec("snakemake") is None:
+        raise PlanError(
+            "Snakemake isn't installed: `make reproduce` installs it, and so does "
+            "`pip install cropnb[reproduce]`"
+        )
     files.make_folder(listing.parent)
     content = [
         {

@@ -163,6 +163,16 @@ def test_a_profile_that_is_not_there_is_said_with_those_that_are(tmp_path, monke
     assert not (tmp_path / "runs").exists()
 
 
+def test_without_snakemake_what_installs_it_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CROPNB_PLAN", str(written(tmp_path, TINY)))
+    monkeypatch.setenv("CROPNB_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(reproduce.importlib.util, "find_spec", lambda name: None)
+    assert reproduce.main([]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "Snakemake isn't installed: `make reproduce` installs it" in line
+    assert reproduce.main(["--dry-run"]) == 0  # the list needs none
+
+
 def processes(*words):
     """The processes whose command line holds all of these words."""
     pids = []
@@ -187,6 +197,7 @@ def wait_for(condition, seconds=300):
 
 @pytest.mark.slow
 def test_kills_of_a_run_and_of_snakemake_leave_the_rows_whole(tmp_path):
+    pytest.importorskip("snakemake")  # else the driver ends at once
     runs, results = tmp_path / "runs", tmp_path / "results"
     environment = {
         **os.environ,
