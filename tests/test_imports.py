@@ -5,6 +5,8 @@ without the rest.
 import subprocess
 import sys
 
+from cropnb.methods import METHODS
+
 ABSENT = (
     "IPython",
     "anywidget",
@@ -56,6 +58,26 @@ def test_everything_but_the_figures_imports_and_every_program_starts_without_jup
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 30
+
+
+def test_a_method_needs_neither_the_engine_nor_another_method():
+    """But VRN, which builds on GAIC; who reads or uses a network needs no way to train it."""
+    program = """
+import importlib, sys
+importlib.import_module("cropnb." + sys.argv[1])
+folders = {name.split(".")[1] for name in sys.modules if name.startswith("cropnb.")}
+print(*sorted(folders & {"runs", *sys.argv[2:]}))
+"""
+    for name in METHODS:
+        others = [other for other in METHODS if other != name]
+        done = subprocess.run(
+            [sys.executable, "-c", program, name, *others],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split() == (["gaic"] if name == "vrn" else []), name
 
 
 def test_a_blocked_module_would_be_noticed():
