@@ -83,21 +83,21 @@ def whole_pixels(
         left, right = _rounded(x1, x2, width)
         top, bottom = _rounded(y1, y2, height)
         return left, top, right, bottom
-    across, down = nearest_sides(x2 - x1, y2 - y1, width, height, ratio)
-    left = min(max(_half_up((x1 + x2 - across) / 2), 0), width - across)
-    top = min(max(_half_up((y1 + y2 - down) / 2), 0), height - down)
-    return left, top, left + across, top + down
+    crop_width, crop_height = nearest_sides(x2 - x1, y2 - y1, width, height, ratio)
+    left = min(max(_half_up((x1 + x2 - crop_width) / 2), 0), width - crop_width)
+    top = min(max(_half_up((y1 + y2 - crop_height) / 2), 0), height - crop_height)
+    return left, top, left + crop_width, top + crop_height
 
 
 def nearest_sides(
-    across: float, down: float, width: int, height: int, ratio: Fraction
+    crop_width: float, crop_height: float, width: int, height: int, ratio: Fraction
 ) -> tuple[int, int]:
-    """Whole sides near `across` × `down` of the ratio, or of the nearest, in a photo of `width` ×
-    `height`.
+    """Whole sides near `crop_width` × `crop_height` of the ratio, or of the nearest, in a photo of
+    `width` × `height`.
     """
     p, q = ratio.numerator, ratio.denominator
     # The box's size along the ratio, so that a box which rounding made wider counts as it was meant
-    times = math.sqrt(across * down / (p * q))
+    times = math.sqrt(crop_width * crop_height / (p * q))
     largest = min(width // p, height // q)
     if largest:
         exact = min(max(_half_up(times), 1), largest)

@@ -528,8 +528,8 @@ def test_a_disk_that_fills_up_while_a_crop_is_written(tmp_path, capsys):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     printed = capsys.readouterr().err
     for name in (*(f"a.{suffix}" for suffix in suffixes), "deep.tif"):
-        told = f"cropnb: {photos}/{name}: {out}/{name} can't be written: File too large\n"
-        assert told in printed
+        message = f"cropnb: {photos}/{name}: {out}/{name} can't be written: File too large\n"
+        assert message in printed
     assert [path.name for path in out.iterdir()] == ["small.png"]
 
 

@@ -14,7 +14,8 @@ from cropnb import methods, paper
 
 ROOT = Path(__file__).parents[1]
 # They say nothing of what they hold; `draw` and `mark` have words of the field: rng, fingerprint.
-VAGUE = {"found", "kept", "about", "more", "said", "some", "draw", "mark"}
+VAGUE = {"found", "kept", "about", "more", "said", "some", "draw", "mark", "told", "taught"}
+SIDES = {"across", "down"}  # together they are a width and a height, and are called so
 ALIASES = {"torch.nn.functional": "F", "torchvision.transforms.v2.functional": "TF"}
 MOST_FILES = 10  # at the top of a method's folder
 
@@ -37,13 +38,33 @@ def sources() -> Iterator[tuple[str, ast.Module]]:
 
 def vague_names(tree: ast.AST) -> list[tuple[str, int]]:
     """Assignment targets and arguments that are called something vague, with their lines."""
+    return [(name, line) for name, line in _stored(tree) if name in VAGUE]
+
+
+def vague_sides(tree: ast.AST) -> list[int]:
+    """Lines of tuples and arguments that call a width and a height `across` and `down`."""
+    groups = [
+        node
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Tuple) and isinstance(node.ctx, ast.Store))
+        or isinstance(node, ast.arguments)
+    ]
+    return [
+        max(line for _, line in names)
+        for names in map(_stored, groups)
+        if {name for name, _ in names} >= SIDES
+    ]
+
+
+def _stored(tree: ast.AST) -> list[tuple[str, int]]:
+    """Assignment targets and arguments, with their lines."""
+    nodes = list(ast.walk(tree))
     names = [
         (node.id, node.lineno)
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     ]
-    names += [(node.arg, node.lineno) for node in ast.walk(tree) if isinstance(node, ast.arg)]
-    return [(name, line) for name, line in names if name in VAGUE]
+    return names + [(node.arg, node.lineno) for node in nodes if isinstance(node, ast.arg)]
 
 
 def wrong_aliases(tree: ast.AST) -> list[str]:
@@ -73,6 +94,8 @@ def equations() -> list[tuple[str, int, str]]:
 def test_a_variable_says_what_it_holds():
     vague = {where: names for where, tree in sources() if (names := vague_names(tree))}
     assert not vague
+    sides = {where: lines for where, tree in sources() if (lines := vague_sides(tree))}
+    assert not sides
 
 
 def test_a_module_has_one_alias_everywhere():
@@ -87,6 +110,8 @@ def test_the_checks_see_what_they_forbid():
     tree = ast.parse("from torch.nn import functional\nfrom torch.nn import functional as F\n")
     assert wrong_aliases(tree) == ["torch.nn.functional as functional"]
     assert not vague_names(ast.parse("rows.found = 1\nprint(found, more=2)"))
+    assert vague_sides(ast.parse("across, down = 1, 2\ndef f(down, across): pass")) == [1, 2]
+    assert not vague_sides(ast.parse("right, down = 1, 2\ndef f(across): print(across, 1)"))
 
 
 @pytest.mark.parametrize(("method", "number", "function"), equations())

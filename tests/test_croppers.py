@@ -328,10 +328,10 @@ def test_of_a_ratio_every_method_gives_whole_pixels_of_exactly_that_ratio(name, 
     pixels = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), np.uint8)
     for aspect in (4 / 5, "16:9", (3, 2)):
         crop = methods_at(name)(pixels, aspect=aspect)[0]
-        across, down = crop.image().size
-        assert Fraction(across, down) == parse_ratio(aspect)
+        crop_width, crop_height = crop.image().size
+        assert Fraction(crop_width, crop_height) == parse_ratio(aspect)
         x1, _, x2, _ = crop.box.tolist()
-        assert across == pytest.approx(x2 - x1, abs=parse_ratio(aspect).numerator / 2 + 1)
+        assert crop_width == pytest.approx(x2 - x1, abs=parse_ratio(aspect).numerator / 2 + 1)
         small = methods_at(name)(pixels, size=(40, 50))[0].image()
         assert small.size == (40, 50)
 

@@ -181,7 +181,7 @@ def test_the_books_own_ledger_keeps_every_rule(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("broken", "told"),
+    ("broken", "message"),
     [
         ({"row": "ours\x1b[31m"}, "row has the control character"),
         ({"note": "two\nlines"}, "note has the control character"),
@@ -206,22 +206,22 @@ def test_the_books_own_ledger_keeps_every_rule(monkeypatch):
     ],
 )
 def test_a_row_with_a_value_that_makes_no_sense_is_refused_when_written_and_when_read(
-    broken, told, tmp_path
+    broken, message, tmp_path
 ):
-    with pytest.raises(LedgerError, match=told) as refused:
+    with pytest.raises(LedgerError, match=message) as refused:
         ledger.record("trial", replace(ROW, **broken))
     assert "'Table 1'" in str(refused.value)
     assert str(refused.value).isprintable()
     rows = [asdict(replace(ROW, column="good")), asdict(replace(ROW, **broken))]
     (tmp_path / "trial.json").write_text(json.dumps(rows), encoding="utf-8")
     # json knows no infinity, so that one isn't told by its field
-    told = "row 2.*" + told if broken.get("minutes") != float("inf") else "Infinity"
-    with pytest.raises(LedgerError, match=told):
+    message = "row 2.*" + message if broken.get("minutes") != float("inf") else "Infinity"
+    with pytest.raises(LedgerError, match=message):
         ledger.read("trial")
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ('[{"ours": NaN}]', "NaN"),
         ("[" * 100_000, "no ledger file"),
@@ -233,9 +233,9 @@ def test_a_row_with_a_value_that_makes_no_sense_is_refused_when_written_and_when
         ('[{"truth": 1}]', "unknown fields: 'truth'"),
     ],
 )
-def test_a_file_that_is_no_ledger_is_named(text, told, tmp_path):
+def test_a_file_that_is_no_ledger_is_named(text, message, tmp_path):
     (tmp_path / "trial.json").write_text(text)
-    with pytest.raises(LedgerError, match=told):
+    with pytest.raises(LedgerError, match=message):
         ledger.read("trial")
 
 

@@ -108,8 +108,8 @@ def test_a_file_is_migrated_once_and_whole(results: Path, capsys: pytest.Capture
     first = path.read_bytes()
     assert migrate_ledger.main([]) == 0
     assert path.read_bytes() == first
-    told = ["vrn: 1 rows would change", "vrn: 1 rows changed", "vrn: 0 rows changed"]
-    assert capsys.readouterr().out.splitlines() == told
+    printed = ["vrn: 1 rows would change", "vrn: 1 rows changed", "vrn: 0 rows changed"]
+    assert capsys.readouterr().out.splitlines() == printed
     row, _ = ledger.read("vrn")
     assert row.verdict == "unsettled"
     ledger.record("vrn", row)

@@ -109,30 +109,32 @@ def test_whole_pixels_lie_inside_and_have_the_ratio_where_it_is_near(
     width, height, p, q, share, at
 ):
     ratio = Fraction(p, q)
-    across = min(width, height * p / q) * share
-    down = across * q / p
-    x, y = at * (width - across), (1 - at) * (height - down)
-    left, top, right, bottom = whole_pixels((x, y, x + across, y + down), width, height, ratio)
+    crop_width = min(width, height * p / q) * share
+    crop_height = crop_width * q / p
+    x, y = at * (width - crop_width), (1 - at) * (height - crop_height)
+    box = (x, y, x + crop_width, y + crop_height)
+    left, top, right, bottom = whole_pixels(box, width, height, ratio)
     assert 0 <= left < right <= width
     assert 0 <= top < bottom <= height
     shape = ratio.numerator, ratio.denominator
-    if min(across / shape[0], down / shape[1]) >= 10:  # a step of the ratio is below a tenth
+    # a step of the ratio is below a tenth
+    if min(crop_width / shape[0], crop_height / shape[1]) >= 10:
         assert Fraction(right - left, bottom - top) == ratio
         # half a step of the ratio and half a pixel, or one step where rounding up would not fit
-        assert abs((left + right) / 2 - (x + across / 2)) <= shape[0] / 2 + 1
-        assert abs((right - left) - across) <= shape[0]
+        assert abs((left + right) / 2 - (x + crop_width / 2)) <= shape[0] / 2 + 1
+        assert abs((right - left) - crop_width) <= shape[0]
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(300, 3000), st.integers(300, 3000), st.floats(0.3, 3))
 def test_of_a_ratio_that_pixels_cannot_have_none_nearby_comes_nearer(width, height, value):
     ratio = parse_ratio(value)
-    across = min(width, height * value)
-    down = across / value
-    got = nearest_sides(across, down, width, height, ratio)
+    crop_width = min(width, height * value)
+    crop_height = crop_width / value
+    got = nearest_sides(crop_width, crop_height, width, height, ratio)
     error = abs(got[0] / got[1] / value - 1)
     for step in (-2, -1, 0):
-        other = int(down) + step, round((int(down) + step) * value)
+        other = int(crop_height) + step, round((int(crop_height) + step) * value)
         if other[1] <= width:
             assert error <= abs(other[1] / other[0] / value - 1) + 1e-12
-    assert min(got[0] / across, got[1] / down) > 0.89
+    assert min(got[0] / crop_width, got[1] / crop_height) > 0.89

@@ -28,7 +28,7 @@ MIN_SIDE = 16  # pixels; in less than that there is nothing to choose between
 ENOUGH = 1024
 
 Result = TypeVar("Result")
-Found = tuple[Tensor, Tensor | None]  # boxes (N, 4), scores (N,)
+RankedBoxes = tuple[Tensor, Tensor | None]  # boxes (N, 4), scores (N,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +127,7 @@ class Cropper:
         def look(source: photos.Photo) -> Look:
             return self._look(source, request)
 
-        def finished(place: int, answer: tuple[Look, Found]) -> Result:
+        def finished(place: int, answer: tuple[Look, RankedBoxes]) -> Result:
             return finish(place, self._crops(*answer, request))
 
         def handful(entries: list[tuple[int, photos.Photo]]) -> list[Result | Exception]:
@@ -183,7 +183,7 @@ class Cropper:
             scores = self._score_all([look], [boxes.detach()])[0]
         return scores.float().cpu().clone()
 
-    def _one(self, photo: photos.Photo, request: Request) -> tuple[Look, Found]:
+    def _one(self, photo: photos.Photo, request: Request) -> tuple[Look, RankedBoxes]:
         look = self._look(photo, request)
         return look, self._find([look], request)[0]
 
@@ -218,7 +218,7 @@ class Cropper:
                 return [error]
             return [answer for look in looks for answer in self._find_all([look], request)]
 
-    def _find(self, looks: Sequence[Look], request: Request) -> list[Found]:
+    def _find(self, looks: Sequence[Look], request: Request) -> list[RankedBoxes]:
         """Boxes in the photos' pixels and scores, best first."""
         aspect = None if request.aspect is None else float(request.aspect)
         with self._turn, torch.inference_mode():
@@ -244,7 +244,7 @@ class Cropper:
             for look, box in zip(looks, boxes, strict=True)
         ]
 
-    def _propose_all(self, looks: Sequence[Look], aspect: float | None) -> list[Found]:
+    def _propose_all(self, looks: Sequence[Look], aspect: float | None) -> list[RankedBoxes]:
         if hasattr(self.method, "propose_all"):
             sizes = [look.photo.size for look in looks]
             return self.method.propose_all(
@@ -252,14 +252,14 @@ class Cropper:
             )
         answers = []
         for look in looks:
-            across, down, _, _ = _scale(look)
+            scale_x, scale_y, _, _ = _scale(look)
             # Width and height are made smaller by a hair's breadth differently, and a ratio by both
-            shown = None if aspect is None else aspect * down / across
+            shown = None if aspect is None else aspect * scale_y / scale_x
             boxes, scores = self.method.propose(look.seen, shown)
             answers.append((boxes * boxes.new_tensor(_scale(look)), scores))
         return answers
 
-    def _ranked(self, boxes: Tensor, scores: Tensor | None, one_ratio: bool) -> Found:
+    def _ranked(self, boxes: Tensor, scores: Tensor | None, one_ratio: bool) -> RankedBoxes:
         # Outside of inference mode a copy is an ordinary tensor, which may take part in anything.
         boxes = boxes.float().cpu().clone()
         if scores is None:
@@ -277,7 +277,7 @@ class Cropper:
         best = liked.argsort(descending=True, stable=True)
         return boxes[best], scores[best]
 
-    def _crops(self, look: Look, proposals: Found, request: Request) -> list[Crop]:
+    def _crops(self, look: Look, proposals: RankedBoxes, request: Request) -> list[Crop]:
         boxes, scores = proposals
         if len(boxes) < request.k:
             warnings.warn(
@@ -301,8 +301,8 @@ class Cropper:
 def _scale(look: Look) -> tuple[float, float, float, float]:
     """Pixels of the photo a pixel of what is seen, along x, y, x and y."""
     width, height = look.photo.size
-    across, down = width / look.seen.shape[-1], height / look.seen.shape[-2]
-    return across, down, across, down
+    scale_x, scale_y = width / look.seen.shape[-1], height / look.seen.shape[-2]
+    return scale_x, scale_y, scale_x, scale_y
 
 
 def _pixels(photo: photos.OpenedPhoto | Exception) -> int:

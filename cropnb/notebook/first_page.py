@@ -234,10 +234,10 @@ def _chapter(name: str) -> str:
 
 def _minutes(name: str) -> int:
     """How long a chapter says that reading it takes."""
-    told = re.search(r"\*\*Time\*\*: (\d+ minutes|[a-z]+ hours?) of reading", _chapter(name))
-    if told is None or (told[1][0].isalpha() and told[1] not in _WORDS):
+    time = re.search(r"\*\*Time\*\*: (\d+ minutes|[a-z]+ hours?) of reading", _chapter(name))
+    if time is None or (time[1][0].isalpha() and time[1] not in _WORDS):
         raise CropnbError(f"{name} doesn't say in its first box how long it takes to read")
-    return _WORDS.get(told[1]) or int(told[1].split()[0])
+    return _WORDS.get(time[1]) or int(time[1].split()[0])
 
 
 def _hours(minutes: int) -> str:

@@ -130,13 +130,13 @@ def _set_prediction() -> Image.Image:
 def _audit() -> Image.Image:
     """Six photographs with the same box: it looks at none."""
     picture = Image.new("RGB", (WIDTH * _FINER, HEIGHT * _FINER))
-    across, down = picture.width // 3, picture.height // 2
+    width, height = picture.width // 3, picture.height // 2
     for place, (photo, _) in enumerate(free_photos().values()):
-        tile = _covering(photo, across, down)
-        x, y = place % 3 * across, place // 3 * down
+        tile = _covering(photo, width, height)
+        x, y = place % 3 * width, place // 3 * height
         picture.paste(tile, (x, y))
         share = torch.tensor([0.1, 0.1, 0.9, 0.9])
-        box = torch.tensor([x, y, x, y]) + share * torch.tensor([across, down, across, down])
+        box = torch.tensor([x, y, x, y]) + share * torch.tensor([width, height, width, height])
         _boxes(picture, box[None], [_BLIND], 3)
     return picture
 

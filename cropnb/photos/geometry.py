@@ -30,13 +30,13 @@ def _whole(first: float, second: float, side: int) -> tuple[int, int]:
 
 def target_size(box: Box, size: tuple[int, int] | None, enlarge: bool) -> tuple[int, int]:
     """The size that a crop of a box gets; without `enlarge` at most what the box has."""
-    across, down = sides(box)
+    box_width, box_height = sides(box)
     if size is None:
-        return across, down
+        return box_width, box_height
     width, height = size
     if min(width, height) < 1:
         raise ImageError(f"a size is width and height in pixels from 1, not {size!r}")
-    scale = 1 if enlarge else min(1, across / width, down / height)
+    scale = 1 if enlarge else min(1, box_width / width, box_height / height)
     return max(round(width * scale), 1), max(round(height * scale), 1)
 
 

@@ -256,10 +256,10 @@ def _colour(info: dict[Any, Any]) -> tuple[tuple[bytes, bytes], ...]:
 
 def _resolution(dpi: Any) -> tuple[float, float] | None:
     try:
-        across, down = float(dpi[0]), float(dpi[1])
+        horizontal, vertical = float(dpi[0]), float(dpi[1])
     except (TypeError, ValueError, IndexError, ZeroDivisionError):
         return None
-    return (across, down) if 0 < across < 1e6 and 0 < down < 1e6 else None
+    return (horizontal, vertical) if 0 < horizontal < 1e6 and 0 < vertical < 1e6 else None
 
 
 def _raw_profile(text: str) -> bytes:

@@ -34,8 +34,8 @@ def grid_boxes(width: int, height: int) -> Tensor:
         width, height: of the photo.
     """
     pairs = line_pairs().double() / STEPS
-    across, down = pairs.repeat_interleave(len(pairs), 0), pairs.repeat(len(pairs), 1)
-    sides = torch.stack([across[:, 0], down[:, 0], across[:, 1], down[:, 1]], dim=1)
+    columns, rows = pairs.repeat_interleave(len(pairs), 0), pairs.repeat(len(pairs), 1)
+    sides = torch.stack([columns[:, 0], rows[:, 0], columns[:, 1], rows[:, 1]], dim=1)
     return (sides * torch.tensor([width, height, width, height])).float()
 
 

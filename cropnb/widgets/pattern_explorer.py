@@ -348,11 +348,11 @@ def partition_names(cells: Tensor) -> list[str]:
 
 
 def _centred(width: int, height: int, *, square: bool) -> list[float]:
-    across, down = (0.7 * min(width, height),) * 2 if square else (0.7 * width, 0.7 * height)
-    across, down = 2 * round(across / 2), 2 * round(down / 2)
+    sides = (min(width, height),) * 2 if square else (width, height)
+    box_width, box_height = (2 * round(0.7 * side / 2) for side in sides)
     return [
-        width / 2 - across / 2,
-        height / 2 - down / 2,
-        width / 2 + across / 2,
-        height / 2 + down / 2,
+        width / 2 - box_width / 2,
+        height / 2 - box_height / 2,
+        width / 2 + box_width / 2,
+        height / 2 + box_height / 2,
     ]

@@ -170,7 +170,7 @@ class RatioSlider(Figure):
         step = one["step"]
         return (levels.float() * step + step // 2 + 0.5) / _LEVELS
 
-    def found(self) -> Any:
+    def crop_of_map(self) -> Any:
         """What the post-processing makes of the map on show: `boxes` (1, 4), `medians` (1, 4),
         `thresholds` (1,).
         """
@@ -186,7 +186,7 @@ class RatioSlider(Figure):
     def values(self) -> dict[str, float]:
         """`kept`: per cent of the photo in the crop. `above`: per cent of the map above the
         threshold. `overlap`: IoU of the crop with the largest centred window of the same ratio."""
-        photo, crops = self._images[self.shown], self.found()
+        photo, crops = self._images[self.shown], self.crop_of_map()
         box = crops.boxes[0].double()
         window = torch.tensor(largest_window(self.ratios[self.at], *photo.size))
         return {
@@ -211,15 +211,16 @@ class RatioSlider(Figure):
             next(one for one in self.photos if one["name"] == self.shown),
         )
         window = largest_window(self.ratios[self.at], *photo.size)
-        boxes = [self.found().boxes[0].tolist(), *([window] if "centred" in self.layers else [])]
+        crop = self.crop_of_map().boxes[0].tolist()
+        boxes = [crop, window] if "centred" in self.layers else [crop]
         draw_boxes(
             ax, photo, boxes, ["crop", "centred"][: len(boxes)], ["sky", "gray"][: len(boxes)]
         )
         if "map" in self.layers:
-            across, down = one["columns"] * one["cell"][0], one["rows"] * one["cell"][1]
+            map_width, map_height = one["columns"] * one["cell"][0], one["rows"] * one["cell"][1]
             ax.imshow(
                 self.maps()[self.at].numpy(),
-                extent=(0, across, down, 0),
+                extent=(0, map_width, map_height, 0),
                 cmap="magma",
                 vmin=0,
                 vmax=1,
@@ -230,8 +231,9 @@ class RatioSlider(Figure):
 
 def largest_window(aspect: float, width: float, height: float) -> list[float]:
     """The largest window of a ratio in the middle of a photo, [x1, y1, x2, y2]."""
-    across, down = min(width, height * aspect), min(height, width / aspect)
-    return [(width - across) / 2, (height - down) / 2, (width + across) / 2, (height + down) / 2]
+    crop_width, crop_height = min(width, height * aspect), min(height, width / aspect)
+    left, top = (width - crop_width) / 2, (height - crop_height) / 2
+    return [left, top, (width + crop_width) / 2, (height + crop_height) / 2]
 
 
 def pack(levels: np.ndarray) -> str:

@@ -373,11 +373,11 @@ def test_what_was_skipped_is_told_in_one_line_with_what_enables_it(
     assert _skipping(tmp_path, body).returncode == 0
     monkeypatch.setattr(skips, "COUNTS", tmp_path / "skips.json")
     assert skips.main([]) == 0
-    told = capsys.readouterr().out
-    assert told.count("\n") == 1
-    assert "2 for want of a browser (apt-get install chromium)" in told
-    assert "1 for want of the real datasets" in told
-    assert "1 for other reasons" in told
+    printed = capsys.readouterr().out
+    assert printed.count("\n") == 1
+    assert "2 for want of a browser (apt-get install chromium)" in printed
+    assert "1 for want of the real datasets" in printed
+    assert "1 for other reasons" in printed
     assert skips.main(["--need", "browser"]) == 1
     assert skips.main(["--need", "gpu"]) == 0
     # a second run of the same tests adds to the first, as the chapters do to the package's
@@ -410,8 +410,8 @@ def test_make_works_in_a_folder_with_spaces_and_other_letters(tmp_path: Path) ->
             ["make", target], cwd=folder, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        for told in noted.read_text().splitlines():
-            place, environment, path, command = told.split("|")
+        for line in noted.read_text().splitlines():
+            place, environment, path, command = line.split("|")
             assert place == str(folder)
             assert environment == str(folder / ".venv")
             assert path.startswith(f"{folder}/.venv/bin:")

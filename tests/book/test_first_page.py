@@ -76,11 +76,11 @@ def test_what_came_out_is_what_the_ledger_has() -> None:
 def test_the_hours_are_those_of_the_chapters() -> None:
     text = printed("first-hours")
     assert text == str(first_page.ways_through()), "run `make refresh ONLY=index`"
-    told = [
+    hours = [
         float(number.replace("½", ".5")) for number in re.findall(r"\| (\d*½?) hours? \|", text)
     ]
     whole = float(re.search(r"about (\d+½?) hours", text)[1].replace("½", ".5"))
-    assert whole == pytest.approx(sum(told), abs=1)
+    assert whole == pytest.approx(sum(hours), abs=1)
     assert text.count("\n- **") == 2
 
 
@@ -91,11 +91,11 @@ def test_a_chapter_that_tells_no_time_is_named(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
-    ("minutes", "told"),
+    ("minutes", "hours"),
     [(20, "½ hour"), (60, "1 hour"), (100, "1½ hours"), (145, "2½ hours"), (700, "11½ hours")],
 )
-def test_hours_are_told_to_the_half(minutes: int, told: str) -> None:
-    assert first_page._hours(minutes) == told
+def test_hours_are_told_to_the_half(minutes: int, hours: str) -> None:
+    assert first_page._hours(minutes) == hours
 
 
 def test_every_method_has_a_title() -> None:

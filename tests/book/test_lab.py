@@ -81,9 +81,9 @@ def page(browser: Any) -> Iterator[Any]:
     problems: list[str] = []
     opened.on("pageerror", lambda error: problems.append(f"{error}\n{error.stack}"))
     yield opened
-    told = "\n\n".join(text for text in problems if HARMLESS not in text)
+    harm = "\n\n".join(text for text in problems if HARMLESS not in text)
     context.close()
-    assert not told, told
+    assert not harm, harm
 
 
 # JupyterLab 4.6 asks where the text of the chosen cell ends, drawn or not.

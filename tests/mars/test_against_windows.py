@@ -44,7 +44,7 @@ def test_the_claim_rests_on_the_difference_of_each_photo():
     assert list(claims) == ["IoU", "Offset"]
     offset = claims["Offset"]
     ours, theirs = (
-        table7.measure(Cropper(told), dataset, progress=False)["Offset"] for told in (near, far)
+        table7.measure(Cropper(side), dataset, progress=False)["Offset"] for side in (near, far)
     )
     gains = [b - a for a, b in zip(ours, theirs, strict=True)]  # pixels nearer
     assert min(gains) > 1

@@ -102,8 +102,8 @@ def test_windows_of_other_sizes_are_paired_with_the_usual_ones():
     dataset = datasets.load("scenes", "test", form="fat", size=2)
     context, before = table7.Context("mars", "scenes", []), {}
     for name, shift in (("told, 1140 windows", 0.0), ("told, 1140 windows of other sizes", 8.0)):
-        told = (name, Cropper(Told(dataset, shift)), dataset, 2)
-        rows = table7.rows(context, *told, before)
+        against = (name, Cropper(Told(dataset, shift)), dataset, 2)
+        rows = table7.rows(context, *against, before)
     by_column = {row.column: row.note for row in rows}
     assert "less told, 1140 windows: +8" in by_column["Offset"]
     assert "less the centred window" in by_column["IoU"]

@@ -29,9 +29,9 @@ def test_the_right_answer_is_right_and_every_hint_is_reached(label: str) -> None
                 1 + abs(right[place - 1])
             )
         answer = [*right[: place - 1], wrong, *right[place:]]
-        good, told = judged(label, answer)
+        good, sentence = judged(label, answer)
         assert not good, f"{wrong} counts as right"
-        assert told.endswith(text), f"{wrong}: {told}"
+        assert sentence.endswith(text), f"{wrong}: {sentence}"
 
 
 def test_what_is_wrong_decides_what_is_said() -> None:

@@ -126,8 +126,8 @@ def test_a_dataset_that_is_here_is_no_longer_missing(name, copies, tmp_path, mon
 
 
 def test_the_plan_needs_nothing_but_datasets_and_a_gpu():
-    taught = {"gaicd_layouts", *reproduce.WITHOUT_CROPS}  # what the teacher needs
-    known = {*REAL, *taught, plan.GPU, *(reproduce.ANNOTATIONS + name for name in REAL)}
+    beyond = {"gaicd_layouts", *reproduce.WITHOUT_CROPS}  # what the teacher needs
+    known = {*REAL, *beyond, plan.GPU, *(reproduce.ANNOTATIONS + name for name in REAL)}
     assert {need for entry in plan.read() for need in entry.needs} <= known
 
 

@@ -248,8 +248,8 @@ def test_patterns_and_shapes_are_switched_and_the_best_crop_found(
             "cells => cells.map((cell) => cell.dataset.value)"
         )
         assert len(cells) == len(means)
-        told = [float(cell) if cell else 0.0 for cell in cells]
-        assert told == pytest.approx(means.tolist(), abs=1e-6)
+        read = [float(cell) if cell else 0.0 for cell in cells]
+        assert read == pytest.approx(means.tolist(), abs=1e-6)
         assert [cell == "" for cell in cells] == [share == 0 for share in shares.tolist()]
         return numbers
 

@@ -196,7 +196,7 @@ def test_the_largest_window(node: str, tmp_path: Path, aspect: float) -> None:
 def test_values_follow_the_state(slider: RatioSlider) -> None:
     assert slider.ratios[slider.at] == pytest.approx(1.5, rel=0.025)
     for slider.at in (0, 14, 28):
-        box = slider.found().boxes[0].double()
+        box = slider.crop_of_map().boxes[0].double()
         assert float((box[2] - box[0]) / (box[3] - box[1])) == pytest.approx(
             slider.ratios[slider.at], rel=1e-4
         )

@@ -38,7 +38,7 @@ def main(name: str, arguments: Sequence[str] | None = None) -> int:
     except CropnbError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print("\n".join(told(report)))
+    print("\n".join(report_lines(report)))
     return 0
 
 
@@ -92,7 +92,7 @@ def _parser(entry: manifest.Entry) -> argparse.ArgumentParser:
     return parser
 
 
-def told(report: Report) -> list[str]:
+def report_lines(report: Report) -> list[str]:
     """A report as lines."""
     entry = manifest.entry(report.name)
     what = "done" if report.done else "nothing to do"

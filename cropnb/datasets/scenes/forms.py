@@ -151,8 +151,8 @@ def _cpc(scene: Scene, dice: Dice) -> Sample:
 def cpc_windows(width: int, height: int, dice: Dice) -> Tensor:
     """24 crops (24, 4) in pixels: six sizes of each of four ratios, somewhere in the photo."""
     boxes = []
-    for across, down in CPC_ASPECTS:
-        wide, high = largest(width, height, across, down)
+    for ratio_width, ratio_height in CPC_ASPECTS:
+        wide, high = largest(width, height, ratio_width, ratio_height)
         for percent in (60, 68, 76, 84, 92, 100):
             w, h = wide * percent // 100, high * percent // 100
             x, y = dice.roll(0, width - w), dice.roll(0, height - h)
@@ -172,11 +172,11 @@ def cpc_picks(ratings: np.ndarray) -> np.ndarray:
     return picked + best
 
 
-def largest(width: int, height: int, across: int, down: int) -> tuple[int, int]:
+def largest(width: int, height: int, ratio_width: int, ratio_height: int) -> tuple[int, int]:
     """The largest window of a ratio in the photo, in whole pixels."""
-    if width * down > height * across:
-        return height * across // down, height
-    return width, width * down // across
+    if width * ratio_height > height * ratio_width:
+        return height * ratio_width // ratio_height, height
+    return width, width * ratio_height // ratio_width
 
 
 @lru_cache(maxsize=512)
@@ -190,14 +190,14 @@ def choices(
     """The windows among which someone who may draw any box chooses: `(N, 4)` whole pixels, some 1
     500 of them.
 
-    Every ratio (across, down) at every percentage of its largest window, moved by a twentieth of
+    Every ratio (width, height) at every percentage of its largest window, moved by a twentieth of
     the photo's long side. Not the windows that any method slides: a truth that lies among a
     method's own candidates would flatter it.
     """
     step = max(width, height) // 20
     boxes = []
-    for across, down in aspects:
-        wide, high = largest(width, height, across, down)
+    for ratio_width, ratio_height in aspects:
+        wide, high = largest(width, height, ratio_width, ratio_height)
         for percent in scales:
             w, h = wide * percent // 100, high * percent // 100
             left, top = _offsets(width - w, step), _offsets(height - h, step)
@@ -232,19 +232,19 @@ def chosen(
 
 
 def windows_for(width: int, height: int, aspect: tuple[int, int] | None = None) -> Tensor:
-    """`choices` of any ratio, or finer ones of the required ratio (across, down): `(N, 4)`."""
+    """`choices` of any ratio, or finer ones of the required ratio (width, height): `(N, 4)`."""
     if aspect is None:
         return choices(width, height)
     return choices(width, height, (aspect,), tuple(range(40, 101, 5)))
 
 
 def required(sample: Sample) -> list[tuple[int, int] | None]:
-    """The required ratio (across, down) of each true box; a single None where any ratio may be
+    """The required ratio (width, height) of each true box; a single None where any ratio may be
     drawn.
     """
     if sample.aspects is None:
         return [None]
-    ratios = {across / down: (across, down) for across, down in FAT_ASPECTS}
+    ratios = {aspect[0] / aspect[1]: aspect for aspect in FAT_ASPECTS}
     return [
         ratios[min(ratios, key=lambda ratio: abs(ratio - aspect))]
         for aspect in sample.aspects.tolist()
@@ -272,7 +272,7 @@ def _fat(scene: Scene, dice: Dice) -> Sample:
     windows = [windows_for(scene.width, scene.height, aspect) for aspect in aspects]
     boxes = [chosen(scene, candidates, person, dice, keep_ratio=True) for candidates in windows]
     return sample_of(
-        scene, torch.cat(boxes), aspects=torch.tensor([across / down for across, down in aspects])
+        scene, torch.cat(boxes), aspects=torch.tensor([aspect[0] / aspect[1] for aspect in aspects])
     )
 
 

@@ -17,19 +17,19 @@ from cropnb.errors import CropnbError
 
 assert pooch
 assert requests
-told = json.loads(sys.argv[1])
-entry = told["entry"]
+job = json.loads(sys.argv[1])
+entry = job["entry"]
 entry["sources"] = tuple(Source(**source) for source in entry["sources"])
 manifest.entry = lambda name: Entry(**entry)
-if told.get("largest_file"):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (told["largest_file"], told["largest_file"]))
-if told.get("nobody") and os.geteuid() == 0:
+if job.get("largest_file"):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (job["largest_file"], job["largest_file"]))
+if job.get("nobody") and os.geteuid() == 0:
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)
 try:
     report = install.obtain(
-        install.Job(entry["name"], Path(told["folder"]), progress=False, patience=0.01)
+        install.Job(entry["name"], Path(job["folder"]), progress=False, patience=0.01)
     )
 except CropnbError as error:
     print(f"{type(error).__name__}: {error}")
