@@ -141,7 +141,7 @@ def anchor_starts(starts: "Tensor", moved: "Tensor", epochs: Sequence[int]) -> N
 def soft_labels(
     scores: "Tensor", ramps: Mapping[float, "Tensor"], v: "Tensor", minima: Mapping[str, "Tensor"]
 ) -> None:
-    """Equation 4 for several μ, and where the focal loss of a soft label has its minimum.
+    """(Eq. 4) for several μ, and where the focal loss of a soft label has its minimum.
 
     Args:
         scores: (S,).
@@ -341,7 +341,7 @@ def best_crop_anchors(form: str = "") -> Markdown:
 
 
 def scale_bias() -> Markdown:
-    """Section 5: crops' areas less the good ones', and the share of good crops that is reached."""
+    """(Sec. 5) Crops' areas less the good ones', and the share of good crops that is reached."""
     rows = measured_rows(LEDGER, table="Section 5", dataset="scenes")
     lines = [[row.row, row.column, with_interval(row, ".1f"), row.images, row.note] for row in rows]
     return markdown_table(["", "measured", "ours", "scenes", ""], lines, "llrrl")

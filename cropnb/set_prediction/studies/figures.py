@@ -190,7 +190,7 @@ def panels(study: Study) -> dict[str, Panel]:
 
 
 def bias(study: Study) -> list[Row]:
-    """Section 5: are small good crops ignored?"""
+    """(Sec. 5) Are small good crops ignored?"""
     areas = [(100 * measures.area_bias(run, study.test)).tolist() for run in study.runs]
     row = f"{study.name}, ten most valid crops"
     cells = [study.measured("Section 5", row, "area less the good crops'", areas)]

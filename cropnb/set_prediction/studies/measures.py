@@ -2,7 +2,7 @@
 
 Figure 3: what unmatched anchors propose before and after training. Figure 4: crops that no grid
 anchor can give. Figure 5: how far apart the good crops are. Figure 7: validity against quality.
-Section 5: the bias to large crops. Table 3: the IoU of the most valid crop with boxes that people
+(Sec. 5) The bias to large crops. Table 3: the IoU of the most valid crop with boxes that people
 drew.
 """
 
@@ -151,7 +151,7 @@ def quality_and_validity(
 def area_bias(
     predictions: Sequence[CropPredictions], photos: CropPhotos, count: int = 10
 ) -> Tensor:
-    """Section 5: mean area of the first `count` crops less that of the good ones, as shares of the
+    """(Sec. 5) Mean area of the first `count` crops less that of the good ones, as shares of the
     photo, (photos,).
     """
     pairs = zip(predictions, photos.truths, strict=True)
@@ -166,7 +166,7 @@ def recall_by_area(
     count: int = 40,
     groups: int = 3,
 ) -> list[tuple[float, Tensor]]:
-    """Section 5: of the good crops, from the smallest third to the largest, which ones the first
+    """(Sec. 5) Of the good crops, from the smallest third to the largest, which ones the first
     `count` crops reach.
 
     Returns:
