@@ -63,13 +63,13 @@ class Row:
     (accuracies in per cent). `images` is the number of photos that the number stands on; `seeds`
     lists the seeds of the training runs.
 
-    A claim has more, in the same unit: `margin`, the boundary where it isn't zero; `worth_having`,
-    the difference that is worth having, where one was named beforehand; `detectable`, the smallest
-    distance from the boundary that these photos and seeds could have settled (80 % power, 5 %
-    two-sided); `detectable_seeds`, what stays of that with these seeds however many photos are
-    added; `void`, why the comparison says nothing, such as an arm that is no better than the middle
-    of the photo. Its `differences`, (seeds, photos), are written into a file of their own; the
-    function of the same name reads them.
+    A claim has more, in the same unit: `margin`, the boundary where it isn't zero; `below`, whether
+    the number is to stay below it; `worth_having`, the difference that is worth having, where one
+    was named beforehand; `detectable`, the smallest distance from the boundary that these photos
+    and seeds could have settled (80 % power, 5 % two-sided); `detectable_seeds`, what stays of that
+    with these seeds however many photos are added; `void`, why the comparison says nothing, such as
+    an arm that is no better than the middle of the photo. Its `differences`, (seeds, photos), are
+    written into a file of their own; the function of the same name reads them.
     """
 
     paper: str  # the file's name: vrn, gaicd_baselines, scenes, …
@@ -84,6 +84,7 @@ class Row:
     low: float | None = None
     high: float | None = None
     margin: float | None = None
+    below: bool = False
     worth_having: float | None = None
     detectable: float | None = None
     detectable_seeds: float | None = None
@@ -309,7 +310,10 @@ def _differences_path(name: str) -> Path:
 def _compact(row: Row) -> dict[str, object]:
     """A row as the file has it: without what is empty."""
     content = {name: getattr(row, name) for name in _CHECKS}
-    return {name: value for name, value in content.items() if value not in (None, "", (), [])}
+    empty = (None, "", (), [])
+    return {
+        name: value for name, value in content.items() if value not in empty and value is not False
+    }
 
 
 def current_commit() -> str:

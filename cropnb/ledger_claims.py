@@ -23,7 +23,11 @@ Differences = dict[str, dict[str, Any]]  # a row's key → its `ours`, seeds, an
 
 
 def claim_verdict(
-    low: float, high: float, margin: float = 0.0, worth_having: float | None = None
+    low: float,
+    high: float,
+    margin: float = 0.0,
+    worth_having: float | None = None,
+    below: bool = False,
 ) -> str:
     """The verdict on «this beats that» from the ends of the gain's interval.
 
@@ -35,16 +39,21 @@ def claim_verdict(
         high: its upper end.
         margin: the boundary.
         worth_having: the difference worth having, named beforehand; above the margin.
+        below: the claim is that the number stays below the margin.
 
     Returns:
-        `unsettled` where the ends hold `margin`, `contradicted` where both lie below it; above it,
-        `trivial` where both lie below `worth_having`, and `holds` otherwise.
+        `unsettled` where the ends hold `margin`, `contradicted` where both lie on its wrong side,
+        which is below it as a rule; on the right side, `trivial` where both lie below
+        `worth_having`, and `holds` otherwise.
 
     Raises:
-        LedgerError: for a `worth_having` that is not above the margin: nothing could be trivial.
+        LedgerError: for a `worth_having` that is not above the margin, or of a claim that stays
+            below one: nothing could be trivial.
     """
-    if worth_having is not None and worth_having <= margin:
+    if worth_having is not None and (below or worth_having <= margin):
         raise LedgerError(f"worth_having is {worth_having}: name one above the margin {margin}")
+    if below:
+        low, high, margin = -high, -low, -margin
     if low <= margin <= high:
         return "unsettled"
     if high < margin:
@@ -108,10 +117,14 @@ def problems(row: Any) -> list[str]:
         wrong.append(f"verdict 'unsettled', but {ends} does not hold {boundary}")
     if row.verdict != "unsettled" and row.low < boundary < row.high:
         wrong.append(f"verdict {row.verdict!r}, but {ends} holds {boundary}")
-    # Only a margin may be one to stay below, such as the share of a gap that a blind crop closes.
-    beyond = row.high <= 0 if row.verdict in ("holds", "trivial") else row.low >= 0
-    if row.verdict != "unsettled" and row.margin is None and beyond:
-        wrong.append(f"verdict {row.verdict!r}, but {ends} lies on the other side of zero")
+    # A recorded end may be rounded onto the boundary, so only what lies beyond it is wrong.
+    stays_below = (row.verdict == "contradicted") != row.below
+    beyond = row.low >= boundary if stays_below else row.high <= boundary
+    if row.verdict != "unsettled" and beyond:
+        side = f"{boundary} instead of {'below' if stays_below else 'above'}"
+        wrong.append(f"verdict {row.verdict!r}, but {ends} lies on the other side of {side}")
+    if row.below and row.verdict == "trivial":
+        wrong.append("verdict 'trivial', but no claim that stays below a boundary is")
     if row.verdict == "trivial" and (row.worth_having is None or row.high > row.worth_having):
         wrong.append(f"verdict 'trivial', but {ends} is not below worth_having, {row.worth_having}")
     return wrong

@@ -78,6 +78,11 @@ def test_scenes_and_photographs_are_different_rows():
         {"verdict": "unsettled"},  # 0.4 … 0.6 lies above zero
         {"verdict": "holds", "margin": 0.45},
         {"verdict": "contradicted", "margin": 0.55},
+        {"verdict": "holds", "margin": 0.7},  # 0.4 … 0.6 lies below
+        {"verdict": "contradicted", "margin": 0.3},
+        {"verdict": "holds", "margin": 0.3, "below": True},
+        {"verdict": "contradicted", "margin": 0.7, "below": True},
+        {"verdict": "trivial", "margin": 0.3, "worth_having": 0.7, "below": True},
         {"verdict": "contradicted"},
         {"verdict": "holds", "ours": -0.5, "low": -0.6, "high": -0.4},
         {"verdict": "trivial"},
@@ -309,6 +314,9 @@ def test_a_folder_below_a_file_is_one_line(tmp_path, monkeypatch):
         (0.0, 0.3, {}, "unsettled"),  # an end on the boundary doesn't pass it
         (0.1, 0.3, {"margin": 0.2}, "unsettled"),
         (0.1, 0.3, {"margin": 0.5}, "contradicted"),
+        (0.1, 0.3, {"margin": 0.5, "below": True}, "holds"),
+        (0.1, 0.3, {"margin": 0.3, "below": True}, "unsettled"),
+        (0.1, 0.3, {"margin": 0.05, "below": True}, "contradicted"),
         (0.1, 0.3, {"worth_having": 0.5}, "trivial"),
         (0.1, 0.3, {"worth_having": 0.25}, "holds"),  # it may be worth having
         (-0.1, 0.3, {"worth_having": 0.5}, "unsettled"),  # small, perhaps, but of which sign?
@@ -323,6 +331,16 @@ def test_a_claim_gets_one_of_four_verdicts(low, high, bounds, expected):
 def test_a_difference_worth_having_lies_above_the_margin():
     with pytest.raises(LedgerError, match="above the margin"):
         ledger.claim_verdict(0.1, 0.3, margin=0.2, worth_having=0.2)
+    with pytest.raises(LedgerError, match="above the margin"):
+        ledger.claim_verdict(0.1, 0.3, margin=0.5, worth_having=0.6, below=True)
+
+
+def test_a_claim_that_stays_below_its_margin_is_recorded():
+    below = replace(ROW, verdict="holds", margin=0.7, below=True)
+    ledger.record(
+        "trial", [below, replace(below, column="other", verdict="contradicted", margin=0.3)]
+    )
+    assert [row.below for row in ledger.read("trial")] == [True, True]
 
 
 OPEN = replace(

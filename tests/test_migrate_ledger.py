@@ -63,7 +63,7 @@ def test_a_margin_of_the_papers_claim_is_the_boundary():
     assert (row["verdict"], row["margin"], row["note"]) == ("unsettled", 10.0, "in points")
     assert "margin" not in migrated()
     gap = migrated(paper="scenes", row=migrate_ledger.GAP, verdict="holds", note="")
-    assert (gap["verdict"], gap["margin"]) == ("holds", 40.0)
+    assert (gap["verdict"], gap["margin"], gap["below"]) == ("holds", 40.0, True)
 
 
 def test_other_rows_stay_as_they_are():
@@ -140,8 +140,9 @@ def test_the_books_ledger_is_migrated(monkeypatch: pytest.MonkeyPatch):
     for name in ledger.names():
         assert migrate_ledger.migrate(ledger.folder() / f"{name}.json", dry_run=True) == 0
         for row in ledger.read(name):
-            if row.verdict in ledger.CLAIM_VERDICTS and row.row != migrate_ledger.GAP:
-                expected = ledger.claim_verdict(row.low, row.high, row.margin or 0.0)
+            if row.verdict in ledger.CLAIM_VERDICTS:
+                ends = (row.low, row.high, row.margin or 0.0)
+                expected = ledger.claim_verdict(*ends, below=row.below)
                 on_the_edge = (row.margin or 0.0) in (row.low, row.high)  # rounded
                 assert row.verdict in (expected, "trivial") or on_the_edge, row
                 assert "settle it" not in row.note

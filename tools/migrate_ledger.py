@@ -35,6 +35,8 @@ def four_verdicts(row: Row) -> Row:
     margin = _margin(row)
     if margin:
         row["margin"] = margin
+    if row["row"] == GAP:
+        row["below"] = True
     note, _, unsettled = str(row.get("note", "")).partition("the interval holds ")
     if unsettled.endswith("so these photos and seeds don't settle it"):
         row["note"] = note.removesuffix("; ")

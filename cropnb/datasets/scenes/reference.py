@@ -119,9 +119,9 @@ def ledger_rows(context: Context, form: str, rows: Rows, minutes: float) -> list
                 cells[0].images,
                 low=low,
                 high=high,
-                # The share is to stay below the limit: its distance from there is what is judged.
-                verdict=ledger.claim_verdict(100 * LIMIT - high, 100 * LIMIT - low),
+                verdict=ledger.claim_verdict(low, high, 100 * LIMIT, below=True),
                 margin=100 * LIMIT,
+                below=True,
                 minutes=minutes,
                 note=note,
             )
