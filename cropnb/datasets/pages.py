@@ -2,7 +2,7 @@
 crops lie.
 """
 
-from cropnb import ledger
+from cropnb import ledger, methods
 from cropnb.datasets import load
 from cropnb.datasets.base import CropDataset
 from cropnb.datasets.bias import EDGES, NAME, QUARTILES
@@ -11,13 +11,6 @@ from cropnb.datasets.folders import dataset_root
 from cropnb.errors import CropnbError
 from cropnb.notebook import Markdown
 
-PAPERS = {
-    "la2c": "LA2C",
-    "asm_net": "ASM-Net",
-    "vrn": "VRN",
-    "mars": "Mars",
-    "set_prediction": "set prediction",
-}
 KNOWN = {
     "copy": "known, from a copy",
     "reported": "as others have printed it",
@@ -40,7 +33,8 @@ def dataset_page(name: str) -> Markdown:
         ("splits", entry.splits),
         (
             "who uses it",
-            " · ".join(f"{PAPERS[paper]} {tables}" for paper, _, tables in used) or "this book",
+            " · ".join(f"{methods.TITLES[paper]} {tables}" for paper, _, tables in used)
+            or "this book",
         ),
         ("known defects", "<br>".join(entry.defects)),
         (
