@@ -46,11 +46,13 @@ class Ratio:
     needs_cuda: bool = False
 
     def missed(self, value: float) -> bool:
+        """Whether a median is not what the book wants."""
         too_much = self.at_most is not None and value > self.at_most
         return too_much or (self.at_least is not None and value < self.at_least)
 
     @property
     def wanted(self) -> str:
+        """The end of a sentence that says what the book wants; empty where it wants nothing."""
         if self.at_most is not None:
             return f", at most {self.at_most:g} is wanted"
         return "" if self.at_least is None else f", at least {self.at_least:g} is wanted"

@@ -143,6 +143,7 @@ class Difference:
 
     @property
     def verdict(self) -> str:
+        """`BEATS`, `LEVEL` or `BELOW`: on which side of 0 the interval lies, or neither."""
         if self.low > 0:
             return BEATS
         return BELOW if self.high < 0 else LEVEL

@@ -58,6 +58,7 @@ class AsmNet(nn.Module):
         self.head = ScoreHead(self.backbone.channels, self.pattern.partitions)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Photos (B, 3, H, W) → aesthetic score maps (B, L, H / stride, W / stride)."""
         return self.head(self.levels(images), self.map_size(images))
 
     def levels(self, images: Tensor) -> list[Tensor]:

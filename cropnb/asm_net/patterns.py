@@ -97,10 +97,12 @@ class Pattern:
 
     @property
     def rows(self) -> int:
+        """How many rows of cells a crop is divided into."""
         return self.cells.shape[0]
 
     @property
     def columns(self) -> int:
+        """How many columns of cells a crop is divided into."""
         return self.cells.shape[1]
 
     @cached_property

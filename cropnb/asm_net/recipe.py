@@ -160,6 +160,9 @@ class AsmNetMethod(Method):
         return DELTA[experiment.form]
 
     def profile(self, experiment: Experiment) -> Profile:
+        """As the base has it; with a frozen backbone the head alone is trained, and no split of
+        scenes is larger than the paper's own.
+        """
         profile = super().profile(experiment)
         if experiment.frozen or not profile.epochs:
             profile = head_only(profile)
@@ -172,6 +175,9 @@ class AsmNetMethod(Method):
         return replace(profile, **most)
 
     def prepare(self, experiment: Experiment, part: str) -> ScoredPhotos:
+        """Resized photos with their saliency, as bytes; in training only those that have a pair of
+        crops for δ (Eq. 3).
+        """
         data = experiment.parts[part]
         pixels = experiment.features(
             part,
@@ -202,14 +208,17 @@ class AsmNetMethod(Method):
         )
 
     def settings(self, experiment: Experiment, variant: str) -> Mapping[str, object]:
+        """The variant, and δ (Eq. 3)."""
         return {**super().settings(experiment, variant), "delta": self.delta(experiment)}
 
     def build(self, experiment: Experiment, run: Run) -> AsmNet:
+        """A network whose head has a channel for each partition of the variant's pattern."""
         profile, pattern = experiment.profile, self.variants[run.variant].pattern
         weights = "imagenet" if experiment.init == "imagenet" else None
         return AsmNet(profile.backbone, pattern, weights, profile.stride).eval()
 
     def stages(self, experiment: Experiment, run: Run, model: AsmNet) -> Iterator[Stage]:
+        """The head on features that stay, then the network; a profile may leave out either."""
         profile, variant = experiment.profile, self.variants[run.variant]
         photos, validation = experiment.photos("train"), experiment.photos("val")
         delta = self.delta(experiment)
@@ -263,6 +272,9 @@ class AsmNetMethod(Method):
         ]
 
     def measure(self, experiment: Experiment, run: Run, model: AsmNet) -> Measurement:
+        """Accuracy over pairs of crops (Sec. 4.1), and where a photo's crops have ranks, their
+        order.
+        """
         photos = experiment.photos("test")
         if experiment.profile.epochs:
             levels = from_photos(model, photos)
@@ -276,6 +288,7 @@ class AsmNetMethod(Method):
         return Measurement({"Accuracy": tables.accuracies(right, pairs), **ranking}, counts)
 
     def blind(self, experiment: Experiment) -> Mapping[str, Sequence[float]]:
+        """The same columns for scores that tell nothing of the photo but its shape."""
         photos = experiment.photos("test")
         scores = [blind.scores(sample) for sample in experiment.parts["test"]]
         right, pairs = pair_counts(scores, photos, self.delta(experiment))
@@ -284,23 +297,28 @@ class AsmNetMethod(Method):
         return {name: values.tolist() for name, values in table.items()}
 
     def card(self, result: Result) -> Mapping[str, object]:
+        """Backbone, stride and pattern."""
         profile = result.settings["profile"]
         built = {name: profile[name] for name in ("backbone", "stride")}
         return {**built, "pattern": result.settings["variant"]["pattern"]}
 
     def places(self, experiment: Experiment, variant: str) -> list[Place]:
+        """Where Table 1, Table 4 or Figure 5 prints the variant."""
         return tables.places(experiment.form, variant)
 
     def claim_table(self, experiment: Experiment) -> str:
+        """CPC's form is the paper's; the other one is named."""
         form = "" if experiment.form == "cpc" else f", {experiment.form}"
         return f"claim{form}{self.suffix(experiment)}"
 
     def note(self, results: Sequence[Result]) -> str:
+        """Epoch, backbone and loss of the runs."""
         return tables.note(results[0])
 
     def further_rows(
         self, context: Context, experiment: Experiment, results: Mapping[str, list[Result]]
     ) -> list[Row]:
+        """What the ranking loss gains over λ = 0 (Sec. 4.3)."""
         return tables.differences(context, experiment, results)
 
 

@@ -29,6 +29,9 @@ class AttentionReadout(nn.Module):
         self.out = nn.Conv2d(16, 2, 1)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Maps (B, C, h, w) of four depths → logits (B, 2, H / 16, W / 16) of the gaze and of the
+        mask.
+        """
         size = maps[1].shape[-2:]
         levels = [_to_size(level, size) for level in maps]  # (B, C, h, w) each
         x = torch.cat(levels, dim=1)  # (B, 512, h, w)

@@ -72,6 +72,12 @@ class AttentionMethod(Method):
     }
 
     def parts(self, experiment: Experiment) -> Mapping[str, GazePhotos]:
+        """Photos that people looked at.
+
+        Raises:
+            CropnbError: another dataset than "gaze".
+            DatasetMissing: it isn't on this disk.
+        """
         if experiment.dataset != "gaze":
             raise CropnbError(
                 f"nobody looked at {experiment.dataset} for the readout to learn from: give "
@@ -86,12 +92,15 @@ class AttentionMethod(Method):
         return parts
 
     def prepare(self, experiment: Experiment, part: str) -> "Lessons":
+        """A part's features, fixations and masks."""
         return Lessons(experiment, part)
 
     def build(self, experiment: Experiment, run: Run) -> AttentionReadout:
+        """A readout; the backbone below it is never trained."""
         return AttentionReadout()
 
     def stages(self, experiment: Experiment, run: Run, model: AttentionReadout) -> Iterator[Stage]:
+        """One, of the readout."""
         profile, lessons = experiment.profile, experiment.photos("train")
         val = experiment.photos("val")
         yield Stage(
@@ -110,6 +119,7 @@ class AttentionMethod(Method):
         )
 
     def measure(self, experiment: Experiment, run: Run, model: AttentionReadout) -> Measurement:
+        """NSS, AUC-Judd and KL of each photo's gaze, and the mean error of the masks."""
         lessons = experiment.photos("test")
         densities = lessons.densities(model)
         columns = _columns(densities, lessons)
@@ -118,6 +128,7 @@ class AttentionMethod(Method):
         return Measurement(columns, details)
 
     def places(self, experiment: Experiment, variant: str) -> list[Place]:
+        """One row: no paper has printed it."""
         return [Place(TABLE, "readout of MobileNetV2")]
 
     def further_rows(

@@ -29,6 +29,7 @@ class FoldedConv2d(nn.Conv2d):
     folded_norm: tuple[nn.BatchNorm2d]  # in a tuple, which keeps it out of this module's children
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, h, w) → (B, C, h', w'), convolved and normalised."""
         (norm,) = self.folded_norm
         if norm.training:  # its statistics are of this batch: there is nothing to fold
             return super().forward(x)
@@ -52,6 +53,7 @@ class FoldedNorm2d(nn.BatchNorm2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) as it is; normalised in training mode."""
         return super().forward(x) if self.training else x
 
 

@@ -55,6 +55,7 @@ class Backbone(nn.Module):
         )
 
     def forward(self, images: Tensor) -> list[Tensor]:
+        """Photos (B, 3, H, W) in 0…1 → one map (B, C, H / 2ˣ, W / 2ˣ) a cut."""
         x = (images - self.mean) / self.deviation  # (B, 3, H, W)
         maps = []
         for unit in self.units:
@@ -63,6 +64,7 @@ class Backbone(nn.Module):
         return [maps[index] for index in self.positions]
 
     def train(self, mode: bool = True) -> "Backbone":
+        """As PyTorch's; batch normalisations stay in evaluation mode without `train_statistics`."""
         super().train(mode)
         return self if self.train_statistics else hold_statistics(self)
 

@@ -50,6 +50,7 @@ class Trunk(nn.Module):
         self._taken = [index - start for index in backbone.positions]
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        """The stem's map (B, C, h, w) → the backbone's maps in single precision, one a cut."""
         x = x.contiguous(memory_format=torch.channels_last)
         maps = [x]  # (B, C, h, w)
         fast = torch.autocast(x.device.type, torch.bfloat16)
@@ -59,6 +60,7 @@ class Trunk(nn.Module):
         return [maps[index].float() for index in self._taken]
 
     def train(self, mode: bool = True) -> "Trunk":
+        """As `Backbone.train`."""
         super().train(mode)
         return self if self.train_statistics else hold_statistics(self)
 

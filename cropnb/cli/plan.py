@@ -25,6 +25,7 @@ class Job:
 
     @property
     def name(self) -> str:
+        """What messages call the photo."""
         return "standard input" if self.photo is None else str(self.photo)
 
     def files(self, count: int, k: int) -> list[Path]:

@@ -58,6 +58,7 @@ class Sample:
 
     @property
     def has_photo(self) -> bool:
+        """Whether the photo itself is there, not only its annotations."""
         return self.load_photo is not None
 
     @property

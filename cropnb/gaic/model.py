@@ -35,6 +35,7 @@ class MultiScaleFeatures(nn.Module):
         self.channels = sum(self.backbone.channels)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Photos (B, 3, H, W) → joined features (B, C, H / 16, W / 16)."""
         size = (images.shape[-2] // self.stride, images.shape[-1] // self.stride)
         return self.join(self.backbone(images), size)  # (B, 448, H/16, W/16)
 

@@ -86,12 +86,14 @@ class GridAnchorMethod(Method):
         return experiment.profile.clip
 
     def profile(self, experiment: Experiment) -> Profile:
+        """As the base has it; with a frozen backbone all epochs are the head's."""
         profile = super().profile(experiment)
         if not experiment.frozen:
             return profile
         return replace(profile, epochs=0, head_epochs=profile.head_epochs or profile.epochs)
 
     def prepare(self, experiment: Experiment, part: str) -> ScoredViews:
+        """Resized photos with their views and the views' scores."""
         return ScoredViews(experiment.parts[part], experiment.device, experiment.progress)
 
     def frozen_features(self, experiment: Experiment, part: str, model: nn.Module) -> FeatureCache:
@@ -100,6 +102,7 @@ class GridAnchorMethod(Method):
         return cached(experiment, part, model.features.eval(), photos, ScoredViews.size)
 
     def stages(self, experiment: Experiment, run: Run, model: nn.Module) -> Iterator[Stage]:
+        """The head on features that stay, then the network; a profile may leave out either."""
         profile, photos = experiment.profile, experiment.photos("train")
         if profile.head_epochs:
             train, val = (
@@ -201,6 +204,7 @@ class GridAnchorMethod(Method):
         return lambda: float(protocol(model, features, photos)["SRCC"].mean())
 
     def measure(self, experiment: Experiment, run: Run, model: nn.Module) -> Measurement:
+        """SRCC and Acc K/N of each photo's views."""
         part = self.eval_split(experiment)
         photos = experiment.photos(part)
         if experiment.profile.epochs:
@@ -212,6 +216,7 @@ class GridAnchorMethod(Method):
             return Measurement(protocol(model, features, photos))
 
     def blind(self, experiment: Experiment) -> Mapping[str, Sequence[float]]:
+        """The same columns for scores that tell nothing of the photo but its shape."""
         return blind.ranking(experiment.parts[self.eval_split(experiment)])
 
 
@@ -243,13 +248,16 @@ class GaicMethod(GridAnchorMethod):
     }
 
     def build(self, experiment: Experiment, run: Run) -> Gaic:
+        """GAIC on the variant's backbone."""
         weights = "imagenet" if experiment.init == "imagenet" else None
         return Gaic(self.variants[run.variant], weights=weights)
 
     def loss(self, variant: str) -> ViewLoss:
+        """GAIC's Huber loss, for every backbone."""
         return gaic_loss
 
     def places(self, experiment: Experiment, variant: str) -> list[Place]:
+        """The table «baseline»: no paper of this book prints GAIC on scenes."""
         usual = experiment.form == self.forms[0] or not datasets.takes_form(experiment.dataset)
         return [Place("baseline" if usual else f"baseline, {experiment.form}", variant)]
 

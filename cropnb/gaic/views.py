@@ -53,10 +53,12 @@ class ScoredViews:
         return len(self._photos)
 
     def photo(self, index: int, mirrored: bool = False) -> Tensor:
+        """(1, 3, H, W) in 0…1."""
         photo = self._photos[index].to(self.device)[None].float() / 255
         return photo.flip(-1) if mirrored else photo
 
     def boxes(self, index: int, mirrored: bool = False) -> Tensor:
+        """(N, 4) in pixels of the resized photo."""
         boxes = self._boxes[index]
         if not mirrored:
             return boxes
@@ -66,6 +68,7 @@ class ScoredViews:
         )
 
     def mos(self, index: int) -> Tensor:
+        """(N,) mean opinion scores."""
         return self._mos[index]
 
 

@@ -166,6 +166,7 @@ class La2cMethod(Method):
     }
 
     def profile(self, experiment: Experiment) -> Profile:
+        """As the base has it; a frozen backbone sees each photo once, not at every step."""
         profile = super().profile(experiment)
         return replace(profile, shared=True) if experiment.frozen else profile
 
@@ -179,6 +180,7 @@ class La2cMethod(Method):
         return {**parts, "train": train, "val": val}
 
     def settings(self, experiment: Experiment, variant: str) -> Mapping[str, object]:
+        """The variant, what its actions do to a box, and what its backbone starts from."""
         chosen = self.variants[variant]
         # The start of a variant's backbone is part of it.
         profile = experiment.profile
@@ -195,6 +197,7 @@ class La2cMethod(Method):
         }
 
     def prepare(self, experiment: Experiment, part: str) -> ImageBank:
+        """Photos and their true boxes, resized once."""
         return ImageBank(experiment.parts[part], experiment.device)
 
     def agent_arguments(self, profile: Profile, variant: str) -> dict[str, object]:
@@ -260,6 +263,9 @@ class La2cMethod(Method):
         return BatchedCropEnv(self.bank(experiment, part, agent), **{**options, **changes})
 
     def stages(self, experiment: Experiment, run: Run, model: nn.Module) -> Iterator[Stage]:
+        """One, of the agent. An epoch is a number of updates, whose photos the environments
+        choose.
+        """
         settings = self.variants[run.variant].learning(experiment.profile.learning)
         env = self.env(experiment, run, "train", model, episodes=settings.environments)
         learner = Learner(model, env, settings, run.seed)
@@ -279,6 +285,9 @@ class La2cMethod(Method):
         )
 
     def measure(self, experiment: Experiment, run: Run, model: nn.Module) -> Measurement:
+        """IoU, BDE and steps of one greedy episode a photo, at several step limits, and its
+        seconds.
+        """
         profile, variant = experiment.profile, self.variants[run.variant]
         env = self.env(
             experiment, run, "test", model, episodes=measures.TOGETHER, reward="iou_sign"
@@ -297,20 +306,25 @@ class La2cMethod(Method):
         )
 
     def blind(self, experiment: Experiment) -> Mapping[str, Sequence[float]]:
+        """IoU and BDE of the photo's middle."""
         return blind.overlap(experiment.parts["test"])
 
     def card(self, result: Result) -> Mapping[str, object]:
+        """How the agent is built, and the rules that it plays by."""
         return {"agent": result.details["agent"], **result.details["rules"]}
 
     def places(self, experiment: Experiment, variant: str) -> list[Place]:
+        """Tables 1 to 3 for the paper's own variants; the table of variants for others."""
         return rows.places(variant, variant in OWN, experiment.profile_name)
 
     def note(self, results: list[Result]) -> str:
+        """Which agent is measured, and how it was trained."""
         return rows.note(results, CALIBRATED)
 
     def further_rows(
         self, context: Context, experiment: Experiment, results: Mapping[str, list[Result]]
     ) -> list[Row]:
+        """Seconds a photo, what other step limits give, and the steps that LA2C saves."""
         return rows.further(context, experiment, results)
 
 

@@ -104,12 +104,15 @@ class LayoutMethod(Method):
     epochs = ("last", "best")
 
     def prepare(self, experiment: Experiment, part: str) -> Layouts:
+        """Objects, crops and scores; no pixel is read."""
         return Layouts(experiment.parts[part], experiment.device)
 
     def build(self, experiment: Experiment, run: Run) -> LayoutNetwork:
+        """A network that sees what the variant names."""
         return LayoutNetwork(self.variants[run.variant].sees_map)
 
     def stages(self, experiment: Experiment, run: Run, model: nn.Module) -> Iterator[Stage]:
+        """One: there is no backbone."""
         profile, photos = experiment.profile, experiment.photos("train")
         yield Stage(
             name="whole",
@@ -145,12 +148,15 @@ class LayoutMethod(Method):
         return step
 
     def measure(self, experiment: Experiment, run: Run, model: nn.Module) -> Measurement:
+        """SRCC and Acc K/N of each photo's crops, as of GAIC."""
         return Measurement(protocol(model, experiment.photos(self.eval_split(experiment))))
 
     def card(self, result: Result) -> Mapping[str, object]:
+        """Whether the network sees the map."""
         return {"sees_map": self.variants[result.variant].sees_map}
 
     def places(self, experiment: Experiment, variant: str) -> list[Place]:
+        """A table of this book's own."""
         return [Place("scores without pixels", variant)]
 
 

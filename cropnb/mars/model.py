@@ -63,6 +63,7 @@ class Upsampler(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, c, h, w) → (B, C_out, h · 2ⁿ, w · 2ⁿ)."""
         x = F.relu(self.reduce(x))  # (B, C_out, h, w)
         x = F.relu(self.mix(x))
         for deconvolution in self.deconvolutions:
@@ -227,6 +228,7 @@ class MarsForRatio(nn.Module):
         self.register_buffer("predictor", weights.predictor, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Photos (B, 3, H, W) → logits (B, h', w') for the ratio that is plugged in."""
         return self.head(self.mars.features(images))
 
     def head(self, features: Tensor) -> Tensor:

@@ -130,6 +130,9 @@ class MarsMethod(Method):
         return replace(profile, validation_photos=min(profile.validation_photos, 500))
 
     def settings(self, experiment: Experiment, variant: str) -> Mapping[str, object]:
+        """The network's arguments, and the ratios that are left out of training, where there are
+        any.
+        """
         chosen = self.variants[variant]
         left_out = {"left_out": chosen.left_out} if chosen.left_out else {}
         return {"variant": {**chosen.arguments, **left_out}}
@@ -139,6 +142,7 @@ class MarsMethod(Method):
         return {**self.variants[variant].arguments, "neurons": experiment.profile.neurons}
 
     def build(self, experiment: Experiment, run: Run) -> Mars:
+        """Mars with the modules that the row of the ablation has."""
         weights = "imagenet" if experiment.init == "imagenet" else None
         return Mars(**self.arguments(experiment, run.variant), weights=weights)
 
@@ -183,6 +187,9 @@ class MarsMethod(Method):
         return from_cache(model, cache, trunk, experiment.device)
 
     def stages(self, experiment: Experiment, run: Run, model: Mars) -> Iterator[Stage]:
+        """All but the backbone on features that stay, then everything; a profile may leave out
+        either.
+        """
         profile = experiment.profile
         if profile.head_epochs:
             model.backbone.requires_grad_(False)
@@ -228,6 +235,9 @@ class MarsMethod(Method):
         return "val" if experiment.dataset == "fat" else "test"
 
     def measure(self, experiment: Experiment, run: Run, model: Mars) -> Measurement:
+        """IoU and BDE at the threshold that served best on training photos, each photo's mean over
+        its ratios.
+        """
         part, profile = self.eval_split(experiment), experiment.profile
         threshold, means = search_threshold(
             model,
@@ -260,18 +270,22 @@ class MarsMethod(Method):
         return {name: photos.per_photo(values).tolist() for name, values in columns.items()}
 
     def card(self, result: Result) -> dict[str, object]:
+        """How the network is built, its threshold, and what it was trained on."""
         trained = {name: getattr(result, name) for name in ("dataset", "profile", "seed")}
         return trained | {name: result.details[name] for name in ("arguments", "threshold")}
 
     def places(self, experiment: Experiment, variant: str) -> list[Place]:
+        """The cells of Tables 1 to 6 that print the variant."""
         return [Place(table, row, MEASURED) for table, row in self.variants[variant].cells]
 
     def note(self, results: Sequence[Result]) -> str:
+        """The threshold, and how many maps lay below it everywhere."""
         return rows.note(results)
 
     def further_rows(
         self, context: Context, experiment: Experiment, results: Mapping[str, list[Result]]
     ) -> list[ledger.Row]:
+        """What the largest centred window reaches."""
         annotations = len(experiment.photos(self.eval_split(experiment)).owner)
         return rows.centred(context, annotations, self.blind(experiment), MEASURED)
 

@@ -98,6 +98,7 @@ class SelfAttention(Attention):
     """
 
     def forward(self, x: Tensor, places: Tensor, mask: Tensor | None) -> Tensor:
+        """x, places (B, T, C), mask (B, T), false for padding → (B, T, C)."""
         placed = x + places  # (B, T, C)
         return self.attend(self.query(placed), self.key(placed), x, mask)
 
@@ -114,6 +115,7 @@ class AnchorSelfAttention(Attention):
         self.query_anchor, self.key_anchor = (nn.Linear(channels, channels) for _ in range(2))
 
     def forward(self, x: Tensor, anchors: Tensor) -> Tensor:
+        """x, anchors (B, Q, C) → (B, Q, C)."""
         query = self.query(x) + self.query_anchor(anchors)  # (B, Q, C)
         key = self.key(x) + self.key_anchor(anchors)  # (B, Q, C)
         return self.attend(query, key, x)
@@ -145,6 +147,7 @@ class ConditionalCrossAttention(Attention):
         anchors: Tensor,
         mask: Tensor | None,
     ) -> Tensor:
+        """Queries (B, Q, C) and the photo's tokens (B, T, C), each with places → (B, Q, C)."""
         query = self.query(x)  # (B, Q, C)
         key = self.key(memory)  # (B, T, C)
         key_place = self.key_place(places)  # (B, T, C)
@@ -181,6 +184,7 @@ class EncoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, places: Tensor, mask: Tensor | None) -> Tensor:
+        """x, places (B, T, C), mask (B, T), false for padding → (B, T, C)."""
         x = self.norm_attention(x + self.dropout(self.attention(x, places, mask)))
         return self.norm_feed_forward(x + self.dropout(self.feed_forward(x)))
 
@@ -207,6 +211,7 @@ class DecoderLayer(nn.Module):
         places: Tensor,
         mask: Tensor | None,
     ) -> Tensor:
+        """Anchors (B, Q, C) and the photo's tokens (B, T, C), each with places → (B, Q, C)."""
         x = self.norm_exchange(x + self.dropout(self.exchange(x, anchors)))
         seen = self.look(
             x,

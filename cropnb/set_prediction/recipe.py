@@ -131,6 +131,7 @@ class SetPredictionMethod(TablesMethod):
     }
 
     def profile(self, experiment: Experiment) -> Profile:
+        """As the base has it; a frozen backbone has no rate and no units that are trained."""
         profile = super().profile(experiment)
         if not experiment.frozen:
             return profile
@@ -147,6 +148,7 @@ class SetPredictionMethod(TablesMethod):
         return dict(zip(("train", "val", "test"), parts, strict=True))
 
     def settings(self, experiment: Experiment, variant: str) -> Mapping[str, object]:
+        """The variant, and the run that its network starts from, where there is one."""
         settings, start = super().settings(experiment, variant), experiment.profile.starts_from
         if not start:
             return settings
@@ -165,6 +167,9 @@ class SetPredictionMethod(TablesMethod):
         }
 
     def build(self, experiment: Experiment, run: Run) -> SetPredictionCropper:
+        """The paper's network, or the light one that a CPU trains; some profiles start it from
+        other weights.
+        """
         profile = experiment.profile
         weights = "imagenet" if experiment.init == "imagenet" else None
         one_crop = self.variants[run.variant].one_crop
@@ -208,6 +213,7 @@ class SetPredictionMethod(TablesMethod):
         return from_stem(experiment, photos, stem, lambda maps: model.join(trunk(maps)), side)
 
     def stages(self, experiment: Experiment, run: Run, model: nn.Module) -> Iterator[Stage]:
+        """One, of the network and, where the variant has one, its momentum-averaged teacher."""
         profile, variant = experiment.profile, self.variants[run.variant]
         count, milestone = profile.schedule(variant)
         whole = profile.backbone_rate is not None
@@ -276,6 +282,7 @@ class SetPredictionMethod(TablesMethod):
         return step
 
     def measure(self, experiment: Experiment, run: Run, model: nn.Module) -> Measurement:
+        """ACC K/N of each photo; boxes and validities are kept, as AP is of all photos at once."""
         photos = self.photos(experiment, "test", run.variant)
         predictions = predict(model, photos, self.features(experiment, "test", model))
         xyxy, validity = map(torch.stack, zip(*predictions, strict=True))

@@ -77,6 +77,9 @@ class VrnMethod(GridAnchorMethod):
     }
 
     def build(self, experiment: Experiment, run: Run) -> Vrn:
+        """VRN with or without the feature splitter; with mean-subtracted targets its scores start
+        at 0.
+        """
         weights = "imagenet" if experiment.init == "imagenet" else None
         chosen = self.variants[run.variant]
         model = Vrn(feature_splitter=chosen.feature_splitter, weights=weights)
@@ -85,6 +88,7 @@ class VrnMethod(GridAnchorMethod):
         return model
 
     def clip(self, experiment: Experiment, run: Run) -> float | None:
+        """The bound of the gradient's norm, where the variant has one."""
         return experiment.profile.clip if self.variants[run.variant].clipped else None
 
     def loss(self, variant: str) -> ViewLoss:
@@ -118,6 +122,7 @@ class VrnMethod(GridAnchorMethod):
         return {k: v for k, v in state.items() if not k.startswith("image_learner.")}
 
     def places(self, experiment: Experiment, variant: str) -> list[Place]:
+        """Table 2, whose last row is VRN itself."""
         return [Place("Table 2", variant)]
 
 

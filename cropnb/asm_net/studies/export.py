@@ -20,6 +20,7 @@ class ScoreMap(nn.Module):
         self.model = model
 
     def forward(self, photo: Tensor) -> Tensor:
+        """What `AsmNet` gives, each depth scored before it is brought to the map's stride."""
         head, total = self.model.head, 0
         weights = head.convolution.weight.split(head.channels, dim=1)
         strides = self.model.backbone.strides

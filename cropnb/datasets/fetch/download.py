@@ -138,6 +138,12 @@ class Resuming:
     def __call__(
         self, url: str, output_file: str, pooch: Any = None, check_only: bool = False
     ) -> None:
+        """Fetch `url` into `output_file`, as pooch calls it; `pooch` and `check_only` are not used.
+
+        Raises:
+            DownloadError: the server refuses, gives another number of bytes than the manifest
+                says, or fails too many times in a row; the message says what to do by hand.
+        """
         import requests
 
         session = self.session or requests.Session()

@@ -55,6 +55,7 @@ class Job:
 
     @property
     def work(self) -> Path:
+        """Where downloads, receipts and what isn't finished lie."""
         return self.folder.parent / ".fetch" / self.name
 
     def receipts(self) -> dict[str, dict[str, object]]:
@@ -62,6 +63,7 @@ class Job:
         return _read_json(self.work / RECEIPTS)
 
     def installed(self) -> dict[str, object]:
+        """What the last run put into the dataset's folder; empty before the first."""
         return _read_json(self.work / INSTALLED)
 
     def is_complete(self) -> bool:

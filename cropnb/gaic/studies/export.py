@@ -23,6 +23,7 @@ class Look(nn.Module):
         self.features, self.reduce, self.learner = features, reduce, learner
 
     def forward(self, photo: Tensor) -> tuple[Tensor, Tensor]:
+        """One pass a photo; resizing is by constant factors, which ONNX has."""
         first, second, third = self.features.backbone(photo)  # strides 8, 16 and 32
         maps = [F.interpolate(first, scale_factor=0.5, mode="bilinear"), second]
         maps.append(F.interpolate(third, scale_factor=2.0, mode="bilinear"))
@@ -41,6 +42,7 @@ class Score(nn.Module):
         self.learner = learner
 
     def forward(self, judged: Tensor, share: Tensor, boxes: Tensor) -> Tensor:
+        """What views keep by RoIAlign, and what RoDAlign leaves to them outside."""
         views = roi.roi_align(judged, [boxes], ALIGN, MultiScaleFeatures.stride)  # (N, C, 9, 9)
         points, _ = roi.discard_samples(judged, ALIGN, MultiScaleFeatures.stride)  # (P, 2)
         outside = roi.discarded(points, boxes).to(share.dtype)  # (N, P)

@@ -42,6 +42,7 @@ class StepResult:
 
     @property
     def ended(self) -> Tensor:
+        """(E,) whether an episode is over, by its own stop or by the step limit."""
         return self.terminated | self.truncated
 
 

@@ -54,6 +54,7 @@ class FeatureBank(ImageBank):
         self._set_shape([(one.shape[0], one.shape[2]) for one in self._maps])
 
     def read(self, photos: Tensor) -> Tensor:
+        """Maps of photos (K,), padded to the largest: (K, W, C · H) in half precision."""
         images = torch.zeros(len(photos), *self.shape, dtype=torch.half)
         for row, photo in zip(images, photos.tolist(), strict=True):
             one = self._maps[photo]  # (W', C, H')

@@ -28,6 +28,7 @@ class PillowCrops:
         self.photos = [env.bank.samples[int(photo)].photo() for photo in env.photo]
 
     def __call__(self, boxes: list[list[float]]) -> np.ndarray:
+        """Boxes (E, 4) in pixels → crops (E, S, S, 3), bytes."""
         crops = [
             np.asarray(photo.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box=tuple(box)))
             for photo, box in zip(self.photos, boxes, strict=True)

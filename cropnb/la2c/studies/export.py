@@ -21,6 +21,7 @@ class Look(nn.Module):
         self.agent = agent
 
     def forward(self, photo: Tensor) -> Tensor:
+        """Once a photo; every step of the episode reads it."""
         return self.agent.backbone(photo)[0].half().float()
 
 
@@ -37,6 +38,7 @@ class Step(nn.Module):
         self.agent = agent
 
     def forward(self, maps: Tensor, box_norm: Tensor) -> tuple[Tensor, Tensor]:
+        """One step of an agent without memory."""
         across = self._weights(box_norm[0::2], maps[0, 0, 0])  # (grid, w)
         down = self._weights(box_norm[1::2], maps[0, 0, :, 0])  # (grid, h)
         seen = torch.matmul(torch.matmul(down, maps), across.transpose(0, 1))  # (1, C, grid, grid)

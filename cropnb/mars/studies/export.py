@@ -21,6 +21,7 @@ class Look(nn.Module):
         self.mars = mars
 
     def forward(self, photo: Tensor) -> Tensor:
+        """Once a photo."""
         return self.mars.features(photo)
 
 
@@ -32,6 +33,7 @@ class MapOfRatio(nn.Module):
         self.mars = mars
 
     def forward(self, features: Tensor, aspect: Tensor) -> Tensor:
+        """Once a ratio; the predictor's weights come from the ratio (Sec. 3.3)."""
         weights = self.mars.meta(self.mars.embedding(aspect))
         upsampled = self.mars.upsampler(self.mars.add_global(features, weights))
         # the predictor as a weighted sum of channels: (1, C_out, h', w') → (h', w')

@@ -24,6 +24,7 @@ class CropSet(nn.Module):
         self.model = model
 
     def forward(self, photo: Tensor) -> tuple[Tensor, Tensor]:
+        """One forward pass, its average pooling as two products."""
         finer, last = self.model.backbone(photo)
         down = self._averages(finer[0, 0, :, 0], last[0, 0, :, 0])  # (h, 2 h)
         across = self._averages(finer[0, 0, 0], last[0, 0, 0])  # (w, 2 w)

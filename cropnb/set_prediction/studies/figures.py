@@ -58,6 +58,7 @@ class Study:
 
     @property
     def name(self) -> str:
+        """Of its rows."""
         return self.variant + self.on
 
 

@@ -117,6 +117,7 @@ class TablesMethod(Method):
         return tables.get(experiment.form, ("ACC 1/N", "AP", ""))
 
     def claim_table(self, experiment: Experiment) -> str:
+        """The form of the photos is named where it isn't the paper's first."""
         return "claim" + self.tables(experiment)[2] + self.suffix(experiment)
 
     def row(self, variant: str, eps: float) -> str:
@@ -152,6 +153,7 @@ class TablesMethod(Method):
         return places
 
     def note(self, results: Sequence[Result]) -> str:
+        """Which epoch, and which crop where several are best."""
         return "last epoch; of tied best crops the first"
 
     def further_rows(

@@ -18,6 +18,7 @@ class ViewWise(nn.Module):
         self.reduce, self.splitter = model.reduce, model.splitter
 
     def forward(self, features: Tensor) -> Tensor:
+        """The splitter's first output; the other is of training alone."""
         return self.splitter(self.reduce(features))[0]
 
 

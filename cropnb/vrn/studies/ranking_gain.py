@@ -89,6 +89,7 @@ class GradientNorms:
             parameter.register_post_accumulate_grad_hook(self._add)
 
     def __call__(self, *arguments: object) -> dict[str, Tensor]:
+        """What the wrapped loss gives, with a new place for the norm of its gradient."""
         self._squares.append(0.0)
         return self._loss(*arguments)
 
@@ -97,6 +98,7 @@ class GradientNorms:
 
     @property
     def norms(self) -> Tensor:
+        """(steps,), of the whole gradient."""
         return torch.tensor(self._squares).sqrt()
 
 
@@ -110,6 +112,7 @@ class Trial:
 
     @property
     def name(self) -> str:
+        """Of its row: variant, rate and bound."""
         bound = "no bound" if self.clip is None else "norm at most 1"
         return f"{self.variant}, rate {self.learning_rate:g}, {bound}"
 
@@ -134,6 +137,7 @@ class Trials(VrnMethod):
     variants = {trial.name: trial for trial in TRIALS}
 
     def build(self, experiment: Experiment, run: Run) -> Vrn:
+        """The trial's row of Table 2, with a loss that notes gradients."""
         weights = "imagenet" if experiment.init == "imagenet" else None
         row = VrnMethod.variants[self.variants[run.variant].variant]
         model = Vrn(feature_splitter=row.feature_splitter, weights=weights)
@@ -141,9 +145,11 @@ class Trials(VrnMethod):
         return model
 
     def loss(self, variant: str) -> ViewLoss:
+        """The one that notes gradients, of the network that was built last."""
         return self.noted
 
     def clip(self, experiment: Experiment, run: Run) -> float | None:
+        """The trial's."""
         return self.variants[run.variant].clip
 
     def offsets(self, run: Run, photos: int) -> Tensor:
@@ -151,11 +157,13 @@ class Trials(VrnMethod):
         return torch.zeros(photos)
 
     def stages(self, experiment: Experiment, run: Run, model: nn.Module) -> Iterator[Stage]:
+        """VRN's, at the trial's rate."""
         rate = self.variants[run.variant].learning_rate
         for stage in super().stages(experiment, run, model):
             yield replace(stage, recipe=replace(stage.recipe, learning_rate=rate))
 
     def eval_split(self, experiment: Experiment) -> str:
+        """Rates are compared where nothing else is decided."""
         return "val"
 
 
