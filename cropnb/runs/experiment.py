@@ -59,7 +59,9 @@ class Experiment:
         init: how the backbone starts: "imagenet" or "random".
         frozen: train the head only.
         out: the folder of all runs; None keeps nothing.
-        deadline: of every training, on the clock of `time.monotonic`; see `training.train`.
+        deadline: of every training and of the features that it needs, on the clock of
+            `time.monotonic`; see `training.train`.
+        measured_by: of the features that measuring needs, a later one.
 
     Raises:
         CropnbError: a name that the method doesn't have, or a GPU that isn't there.
@@ -78,6 +80,7 @@ class Experiment:
         out: str | Path | None = "runs",
         progress: bool = True,
         deadline: float | None = None,
+        measured_by: float | None = None,
     ) -> None:
         self.method, self.dataset, self.init, self.frozen = method, dataset, init, frozen
         any_form = datasets.takes_form(dataset)
@@ -92,11 +95,12 @@ class Experiment:
         self._given = None if isinstance(profile, str) else profile
         self.profile: Profile = self._given or method.profile(self)
         self.device, self.progress = torch_device(device), progress
-        self.deadline = deadline
+        self.deadline, self.measured_by = deadline, measured_by
         self.out = Path(out) if out is not None else None
         self._parts: Mapping[str, CropDataset] | None = None
         self._prepared: dict[str, Any] = {}
         self._features: dict[str, FeatureCache] = {}
+        self._features_by = deadline
 
     @property
     def parts(self) -> Mapping[str, CropDataset]:
@@ -132,6 +136,9 @@ class Experiment:
             described: how views are made, as constants.
             size: how photos are resized.
             dtype: `torch.uint8` for photos and other bytes; their network is `nn.Identity()`.
+
+        Raises:
+            OutOfTime: the deadline has passed; what is computed is kept where runs are kept.
         """
         data = self.parts[part]
         names = [data.name, data.split, *(sample.name for sample in data.samples[:])]
@@ -139,7 +146,15 @@ class Experiment:
         key = cache_key(network, names, kind, size)
         if key not in self._features:
             folder = self.out / "features" / key if self.out else None
-            self._features[key] = FeatureCache(look, len(data), views, folder, self.progress, dtype)
+            self._features[key] = FeatureCache(
+                look,
+                len(data),
+                views,
+                folder,
+                progress=self.progress,
+                dtype=dtype,
+                deadline=self._features_by,
+            )
         return self._features[key]
 
     def run(self, variant: str, seed: int) -> Run:
@@ -216,6 +231,7 @@ class Experiment:
         self, run: Run, max_steps: int | None
     ) -> tuple[nn.Module, dict[str, checkpoints.History], Result]:
         """The same, with the folder held."""
+        self._features_by = self.deadline
         model, histories, stage = self.model(run), {}, None
         data = {part: [len(photos), photos.split] for part, photos in self.parts.items()}
         for stage in self.method.stages(self, run, model):
@@ -252,6 +268,7 @@ class Experiment:
     ) -> Result:
         """Measure the epochs that the method names; of a finished run keep weights and result."""
         measured, states = {}, {}
+        self._features_by = self.measured_by
         for epoch in self.method.epochs:
             if epoch == "best" and run.folder is not None and stage.validate is not None:
                 path = run.folder / stage.name / checkpoints.BEST_FILE

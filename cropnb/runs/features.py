@@ -8,6 +8,7 @@ processes that train on the same photos share its pages, and a map is read when 
 import errno
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -16,11 +17,12 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from cropnb.errors import CheckpointError
+from cropnb.errors import CheckpointError, OutOfTime
 from cropnb.files import locked, make_folder, unwritable, write_atomically
 from cropnb.training import fingerprint
 
 MAPS_FILE, INDEX_FILE = "maps.bin", "index.json"
+BEGUN_FILE = "begun.json"  # the index of what there is before the maps are whole
 KINDS = {torch.float16: np.float16, torch.uint8: np.uint8}  # of the numbers
 # (index of a photo, index of a view) → its maps (C, h, w), one a level of the network
 Look = Callable[[int, int], Sequence[Tensor]]
@@ -41,10 +43,13 @@ class FeatureCache:
         progress: show a bar while it is computed.
         dtype: how the numbers are kept: `torch.float16`, or `torch.uint8` for whole numbers of
             0…255, such as photos.
+        deadline: of the computation, on the clock of `time.monotonic`. In a folder it goes on from
+            there at the next call, and so does one that an error or Ctrl-C has ended.
 
     Raises:
         CheckpointError: the folder holds a damaged cache, with what to remove.
         WriteError: the disk is full.
+        OutOfTime: the deadline has passed.
     """
 
     def __init__(
@@ -55,11 +60,14 @@ class FeatureCache:
         folder: Path | None = None,
         progress: bool = True,
         dtype: torch.dtype = torch.float16,
+        deadline: float | None = None,
     ) -> None:
         self.photos, self.views, self.dtype = photos, views, dtype
+        self._deadline = deadline
         if folder is None:
             chunks: list[np.ndarray] = []
-            self._shapes = self._compute(look, chunks.append, progress)
+            self._shapes: list[list[tuple[int, ...]]] = []
+            self._compute(look, self._shapes, chunks.append, progress)
             self._values = np.concatenate(chunks)
         else:
             make_folder(folder)
@@ -73,37 +81,84 @@ class FeatureCache:
         self._starts = np.concatenate([[0], ends[:-1]]).reshape(-1, levels)
 
     def _compute(
-        self, look: Look, keep: Callable[[np.ndarray], object], progress: bool
-    ) -> list[list[tuple[int, ...]]]:
-        """Hand the values of each map to `keep`; returns their shapes, (photos × views, levels)."""
-        shapes = []
+        self,
+        look: Look,
+        shapes: list[list[tuple[int, ...]]],
+        keep: Callable[[np.ndarray], object],
+        progress: bool,
+    ) -> None:
+        """Hand the values of each map to `keep`, and of a whole photo add the shapes, (views,
+        levels); photos whose shapes are there already are passed over.
+        """
+        first = len(shapes) // self.views
         with torch.inference_mode():
-            bar = tqdm(range(self.photos), desc="features", unit="photo", disable=not progress)
+            bar = tqdm(
+                range(first, self.photos),
+                desc="features",
+                unit="photo",
+                initial=first,
+                total=self.photos,
+                disable=not progress,
+            )
             for index in bar:
-                for view in range(self.views):
-                    levels = [
-                        level.to("cpu", self.dtype).contiguous() for level in look(index, view)
-                    ]
-                    shapes.append([tuple(level.shape) for level in levels])
+                if self._deadline is not None and time.monotonic() > self._deadline:
+                    raise OutOfTime(f"the features of {index} of {self.photos} photos are computed")
+                looks = [
+                    [level.to("cpu", self.dtype).contiguous() for level in look(index, view)]
+                    for view in range(self.views)
+                ]
+                for levels in looks:
                     for level in levels:
                         keep(level.numpy().reshape(-1))
-        return shapes
+                shapes += [[tuple(level.shape) for level in levels] for levels in looks]
 
     def _write(self, look: Look, folder: Path, progress: bool) -> None:
-        """Compute the maps into a file; the index comes last and says that they are whole."""
+        """Compute the maps into a file, or the rest of them; the index comes last and says that
+        they are whole.
+        """
         path = folder / MAPS_FILE
+        shapes = self._begun(folder)
         try:
-            with path.open("wb") as stream:
-                shapes = self._compute(
-                    look, lambda values: stream.write(values.tobytes()), progress
-                )
+            with path.open("r+b" if shapes else "wb") as stream:
+                if shapes:  # whatever was written after the index
+                    stream.truncate(stream.seek(self._bytes(shapes)))
+                try:
+                    self._compute(
+                        look, shapes, lambda values: stream.write(values.tobytes()), progress
+                    )
+                except (Exception, KeyboardInterrupt) as error:
+                    if not _is_full(error):
+                        stream.flush()
+                        self._write_index(folder / BEGUN_FILE, shapes)
+                    raise
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if not _is_full(error):
                 raise
-            path.unlink()  # it holds nothing of use, and others need the room
+            path.unlink()  # others need the room
+            (folder / BEGUN_FILE).unlink(missing_ok=True)
             raise unwritable(path, error) from error
+        self._write_index(folder / INDEX_FILE, shapes)
+        (folder / BEGUN_FILE).unlink(missing_ok=True)
+
+    def _write_index(self, path: Path, shapes: list[list[tuple[int, ...]]]) -> None:
         index = {"photos": self.photos, "views": self.views, "shapes": shapes}
-        write_atomically(folder / INDEX_FILE, json.dumps(index).encode())
+        write_atomically(path, json.dumps(index).encode())
+
+    def _begun(self, folder: Path) -> list[list[tuple[int, ...]]]:
+        """The shapes of the maps that an earlier call has computed."""
+        try:
+            index = json.loads((folder / BEGUN_FILE).read_text(encoding="utf-8"))
+            shapes = [[tuple(shape) for shape in levels] for levels in index["shapes"]]
+            size = (folder / MAPS_FILE).stat().st_size
+            whole = len(shapes) % self.views == 0 and len(shapes) <= self.photos * self.views
+            return shapes if whole and self._bytes(shapes) <= size else []
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+
+    def _bytes(self, shapes: list[list[tuple[int, ...]]]) -> int:
+        """How much maps of these shapes take."""
+        numbers = sum(int(np.prod(shape)) for levels in shapes for shape in levels)
+        return numbers * np.dtype(KINDS[self.dtype]).itemsize
 
     def _open(self, folder: Path) -> tuple[list[list[tuple[int, ...]]], np.ndarray]:
         """Map the file into memory."""
@@ -115,8 +170,7 @@ class FeatureCache:
             values = np.memmap(folder / MAPS_FILE, dtype=KINDS[self.dtype], mode="c")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise damaged from error
-        size = sum(int(np.prod(shape)) for levels in shapes for shape in levels)
-        if len(shapes) != self.photos * self.views or values.size != size:
+        if len(shapes) != self.photos * self.views or values.nbytes != self._bytes(shapes):
             raise damaged
         return shapes, values
 
@@ -139,6 +193,11 @@ class FeatureCache:
         """
         samples = [self.levels(photo, view) for photo, view in zip(photos, views, strict=True)]
         return [_padded(level).to(device).float() for level in zip(*samples, strict=True)]
+
+
+def _is_full(error: BaseException) -> bool:
+    """Whether the disk is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _padded(maps: Sequence[Tensor]) -> Tensor:

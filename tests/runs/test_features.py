@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from cropnb.errors import CheckpointError, WriteError
-from cropnb.runs.features import INDEX_FILE, MAPS_FILE, FeatureCache, cache_key
+from cropnb.errors import CheckpointError, OutOfTime, WriteError
+from cropnb.runs import features
+from cropnb.runs.features import BEGUN_FILE, INDEX_FILE, MAPS_FILE, FeatureCache, cache_key
 
 PHOTOS, VIEWS = 5, 2
 
@@ -72,17 +73,58 @@ def test_a_kept_cache_is_read_and_not_computed_again(tmp_path):
     assert isinstance(again._values, np.memmap)  # pages that processes share
 
 
-def test_a_cache_that_was_cut_short_is_computed_anew(tmp_path):
-    def dies(index, view):
-        if index == 2:
-            raise KeyboardInterrupt
-        return maps(index, view)
+def dies(index, view):
+    """Interrupted between the views of the third photo."""
+    if (index, view) == (2, 1):
+        raise KeyboardInterrupt
+    return maps(index, view)
 
+
+def only_the_rest(index, view):
+    assert index >= 2, "computed again"
+    return maps(index, view)
+
+
+def whole(cache):
+    return all(
+        torch.equal(level.float(), expected)
+        for index in range(PHOTOS)
+        for view in range(VIEWS)
+        for level, expected in zip(cache.levels(index, view), maps(index, view), strict=True)
+    )
+
+
+def test_a_cache_that_was_interrupted_goes_on_from_its_last_whole_photo(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         FeatureCache(dies, PHOTOS, VIEWS, tmp_path, progress=False)
-    assert (tmp_path / MAPS_FILE).exists()
-    cache = FeatureCache(maps, PHOTOS, VIEWS, tmp_path, progress=False)
-    assert torch.equal(cache.levels(4, 1)[0].float(), maps(4, 1)[0])
+    with (tmp_path / MAPS_FILE).open("ab") as stream:
+        stream.write(b"a kill after that")
+    assert whole(FeatureCache(only_the_rest, PHOTOS, VIEWS, tmp_path, progress=False))
+    assert {path.name for path in tmp_path.glob("*.*")} == {MAPS_FILE, INDEX_FILE}
+
+
+@pytest.mark.parametrize("harm", ["nothing that says how far", "shorter", "torn"])
+def test_a_cache_that_was_killed_is_computed_anew(tmp_path, harm):
+    with pytest.raises(KeyboardInterrupt):
+        FeatureCache(dies, PHOTOS, VIEWS, tmp_path, progress=False)
+    if harm == "shorter":
+        (tmp_path / MAPS_FILE).write_bytes((tmp_path / MAPS_FILE).read_bytes()[:-2])
+    elif harm == "torn":
+        (tmp_path / BEGUN_FILE).write_text('{"photos": ')
+    else:
+        (tmp_path / BEGUN_FILE).unlink()
+    assert whole(FeatureCache(maps, PHOTOS, VIEWS, tmp_path, progress=False))
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_a_deadline_is_looked_at_between_photos(tmp_path, on_disk, monkeypatch):
+    seconds = iter(range(100))
+    monkeypatch.setattr(features.time, "monotonic", lambda: next(seconds))
+    folder = tmp_path if on_disk else None
+    with pytest.raises(OutOfTime, match=rf"the features of 2 of {PHOTOS} photos are computed"):
+        FeatureCache(maps, PHOTOS, VIEWS, folder, progress=False, deadline=1.5)
+    rest = only_the_rest if on_disk else maps
+    assert whole(FeatureCache(rest, PHOTOS, VIEWS, folder, progress=False, deadline=99))
 
 
 @pytest.mark.parametrize("harm", ["index", "shorter", "other"])
