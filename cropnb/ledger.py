@@ -195,16 +195,17 @@ def folder() -> Path:
     return Path(os.environ.get("CROPNB_RESULTS") or Path(__file__).parents[1] / "book" / "results")
 
 
-def read(name: str) -> list[Row]:
+def read(name: str, where: Path | None = None) -> list[Row]:
     """All rows of one file, in file order; an empty list when nothing was recorded yet.
 
     Args:
         name: of the file, without folder and ending.
+        where: another folder than `folder()`.
 
     Raises:
         LedgerError: the file is no ledger, or holds a row that `record` would refuse.
     """
-    path = folder() / f"{ledger_rules.checked_name(name)}.json"
+    path = (where or folder()) / f"{ledger_rules.checked_name(name)}.json"
     if not path.exists():
         return []
     rows: dict[tuple[str, ...], Row] = {}
@@ -225,9 +226,9 @@ def read(name: str) -> list[Row]:
     return list(rows.values())
 
 
-def names() -> list[str]:
-    """The ledger's files, without their ending."""
-    return sorted(path.stem for path in folder().glob("*.json"))
+def names(where: Path | None = None) -> list[str]:
+    """The files of the ledger, or of one in another folder, without their ending."""
+    return sorted(path.stem for path in (where or folder()).glob("*.json"))
 
 
 def find(name: str, **wanted: object) -> list[Row]:
@@ -288,8 +289,12 @@ def record(name: str, rows: Row | Iterable[Row]) -> None:
         files.write_together(contents)
 
 
-def differences(row: Row) -> list[list[float]] | None:
+def differences(row: Row, where: Path | None = None) -> list[list[float]] | None:
     """The paired differences behind a claim's row, to four significant digits.
+
+    Args:
+        row: as it was recorded.
+        where: another folder than `folder()`.
 
     Returns:
         (seeds, photos), whose mean is the row's `ours`; None for a row recorded without them.
@@ -298,13 +303,13 @@ def differences(row: Row) -> list[list[float]] | None:
         LedgerError: the file is damaged.
     """
     return ledger_claims.differences_of(
-        row, ledger_claims.read_differences(_differences_path(row.paper))
+        row, ledger_claims.read_differences(_differences_path(row.paper, where))
     )
 
 
-def _differences_path(name: str) -> Path:
+def _differences_path(name: str, where: Path | None = None) -> Path:
     """Where the differences of one ledger file lie."""
-    return folder() / "differences" / f"{ledger_rules.checked_name(name)}.json"
+    return (where or folder()) / "differences" / f"{ledger_rules.checked_name(name)}.json"
 
 
 def _compact(row: Row) -> dict[str, object]:

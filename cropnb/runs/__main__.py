@@ -1,4 +1,5 @@
-"""`python -m cropnb.runs --device cuda --seconds 500`: the plan's GPU runs on a borrowed GPU.
+"""`python -m cropnb.runs --device cuda --seconds 500`: the plan's trainings and studies that need a
+GPU, on a borrowed one.
 
 It takes them in order of their worth, fits the time, and leaves at most eight files below 16 MiB in
 one flat folder; `--collect FOLDER` brings these into the runs and the ledger here. It needs torch,

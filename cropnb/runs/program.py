@@ -176,7 +176,9 @@ def experiment_options(options: argparse.ArgumentParser, method: Method) -> None
     options.add_argument(
         "--frozen", action="store_true", help="train the head only, on features of the backbone"
     )
-    options.add_argument("--out", default="runs", help="a run found there is continued")
+    options.add_argument(
+        "--out", default=str(plan.runs_folder()), help="a run found there is continued"
+    )
 
 
 def chosen_experiment(method: Method, chosen: argparse.Namespace) -> tuple[Experiment, list[str]]:

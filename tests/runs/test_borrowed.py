@@ -41,6 +41,24 @@ profile = "smoke"
 init = "random"
 minutes = 1
 """
+STUDY = """
+[[run]]
+name = "speed/some"
+why = "a study"
+module = "bench"
+arguments = ["--only", "matching and smoothing, light model on a CPU", "--rounds", "1", "--record"]
+minutes = 1
+needs = ["gpu"]
+worth = 5
+[[run]]
+name = "vrn/study"
+why = "a study of runs that come before it"
+module = "audit"
+minutes = 1
+needs = ["gpu"]
+after = ["vrn/much"]
+worth = 4
+"""
 # What a borrowed machine doesn't have.
 ABSENT = ("jupyter_core", "matplotlib", "pandas", "gymnasium", "pooch", "anywidget", "skimage")
 ABSENT += ("snakemake", "pycocotools", "cv2", "nbformat", "ipywidgets", "yaml", "requests")
@@ -61,17 +79,21 @@ def test_the_worthiest_gpu_entries_come_first(place):
     assert [entry.name for entry in borrowed.entries_for(entries, ["gaic"])] == ["gaic/little"]
 
 
-def test_every_gpu_training_of_the_books_plan_has_a_worth():
+def test_every_gpu_entry_of_the_books_plan_has_a_worth_and_comes_after_what_it_reads():
     entries = borrowed.entries_for(plan.read(), [])
-    assert len(entries) > 10
+    assert sum(bool(entry.method) for entry in entries) > 10
+    assert {entry.name for entry in entries if entry.module} >= {"speed/matching-gpu"}
     assert [entry.name for entry in entries if entry.worth <= 0] == []
+    names = [entry.name for entry in entries]
+    before = [(one, entry.name) for entry in entries for one in entry.after if one in names]
+    assert [pair for pair in before if names.index(pair[0]) > names.index(pair[1])] == []
 
 
 def test_entries_whose_photos_are_not_here_take_no_time_and_are_no_failure(place, monkeypatch):
     monkeypatch.setenv("CROPNB_DATA", str(place))
     text = PLAN.replace('needs = ["gpu"]', 'dataset = "gaicd"\nneeds = ["gaicd", "gpu"]')
     (place / "plan.toml").write_text(text, encoding="utf-8")
-    monkeypatch.setattr(borrowed, "_one", None)  # nothing is begun
+    monkeypatch.setattr(borrowed, "_training", None)  # nothing is begun
     there = ["--out", str(place / "there"), "--flat", str(place / "flat")]
     assert program.main(["--device", "cpu", "--seconds", "600", *there]) == 0
     summary = json.loads((place / "flat" / "summary.json").read_text())
@@ -149,6 +171,86 @@ def test_a_run_that_the_time_cuts_short_goes_on_later(place):
     (line,) = borrowed.run(entries, "cpu", 1e6, out, place / "third")
     assert line["state"] == "done"
     assert line["result"]["columns"] == lines[0]["result"]["columns"]  # to the last digit
+
+
+@pytest.fixture
+def studies(place):
+    """A plan with a study that needs no run, and one that reads runs that aren't there."""
+    (place / "plan.toml").write_text(PLAN + STUDY, encoding="utf-8")
+    return [entry for entry in borrowed.entries_for(plan.read(), []) if entry.module]
+
+
+@pytest.mark.slow
+def test_the_rows_of_a_study_come_home_with_the_plans_command(place, studies):
+    out, flat = place / "runs", place / "flat"
+    lines = borrowed.run(studies, "cpu", 600, out, flat)
+    assert [line["state"] for line in lines] == [
+        "done",
+        "left out: needs the runs of vrn/much",
+    ]
+    assert ledger.read("speed") == []  # not in the ledger of the machine that was borrowed
+    (row,) = borrowed.collect(flat, plan.read(), place / "home")
+    assert ledger.read("speed") == [row]
+    assert row.command == studies[0].command
+    assert row.device.startswith("CPU")
+    assert sorted(path.name for path in flat.iterdir()) == [
+        "results.json",
+        "rows.json",
+        "summary.json",
+    ]
+    changed = (PLAN + STUDY).replace('"--rounds", "1"', '"--rounds", "2"')
+    (place / "plan.toml").write_text(changed, encoding="utf-8")
+    with pytest.raises(CheckpointError, match="speed/some: its settings have changed"):
+        borrowed.collect(flat, plan.read(), place / "home")
+
+
+ROW = ledger.Row(
+    paper="speed",
+    table="claim",
+    row="a row",
+    column="IoU",
+    dataset="scenes",
+    split="test",
+    verdict="holds",
+    ours=1.5,
+    low=1.0,
+    high=2.0,
+    images=2,
+    seeds=(0, 1),
+    command="python -m cropnb.bench --device cpu",
+    differences=[[1.0, 2.0], [1.0, 2.0]],
+)
+
+
+SLEEPS = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; {}'])"
+
+
+def test_a_study_is_ended_at_the_deadline_and_what_it_recorded_is_kept(place, studies, monkeypatch):
+    run_until, started = borrowed._run_until, time.monotonic()
+
+    def slow(deadline, command, environment):
+        assert command[-2:] == ["--device", "cpu"]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("CROPNB_RESULTS", environment["CROPNB_RESULTS"])
+            ledger.record("speed", ROW)
+        # with a process of its own, which is ended too: the pipe of its errors closes
+        sleeps = [sys.executable, "-c", SLEEPS.format("time.sleep(300)")]
+        return run_until(deadline, sleeps, environment)
+
+    monkeypatch.setattr(borrowed, "_run_until", slow)
+    lines = borrowed.run(studies[:1], "cpu", 5, place / "runs", place / "flat", started)
+    assert lines[0]["state"] == "cut short: ended at the deadline; what it recorded is kept"
+    assert time.monotonic() - started < 100
+    (row,) = borrowed.collect(place / "flat", plan.read(), place / "home")
+    assert (row.seeds, row.command) == ((0, 1), studies[0].command)
+    assert ledger.differences(ledger.one("speed", row="a row")) == [[1.0, 2.0], [1.0, 2.0]]
+
+
+def test_a_study_that_fails_says_why():
+    command = [sys.executable, "-c", "import sys; sys.exit('error: no photos')"]
+    assert borrowed._run_until(time.monotonic() + 60, command, os.environ) == "failed: no photos"
+    command[-1] = "import sys; sys.exit(3)"
+    assert borrowed._run_until(time.monotonic() + 60, command, os.environ).endswith("status 3")
 
 
 def test_what_no_time_is_left_for_and_what_fails_is_named(place, capsys):
