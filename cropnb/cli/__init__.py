@@ -14,7 +14,8 @@ from cropnb.errors import CropnbError
 KEEPS = (
     "A crop keeps what its photo has: colour profile, depth, transparency, frames, EXIF and other "
     "metadata (turned upright, sizes corrected), the time of the file, and as JPEG the photo's own "
-    "quality. --strip and --strip-location leave metadata out, --quality sets the quality."
+    "quality. As TIFF the frames of an animation become pages; pages become no animation. --strip "
+    "and --strip-location leave metadata out, --quality sets the quality."
 )
 
 

@@ -17,10 +17,13 @@ from cropnb.photos.atomic import replacing
 from cropnb.photos.geometry import Box, sides, stored_box, target_size, turned
 from cropnb.photos.guard import check_size, own_limit
 from cropnb.photos.metadata import Metadata
-from cropnb.photos.traits import Timing, frames_of, timing_of
+from cropnb.photos.traits import Timing, frames_of, reading, tiff_pages, timing_of
 
 if TYPE_CHECKING:
     from cropnb.photos.opened import OpenedPhoto
+
+
+_DEEP_FRAMES = "of more than 8 bits, only the first of {} frames was written"
 
 
 class CutPhoto:
@@ -139,78 +142,95 @@ class CutPhoto:
         notes = list(photo.notes)
         if photo.deep_pixels() is not None:
             return notes + self._write_deep(path, form, quality, strip, strip_location)
-        images, own = [], Metadata()
+        images: list[Image.Image] = []
         if traits.frames > 1:
             images, own, timing, lost = self._frames(form)
             notes += lost
         if not images:
-            image, own = self._first()
-            images = [image]
-        if form == "TIFF" and pixels.has_clear_level(images[0]) and deep.available():
-            array = fitting.deep_grey_alpha(images[0])  # Pillow writes no such pair
-            own, lost = self._own(own, images[0], strip, strip_location)
-            deep.write([array], path, form, False, photo.name)
-            return notes + lost + writers.finish_deep(path, form, own)
+            image, first = self._first()
+            images, own = [image], [first]
+        if form == "TIFF":  # of an animation, later pages get what their pixels need
+            page = Metadata(icc=own[0].icc, dpi=own[0].dpi)
+            own += [page] * (len(images) - len(own))
+        if form == "TIFF" and all(map(pixels.has_clear_level, images)) and deep.available():
+            greys = [fitting.deep_grey_alpha(image) for image in images]  # Pillow can't
+            own, lost = self._own(own, images, strip, strip_location)
+            deep.write(greys, path, form, False, photo.name)
+            return notes + lost + writers.finish_deep(path, form, "L", own)
         fitted = [fitting.fit(image, form) for image in images]
         images = [image for image, _ in fitted]
         notes += list(dict.fromkeys(note for _, lost in fitted for note in lost))
-        if len({image.mode for image in images}) > 1:
-            images = [fitting.fit(image.convert("RGBA"), form)[0] for image in images]
-        own = replace(own, icc=images[0].info.get("icc_profile", b"") if own.icc else b"")
-        own, lost = self._own(own, images[0], strip, strip_location)
+        if timing is not None and len({image.mode for image in images}) > 1:
+            clear = any(image.has_transparency_data for image in images)
+            mode = "RGBA" if clear else "RGB"
+            images = [fitting.fit(image.convert(mode), form)[0] for image in images]
+        own = [
+            replace(one, icc=image.info.get("icc_profile", b"") if one.icc else b"")
+            for one, image in zip(own, images, strict=False)
+        ]
+        own, lost = self._own(own, images, strip, strip_location)
         return notes + lost + writers.write(images, path, form, traits, timing, own, quality)
 
     def _write_deep(
         self, path: Path, form: str, quality: int | None, strip: bool, strip_location: bool
     ) -> list[str]:
-        own = self.photo.header_metadata()
+        own = [self.photo.header_metadata()]
         array, reader = self.array(), self.photo.deep_pixels()
         fitted, notes = fitting.fit_deep(array, form, reader.cmyk, reader.own_range)
         small = array[:: max(len(array) // 320, 1), :: max(array.shape[1] // 320, 1)]
         small = pixels.seen(deep.to_8_bit(small, reader.cmyk, reader.own_range))
-        own, lost = self._own(own, small, strip, strip_location)
-        further, lost_frames = self._further_pages(array, form)
+        further, further_own, lost_frames = self._further_pages(array, form)
+        own, lost = self._own(own + further_own, [small], strip, strip_location)
         notes += lost_frames
         if isinstance(fitted, np.ndarray):
             deep.write([fitted, *further], path, form, reader.cmyk, self.photo.name)
-            return notes + lost + writers.finish_deep(path, form, own)
+            mode = "CMYK" if reader.cmyk else "L" if fitted.shape[-1] < 3 else "RGB"
+            return notes + lost + writers.finish_deep(path, form, mode, own)
         if reader.cmyk:
-            own = replace(own, icc=b"")
+            own = [replace(own[0], icc=b"")]
         traits = replace(self.photo.traits, format=None)
         return notes + lost + writers.write([fitted], path, form, traits, None, own, quality)
 
     def _own(
-        self, own: Metadata, image: Image.Image, strip: bool, strip_location: bool
-    ) -> tuple[Metadata, list[str]]:
+        self, own: list[Metadata], images: list[Image.Image], strip: bool, strip_location: bool
+    ) -> tuple[list[Metadata], list[str]]:
+        """The metadata of each page, corrected. No page behind the first has a thumbnail."""
         if strip:
-            return metadata.stripped(own), []
+            return [metadata.stripped(one) for one in own], []
         small = None
-        if own.exif:
+        if own[0].exif:
             side = metadata.THUMBNAIL_SIDE
-            small = pixels.seen(image, pixels.seen_size(*image.size, side))
-        return metadata.corrected(own, small, self.size, strip_location)
+            small = pixels.seen(images[0], pixels.seen_size(*images[0].size, side))
+        corrected = [metadata.corrected(one, small, self.size, strip_location) for one in own]
+        notes = dict.fromkeys(note for _, lost in corrected for note in lost)
+        return [one for one, _ in corrected], list(notes)
 
-    def _further_pages(self, first: np.ndarray, form: str) -> tuple[list[np.ndarray], list[str]]:
+    def _further_pages(
+        self, first: np.ndarray, form: str
+    ) -> tuple[list[np.ndarray], list[Metadata], list[str]]:
         """What follows the first page of a deep TIFF, where a TIFF is written, and what doesn't."""
         photo, count = self.photo, self.photo.traits.frames
         if count == 1:
-            return [], []
+            return [], [], []
         if photo.traits.format != "TIFF":
-            return [], [f"of more than 8 bits, only the first of {count} frames was written"]
+            return [], [], [_DEEP_FRAMES.format(count)]
         if form != "TIFF":
-            return [], [f"{form} holds no pages: the first of {count} was written"]
+            return [], [], [f"{form} holds no pages: the first of {count} was written"]
         check_size(*photo.size, photo.name, photo.limit, count)
         note = f"pages of several kinds: the first of {count} was written"
-        pages = []
-        for page in range(1, count):
-            try:
-                array = self._deep_array(page)
-            except ImageError:  # smaller than the box, damaged, or of 8 bits
-                return [], [note]
-            if (array.shape, array.dtype) != (first.shape, first.dtype):
-                return [], [note]
-            pages.append(array)
-        return pages, []
+        pages, own = [], []
+        with reading(photo.source) as stream:
+            for page, place in enumerate(tiff_pages(photo.source, photo.name)[1:], 1):
+                gathered, turn = metadata.gather_tiff(stream, place)
+                try:
+                    array = self._deep_array(page)
+                except ImageError:  # smaller than the box, damaged, or of 8 bits
+                    return [], [], [note]
+                if (array.shape, array.dtype, turn) != (first.shape, first.dtype, photo.turn):
+                    return [], [], [note]
+                pages.append(array)
+                own.append(gathered)
+        return pages, own, []
 
     def _first(self) -> tuple[Image.Image, Metadata]:
         """The crop of the first frame, and the metadata of the photo."""
@@ -220,30 +240,38 @@ class CutPhoto:
         image, own = self.photo.upright()
         return self._cut(image), own
 
-    def _frames(self, form: str) -> tuple[list[Image.Image], Metadata, Timing | None, list[str]]:
-        """All frames alike where the format holds them; none where the first has to do."""
-        photo = self.photo
+    def _frames(
+        self, form: str
+    ) -> tuple[list[Image.Image], list[Metadata], Timing | None, list[str]]:
+        """All frames alike where the format holds them, an animation's as pages of a TIFF; none
+        where the first has to do. Pages have no times, so nothing makes an animation of them.
+        """
+        photo, count = self.photo, self.photo.traits.frames
         pages = photo.traits.format == "TIFF"
-        if form not in writers.ANIMATED if not pages else form != "TIFF":
+        if form != "TIFF" and (pages or form not in writers.ANIMATED):
             what = "pages" if pages else "frames"
-            note = f"{form} holds no {what}: the first of {photo.traits.frames} was written"
-            return [], Metadata(), None, [note]
-        images, durations, sizes = [], [], set()
+            return [], [], None, [f"{form} holds no {what}: the first of {count} was written"]
+        images, durations, own = [], [], []
         with photo.lock, photo.opened() as image:
+            if form != "TIFF" and image.mode == "I;16":  # Pillow would take parts of frames for all
+                return [], [], None, [_DEEP_FRAMES.format(count)]
             metadata.preload(image)
-            own: Metadata | None = None
             for frame, duration in frames_of(image, photo.name, photo.limit):
-                if own is None and pages:
-                    own = metadata.gather(image)
-                sizes.add(frame.size)
-                if len(sizes) > 1:
-                    note = f"pages of several sizes: the first of {photo.traits.frames} was written"
-                    return [], Metadata(), None, [note]
+                problem = "sizes" if frame.size != photo.size else ""
+                if pages:
+                    own.append(metadata.gather(image))
+                    problem = problem or ("kinds" if deep.lost_bits(image, b"") else "")
+                if problem:
+                    note = f"pages of several {problem}: the first of {count} was written"
+                    return [], [], None, [note]
                 images.append(self._cut(frame))
                 durations.append(duration)
             timing = None if pages else timing_of(image, durations)
-            own = own or metadata.gather(image)  # PNG's texts may stand behind its frames
-        return images, own, timing, []
+            own = own or [metadata.gather(image)]  # PNG's texts may stand behind its frames
+        if pages or form != "TIFF":
+            return images, own, timing, []
+        note = f"TIFF holds no animation: its {count} frames became pages, without their times"
+        return images, own, timing, [note]
 
     def _cut(self, image: Image.Image) -> Image.Image:
         with own_limit():

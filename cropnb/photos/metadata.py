@@ -86,8 +86,13 @@ def gather(image: Image.Image) -> Metadata:
     )
 
 
-def gather_tiff(stream: BinaryIO) -> tuple[Metadata, int]:
-    """The metadata of a TIFF whose pixels Pillow doesn't know, and its orientation."""
+def gather_tiff(stream: BinaryIO, place: int | None = None) -> tuple[Metadata, int]:
+    """The metadata of a TIFF whose pixels Pillow doesn't know, and its orientation.
+
+    Args:
+        place: where the page's directory lies, unless it is the first.
+    """
+    stream.seek(0)
     head = stream.read(16)
     tags = Image.Exif()
     tags.endian = "<" if head[:2] == b"II" else ">"
@@ -95,8 +100,8 @@ def gather_tiff(stream: BinaryIO) -> tuple[Metadata, int]:
     form = "Q" if tags.bigtiff else "I"
     try:
         with quiet():
-            place = struct.unpack_from(tags.endian + form, head, 8 if tags.bigtiff else 4)[0]
-            tags.load_from_fp(stream, place)
+            first = struct.unpack_from(tags.endian + form, head, 8 if tags.bigtiff else 4)[0]
+            tags.load_from_fp(stream, first if place is None else place)
             unit = {2: 1.0, 3: 2.54}.get(tags.get(296, 2), 0.0)
             xmp = tags.get(XMP_TAG, b"")
             gathered = Metadata(

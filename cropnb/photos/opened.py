@@ -301,7 +301,8 @@ class OpenedPhoto:
                 self._unknown, self.turn = metadata.gather_tiff(stream)
             self.size = size[::-1] if self.turn >= 5 else size
             self.format = None
-            self.traits = Traits(format="TIFF", frames=tiff_pages(self.source, self.name))
+            pages = tiff_pages(self.source, self.name)
+            self.traits = Traits(format="TIFF", frames=max(len(pages), 1))
 
 
 _TIFFS = {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}

@@ -1,6 +1,7 @@
 """Metadata put into a TIFF that has been written already, by Pillow or by libvips."""
 
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
@@ -16,44 +17,57 @@ from cropnb.photos.metadata import (
     exif_object,
 )
 
+_RESOLUTION = 282, 283, 296
 _STRIP_OFFSETS, _BYTE, _LONG, _UNDEFINED = 273, 1, 4, 7
 
 
-def splice_tiff(path: Path, metadata: Metadata) -> list[str]:
-    """Add EXIF, XMP, IPTC, profile and resolution: a new first directory at the end of the file.
+def splice_tiff(path: Path, pages: Sequence[Metadata]) -> list[str]:
+    """Add EXIF, XMP, IPTC, profile and resolution of each page: new directories at the end of the
+    file.
 
     Returns:
         what had to be left out, in words.
     """
+    notes: list[str] = []
     with open(path, "r+b") as stream:
         header = stream.read(8)
         order = ">" if header[:2] == b"MM" else "<"
         if struct.unpack(order + "H", header[2:4])[0] != 42:
             return ["a TIFF of more than 4 GB holds no metadata"]
-        directory = ImageFileDirectory_v2(header)
-        stream.seek(struct.unpack(order + "I", header[4:])[0])
-        directory.load(stream)
-        dict(directory)  # read every tag now, while the file is as it was
-        following, strips = directory.next, directory[_STRIP_OFFSETS]
-        for tag, data in (
-            (XMP_TAG, metadata.xmp),
-            (IPTC_TAG, metadata.iptc),
-            (PHOTOSHOP_TAG, metadata.photoshop),
-            (ICC_TAG, metadata.icc),
-        ):
-            if data:
-                directory.tagtype[tag] = _BYTE if tag == XMP_TAG else _UNDEFINED
-                directory[tag] = data
-        if metadata.dpi:
-            directory[282], directory[283], directory[296] = *metadata.dpi, 2
-        notes = _add_exif(directory, metadata.exif)
-        end = stream.seek(0, 2)
-        offset = end + end % 2
-        data = _serialised(directory, order, offset, following, strips)
-        stream.write(bytes(offset - end) + data)
-        stream.seek(4)
-        stream.write(struct.pack(order + "I", offset))
-    return notes
+        link = 4  # where it stands where the page's directory lies
+        for metadata in pages:
+            directory = ImageFileDirectory_v2(header)
+            stream.seek(link)
+            stream.seek(struct.unpack(order + "I", stream.read(4))[0])
+            directory.load(stream)
+            dict(directory)  # read every tag now, while the file is as it was
+            following, strips = directory.next, directory[_STRIP_OFFSETS]
+            notes += _add(directory, metadata)
+            end = stream.seek(0, 2)
+            offset = end + end % 2
+            data = _serialised(directory, order, offset, following, strips)
+            stream.write(bytes(offset - end) + data)
+            stream.seek(link)
+            stream.write(struct.pack(order + "I", offset))
+            link = offset + 2 + 12 * struct.unpack_from(order + "H", data)[0]
+    return list(dict.fromkeys(notes))
+
+
+def _add(directory: ImageFileDirectory_v2, metadata: Metadata) -> list[str]:
+    for tag, data in (
+        (XMP_TAG, metadata.xmp),
+        (IPTC_TAG, metadata.iptc),
+        (PHOTOSHOP_TAG, metadata.photoshop),
+        (ICC_TAG, metadata.icc),
+    ):
+        if data:
+            directory.tagtype[tag] = _BYTE if tag == XMP_TAG else _UNDEFINED
+            directory[tag] = data
+    for tag in _RESOLUTION:  # libvips writes one that nobody gave
+        directory.pop(tag, None)
+    if metadata.dpi:
+        directory[282], directory[283], directory[296] = *metadata.dpi, 2
+    return _add_exif(directory, metadata.exif)
 
 
 def _serialised(

@@ -9,9 +9,11 @@ from io import BytesIO
 from typing import BinaryIO
 
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from cropnb.errors import ImageError
 from cropnb.photos.guard import check_size, decode
+from cropnb.photos.metadata import ICC_TAG
 from cropnb.photos.pixels import to_upright
 
 ANIMATED = {"GIF", "WEBP", "PNG", "AVIF"}
@@ -107,20 +109,20 @@ def damage_named(name: str) -> Iterator[None]:
         ) from error
 
 
-def tiff_pages(source: str | bytes, name: str) -> int:
-    """How many pages a TIFF has.
+def tiff_pages(source: str | bytes, name: str) -> list[int]:
+    """Where the directories of a TIFF's pages lie.
 
     Raises:
         ImageError: for more than anyone scans.
     """
-    places: set[int] = set()
+    places: dict[int, None] = {}  # a set in its order
     with reading(source) as stream:
         head = stream.read(16)
         order, big = "<" if head[:2] == b"II" else ">", 43 in head[2:4]
         count_form, place_form, entry = ("Q", "Q", 20) if big else ("H", "I", 12)
         place = struct.unpack_from(order + place_form, head, 8 if big else 4)[0]
         while place and place not in places:
-            places.add(place)
+            places[place] = None
             if len(places) > MOST_PAGES:
                 raise ImageError(f"{name} has more than {MOST_PAGES:,} pages; split it first")
             try:
@@ -131,7 +133,7 @@ def tiff_pages(source: str | bytes, name: str) -> int:
                 place = struct.unpack(order + place_form, link)[0]
             except (struct.error, OSError, ValueError, OverflowError):  # cut short
                 break
-    return max(len(places), 1)
+    return list(places)
 
 
 def reading(source: str | bytes) -> BinaryIO:
@@ -167,6 +169,8 @@ def frames_of(image: Image.Image, name: str, limit: int) -> Iterator[tuple[Image
         for index in range(count):
             with damage_named(name):
                 image.seek(index)
+            if isinstance(image, TiffImageFile) and ICC_TAG not in image.tag_v2:
+                image.info.pop("icc_profile", None)  # of the page before
             decode(image, name)
             yield to_upright(image), float(image.info.get("duration") or 0)
     finally:

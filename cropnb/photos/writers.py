@@ -3,6 +3,8 @@
 import io
 import struct
 import zlib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +38,18 @@ def write(
     form: str,
     traits: Traits,
     timing: Timing | None,
-    metadata: Metadata,
+    metadata: Sequence[Metadata],
     quality: int | None,
 ) -> list[str]:
     """Write frames, all in a mode that the format holds, with their metadata; returns what had to
     be left out, in words. The frames' `info` is emptied.
+
+    Args:
+        metadata: one for all frames; of pages one each.
     """
-    options, notes = _options(form, frames[0].mode, traits, metadata, quality)
+    own, notes = _with_fitting_profiles(metadata, form, [frame.mode for frame in frames])
+    options, lost = _options(form, frames, traits, own[0], quality)
+    notes += lost
     first = _plain(frames[0])
     if len(frames) > 1:
         options |= {"save_all": True, "append_images": [_plain(frame) for frame in frames[1:]]}
@@ -54,7 +61,7 @@ def write(
             with _Stream(io.FileIO(path, "w+")) as stream:
                 first.save(stream, form, **options)
     if form == "TIFF":
-        notes += splice_tiff(path, metadata)
+        notes += splice_tiff(path, own)
     return notes
 
 
@@ -67,13 +74,21 @@ class _Stream(io.BufferedRandom):
         raise io.UnsupportedOperation("fileno")
 
 
-def finish_deep(path: Path, form: str, metadata: Metadata) -> list[str]:
-    """Put the metadata into a PNG or TIFF that has none yet."""
+def finish_deep(path: Path, form: str, mode: str, metadata: Sequence[Metadata]) -> list[str]:
+    """Put the metadata into a PNG or TIFF that has none yet.
+
+    Args:
+        mode: what the pixels would be with 8 bits.
+        metadata: one for each page.
+    """
+    own, notes = _with_fitting_profiles(metadata, form, [mode] * len(metadata))
+    small = Image.new(mode, (1, 1))
+    options, lost = _options(form, [small], Traits(), own[0], None)
+    notes += lost
     if form == "TIFF":
-        return splice_tiff(path, metadata)
-    options, notes = _options("PNG", "RGB", Traits(), metadata, None)
+        return notes + splice_tiff(path, own)
     stream = io.BytesIO()
-    Image.new("RGB", (1, 1)).save(stream, "PNG", **options)
+    small.save(stream, "PNG", **options)
     # Pillow has written the chunks; they go behind the header of the large file
     start = path.read_bytes()
     chunks = b"".join(
@@ -90,21 +105,36 @@ def profile_fits(profile: bytes, mode: str) -> bool:
     return mode in modes if modes else mode not in ("CMYK", "L", "LA", "1")
 
 
+def _with_fitting_profiles(
+    metadata: Sequence[Metadata], form: str, modes: Sequence[str]
+) -> tuple[list[Metadata], list[str]]:
+    """The metadata of each page without profiles that it can't have, and what was left out."""
+    own, notes = list(metadata), []
+    for place, (one, mode) in enumerate(zip(metadata, modes, strict=False)):
+        if one.icc and form in ("BMP", "GIF"):
+            notes.append(f"{form} holds no colour profile")
+        elif one.icc and not profile_fits(one.icc, mode):
+            notes.append("the colour profile is for another kind of colours, and was left out")
+        else:
+            continue
+        own[place] = replace(one, icc=b"")
+    return own, list(dict.fromkeys(notes))
+
+
 def _options(
-    form: str, mode: str, traits: Traits, metadata: Metadata, quality: int | None
+    form: str,
+    frames: Sequence[Image.Image],
+    traits: Traits,
+    metadata: Metadata,
+    quality: int | None,
 ) -> tuple[dict[str, Any], list[str]]:
     """What Pillow's `save` takes for a format."""
     options: dict[str, Any] = {}
     notes: list[str] = []
     same = traits.format == form
-    if metadata.icc:
-        if form in ("BMP", "GIF"):
-            notes.append(f"{form} holds no colour profile")
-        elif profile_fits(metadata.icc, mode):
-            options["icc_profile"] = metadata.icc
-        else:
-            notes.append("the colour profile is for another kind of colours, and was left out")
-    if metadata.dpi and form in ("JPEG", "PNG", "TIFF", "BMP"):
+    if metadata.icc and form != "TIFF":  # there it is put in afterwards, page by page
+        options["icc_profile"] = metadata.icc
+    if metadata.dpi and form in ("JPEG", "PNG", "BMP"):
         options["dpi"] = metadata.dpi
     if form == "JPEG":
         options |= _jpeg(traits if same else None, quality)
@@ -122,7 +152,7 @@ def _options(
         if metadata.exif:
             options["exif"] = metadata.exif
     elif form == "TIFF":
-        options["compression"] = _tiff_compression(traits, mode)
+        options["compression"] = _tiff_compression(traits, {frame.mode for frame in frames})
         notes += _left_out(form, metadata, comment=True)
     else:
         if form == "GIF" and metadata.comment:
@@ -199,9 +229,9 @@ def _png_texts(metadata: Metadata) -> PngImagePlugin.PngInfo:
     return info
 
 
-def _tiff_compression(traits: Traits, mode: str) -> str:
+def _tiff_compression(traits: Traits, modes: set[str]) -> str:
     compression = traits.compression if traits.format == "TIFF" else None
-    if compression in _TIFF_COMPRESSIONS or (compression in _BILEVEL and mode == "1"):
+    if compression in _TIFF_COMPRESSIONS or (compression in _BILEVEL and modes == {"1"}):
         return compression
     return "tiff_adobe_deflate"
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from PIL import Image, ImageSequence, JpegImagePlugin
+from PIL import Image, ImageCms, ImageSequence, JpegImagePlugin
 
 from cropnb.errors import ImageError, PhotoWarning, SaveError
 from cropnb.photos import open_photo
@@ -158,7 +158,24 @@ def test_it_is_played_as_often(tmp_path, source, loop, out, expected):
     assert played(tmp_path / f"crop.{out}")[2] == expected
 
 
-@pytest.mark.parametrize("out", ["jpg", "tif", "bmp"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("source", ["gif", "webp", "png"])
+def test_the_frames_of_an_animation_become_pages(tmp_path, source, mode):
+    animation(tmp_path / f"photo.{source}", frames(mode))
+    cut = open_photo(tmp_path / f"photo.{source}").cut(BOX)
+    with pytest.warns(PhotoWarning, match="4 frames became pages, without their times"):
+        assert len(cut.save(tmp_path / "crop.tif")) == 1
+    before, _, _ = played(tmp_path / f"photo.{source}")
+    with Image.open(tmp_path / "crop.tif") as image:
+        pages = [page.convert("RGBA") for page in ImageSequence.Iterator(image)]
+    assert len(pages) == 4
+    for page, original in zip(pages, before, strict=True):
+        levels = np.array(page)
+        levels[levels[..., 3] == 0] = 0
+        np.testing.assert_array_equal(levels, original[16:48, 16:64])
+
+
+@pytest.mark.parametrize("out", ["jpg", "bmp"])
 def test_the_first_frame_is_written_where_there_is_room_for_one(tmp_path, out):
     animation(tmp_path / "photo.gif", frames())
     with pytest.warns(PhotoWarning, match="the first of 4"):
@@ -180,6 +197,50 @@ def test_pages_of_a_tiff_stay_pages(tmp_path):
     frames()[0].save(tmp_path / "odd.tif", save_all=True, append_images=[Image.new("RGB", (9, 9))])
     with pytest.warns(PhotoWarning, match="several sizes"):
         open_photo(tmp_path / "odd.tif").cut(BOX).save(tmp_path / "crop.tif")
+
+
+def test_pages_of_several_modes_keep_theirs_and_of_several_depths_are_named(tmp_path):
+    import tifffile
+
+    levels = np.random.default_rng(0).integers(0, 65536, (64, 80), np.uint16)
+    pages = [*frames("RGBA")[:1], *frames()[1:2], photo(80, 64).convert("L"), photo(80, 64)]
+    pages += [Image.fromarray(levels), photo(80, 64).convert("1"), photo(80, 64).convert("CMYK")]
+    for compression in ("raw", "tiff_lzw"):
+        options = {"save_all": True, "append_images": pages[1:], "compression": compression}
+        pages[0].save(tmp_path / "photo.tif", **options)
+        assert open_photo(tmp_path / "photo.tif").cut(BOX).save(tmp_path / "crop.tif") == []
+        with Image.open(tmp_path / "crop.tif") as image:
+            for page, original in zip(ImageSequence.Iterator(image), pages, strict=True):
+                assert page.mode == original.mode
+                np.testing.assert_array_equal(np.asarray(page), np.asarray(original.crop(BOX)))
+    with tifffile.TiffWriter(tmp_path / "photo.tif") as writer:
+        for array in ((levels >> 8).astype(np.uint8), levels):
+            writer.write(np.stack([array] * 3, -1), photometric="rgb", metadata=None)
+    with pytest.warns(PhotoWarning, match="several kinds: the first of 2"):
+        open_photo(tmp_path / "photo.tif").cut(BOX).save(tmp_path / "crop.tif")
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16"])
+@pytest.mark.parametrize("strip", [False, True])
+def test_every_page_keeps_what_it_says(tmp_path, kind, strip):
+    import tifffile
+
+    pages = np.random.default_rng(0).integers(0, 255, (3, 64, 80, 3)).astype(kind)
+    profiles = [ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(), b"", b""]
+    with tifffile.TiffWriter(tmp_path / "photo.tif") as writer:
+        for number, (page, profile) in enumerate(zip(pages, profiles, strict=True)):
+            tags = [(270, 2, 0, f"page {number}", True)]
+            tags += [(34675, 7, len(profile), profile, True)] if profile else []
+            options = {"resolution": (100 + number, 100 + number), "extratags": tags}
+            writer.write(page, photometric="rgb", metadata=None, software=False, **options)
+    open_photo(tmp_path / "photo.tif").cut(BOX).save(tmp_path / "crop.tif", strip=strip)
+    with tifffile.TiffFile(tmp_path / "crop.tif") as file:
+        for number, page in enumerate(file.pages):
+            np.testing.assert_array_equal(page.asarray(), pages[number, 16:48, 16:64])
+            tags = {tag.code: tag.value for tag in page.tags}
+            assert tags.get(34675, b"") == profiles[number]
+            assert tags.get(270) == (None if strip else f"page {number}")
+            assert tags.get(282) == (None if strip else (100 + number, 1))
 
 
 @pytest.mark.parametrize("kind", ["uint16", "float32"])

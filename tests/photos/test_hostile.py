@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 import cropnb
 from cropnb.errors import ImageError, PhotoWarning
@@ -149,16 +149,39 @@ def chunk(kind, data):
     return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
 
 
+def deep_animation(frames, kind):
+    """A PNG of 16-bit frames (H, W) or (H, W, 3)."""
+    height, width = frames[0].shape[:2]
+    header = struct.pack(">2I5B", width, height, 16, kind, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+    data += chunk(b"acTL", struct.pack(">2I", len(frames), 0))
+    for number, pixels in enumerate(frames):
+        order = struct.pack(">I", max(2 * number - 1, 0))
+        place = struct.pack(">4I2H2B", width, height, 0, 0, 1, 9, 0, 0)
+        rows = zlib.compress(b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels))
+        data += chunk(b"fcTL", order + place)
+        data += chunk(b"fdAT", struct.pack(">I", 2 * number) + rows) if number else b""
+        data += b"" if number else chunk(b"IDAT", rows)
+    return data + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "gif"])
+def test_the_frames_of_deep_greys_become_pages_or_are_named(tmp_path, suffix):
+    frames = np.random.default_rng(0).integers(0, 65536, (3, 8, 9), np.uint16)
+    (tmp_path / "photo.png").write_bytes(deep_animation(frames, 0))
+    cut = open_photo(tmp_path / "photo.png").cut((1, 2, 9, 8))
+    with pytest.warns(PhotoWarning, match="3 frames became pages"):
+        cut.save(tmp_path / "crop.tif")
+    with Image.open(tmp_path / "crop.tif") as image:
+        for page, frame in zip(ImageSequence.Iterator(image), frames, strict=True):
+            np.testing.assert_array_equal(np.asarray(page), frame[2:8, 1:9])
+    with pytest.warns(PhotoWarning, match="only the first of 3 frames"):
+        cut.save(tmp_path / f"crop.{suffix}")
+
+
 def test_the_frames_of_a_deep_animation_are_not_lost_without_a_word(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 65536, (8, 9, 3), np.uint16).astype(">u2")
-    rows = zlib.compress(b"".join(b"\0" + row.tobytes() for row in pixels))
-    frame = struct.pack(">5I", 9, 8, 0, 0, 1)[:16] + struct.pack(">HHBB", 1, 9, 0, 0)
-    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">2I5B", 9, 8, 16, 2, 0, 0, 0))
-    data += chunk(b"acTL", struct.pack(">2I", 2, 0))
-    data += chunk(b"fcTL", struct.pack(">I", 0) + frame) + chunk(b"IDAT", rows)
-    data += chunk(b"fcTL", struct.pack(">I", 1) + frame)
-    data += chunk(b"fdAT", struct.pack(">I", 2) + rows) + chunk(b"IEND", b"")
-    (tmp_path / "photo.png").write_bytes(data)
+    pixels = np.random.default_rng(0).integers(0, 65536, (8, 9, 3), np.uint16)
+    (tmp_path / "photo.png").write_bytes(deep_animation([pixels, pixels], 2))
     photo = open_photo(tmp_path / "photo.png")
     assert photo.traits.frames == 2
     with pytest.warns(PhotoWarning, match="only the first of 2 frames"):

@@ -132,6 +132,22 @@ def test_metadata_goes_along_corrected(tmp_path, source, out):
         assert own.dpi == pytest.approx((300, 300), abs=0.1)
 
 
+@pytest.mark.parametrize("suffix", ["tif", "png"])
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_profile_for_other_colours_is_left_out_and_named(tmp_path, suffix, deep):
+    if deep:
+        grey = np.random.default_rng(0).integers(0, 2**31, (40, 60), np.uint32)
+        import tifffile
+
+        tag = (34675, 7, len(PROFILE), PROFILE, True)
+        tifffile.imwrite(tmp_path / "photo.tif", grey, metadata=None, extratags=[tag])
+    else:
+        scene().convert("L").save(tmp_path / "photo.tif", icc_profile=PROFILE)
+    with pytest.warns(PhotoWarning, match="for another kind of colours, and was left out"):
+        open_photo(tmp_path / "photo.tif").cut(BOX).save(tmp_path / f"crop.{suffix}")
+    assert PROFILE[-60:] not in (tmp_path / f"crop.{suffix}").read_bytes()
+
+
 @pytest.mark.filterwarnings("ignore::cropnb.errors.PhotoWarning")
 @pytest.mark.parametrize(("source", "out"), PAIRS)
 def test_strip_leaves_the_profile_and_strip_location_the_rest(tmp_path, source, out):
