@@ -91,6 +91,8 @@ def verdict_text(row: Any) -> str:
         return f"says nothing: {row.void}"
     if row.verdict != "unsettled" or row.detectable is None:
         return text
+    if row.detectable_seeds is None and len(row.seeds) > 1:
+        return f"{text}: how much its seeds differ is not on record"
     if row.ours == (row.margin or 0.0):
         return f"{text}: no difference was measured"
     photos = photos_to_settle(row)

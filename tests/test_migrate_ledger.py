@@ -3,9 +3,10 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from cropnb import ledger
+from cropnb import ledger, metrics
 from cropnb.errors import LedgerError
 from cropnb.runs import plan
 from tools import migrate_ledger
@@ -64,6 +65,34 @@ def test_a_margin_of_the_papers_claim_is_the_boundary():
     assert "margin" not in migrated()
     gap = migrated(paper="scenes", row=migrate_ledger.GAP, verdict="holds", note="")
     assert (gap["verdict"], gap["margin"], gap["below"]) == ("holds", 40.0, True)
+
+
+def test_a_bootstrap_over_three_seeds_is_widened_to_what_students_t_can_reach():
+    old = {"verdict": "contradicted", "high": -0.1, "detectable": 1.0, "note": ""}
+    wide = migrate_ledger.three_seeds(ROW | old | {"low": -1.9})
+    assert (wide["low"], wide["high"]) == pytest.approx((-3.5816, 1.5816), abs=1e-3)  # 4.303 · 0.6
+    assert (wide["verdict"], wide["note"]) == ("unsettled", migrate_ledger.WIDENED)
+    assert migrate_ledger.three_seeds(wide) == wide
+    sure = migrate_ledger.three_seeds(ROW | old | {"low": -1.2, "high": -0.8})
+    assert (sure["verdict"], sure["high"] < 0) == ("contradicted", True)
+    by_t, nothing = {"detectable_seeds": 0.0}, {"void": "an arm learned nothing"}
+    for other in (by_t, nothing, {"seeds": [0]}, {"seeds": [0, 1, 2, 3, 4]}):
+        row = ROW | old | other
+        assert migrate_ledger.three_seeds(row) == row
+    assert migrate_ledger.three_seeds(ROW) == ROW  # no claim of today
+
+
+@pytest.mark.parametrize("of_seeds", [0.0, 0.2, 3.0])
+def test_no_interval_of_students_t_is_longer_than_a_widened_one(of_seeds: float):
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        values = of_seeds * rng.normal(size=(3, 1)) + rng.normal(size=(3, 60))
+        by_t, old = metrics.compare(values, np.zeros(60)), metrics.bootstrap_interval(values)
+        ends = {"ours": old.mean, "low": old.low, "high": old.high, "detectable": 1.0}
+        wide = migrate_ledger.three_seeds(ROW | ends)
+        slack = 0.03 * (by_t.high - by_t.low)  # the bootstrap's own noise
+        assert wide["low"] <= by_t.low + slack
+        assert wide["high"] >= by_t.high - slack
 
 
 def test_other_rows_stay_as_they_are():
