@@ -106,6 +106,11 @@ class Row:
         """What makes a row unique in its file; recording replaces the row of the same key."""
         return (self.table, self.row, self.column, self.dataset, self.split, self.profile)
 
+    @property
+    def says(self) -> str:
+        """Its verdict, or "says nothing" for a claim whose comparison is `void`."""
+        return "says nothing" if self.void else self.verdict
+
     def check(self) -> None:
         """See that the row keeps the rules of the ledger.
 

@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -195,6 +196,10 @@ def test_claims_are_counted_by_their_verdict() -> None:
     ]
     assert notebook.count_verdicts(rows) == (
         "of 4 differences: 1 holds, 1 contradicted, 2 unsettled, 0 trivial"
+    )
+    nothing = replace(rows[0], void="an arm learned nothing")
+    assert notebook.count_verdicts([nothing, *rows[1:]]) == (
+        "of 4 differences: 0 holds, 1 contradicted, 2 unsettled, 0 trivial, 1 that say nothing"
     )
 
 

@@ -20,6 +20,7 @@ VERDICTS = [
     "contradicted",
     "unsettled",
     "trivial",
+    "says nothing",
     "measured",
     "not_comparable",
     "pending",
@@ -28,7 +29,7 @@ VERDICTS = [
 
 def table() -> str:
     """One line a ledger file: how many of its rows have which verdict."""
-    counts = {name: Counter(row.verdict for row in ledger.read(name)) for name in ledger.names()}
+    counts = {name: Counter(row.says for row in ledger.read(name)) for name in ledger.names()}
     shown = [verdict for verdict in VERDICTS if any(count[verdict] for count in counts.values())]
     if not shown:
         return "The ledger is empty."

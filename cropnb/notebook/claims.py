@@ -26,8 +26,7 @@ def claims_grid(rows: Sequence[Row], head: str) -> Markdown:
                 continue
             mean, low, high = (value + 0.0 for value in (row.ours, row.low, row.high))
             ends = f"[{low:{spec}},\N{NO-BREAK SPACE}{high:{spec}}]"
-            verdict = "says nothing" if row.void else row.verdict
-            decided = "" if verdict == "unsettled" else f" {verdict}"
+            decided = "" if row.says == "unsettled" else f" {row.says}"
             cells.append(f"{mean:{spec}} {ends}".replace("-", "−") + decided)
         lines.append([name, *cells])
     return markdown_table([head, *columns], lines, "l" * (1 + len(columns)))

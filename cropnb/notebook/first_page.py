@@ -186,8 +186,9 @@ def _claimed(rows: "list[Row]") -> str:
         "contradicted": "came out the other way",
         "trivial": "held by less than is worth having",
         "unsettled": "need more photographs or seeds to be settled",
+        "says nothing": "say nothing, since a side of them is no better than not looking",
     }
-    verdicts = [row.verdict for row in rows if row.verdict in ledger.CLAIM_VERDICTS]
+    verdicts = [row.says for row in rows if row.verdict in ledger.CLAIM_VERDICTS]
     counts = {verdict: verdicts.count(verdict) for verdict in says}
     return (
         f"**What the papers claim in words.** Of {len(verdicts)} comparisons that the five claim "

@@ -159,7 +159,7 @@ def _reproduction() -> Image.Image:
         "unsettled": "unsettled",
         "pending": "waits",
     }
-    rows = [row.verdict for name in ledger.names() for row in ledger.read(name)]
+    rows = [row.says for name in ledger.names() for row in ledger.read(name)]
     counts = [rows.count(verdict) for verdict in verdicts]
     picture = Image.new("RGB", (WIDTH * _FINER, HEIGHT * _FINER), "white")
     canvas, font = ImageDraw.Draw(picture), _font(21)

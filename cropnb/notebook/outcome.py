@@ -113,12 +113,13 @@ def outcomes(names: Sequence[str]) -> Markdown:
     """Papers side by side: how many claims have which verdict, and how many numbers wait."""
     from cropnb import ledger, paper
 
+    heads = (*ledger.CLAIM_VERDICTS, "says nothing", "pending")
     lines = []
     for name in names:
-        verdicts = [row.verdict for row in ledger.read(name)]
-        counts = [verdicts.count(verdict) for verdict in (*ledger.CLAIM_VERDICTS, "pending")]
+        verdicts = [row.says for row in ledger.read(name)]
+        counts = [verdicts.count(verdict) for verdict in heads]
         lines.append([name, paper.read(name).outcome["scope"], *counts])
-    return markdown_table(["paper", "asked", *ledger.CLAIM_VERDICTS, "pending"], lines, "llrrrrr")
+    return markdown_table(["paper", "asked", *heads], lines, "ll" + "r" * len(heads))
 
 
 def ran(rows: Sequence[Row]) -> str:

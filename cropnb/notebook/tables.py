@@ -98,9 +98,10 @@ def count_verdicts(rows: Sequence[Row]) -> str:
     """How many claims have which verdict, in one line."""
     from cropnb import ledger
 
-    verdicts = [row.verdict for row in rows]
+    verdicts = [row.says for row in rows]
     counts = ", ".join(f"{verdicts.count(name)} {name}" for name in ledger.CLAIM_VERDICTS)
-    return f"of {len(rows)} differences: {counts}"
+    nothing = verdicts.count("says nothing")
+    return f"of {len(rows)} differences: {counts}" + f", {nothing} that say nothing" * bool(nothing)
 
 
 def ledger_grid(
