@@ -218,6 +218,8 @@ _EMPTY_HEAD = re.compile(r'<th( class="head[^"]*")>(?:<p></p>)?</th>')  # a corn
 # in a list is its item, and what stands beside the text belongs to a landmark.
 _ROLES = {
     'role="doc-biblioentry"': 'role="listitem"',
+    # what is folded is called what stands on its line, not this
+    '<summary aria-label="Toggle hidden content">': "<summary>",
     '<div class="bd-sidebar-primary bd-sidebar">': (
         '<div class="bd-sidebar-primary bd-sidebar" role="navigation" aria-label="The book">'
     ),

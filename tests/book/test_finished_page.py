@@ -36,7 +36,9 @@ def test_a_page_without_formulas_loads_no_mathjax() -> None:
 def test_roles_are_those_that_screen_readers_know() -> None:
     references = '<div role="list"><div class="citation" role="doc-biblioentry">A</div></div>'
     sidebar = '<div class="bd-sidebar-primary bd-sidebar">'
-    page = finished(references + sidebar)
+    summary = '<summary aria-label="Toggle hidden content"><p>Parameters</p></summary>'
+    page = finished(references + sidebar + summary)
+    assert "<summary><p>Parameters</p></summary>" in page
     assert "doc-biblioentry" not in page
     assert '<div class="citation" role="listitem">' in page
     assert 'role="navigation" aria-label="The book"' in page

@@ -322,6 +322,31 @@ def test_a_page_is_printed(chromium: str, rendered: Path, tmp_path: Path) -> Non
     assert 1 <= len(re.findall(rb"/Type\s*/Page\b", printed)) <= 4
 
 
+ON_PAPER = """() => {
+    document.querySelectorAll('details').forEach((fold) => { fold.open = true; });
+    const seen = (css) => [...document.querySelectorAll(`.bd-article ${css}`)]
+        .filter((one) => one.checkVisibility()).length;
+    return {
+        names: seen('details.hide > summary > .collapsed'),
+        orders: seen('details.hide > summary > .expanded'),
+        fading: document.getAnimations().length,
+        ranks: seen('.cropnb-ranking li'),
+        rankings: seen('.cropnb-ranking'),
+    };
+}"""
+
+
+def test_on_paper_folded_code_has_its_name_and_rankings_are_short(
+    browser: object, rendered: Path
+) -> None:
+    with Visit(browser, (rendered / "papers/vrn.html").as_uri(), DESKTOP) as visit:
+        visit.page.emulate_media(media="print")
+        printed = visit.page.evaluate(ON_PAPER)
+    assert printed["names"] >= 3
+    assert printed["orders"] == printed["fading"] == 0
+    assert 0 < printed["ranks"] <= 12 * printed["rankings"]
+
+
 def test_search_finds_a_page(browser: object, address: str) -> None:
     with Visit(browser, f"{address}/search.html?q=crop", DESKTOP) as visit:
         visit.page.wait_for_selector("#search-results li")
