@@ -344,7 +344,14 @@ def test_a_claim_that_stays_below_its_margin_is_recorded():
 
 
 OPEN = replace(
-    ROW, verdict="unsettled", ours=0.01, low=-0.03, high=0.05, images=200, detectable=0.03
+    ROW,
+    verdict="unsettled",
+    ours=0.01,
+    low=-0.03,
+    high=0.05,
+    images=200,
+    detectable=0.03,
+    detectable_seeds=0.0,
 )
 
 
@@ -363,6 +370,8 @@ def test_photos_that_would_settle_it():
         assert ledger.photos_to_settle(hopeless) is None
         assert ledger.verdict_text(hopeless).startswith("unsettled: no ")
     assert ledger.verdict_text(replace(ROW, verdict="not_comparable")) == "not comparable"
+    before = replace(OPEN, seeds=(0, 1, 2), detectable_seeds=None)
+    assert ledger.verdict_text(before).endswith("how much its seeds differ is not on record")
     with pytest.raises(LedgerError, match="no claim"):
         ledger.photos_to_settle(ROW)
 
