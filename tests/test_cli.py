@@ -414,6 +414,44 @@ def test_standard_input_and_output(folder, tmp_path):
     assert empty.stderr == b"cropnb: standard input is empty; send a photo into it\n"
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_error_but_for_a_photo_from_one(folder, tmp_path, closed):
+    command = f"{sys.executable} -m cropnb.cli crop {folder}/a.jpg --method full --out {tmp_path}"
+    done = subprocess.run(f"{command}/x.jpg {closed}", shell=True, capture_output=True, check=True)
+    assert done.stderr == b""
+    assert size(tmp_path / "x.jpg") == (120, 90)
+    command = f"{sys.executable} -m cropnb.cli crop - --method full --out {tmp_path}/y.jpg <&-"
+    done = subprocess.run(command, shell=True, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_names_that_the_system_refuses_end_no_batch(folder, tmp_path, capsys):
+    (tmp_path / "loop").symlink_to("loop")
+    names = ("n" * 5000, folder / "b.png", tmp_path / "loop" / "c.png", "n" * 300 + ".jpg")
+    assert run("crop", *names, "--method", "full", "--out", tmp_path / "out") == 1
+    printed = capsys.readouterr().err
+    assert size(tmp_path / "out" / "b.png") == (120, 90)
+    assert printed.count("File name too long") == 2
+    assert "3 of 4 photos failed" in printed
+    (folder / "loop.jpg").symlink_to("loop.jpg")
+    assert run("crop", folder, "--method", "full", "--out", tmp_path / "loop") in (1, 2)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("empty", ["photo", "--out"])
+def test_an_empty_name_is_not_the_folder_where_the_reader_is(
+    folder, tmp_path, capsys, monkeypatch, empty, several
+):
+    monkeypatch.chdir(tmp_path)
+    names = ["" if empty == "photo" else folder / "a.jpg"] + [folder / "b.png"] * several
+    out = "" if empty == "--out" else tmp_path / "out"
+    assert run("crop", *names, "--method", "full", "--out", out) == 2
+    assert "empty name" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
 @pytest.mark.parametrize("arguments", ["methods", "crop {folder}/a.jpg --method full --json"])
 def test_a_reader_that_has_gone_is_no_error(folder, arguments):
     read, write = os.pipe()

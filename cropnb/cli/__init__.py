@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns 0, 1 when some of several photos failed, or 2 when it can't be done
     at all.
     """
-    output.never_fail_on_a_name()
+    output.never_fail()
     try:
         options = _parser().parse_args(arguments)
         with warnings.catch_warnings():

@@ -5,8 +5,13 @@ import sys
 from typing import Any
 
 
-def never_fail_on_a_name() -> None:
-    """File names may hold bytes that are no text; printing one must not end a batch."""
+def never_fail() -> None:
+    """Neither on names that are no text, of which printing one must not end a batch, nor where the
+    standard streams are closed, as some services start programs.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # and no photo gets its number
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -69,6 +69,8 @@ def make(names: Sequence[str], out: str | None, *, recursive: bool = False) -> P
             nothing else was asked for.
         CropnbError: for an --out that can't take it.
     """
+    if out == "" or "" in names:  # of a variable of the shell that isn't set
+        raise CropnbError("a photo or --out is an empty name; give the name of a file or a folder")
     paths = [None if name == STANDARD else Path(name) for name in names]
     if None in paths and len(paths) > 1:
         raise CropnbError("- is standard input, and stands alone")
@@ -83,12 +85,15 @@ def make(names: Sequence[str], out: str | None, *, recursive: bool = False) -> P
     if folder is not None and folder.exists() and not folder.is_dir():
         raise CropnbError(f"--out {folder} is a file, but there are several photos; give a folder")
     for name, path in zip(names, paths, strict=True):
-        if path.is_dir():
-            _add_folder(plan, path, folder, recursive)
-        elif name and path.exists():
-            _add(plan, path, folder, Path(path.name))
-        else:
-            plan.failed.append((name, f"there is no photo or folder {name}; check the path"))
+        try:
+            if path.is_dir():
+                _add_folder(plan, path, folder, recursive)
+            elif path.exists():
+                _add(plan, path, folder, Path(path.name))
+            else:
+                plan.failed.append((name, f"there is no photo or folder {name}; check the path"))
+        except OSError as error:  # such as a name that is too long
+            plan.failed.append((name, error.strerror or str(error)))
     if not plan.jobs and not plan.failed:
         shown = ", ".join(names)
         raise ImageError(
@@ -145,7 +150,7 @@ def crop_name(photo: Path) -> Path:
 
 
 def _single_out(photo: Path | None, name: str, out: str | None) -> Path | None:
-    if photo is not None and (not name or not photo.exists()):
+    if photo is not None and not photo.exists():
         raise ImageError(f"there is no photo or folder {name}; check the path")
     if out is None or out == STANDARD:
         return None
@@ -162,13 +167,18 @@ def _single_out(photo: Path | None, name: str, out: str | None) -> Path | None:
 
 
 def _add_folder(plan: Plan, folder: Path, out: Path | None, recursive: bool) -> None:
-    if out is not None and out.resolve() == folder.resolve():
+    if out is not None and os.path.realpath(out) == os.path.realpath(folder):
         raise CropnbError(
             "--out is the folder of the photos themselves, which are never overwritten; give "
             "another"
         )
     for path in _files(plan, folder, out, recursive):
-        if path.suffix.lower() in READABLE and path.is_file():
+        try:
+            is_photo = path.suffix.lower() in READABLE and path.is_file()
+        except OSError as error:  # a link into a folder that may not be read
+            plan.failed.append((str(path), error.strerror or str(error)))
+            continue
+        if is_photo:
             _add(plan, path, out, path.relative_to(folder))
         else:
             plan.no_photos.append(path)
@@ -182,13 +192,13 @@ def _files(plan: Plan, folder: Path, out: Path | None, recursive: bool) -> Itera
     def unreadable(error: OSError) -> None:
         plan.failed.append((str(error.filename), error.strerror or "the folder can't be read"))
 
-    crops = None if out is None else out.resolve()
+    crops = None if out is None else os.path.realpath(out)
     for place, folders, files in os.walk(folder, onerror=unreadable):
         inside = Path(place)
         folders[:] = sorted(
             name
             for name in folders
-            if recursive and not name.startswith(".") and (inside / name).resolve() != crops
+            if recursive and not name.startswith(".") and os.path.realpath(inside / name) != crops
         )
         yield from (inside / name for name in sorted(files) if not name.startswith("."))
 
