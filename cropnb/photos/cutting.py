@@ -283,7 +283,11 @@ class CutPhoto:
         crop.info = {key: info[key] for key in keep if key in info}
         if self.size == sides(self.box):
             return crop
-        profile = crop.info.get("icc_profile")
+        profile, crop = crop.info.get("icc_profile"), pixels.in_own_order(crop)
+        if pixels.has_clear_level(crop):
+            resized = pixels.resized_with_clear_level(crop, self.size)
+            resized.info |= {"icc_profile": profile} if profile else {}
+            return resized
         if crop.has_transparency_data:
             crop = pixels.with_alpha(crop)
         elif crop.mode in ("P", "1"):

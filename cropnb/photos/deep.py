@@ -22,7 +22,7 @@ _LOADERS = {
     "AVIF": "heifload",
     "PPM": "ppmload",
 }
-_PPM_HEADER = re.compile(rb"P6\s+(?:#[^\n]*\n\s*)*\d+\s+(?:#[^\n]*\n\s*)*\d+\s+(\d+)\s")
+_PPM_HEADER = re.compile(rb"P[36]\s+(?:#[^\n]*\n\s*)*\d+\s+(?:#[^\n]*\n\s*)*\d+\s+(\d+)\s")
 _FORMATS = {"uint16": "ushort", "uint32": "uint", "float32": "float"}
 _CAMERAS = {"AVIF", "HEIF"}  # formats of photos, in which black is 0 and white the largest value
 

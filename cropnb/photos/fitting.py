@@ -7,6 +7,7 @@ from cropnb.photos import deep
 from cropnb.photos.pixels import (
     flatten,
     has_clear_level,
+    in_own_order,
     is_clear,
     levels,
     to_rgb,
@@ -36,10 +37,9 @@ def fit(image: Image.Image, form: str) -> tuple[Image.Image, list[str]]:
         the image, and what had to be lost, in words.
     """
     notes: list[str] = []
-    if image.mode.startswith("I;") and image.mode != "I;16":
-        image = _with_info(Image.fromarray(np.asarray(image).astype(np.uint16)), image)
+    image = in_own_order(image)
     if image.mode in ("PA", "La", "RGBa"):
-        image = _with_info(with_alpha(image.convert("LA") if image.mode == "La" else image), image)
+        image = _with_info(with_alpha(image), image)
     if image.has_transparency_data and image.mode not in _KEYED.get(form, ()):
         image, notes = _transparent(image, form)
     if image.mode in ("I", "I;16", "F") and image.mode not in HOLDS[form]:

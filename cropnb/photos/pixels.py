@@ -22,6 +22,7 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ANTIALIASED = Image.Resampling.LANCZOS
 _INTEGER_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N", "I;16S", "I;12")
 
 
@@ -187,9 +188,34 @@ def flatten(image: Image.Image, colour: tuple[int, int, int] = (255, 255, 255)) 
 
 def with_alpha(image: Image.Image) -> Image.Image:
     """An image with transparency of any kind as RGBA, with LA where grey is all that it has."""
-    if image.mode == "LA" or (image.mode == "L" and "transparency" in image.info):
+    if image.mode in ("LA", "La") or (image.mode == "L" and "transparency" in image.info):
         return image if image.mode == "LA" else image.convert("LA")
     return _with_alpha(image)
+
+
+def in_own_order(image: Image.Image) -> Image.Image:
+    """Greys of 16 bits in the machine's order of bytes, in which alone Pillow resizes them."""
+    if not image.mode.startswith("I;") or image.mode == "I;16":
+        return image
+    ordered = Image.fromarray(np.asarray(image).astype(np.uint16))
+    ordered.info = image.info
+    return ordered
+
+
+def resized_with_clear_level(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """An image that `has_clear_level` in another size, antialiased, at its own depth. What is more
+    than half clear gets the level.
+    """
+    level, clear = image.info["transparency"], is_clear(image)
+    weight = Image.fromarray(np.where(clear, 0, 1).astype(np.float32)).resize(size, _ANTIALIASED)
+    values = Image.fromarray(np.where(clear, 0, np.asarray(image)).astype(np.float32))
+    solid = np.asarray(weight)
+    greys = np.asarray(values.resize(size, _ANTIALIASED)) / np.maximum(solid, 1e-3)
+    greys = greys.clip(0, 65535).round().astype(np.uint16)
+    greys[greys == level] = level + 1 if level < 65535 else level - 1
+    result = Image.fromarray(np.where(solid > 0.5, greys, np.uint16(level)))
+    result.info["transparency"] = level
+    return result
 
 
 def has_clear_level(image: Image.Image) -> bool:

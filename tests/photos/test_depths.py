@@ -26,8 +26,13 @@ def ppm(path):
     path.write_bytes(b"P6\n# of 16 bits\n60 40\n65535\n" + COLOURS.astype(">u2").tobytes())
 
 
+def plain_ppm(path):
+    path.write_bytes(b"P3 60 40 65535\n" + b" ".join(b"%d" % level for level in COLOURS.ravel()))
+
+
 @pytest.mark.parametrize(
-    ("write", "loader", "suffix"), [(jpeg_2000, "jp2kload", "jp2"), (ppm, "ppmload", "ppm")]
+    ("write", "loader", "suffix"),
+    [(jpeg_2000, "jp2kload", "jp2"), (ppm, "ppmload", "ppm"), (plain_ppm, "ppmload", "ppm")],
 )
 def test_sixteen_bits_are_kept_or_refused(tmp_path, write, loader, suffix):
     write(tmp_path / f"photo.{suffix}")

@@ -276,6 +276,39 @@ def test_the_other_pictures_of_an_mpo_are_named(tmp_path):
     assert b"MPF\0" not in (tmp_path / "crop.jpg").read_bytes()
 
 
+@pytest.mark.parametrize("mode", ["I;16", "I;16B"])
+def test_deep_greys_of_any_order_are_resized_as_numbers(tmp_path, mode):
+    ramp = np.tile(np.linspace(100, 40_000, 60).astype(np.uint16), (40, 1))
+    kind = ">u2" if mode == "I;16B" else "<u2"
+    image = Image.frombytes(mode, (60, 40), ramp.astype(kind).tobytes())
+    image.save(tmp_path / "photo.tif")
+    for source in (image, tmp_path / "photo.tif"):
+        cut = open_photo(source).cut((0, 0, 60, 40), size=(15, 10))
+        for suffix in ("png", "tif"):
+            cut.save(tmp_path / f"crop.{suffix}")
+            levels = np.asarray(Image.open(tmp_path / f"crop.{suffix}")).astype(int)
+            expected = ramp.reshape(40, 15, 4).mean(-1)[:10]
+            assert np.abs(levels - expected)[:, 1:-1].max() < 100
+
+
+@pytest.mark.parametrize("level", [0, 999, 65535])
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_a_clear_level_of_16_bits_is_resized_at_its_depth(tmp_path, level, suffix):
+    greys = np.tile(np.linspace(20_000, 40_000, 60).astype(np.uint16), (40, 1))
+    greys[:20] = level
+    Image.fromarray(greys).save(tmp_path / "photo.png", transparency=level)
+    cut = open_photo(tmp_path / "photo.png").cut((0, 0, 60, 40), size=(15, 10))
+    assert cut.save(tmp_path / f"crop.{suffix}") == []
+    crop = open_photo(tmp_path / f"crop.{suffix}").cut((0, 0, 15, 10)).array()
+    assert crop.dtype == np.uint16
+    solid = crop[..., 1] > 0 if crop.ndim == 3 else crop != level
+    values = crop[..., 0] if crop.ndim == 3 else crop
+    assert not solid[:5].any()
+    assert solid[5:].all()
+    expected = greys[20:].reshape(20, 15, 4).mean(-1)[:5]
+    assert np.abs(values[5:].astype(int) - expected)[:, 1:-1].max() < 100
+
+
 def test_a_resized_crop_is_antialiased_and_never_enlarged_unasked(tmp_path):
     stripes = np.zeros((400, 400), np.uint8)
     stripes[:, ::2] = 255
