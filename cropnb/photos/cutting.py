@@ -195,6 +195,7 @@ class CutPhoto:
         self, own: list[Metadata], images: list[Image.Image], strip: bool, strip_location: bool
     ) -> tuple[list[Metadata], list[str]]:
         """The metadata of each page, corrected. No page behind the first has a thumbnail."""
+        own = [metadata.turned(one, self.photo.turn) for one in own]
         if strip:
             return [metadata.stripped(one) for one in own], []
         small = None

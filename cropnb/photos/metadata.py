@@ -16,6 +16,8 @@ from cropnb.photos.guard import quiet
 XMP_TAG, IPTC_TAG, PHOTOSHOP_TAG, ICC_TAG = 700, 33723, 34377, 34675
 THUMBNAIL_SIDE = 160
 MOST_XMP = 1 << 20  # bytes; a larger packet carries pictures
+# Where on earth the pixels of the whole photo lie.
+GEOREFERENCE = {33550, 33922, 34264, 34735, 34736, 34737}
 # Tags of a TIFF that say how its pixels lie, not what they show.
 _STRUCTURE = {
     *(254, 255, 256, 257, 258, 259, 262, 263, 266, 273, 277, 278, 279, 280, 281, 284, 288, 289),
@@ -24,6 +26,7 @@ _STRUCTURE = {
     *(519, 520, 521, 529, 530, 531, 532, 32997, 37724, 50838, 50839),
     *(XMP_TAG, IPTC_TAG, PHOTOSHOP_TAG, ICC_TAG),
     *(282, 283, 296),  # the resolution, kept by itself
+    *GEOREFERENCE,
 }
 _PROFILES = ("Raw profile type ", "XML:com.adobe.xmp")  # what ImageMagick puts into texts
 
@@ -74,12 +77,13 @@ def gather(image: Image.Image) -> Metadata:
     dpi = info.get("dpi")
     if isinstance(image, TiffImagePlugin.TiffImageFile) and 282 not in image.tag_v2:
         dpi = None  # Pillow says 1
+    exif = _exif(image, profiles)
     return Metadata(
-        exif=_exif(image, profiles),
+        exif=exif,
         xmp=_xmp(image, profiles),
         photoshop=_photoshop(image, profiles),
         icc=info.get("icc_profile") or b"",
-        dpi=_resolution(dpi),
+        dpi=_resolution(dpi or _resolution_of_exif(exif)),
         comment=comment.encode() if isinstance(comment, str) else bytes(comment),
         texts=keywords,
         colour=_colour(info),
@@ -142,6 +146,8 @@ def corrected(
             notes.append(f"the EXIF block is damaged ({error}) and was left out")
     xmp = metadata.xmp
     if xmp:
+        if texts.FOLLOWING.search(xmp):
+            notes.append("what follows the photo in its file (video, gain map, depth) was left out")
         if b"HasExtendedXMP" in xmp:
             notes.append("extended XMP (depth maps and the like of the whole photo) was left out")
         if len(xmp) > MOST_XMP:
@@ -153,7 +159,27 @@ def corrected(
             xmp = b""
             notes.append(f"the XMP packet is damaged ({error}) and was left out")
     photoshop = texts.corrected_resources(metadata.photoshop)
-    return replace(metadata, exif=exif, xmp=xmp, photoshop=photoshop), notes
+    keywords = {
+        key: value
+        for key, value in metadata.texts.items()
+        if not (drop_location and texts.says_where(key))
+    }
+    own = replace(metadata, exif=exif, xmp=xmp, photoshop=photoshop, texts=keywords)
+    return own, notes
+
+
+def turned(metadata: Metadata, turn: int) -> Metadata:
+    """With the resolution of pixels that an EXIF orientation has turned."""
+    if metadata.dpi is None or turn < 5:
+        return metadata
+    return replace(metadata, dpi=metadata.dpi[::-1])
+
+
+def resolution_exif(dpi: tuple[float, float]) -> bytes:
+    """An EXIF block that holds a resolution alone, for formats that have no other place for it."""
+    exif = Image.Exif()
+    exif[282], exif[283], exif[296] = *dpi, 2
+    return exif.tobytes().removeprefix(b"Exif\0\0")
 
 
 def stripped(metadata: Metadata) -> Metadata:
@@ -265,6 +291,15 @@ def _resolution(dpi: Any) -> tuple[float, float] | None:
     except (TypeError, ValueError, IndexError, ZeroDivisionError):
         return None
     return (horizontal, vertical) if 0 < horizontal < 1e6 and 0 < vertical < 1e6 else None
+
+
+def _resolution_of_exif(block: bytes) -> tuple[float, float] | None:
+    try:
+        tags = exif_object(block)
+        unit = {2: 1.0, 3: 2.54}[tags.get(296, 2)]
+        return float(tags[282]) * unit, float(tags[283]) * unit
+    except Exception:  # damaged tags of many kinds
+        return None
 
 
 def _raw_profile(text: str) -> bytes:

@@ -30,6 +30,7 @@ from cropnb.photos.traits import (
     damage_named,
     further_channels,
     further_pictures,
+    georeferenced,
     reading,
     tiff_pages,
     traits_of,
@@ -287,6 +288,8 @@ class OpenedPhoto:
                     self.notes.append(f"its {further} further pictures were left out")
                 self.size = pixels.upright_size(image)
                 self.turn = pixels.orientation(image)
+                if georeferenced(image):
+                    self.notes.append("its georeference was left out")
                 if channels := further_channels(image):
                     self.notes.append(f"its {channels} further channels were left out")
                 if file is not None and (depth := deep.lost_bits(image, _start(file))):
@@ -318,7 +321,10 @@ def _read_all(stream: BinaryIO, limit: int) -> bytes:
     if _is_device(stream):  # the system's have no end
         raise ImageError(f"{_stream_name(stream)} is a device; give a photo in a file")
     most = 16 * limit + (1 << 26)
-    data = stream.read(most + 1)
+    try:
+        data = stream.read(most + 1)
+    except Exception as error:  # of many types: closed, a server that is gone, a damaged archive
+        raise ImageError(f"{_stream_name(stream)} can't be read: {error}") from error
     if isinstance(data, str):
         raise ImageError("the file is open as text; open it with mode 'rb'")
     if len(data) > most:

@@ -8,10 +8,17 @@ IPTC_RESOURCE = 0x0404
 _STALE_RESOURCES = {0x0409, 0x040C, 0x0422, 0x0423, 0x0424, *range(0x07D0, 0x0BB7)}
 _WIDTHS = rb"tiff:ImageWidth|exif:PixelXDimension"
 _HEIGHTS = rb"tiff:ImageLength|exif:PixelYDimension"
-_STALE_ELEMENTS = rb"xmp:Thumbnails|xapGImg:Thumbnails|mwg-rs:Regions"
+# What follows a photo in its file: a video, a gain map, depth.
+FOLLOWING = re.compile(rb"(?:GCamera:(?:Motion|Micro)|G?Container:Directory|hdrgm:|GDepth:)")
+# Places in pixels of the whole photo, panoramas among them, and what follows it.
+_STALE = (
+    rb"exif:Subject(?:Area|Location)|Iptc4xmpExt:ImageRegion|MP:RegionInfo|mwg-rs:Regions|"
+    rb"G?Container:Directory|GCamera:(?:Motion|Micro)\w+|(?:GPano|GDepth|GImage|hdrgm):\w+"
+)
+_STALE_ELEMENTS = rb"xmp:Thumbnails|xapGImg:Thumbnails|" + _STALE
 # The address of extended XMP, which holds depth maps and second pictures of the whole photo.
-_STALE_ATTRIBUTES = rb"xmpNote:HasExtendedXMP|photoshop:SidecarForExtension"
-_LOCATION = rb"[\w-]+:GPS\w+"
+_STALE_ATTRIBUTES = rb"xmpNote:HasExtendedXMP|photoshop:SidecarForExtension|" + _STALE
+_LOCATION = rb"[\w-]+:(?i:gps\w+|latitude|longt?itude)"  # drones have misspelt ones of their own
 # A tag: its slash, its name. Quantifiers that give nothing back, and no tag goes beyond the next
 # `<`: the time grows with the packet, whatever stands in it.
 _TAG = re.compile(rb"<(/?)([^\s<>/\"']++)(?:[^<>\"']++|\"[^\"<]*+\"|'[^'<]*+')*+>")
@@ -67,6 +74,11 @@ def corrected_xmp(packet: bytes, width: int, height: int, drop_location: bool = 
     if dropped:
         raise DamagedXmp(f"{dropped.decode(errors='replace')[:40]} has no end")
     return b"".join([*parts, packet[place:]])
+
+
+def says_where(keyword: str) -> bool:
+    """Whether a text of PNG has the place where a photo was taken, as ImageMagick copies it."""
+    return bool(re.search("gps|latitude|longitude", keyword, re.IGNORECASE))
 
 
 def resources(block: bytes) -> list[tuple[int, bytes, bytes]]:

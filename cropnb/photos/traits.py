@@ -13,7 +13,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from cropnb.errors import ImageError
 from cropnb.photos.guard import check_size, decode
-from cropnb.photos.metadata import ICC_TAG
+from cropnb.photos.metadata import GEOREFERENCE, ICC_TAG
 from cropnb.photos.pixels import to_upright
 
 ANIMATED = {"GIF", "WEBP", "PNG", "AVIF"}
@@ -86,6 +86,11 @@ def traits_of(image: Image.Image, source: str | bytes | None) -> Traits:
 def further_pictures(image: Image.Image) -> int:
     """How many pictures a file holds beside the first that are no animation: MPO, HEIF."""
     return getattr(image, "n_frames", 1) - 1 if image.format in ("MPO", "HEIF") else 0
+
+
+def georeferenced(image: Image.Image) -> bool:
+    """Whether a TIFF says where on earth its pixels lie, which holds for the whole photo only."""
+    return image.format == "TIFF" and not GEOREFERENCE.isdisjoint(image.tag_v2)
 
 
 def further_channels(image: Image.Image) -> int:

@@ -144,7 +144,10 @@ def _options(
         options |= {"lossless": lossless, "exact": lossless, "quality": quality or 95}
         if lossless:
             options["quality"] = 80  # there it is the effort
-        options |= {"exif": metadata.exif or None, "xmp": metadata.xmp or None}
+        exif = metadata.exif
+        if metadata.dpi and not exif:
+            exif = metadata_module.resolution_exif(metadata.dpi)
+        options |= {"exif": exif or None, "xmp": metadata.xmp or None}
         options = {key: value for key, value in options.items() if value is not None}
         notes += _left_out(form, metadata, photoshop=True, comment=True)
     elif form == "PNG":
@@ -160,7 +163,9 @@ def _options(
         notes += _left_out(
             form, metadata, exif=True, xmp=True, photoshop=True, comment=form == "BMP"
         )
-    if form not in ("PNG",) and metadata.texts:
+    if form == "GIF" and metadata.dpi:
+        notes.append("GIF holds no resolution")
+    if form != "PNG" and metadata.texts:
         notes.append(f"{form} holds no text chunks: {', '.join(metadata.texts)} left out")
     return options, notes
 

@@ -180,6 +180,61 @@ def test_texts_and_gamma_of_png_stay_in_png(tmp_path):
         crop(tmp_path, "png", "tif")
 
 
+PLACES = b'drone-dji:GpsLatitude="+52.12" drone-dji:GpsLongtitude="13.99" a:Latitude="52.12"'
+WHOLE = (
+    b'GPano:FullPanoWidthPixels="60" GCamera:MicroVideoOffset="9" hdrgm:Version="1.0">'
+    b"<Container:Directory>follows</Container:Directory><MP:RegionInfo>a face</MP:RegionInfo>"
+)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+def test_no_kind_of_place_stays_and_nothing_that_holds_for_the_whole_photo(tmp_path, suffix):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("exif:GPSLatitude", "52/1, 12/1")
+    info.add_text("Title", "A bridge", zip=True)
+    info.add_itxt("XML:com.adobe.xmp", (b'<x dc:title="Ada" %s %s</x>' % (PLACES, WHOLE)).decode())
+    scene().save(tmp_path / "photo.png", pnginfo=info)
+    cut = open_photo(tmp_path / "photo.png").cut(BOX)
+    with pytest.warns(PhotoWarning, match="what follows the photo in its file"):
+        cut.save(tmp_path / f"crop.{suffix}", strip_location=True)
+    data = (tmp_path / f"crop.{suffix}").read_bytes()
+    assert b'dc:title="Ada"' in data
+    for place in (b"52.12", b"13.99", b"52/1", b"GPano", b"GCamera", b"hdrgm", b"follows", b"face"):
+        assert place not in data
+    assert suffix != "png" or Image.open(tmp_path / "crop.png").text["Title"] == "A bridge"
+
+
+@pytest.mark.parametrize("suffix", ["tif", "jpg"])
+def test_a_georeference_is_left_out_and_named(tmp_path, suffix):
+    import tifffile
+
+    tags = [(33922, 12, 6, (0.0, 0.0, 0.0, 5e5, 46e5, 0.0), True), (42113, 2, 0, "0", True)]
+    options = {"photometric": "rgb", "metadata": None, "extratags": tags}
+    tifffile.imwrite(tmp_path / "photo.tif", np.asarray(scene()), **options)
+    with pytest.warns(PhotoWarning, match="its georeference was left out"):
+        open_photo(tmp_path / "photo.tif").cut(BOX).save(tmp_path / f"crop.{suffix}")
+    exif = Image.open(tmp_path / f"crop.{suffix}").getexif()
+    assert 33922 not in exif
+    assert exif[42113] == "0"
+
+
+@pytest.mark.parametrize("source", ["jpg", "png", "tif", "bmp"])
+@pytest.mark.parametrize("out", ["jpg", "png", "tif", "webp", "bmp"])
+def test_the_resolution_stays_and_is_turned(tmp_path, source, out):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    options = {} if source == "bmp" else {"exif": exif}
+    scene().save(tmp_path / f"photo.{source}", dpi=(300, 150), **options)
+    open_photo(tmp_path / f"photo.{source}").cut(BOX).save(tmp_path / f"crop.{out}")
+    expected = (300, 150) if source == "bmp" else (150, 300)
+    if out == "webp" and source != "bmp":
+        return  # EXIF without a resolution is there already
+    assert gathered(tmp_path / f"crop.{out}").dpi == pytest.approx(expected, abs=0.1)
+    if source == "bmp" and out == "webp":  # and back
+        open_photo(tmp_path / "crop.webp").cut((0, 0, 9, 9)).save(tmp_path / "crop.jpg")
+        assert gathered(tmp_path / "crop.jpg").dpi == pytest.approx(expected, abs=0.1)
+
+
 def test_a_comment_stays(tmp_path):
     assert crop(tmp_path, "jpg", "jpg")[0].info["comment"] == b"by hand"
     assert crop(tmp_path, "jpg", "png")[0].text["Comment"] == "by hand"
