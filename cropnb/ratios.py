@@ -140,7 +140,7 @@ def _ratio(value: RatioLike) -> Fraction | None:
 
 def _number(value: float) -> Fraction:
     if isinstance(value, Rational):
-        return Fraction(value.numerator, value.denominator)
+        return Fraction(int(value.numerator), int(value.denominator))  # NumPy's overflow
     if not isinstance(value, Real):
         value = float(value)  # NumPy's and PyTorch's scalars, Decimal
     return _simplest(Fraction(float(value)))

@@ -42,6 +42,13 @@ def test_ratios(value):
     assert parse_ratio(value) == RATIOS[value]
 
 
+@pytest.mark.parametrize("value", [np.int64(1), (np.int64(4), np.int64(5))])
+def test_of_numpys_numbers_come_pythons(value):
+    sides = parse_ratio(value).as_integer_ratio()
+    box = whole_pixels((3.0, 4.0, 50.0, 60.0), 90, 80, parse_ratio(value))
+    assert {type(number) for number in (*sides, *box)} == {int}
+
+
 def test_a_list_and_a_tensor_are_ratios_too():
     assert parse_ratio([16, 9]) == Fraction(16, 9)
     assert parse_ratio(torch.tensor(16 / 9)) == Fraction(16, 9)

@@ -212,6 +212,13 @@ def test_an_open_device_is_refused_before_it_is_read():
         open_photo(endless)
 
 
+def test_a_stream_that_cannot_be_read_is_an_image_error():
+    closed = BytesIO(b"photo")
+    closed.close()
+    with pytest.raises(ImageError, match="can't be read: I/O operation on closed file"):
+        open_photo(closed)
+
+
 def test_a_crop_can_go_to_an_open_file_and_come_from_one(tmp_path):
     scene().save(tmp_path / "photo.jpg")
     with open(tmp_path / "photo.jpg", "rb") as stream:
