@@ -54,7 +54,7 @@ class Paper:
         equations: number, name and the function that computes it.
         claims: name, better, worse, and what bounds them. A `rival` is the method of the worse
             side; a `study` decides what finished runs alone don't; a `headline` is what the paper
-            is for.
+            is for; `printed` is the paper's difference by column, where our tables don't give it.
         mistakes: where the paper contradicts itself.
         details: what the paper leaves open: number, name, chosen, why.
         outcome: of reproducing it, in words: scope, easy, hard.

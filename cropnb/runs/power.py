@@ -115,7 +115,9 @@ def cards(entry: plan.Entry) -> Iterator[Card]:
         for column in claim.get("columns") or method.claim_columns:
             judged = record.claim_bounds(claim, column, method.columns)
             worth_having, margin = judged["worth_having"], judged["margin"]
-            printed = _printed(method, entry, sides, column)
+            printed = claim.get("printed", {}).get(column)
+            if printed is None:
+                printed = _printed(method, entry, sides, column)
             pilot = _pilot(method.name, claim["name"], column, entry.dataset)
             enough, enough_for_printed = (
                 needed(pilot, distance)

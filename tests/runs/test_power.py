@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cropnb import ledger, metrics
+from cropnb import ledger, metrics, paper
 from cropnb.errors import LedgerError
 from cropnb.runs import Column, plan, power, record
 
@@ -55,6 +55,20 @@ def test_photos_do_not_help_against_seeds() -> None:
 def test_one_seed_tells_no_spread() -> None:
     with pytest.raises(LedgerError, match="two seeds or more"):
         power.needed(pilot(1, 100, 0.0, 0.1), 0.1)
+
+
+def test_a_printed_difference_that_a_claim_names_is_that_of_the_tables() -> None:
+    printed = paper.read("la2c")
+    differences = {
+        name: value for one in printed.claims for name, value in one.get("printed", {}).items()
+    }
+    tables = {"steps": "Table 3", "IoU": "Table 2"}
+    assert differences.keys() == tables.keys()
+    for column, value in differences.items():
+        ours, theirs = (
+            printed.tables[tables[column]].value(row, column) for row in ("LA2C", "A2-RL")
+        )
+        assert abs(ours - theirs) == pytest.approx(value)
 
 
 def test_a_card_says_what_the_paper_prints_and_what_settles_it(
