@@ -174,6 +174,9 @@ def _boxes_are_drawn(page: Any, path: str, cells: list[dict[str, Any]]) -> None:
     answer = _shown(page, path, solution + 1)
     answer.locator(".jp-InputPlaceholder").wait_for()
     assert answer.locator(".cm-content").count() == 0
+    for index, text in enumerate(sources):
+        if text.startswith("```{solution-end}"):  # a box with nothing in it isn't drawn
+            _shown(page, path, index).locator("aside").first.wait_for(state="hidden")
     if "{admonition}" in sources[0]:
         _shown(page, path, 0).locator("aside.admonition, aside.myst-admonition").first.wait_for()
     for index, cell in enumerate(cells):
