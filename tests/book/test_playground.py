@@ -11,6 +11,7 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 from filelock import FileLock
 from PIL import Image
@@ -24,6 +25,7 @@ PATIENCE = 120_000  # milliseconds: the machine may be busy with the other tests
 USUAL = 3
 PHOTOS = int(os.environ.get("CROPNB_PLAYGROUND_PHOTOS") or USUAL)
 FIRST_CROP, FURTHER_RATIO = 3.0, 0.1  # seconds of one processor
+LARGE_PHOTO = 15.0  # the same, for as many pixels as a telephone's camera gives
 
 pytestmark = pytest.mark.browser
 
@@ -312,6 +314,92 @@ def test_what_is_no_photo_is_refused(
 ) -> None:
     _choose(page, name, content, tmp_path)
     page.get_by_role("alert").filter(has_text=message).wait_for()
+
+
+@cache
+def odd_photos() -> dict[str, bytes]:
+    """Files that a page may meet: turned by their camera, of other colours or depths, transparent,
+    moving, of one colour, long and thin.
+    """
+    from skimage import data
+
+    coffee, chelsea = Image.fromarray(data.coffee()), Image.fromarray(data.chelsea())
+    upside_down = Image.Exif()
+    upside_down[ORIENTATION] = 3
+    half = chelsea.convert("RGBA")
+    half.putalpha(Image.linear_gradient("L").resize(chelsea.size).point(lambda a: 255 * (a > 80)))
+    deep = Image.fromarray(np.asarray(coffee.convert("L")).astype(np.uint16) * 257)
+    moving = [chelsea.resize((300, 200)).rotate(angle) for angle in (0, 180)]
+    files = {}
+    for name, picture, options in (
+        ("upside-down.jpg", coffee, {"exif": upside_down.tobytes()}),
+        ("print.jpg", coffee.convert("CMYK"), {"quality": 95}),
+        ("deep.png", deep, {}),
+        ("transparent.png", half, {}),
+        ("moving.gif", moving[0], {"save_all": True, "append_images": moving[1:], "loop": 0}),
+        ("grey.png", Image.new("RGB", (400, 300), (90, 90, 90)), {}),
+        (f"strip{'-and-on' * 20}.png", coffee.resize((3000, 90)), {}),
+    ):
+        stream = io.BytesIO()
+        picture.save(stream, {"jpg": "JPEG"}.get(name[-3:], name[-3:].upper()), **options)
+        files[name] = stream.getvalue()
+    return files
+
+
+@pytest.fixture
+def phone(page: object) -> Iterator:
+    """The playground as narrow as a telephone."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.get_by_label("Compare with").select_option("")
+    page.get_by_label("Method").select_option("mars")
+    page.get_by_label("Ratio or size").select_option("")
+    yield page
+    page.set_viewport_size({"width": 1280, "height": 1000})
+
+
+@pytest.mark.parametrize("name", odd_photos())
+def test_an_odd_photo_is_cropped_on_a_telephone(phone: object, tmp_path: Path, name: str) -> None:
+    content = odd_photos()[name]
+    status = phone.locator(".playground-status")
+    _choose(phone, name[:40], content, tmp_path)
+    expect = cropnb.load("mars")(content)[0]
+    left, top, right, bottom = expect.pixels
+    status.filter(has_text=f"mars: {right - left} × {bottom - top} pixels from {left},").wait_for()
+    assert not phone.get_by_role("alert").is_visible()
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_one_pixel_is_no_photo(phone: object, tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(stream, "PNG")
+    _choose(phone, "pixel.png", stream.getvalue(), tmp_path)
+    phone.get_by_role("alert").filter(has_text="each side needs 16 pixels").wait_for()
+
+
+def test_a_telephone_s_photo_takes_seconds(page: object) -> None:
+    """48 million pixels are made smaller in the page, once a photo."""
+    stream = io.BytesIO()
+    with Image.open(io.BytesIO(photos()["chelsea.png"])) as photo:
+        photo.resize((8000, 6000)).save(stream, "JPEG")
+    page.evaluate(BRING, ["telephone.jpg", base64.b64encode(stream.getvalue()).decode()])
+    page.evaluate(LOAD, ["mars", "runtime"])
+    stopwatch = Stopwatch(page)
+    stopwatch.lap()
+    page.evaluate(CROPS, ["mars", "telephone.jpg", SHAPES[:1], "runtime"])
+    assert stopwatch.lap() < LARGE_PHOTO
+
+
+def test_the_photo_chosen_last_stays(page: object) -> None:
+    """Although an earlier, larger one is decoded later."""
+    shown = page.evaluate(
+        """async () => {
+            const { playground } = cropnbPlayground;
+            const names = ["large.png", "chelsea.png"];
+            await Promise.all(names.map((name) => playground.take(window.files[name])));
+            return playground.photo.name;
+        }"""
+    )
+    assert shown == "chelsea.png"
 
 
 def test_a_copy_without_networks_says_so(browser: object, tmp_path: Path) -> None:

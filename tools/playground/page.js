@@ -19,6 +19,7 @@ class Playground {
     this.shape = { ratio: null, size: null, text: "" };
     this.chosen = { first: 0, second: 0 };
     this.turn = 0; // counts requests, so that a late answer to an earlier one is dropped
+    this.taken = 0; // counts photos, for the same reason
     this.build(root);
   }
 
@@ -106,8 +107,10 @@ class Playground {
     if (!file) return;
     this.problem.hidden = true;
     this.say(`Reading ${file.name || "the photo"} …`);
+    const taken = (this.taken += 1);
     try {
       const photo = await openPhoto(file);
+      if (taken !== this.taken) return photo.bitmap.close(); // a later photo was quicker
       this.photo?.bitmap.close();
       this.photo = photo;
       this.results = {};
@@ -116,7 +119,7 @@ class Playground {
       await this.draw();
       await this.ask();
     } catch (error) {
-      this.fail(error);
+      if (taken === this.taken) this.fail(error);
     }
   }
 

@@ -89,28 +89,30 @@ function smallCopy(photo) {
 
 /** The pixels of a bitmap, averaged over blocks; read in strips, so that a large photo isn't held twice. */
 function averaged(bitmap, acrossBy, downBy) {
-  const [width, height] = [Math.ceil(bitmap.width / acrossBy), Math.ceil(bitmap.height / downBy)];
+  const { width: fullWidth, height: fullHeight } = bitmap; // read once: each look at a bitmap takes longer than a sum
+  const [width, height] = [Math.ceil(fullWidth / acrossBy), Math.ceil(fullHeight / downBy)];
   const data = new Uint8ClampedArray(width * height * 4);
-  const strip = Math.max(1, Math.floor(2_000_000 / bitmap.width / downBy)) * downBy;
-  for (let top = 0; top < bitmap.height; top += strip) {
-    const rows = Math.min(strip, bitmap.height - top);
-    const canvas = new OffscreenCanvas(bitmap.width, rows);
+  const strip = Math.max(1, Math.floor(2_000_000 / fullWidth / downBy)) * downBy;
+  for (let top = 0; top < fullHeight; top += strip) {
+    const rows = Math.min(strip, fullHeight - top);
+    const canvas = new OffscreenCanvas(fullWidth, rows);
     const context = canvas.getContext("2d", { willReadFrequently: true });
     context.drawImage(bitmap, 0, -top);
-    const pixels = context.getImageData(0, 0, bitmap.width, rows).data;
+    const pixels = context.getImageData(0, 0, fullWidth, rows).data;
     if (acrossBy === 1 && downBy === 1) {
-      data.set(pixels, top * bitmap.width * 4);
+      data.set(pixels, top * fullWidth * 4);
       continue;
     }
     for (let y = 0; y < Math.ceil(rows / downBy); y += 1)
       for (let x = 0; x < width; x += 1) {
-        const [right, bottom] = [Math.min((x + 1) * acrossBy, bitmap.width), Math.min((y + 1) * downBy, rows)];
+        const right = Math.min((x + 1) * acrossBy, fullWidth);
+        const bottom = Math.min((y + 1) * downBy, rows);
         const count = (right - x * acrossBy) * (bottom - y * downBy);
         const to = ((top / downBy + y) * width + x) * 4;
         for (let channel = 0; channel < 4; channel += 1) {
           let sum = 0;
           for (let v = y * downBy; v < bottom; v += 1)
-            for (let u = x * acrossBy; u < right; u += 1) sum += pixels[(v * bitmap.width + u) * 4 + channel];
+            for (let u = x * acrossBy; u < right; u += 1) sum += pixels[(v * fullWidth + u) * 4 + channel];
           data[to + channel] = Math.floor(sum / count + 0.5);
         }
       }
