@@ -15,7 +15,7 @@ from typing import get_type_hints
 
 from cropnb import files, ledger_claims, ledger_rules
 from cropnb.errors import LedgerError
-from cropnb.ledger_claims import claim_verdict, photos_to_settle, verdict_text
+from cropnb.ledger_claims import claim_verdict, detectable_of, photos_to_settle, verdict_text
 
 __all__ = [
     "CLAIM_VERDICTS",
@@ -27,6 +27,7 @@ __all__ = [
     "Row",
     "claim_verdict",
     "current_commit",
+    "detectable_of",
     "differences",
     "find",
     "folder",

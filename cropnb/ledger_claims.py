@@ -19,6 +19,7 @@ VERDICTS = {
         "named beforehand"
     ),
 }
+DETECTABLE = 1.959964 + 0.841621  # standard errors: 5 % two-sided, 80 % power
 Differences = dict[str, dict[str, Any]]  # a row's key → its `ours`, seeds, and values
 
 
@@ -59,6 +60,13 @@ def claim_verdict(
     if high < margin:
         return "contradicted"
     return "trivial" if worth_having is not None and high < worth_having else "holds"
+
+
+def detectable_of(low: float, high: float) -> float:
+    """The `detectable` of a number whose interval is all that is known, four digits of it: half of
+    a 95 % interval is 1.96 standard errors, and 80 % power at 5 % two-sided takes 2.8 of them.
+    """
+    return float(f"{DETECTABLE * (high - low) / 2 / 1.96:.4g}")
 
 
 def photos_to_settle(row: Any) -> int | None:
@@ -112,6 +120,8 @@ def problems(row: Any) -> list[str]:
         value = getattr(row, name)
         if value is not None and value < 0:
             wrong.append(f"{name} is {value}, below zero")
+    if row.verdict in VERDICTS and row.detectable is None:
+        wrong.append(f"verdict {row.verdict!r} is a claim's, which says what is detectable")
     if row.verdict not in VERDICTS or None in (row.low, row.high):
         return wrong
     boundary, ends = row.margin or 0.0, f"{row.low} … {row.high}"

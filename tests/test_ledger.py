@@ -75,19 +75,26 @@ def test_scenes_and_photographs_are_different_rows():
         {"ours": float("nan")},
         {"ours": 0.7},
         {"verdict": "within", "paper_value": 0.9},
-        {"verdict": "unsettled"},  # 0.4 … 0.6 lies above zero
-        {"verdict": "holds", "margin": 0.45},
-        {"verdict": "contradicted", "margin": 0.55},
-        {"verdict": "holds", "margin": 0.7},  # 0.4 … 0.6 lies below
-        {"verdict": "contradicted", "margin": 0.3},
-        {"verdict": "holds", "margin": 0.3, "below": True},
-        {"verdict": "contradicted", "margin": 0.7, "below": True},
-        {"verdict": "trivial", "margin": 0.3, "worth_having": 0.7, "below": True},
-        {"verdict": "contradicted"},
-        {"verdict": "holds", "ours": -0.5, "low": -0.6, "high": -0.4},
-        {"verdict": "trivial"},
-        {"verdict": "trivial", "worth_having": 0.5},
+        {"verdict": "unsettled", "detectable": 0.1},  # 0.4 … 0.6 lies above zero
+        {"verdict": "holds", "margin": 0.45, "detectable": 0.1},
+        {"verdict": "contradicted", "margin": 0.55, "detectable": 0.1},
+        {"verdict": "holds", "margin": 0.7, "detectable": 0.1},  # 0.4 … 0.6 lies below
+        {"verdict": "contradicted", "margin": 0.3, "detectable": 0.1},
+        {"verdict": "holds", "margin": 0.3, "below": True, "detectable": 0.1},
+        {"verdict": "contradicted", "margin": 0.7, "below": True, "detectable": 0.1},
+        {
+            "verdict": "trivial",
+            "margin": 0.3,
+            "worth_having": 0.7,
+            "below": True,
+            "detectable": 0.1,
+        },
+        {"verdict": "contradicted", "detectable": 0.1},
+        {"verdict": "holds", "ours": -0.5, "low": -0.6, "high": -0.4, "detectable": 0.1},
+        {"verdict": "trivial", "detectable": 0.1},
+        {"verdict": "trivial", "worth_having": 0.5, "detectable": 0.1},
         {"verdict": "holds", "detectable": -0.1},
+        {"verdict": "holds"},  # no claim: nothing says what it could have settled
         {"paper": "another"},
     ],
 )
@@ -325,7 +332,9 @@ def test_a_folder_below_a_file_is_one_line(tmp_path, monkeypatch):
 def test_a_claim_gets_one_of_four_verdicts(low, high, bounds, expected):
     assert ledger.claim_verdict(low, high, **bounds) == expected
     middle = (low + high) / 2
-    replace(ROW, verdict=expected, ours=middle, low=low, high=high, **bounds).check()
+    replace(
+        ROW, verdict=expected, ours=middle, low=low, high=high, detectable=0.1, **bounds
+    ).check()
 
 
 def test_a_difference_worth_having_lies_above_the_margin():
@@ -336,7 +345,7 @@ def test_a_difference_worth_having_lies_above_the_margin():
 
 
 def test_a_claim_that_stays_below_its_margin_is_recorded():
-    below = replace(ROW, verdict="holds", margin=0.7, below=True)
+    below = replace(ROW, verdict="holds", margin=0.7, below=True, detectable=0.1)
     ledger.record(
         "trial", [below, replace(below, column="other", verdict="contradicted", margin=0.3)]
     )

@@ -294,7 +294,8 @@ def test_text_of_the_ledger_is_shown_letter_by_letter(results: Path) -> None:
 def test_text_of_the_ledger_works_in_no_chapter(results: Path) -> None:
     common = {"dataset": "scenes", "split": "test", "images": 9, "ours": 1.0, "command": "x"}
     same = {"paper": "set_prediction", "table": "claim", "row": HOSTILE, "note": HOSTILE}
-    claim = Row(**same, column="a", verdict="unsettled", low=0.0, high=2.0, void=HOSTILE, **common)
+    open_claim = {"verdict": "unsettled", "low": 0.0, "high": 2.0, "detectable": 3.0}
+    claim = Row(**same, column="a", **open_claim, void=HOSTILE, **common)
     ledger.record("set_prediction", claim)
     page = rendered(set_prediction.differences("claim", ["a"]))
     assert page.tags <= {"table", "thead", "tbody", "tr", "th", "td", "br", "em", "strong", "p"}

@@ -22,8 +22,6 @@ from cropnb.runs import plan
 Row = dict[str, object]  # as the file holds it: today's `ledger.Row` may not read it
 Migration = Callable[[Row], Row]
 
-DETECTABLE = 1.959964 + 0.841621  # standard errors: 5 % two-sided, 80 % power
-
 
 def four_verdicts(row: Row) -> Row:
     """`fails` becomes `contradicted` or `unsettled`, and a claim says what it could have settled.
@@ -46,8 +44,7 @@ def four_verdicts(row: Row) -> Row:
         # The sentence was written from the unrounded ends, which may lie on the boundary now.
         row["verdict"] = "unsettled" if unsettled else "contradicted"
     if "detectable" not in row:
-        error = (row["high"] - row["low"]) / 2 / 1.96
-        row["detectable"] = float(f"{DETECTABLE * error:.4g}")
+        row["detectable"] = ledger.detectable_of(row["low"], row["high"])
     return row
 
 

@@ -28,6 +28,7 @@ def _claim(
         profile=profile,
         seeds=(0, 1),
         command="python -m cropnb.mars",
+        detectable=0.1,
         differences=[[0.05, 0.05]],
     )
 

@@ -215,6 +215,7 @@ ROW = ledger.Row(
     ours=1.5,
     low=1.0,
     high=2.0,
+    detectable=0.7,
     images=2,
     seeds=(0, 1),
     command="python -m cropnb.bench --device cpu",

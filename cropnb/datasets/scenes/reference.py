@@ -122,6 +122,7 @@ def ledger_rows(context: Context, form: str, rows: Rows, minutes: float) -> list
                 verdict=ledger.claim_verdict(low, high, 100 * LIMIT, below=True),
                 margin=100 * LIMIT,
                 below=True,
+                detectable=ledger.detectable_of(low, high),
                 minutes=minutes,
                 note=note,
             )
