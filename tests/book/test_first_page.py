@@ -69,7 +69,7 @@ def test_what_came_out_is_what_the_ledger_has() -> None:
             place = sentence.index(methods.TITLES[name])
             beats = place < sentence.index("a centred window")
             assert beats == (less.verdict == methods.BEATS)
-    verdicts = [row.verdict for name in first_page.PAPERS for row in ledger.read(name)]
+    verdicts = [row.says for name in first_page.PAPERS for row in ledger.read(name)]
     assert f"{verdicts.count('contradicted')} came out the other way" in sentences[3]
 
 
