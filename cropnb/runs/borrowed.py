@@ -1,9 +1,11 @@
 """A borrowed GPU: the plan's GPU entries in order of their worth, within a number of seconds, and
 their results in one flat folder of a few files.
 
-A training runs in this process, and what the time cuts short goes on later. A study is a process of
-its own, with a ledger of its own: at the deadline it is ended, and the rows that it has recorded by
-then come home.
+A training runs in this process, and what the time cuts short goes on later: training and the
+computation of features look at the clock themselves, and whatever else still runs when half of the
+reserve is gone, such as the reading of photos, is interrupted. A study is a process of its own,
+with a ledger of its own: at the deadline it is ended, and the rows that it has recorded by then
+come home.
 """
 
 import json
@@ -15,7 +17,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -68,7 +71,7 @@ def run(
         time left", "left out" or what went wrong) and its minutes.
     """
     started = time.monotonic() if started is None else started
-    deadline, end = started + (1 - RESERVE) * seconds, started + seconds
+    deadline, end = (started + (1 - part * RESERVE) * seconds for part in (1, 0.5))
     for copy in [*flat.glob(CHECKPOINTS), flat / ROWS_FILE]:  # of an earlier call's numbering
         copy.unlink(missing_ok=True)
     lines: list[dict[str, Any]] = []
@@ -87,7 +90,7 @@ def run(
                 line |= _study(entry, device, deadline, out)
             else:
                 experiment = _experiment(entry, device, out, deadline, end)
-                line |= _training(experiment, line["variant"], line["seed"])
+                line |= _training(experiment, line["variant"], line["seed"], end)
             line["minutes"] = round((time.monotonic() - before) / 60, 2)
             lines.append(line)
             print(_public(line), flush=True)
@@ -114,17 +117,34 @@ def _public(line: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in line.items() if name not in PRIVATE}
 
 
-def _training(experiment: Experiment, variant: str, seed: int) -> dict[str, Any]:
+def _training(experiment: Experiment, variant: str, seed: int, end: float) -> dict[str, Any]:
     """One training: its state, and its result or the folder in which it waits."""
     run = experiment.run(variant, seed)
     folder = str(run.folder.relative_to(experiment.out))
     try:
-        result = experiment.train(variant, seed)[2]
+        with _interrupted_at(end):
+            result = experiment.train(variant, seed)[2]
         return {"state": "done", "result": asdict(result), "folder": folder}
     except OutOfTime as late:
         return {"state": f"cut short: {late}", "folder": folder}
     except (CropnbError, OSError, RuntimeError) as error:
         return {"state": f"failed: {str(error).splitlines()[0]}"}
+
+
+@contextmanager
+def _interrupted_at(end: float) -> Iterator[None]:
+    """Raise `OutOfTime` in whatever runs at the end, on the clock of `time.monotonic`."""
+
+    def ring(*_: object) -> None:
+        raise OutOfTime("interrupted; what was saved until then goes on from there")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, max(end - time.monotonic(), 1e-3))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _unfinished(entry: Entry, planned: Sequence[Entry], device: str, out: Path) -> str:

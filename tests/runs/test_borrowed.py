@@ -161,7 +161,7 @@ def test_a_run_that_the_time_cuts_short_goes_on_later(place):
         patch.setattr("cropnb.training.time", Clock)
         patch.setattr(borrowed.time, "monotonic", lambda: 0.0)
         patch.setattr(borrowed, "MOST_BYTES", 1 << 30)  # VRN's weights with Adam's state are large
-        (line,) = borrowed.run(entries, "cpu", 100, out, place / "second", 0.0)
+        (line,) = borrowed.run(entries, "cpu", 1e6, out, place / "second", 0.0)
     assert line["state"].startswith("cut short")
     assert (out / line["folder"] / "head" / "run.safetensors").exists()
     home, entries_here = place / "home", plan.read()
@@ -171,6 +171,14 @@ def test_a_run_that_the_time_cuts_short_goes_on_later(place):
     (line,) = borrowed.run(entries, "cpu", 1e6, out, place / "third")
     assert line["state"] == "done"
     assert line["result"]["columns"] == lines[0]["result"]["columns"]  # to the last digit
+
+
+def test_photos_that_take_too_long_to_read_are_no_way_past_the_end(place, monkeypatch):
+    monkeypatch.setattr(plan.Experiment, "train", lambda *_: time.sleep(300))
+    entries, started = borrowed.entries_for(plan.read(), ["vrn"]), time.monotonic()
+    (line,) = borrowed.run(entries, "cpu", 3, place / "runs", place / "flat", started)
+    assert line["state"].startswith("cut short: interrupted; what was saved")
+    assert 2.5 < time.monotonic() - started < 100
 
 
 @pytest.fixture
