@@ -22,6 +22,8 @@ HIDDEN = {"hide-input", "hide-cell", "remove-input", "remove-cell"}  # tags of f
 UNASKED = {"Play with it", "Look for yourself", "The same on paper", "Repeat one"}
 UNASKED |= {"Play: whose weights?", "Play: crop against ten annotators"}
 SHARED = 3  # sections at most have a quiz in common
+# Lines of code of a chapter in view: half of those before drawing and tables moved to the package.
+LINES_IN_VIEW = {"la2c": 349, "asm_net": 347, "vrn": 285, "mars": 316, "set_prediction": 279}
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -317,6 +319,21 @@ def test_cells_are_short(notebook: nbformat.NotebookNode) -> None:
         and cell.id not in solved
         and sum(bool(line.strip()) for line in cell.source.splitlines()) > CELL_LINES
     ]
+
+
+@pytest.mark.parametrize("chapter", LINES_IN_VIEW)
+def test_a_page_shows_the_code_that_teaches(chapter: str) -> None:
+    """Blank lines, solutions and what is folded not counted."""
+    notebook = nbformat.read(BOOK / f"papers/{chapter}.ipynb", as_version=4)
+    solved = {cell.id for cells in solutions(notebook).values() for cell in cells}
+    lines = [
+        line
+        for cell in code(notebook)
+        if not HIDDEN & set(cell.metadata.get("tags", [])) and cell.id not in solved
+        for line in cell.source.splitlines()
+        if line.strip()
+    ]
+    assert len(lines) <= LINES_IN_VIEW[chapter]
 
 
 def test_lines_of_code_are_narrow(notebook: nbformat.NotebookNode) -> None:

@@ -139,6 +139,19 @@ def test_page_from_its_file(visit: Visit) -> None:
     assert not visit.problems
 
 
+MOSTLY_PENDING = """() => [...document.querySelectorAll('.bd-article table')]
+    .filter(table => table.checkVisibility({ visibilityProperty: true }))
+    .filter(({ tBodies }) => {
+        const waits = [...tBodies].flatMap(body => [...body.rows])
+            .map(row => /\\bpending\\b/.test(row.textContent));
+        return waits.filter(Boolean).length * 2 > waits.length;
+    }).map(table => table.textContent.slice(0, 200))"""
+
+
+def test_pending_rows_never_outnumber_measured_ones_in_view(visit: Visit) -> None:
+    assert not visit.page.evaluate(MOSTLY_PENDING)
+
+
 SCROLLED_CODE = """() => [...document.querySelectorAll('.bd-article pre')]
     .filter(box => box.scrollWidth > box.clientWidth)
     .map(box => `${box.scrollWidth - box.clientWidth} px: ` + box.textContent.trim().split('\\n')
@@ -197,12 +210,18 @@ TOO_WIDE = """limit => [...document.querySelectorAll('.bd-article *')]
     .slice(0, 5)"""
 
 
+# Source of the package whose lines turn, and lose their indentation.
+TURNED_SOURCE = """() => [...document.querySelectorAll('.cell_output .highlight-python pre')]
+    .filter(box => getComputedStyle(box).whiteSpace !== 'pre').map(box => box.textContent)"""
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_page_on_a_phone(browser: object, address: str, name: str) -> None:
     with Visit(browser, f"{address}/{name}.html", PHONE, touch=True) as visit:
         width = visit.page.evaluate("document.documentElement.scrollWidth")
         wide = visit.page.evaluate(TOO_WIDE, PHONE["width"])
         assert width <= PHONE["width"], wide
+        assert not visit.page.evaluate(TURNED_SOURCE)
         assert not visit.problems
         limit = FIRST_PAGE_BYTES if name == PAGES[0] else PAGE_BYTES
         assert len(visit.bytes) > 5
