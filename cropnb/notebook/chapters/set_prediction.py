@@ -32,6 +32,8 @@ GRID = METHOD_COLORS["gaic"]  # whose anchors lie on a grid
 SPOKEN_OF = ("Ours", "w/o smoothing", "SD", "content-blind set")
 # What claims are decided on, where they don't say.
 CLAIMED = ("ε = 0.85, K = 10", "ε = 0.85, K = 40", "ε = 0.90, K = 40")
+# Lines for the steps of one quantity: other colours would stand for other methods.
+_STEPS = [(line, COLORS["black"]) for line in ("-", "--", "-.", ":")] + [("-", OURS), ("--", OURS)]
 _TOLERANCE = " (ε = "  # before the tolerance in a row's name
 
 
@@ -108,9 +110,9 @@ def focal_losses(p: "Tensor", losses: Mapping[float, "Tensor"]) -> None:
     import matplotlib.pyplot as plt
 
     _, ax = plt.subplots(figsize=(7, 3))
-    for (label, loss), marker in zip(losses.items(), "osD^v", strict=False):
-        (line,) = ax.plot(p, loss, label=f"label {label:g}")
-        ax.plot(p[loss.argmin()], loss.min(), marker, color=line.get_color())
+    for (label, loss), (line, shade) in zip(losses.items(), _STEPS, strict=False):
+        ax.plot(p, loss, line, color=shade, label=f"label {label:g}")
+        ax.plot(p[loss.argmin()], loss.min(), "o", color=shade)
     ax.set(xlabel="predicted validity", ylabel="focal loss", ylim=(-0.02, 0.6))
     ax.legend(ncols=2)
 
@@ -152,8 +154,8 @@ def soft_labels(
     import matplotlib.pyplot as plt
 
     _, (left, right) = plt.subplots(1, 2, figsize=(8, 3.6))
-    for mu, labels in ramps.items():
-        left.plot(scores, labels, label=f"{mu:g}")
+    for (mu, labels), (line, shade) in zip(ramps.items(), _STEPS, strict=False):
+        left.plot(scores, labels, line, color=shade, label=f"{mu:g}")
     left.set(xlabel="score of the neighbour", ylabel="label")
     left.set_title("equation 4 (the paper's Figure 6a)")
     left.legend(title="μ")
