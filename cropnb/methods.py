@@ -31,7 +31,7 @@ QUESTIONS = {
     "aspect ratio of the true crop": "its ratio given",
 }
 COSTS = "a crop of a photograph"  # the table of what it costs, by `python -m cropnb.costs`
-# How text and figures name them, in the order of the book; code and tables name what `load` takes.
+# How text, figures and tables name them, in the order of the book; code names what `load` takes.
 TITLES = {
     "la2c": "LA2C",
     "asm_net": "ASM-Net",
@@ -128,6 +128,14 @@ def default() -> str:
         if len(questions) >= len(QUESTIONS)
     }
     return max(means, key=means.__getitem__) if means else FALLBACK
+
+
+def title(name: str) -> str:
+    """How a reader knows what a row of the ledger is called: a method by its `TITLES`, also with
+    `SCENES_ONLY` behind it, and anything else as it is.
+    """
+    method = name.removesuffix(SCENES_ONLY)
+    return TITLES[method] + name[len(method) :] if method in TITLES else name
 
 
 @dataclass(frozen=True)

@@ -114,9 +114,15 @@ def test_figures_and_tables_are_drawn_with_any_rows(rows):
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["Mars", "VRN"]
     table = comparison.difference_table(FREE).replace("\N{NO-BREAK SPACE}", " ")
     assert "| +0.030 [+0.001, +0.060] | beats it |" in table
-    assert "| mars, scenes only |" in table
+    assert "| Mars, scenes only |" in table
     assert len(comparison.cost_table().splitlines()) == 2
     plt.close(figure)
+
+
+def test_a_reader_meets_methods_by_their_titles():
+    assert methods.title("set_prediction") == "Set prediction"
+    assert methods.title(f"asm_net{methods.SCENES_ONLY}") == "ASM-Net, scenes only"
+    assert methods.title("center_window") == "center_window"
 
 
 def test_names_of_points_never_lie_on_each_other():

@@ -145,7 +145,7 @@ def difference_table(question: str) -> Markdown:
     for row in sorted(_people(question), key=lambda row: -row.ours):
         less = methods.difference(row)
         cells = [_one_line(with_interval(row)), less and _one_line(str(less))]
-        lines.append([row.row, *cells, less and _one_line(less.verdict)])
+        lines.append([methods.title(row.row), *cells, less and _one_line(less.verdict)])
     heads = [methods.QUESTIONS[question], "IoU", "less the centred window", ""]
     return markdown_table(heads, lines, "lrrl")
 
@@ -181,7 +181,7 @@ def cost_table() -> Markdown:
     lines = []
     for name in names:
         cells = [rows.get((name, *key)) for key in keys]
-        lines.append([name, *(cell and f"{cell.ours:.3g}" for cell in cells)])
+        lines.append([methods.title(name), *(cell and f"{cell.ours:.3g}" for cell in cells)])
     heads = [f"ms, {asked}" for asked in tables.values()]
     return markdown_table(["", *heads, "MB at most", "million parameters"], lines)
 
@@ -212,7 +212,7 @@ def training_table(trained_on: str) -> Markdown:
         if card.get("frozen"):
             backbone = "its later units learned" if early & stored else "frozen"
         data = str(card["dataset"]).replace("scenes+taught", "scenes and taught photographs")
-        lines.append([name, data, backbone, f"{card['minutes']:.0f}", card["seed"]])
+        lines.append([methods.title(name), data, backbone, f"{card['minutes']:.0f}", card["seed"]])
     heads = ["network", "learned from", "backbone", "minutes", "seed"]
     return markdown_table(heads, lines, "lllrr")
 
@@ -230,7 +230,9 @@ def scenes_table() -> Markdown:
             # per cent and pixels have one decimal, shares three
             digits = 1 if max(alone.ours, row.ours) > 1 else 3
             cells = [_one_line(with_interval(one, f".{digits}f")) for one in (alone, row)]
-            lines.append([name, column, *cells, _one_line(less.text(digits)), row.images])
+            lines.append(
+                [methods.title(name), column, *cells, _one_line(less.text(digits)), row.images]
+            )
     heads = ["", "measure", "saw scenes only", "saw photographs too", "difference", "scenes"]
     return markdown_table(heads, lines, "llrrrr")
 

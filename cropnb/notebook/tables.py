@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from cropnb import methods
 from cropnb.errors import LedgerError
 from cropnb.ledger import Row
 from cropnb.notebook.source import Markdown, escaped
@@ -135,7 +136,7 @@ def ledger_grid(
         numbers = [_cell_of(cells.get(column), spec, ends) for column in columns]
         if len(columns) <= _WIDE:  # more would push the last ones out of the page
             numbers = [cell and cell.replace(" ", "\N{NO-BREAK SPACE}") for cell in numbers]
-        line = [name, *numbers]
+        line = [methods.title(name), *numbers]
         if photos is not None:
             first = next(iter(cells.values()))
             line += [first.images, *([len(first.seeds) or None] if seeds else [])]

@@ -6,6 +6,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
+from cropnb.methods import TITLES
 from cropnb.metrics import Interval
 from cropnb.notebook import METHOD_COLORS, training_table
 from cropnb.notebook.chapters import audit as figures
@@ -54,9 +55,9 @@ def test_training_table_tells_frozen_backbones_from_trained_ones() -> None:
     lines = {
         line.split(" | ")[0].strip("| "): line for line in training_table("scenes").splitlines()
     }
-    assert set(METHOD_COLORS) < set(lines)
-    assert "| frozen |" in lines["mars"]
-    assert "| all of it learned |" in lines["vrn"]
-    assert "| scenes and taught photographs |" in lines["gaic"]
+    assert set(TITLES.values()) < set(lines)
+    assert "| frozen |" in lines["Mars"]
+    assert "| all of it learned |" in lines["VRN"]
+    assert "| scenes and taught photographs |" in lines["GAIC"]
     later = training_table("photographs").splitlines()
     assert sum("its later units learned" in line for line in later) == 4
