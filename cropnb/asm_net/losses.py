@@ -69,9 +69,9 @@ def ranking_loss(scores: Tensor, mos: Tensor, delta: float, per_pair: bool = Fal
     above = ranks_above(mos, delta)
     if not bool(above.any(-1).any(-1).all()):
         raise _no_pairs(mos, delta)
-    # [k, t]: 1 + Φ(t) − Φ(k)
+    # (..., N, N), at [k, t]: 1 + Φ(t) − Φ(k)
     hinge = (1 + scores[..., None, :] - scores[..., :, None]).clamp(min=0)
-    total = (hinge * above).sum((-2, -1))
+    total = (hinge * above).sum((-2, -1))  # (...)
     return total / above.sum((-2, -1)) if per_pair else total
 
 
@@ -90,8 +90,8 @@ def theta(score_map: Tensor) -> tuple[Tensor, Tensor]:
     The deviation is divided by L, not L − 1. Where it is zero its gradient is zero too, and not
     infinite.
     """
-    average = score_map.mean(-3)
-    variance = (score_map - average.unsqueeze(-3)).square().mean(-3)
+    average = score_map.mean(-3)  # (..., H, W)
+    variance = (score_map - average.unsqueeze(-3)).square().mean(-3)  # (..., H, W)
     spread = variance > 0
     return average, torch.where(spread, torch.where(spread, variance, 1.0).sqrt(), 0.0)
 
@@ -113,9 +113,9 @@ def saliency_loss(score_map: Tensor, saliency: Tensor) -> Tensor:
         )
     if not bool(((saliency >= 0) & (saliency <= 1)).all()):
         raise ImageError("saliency lies in 0…1; this has other values, or NaN")
-    _, deviation = theta(score_map)
-    mean = deviation.mean((-2, -1))
-    weighted = ((1 - saliency) * deviation).mean((-2, -1))
+    _, deviation = theta(score_map)  # (..., H, W)
+    mean = deviation.mean((-2, -1))  # (...)
+    weighted = ((1 - saliency) * deviation).mean((-2, -1))  # (...)
     sensitive = mean > 0
     return torch.where(sensitive, weighted / torch.where(sensitive, mean, 1.0), 0.0)
 

@@ -95,7 +95,8 @@ class ScoreHead(nn.Module):
 
     def forward(self, levels: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         """Feature maps (B, C, h, w) of each depth → (B, L, height, width)."""
-        weights = self.convolution.weight.split(self.channels, dim=1)
+        weights = self.convolution.weight.split(self.channels, dim=1)  # (L, C, 1, 1) a level
+        # (B, L, h, w) a level
         scored = [F.conv2d(level, weight) for level, weight in zip(levels, weights, strict=True)]
         bias = self.convolution.bias.view(-1, 1, 1)  # (L, 1, 1)
         return sum(_upsample(level, size) for level in scored) + bias

@@ -23,7 +23,7 @@ def discounted_returns(rewards: Tensor, ended: Tensor, last_values: Tensor, gamm
     """
     returns, following = torch.empty_like(rewards), last_values
     for step in reversed(range(len(rewards))):
-        following = rewards[step] + gamma * following * ~ended[step]
+        following = rewards[step] + gamma * following * ~ended[step]  # (B,)
         returns[step] = following
     return returns
 
@@ -42,7 +42,7 @@ def value_loss(returns: Tensor, values: Tensor) -> Tensor:
 
 def entropy(logits: Tensor) -> Tensor:
     """H(p(s_t)) in nats (Eq. 5), the mean over the rollout; logits (..., A)."""
-    logged = F.log_softmax(logits, -1)
+    logged = F.log_softmax(logits, -1)  # (..., A)
     return -(logged.exp() * logged).sum(-1).mean()
 
 
@@ -64,7 +64,7 @@ def total_loss(
         value_weight: λ.
         entropy_weight: β.
     """
-    chosen = F.log_softmax(logits, -1).gather(-1, actions[..., None]).squeeze(-1)
+    chosen = F.log_softmax(logits, -1).gather(-1, actions[..., None]).squeeze(-1)  # (...)
     parts = {
         "action": action_loss(chosen, returns, values),
         "value": value_loss(returns, values),

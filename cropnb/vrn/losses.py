@@ -92,7 +92,7 @@ def vrn_loss(
     Returns:
         The parts and their sum under `loss`.
     """
-    mean = mos.mean()
+    mean = mos.mean()  # a scalar
     parts = {"view": F.l1_loss(view_scores, mos - mean)}
     if image_scores is not None:
         parts["image"] = F.l1_loss(image_scores, mean.expand_as(image_scores))
