@@ -21,7 +21,7 @@ FROZEN = ", frozen backbone"  # how the rows of such networks end
 OURS = METHOD_COLORS["asm_net"]
 TABLE_1 = {"table": "Table 1", "column": "Accuracy", "dataset": "scenes"}
 DPI = 80  # there are many pictures, and the page stays under a megabyte
-QUALITY = 72  # of the chapter's JPEG files
+QUALITY = 66  # of the chapter's JPEG files
 _RIGHTLY = "pairs ranked rightly, %"
 
 
