@@ -292,7 +292,7 @@ def compared(pairs: Sequence[tuple[str, str, str]], profile: str) -> Markdown:
 
 def speeds() -> Markdown:
     """What batching gains, from the ledger of speeds."""
-    names = ("16 crops", "SyncVectorEnv", "LA2C")
+    names = ("16 crops", "SyncVectorEnv", "LA2C's")
     rows = [row for row in ledger.read("speed") if row.row.startswith(names)]
     lines = [[row.row, with_interval(row, ".2f"), row.column, row.device] for row in rows]
     return markdown_table(["this", "takes [95 % of the rounds]", "", "device"], lines, "lrll")
