@@ -361,6 +361,16 @@ def test_a_second_run_does_only_what_is_missing(folder, tmp_path, capsys):
     assert run(*arguments, "--force") == 0
 
 
+def test_a_folder_of_the_crops_name_is_no_crop(folder, tmp_path, capsys):
+    (folder / "broken.jpg").unlink()
+    (tmp_path / "out" / "a.jpg").mkdir(parents=True)
+    arguments = ("crop", folder, "--method", "full", "--out", tmp_path / "out")
+    for option in ("--skip-existing", "--force"):
+        assert run(*arguments, option) == 1
+        assert "is a folder, so no crop can have that name" in capsys.readouterr().err
+    assert (tmp_path / "out" / "b.png").exists()
+
+
 def test_several_photos_and_folders_at_once(folder, tmp_path, capsys):
     other = tmp_path / "other"
     other.mkdir()

@@ -121,7 +121,7 @@ def _finish(
         output.write(content.getvalue())
     # The first one last: where it is, all are.
     for crop, file in reversed(list(zip(crops, files, strict=False))):
-        if options.skip_existing and file.exists():  # of a run that was stopped
+        if options.skip_existing and file.is_file():  # of a run that was stopped
             continue
         file.parent.mkdir(parents=True, exist_ok=True)
         crop.save(file, overwrite=options.force, **keep)

@@ -117,6 +117,8 @@ def settle(plan: Plan, k: int, *, force: bool, skip_existing: bool) -> None:
             identity = _identity(first)
             if identity in plan.photos:
                 problem = _OVER_PHOTO.format(first)
+            elif first.is_dir():
+                problem = f"{first} is a folder, so no crop can have that name"
             elif identity and skip_existing:
                 plan.there += 1
                 continue
