@@ -8,7 +8,7 @@ prose can't drift from what was measured.
 import json
 import os
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import get_type_hints
@@ -258,7 +258,9 @@ def one(name: str, **wanted: object) -> Row:
     return rows[0]
 
 
-def record(name: str, rows: Row | Iterable[Row]) -> None:
+def record(
+    name: str, rows: Row | Iterable[Row], instead_of: Callable[[Row], bool] = lambda row: False
+) -> None:
     """Write rows into a file, each replacing the row of the same key.
 
     Whole or not at all: the new file is written beside the old one and then takes its name, under a
@@ -267,6 +269,7 @@ def record(name: str, rows: Row | Iterable[Row]) -> None:
     Args:
         name: of the file, without folder and ending.
         rows: one row, or several.
+        instead_of: whether a row that the file has goes, where none of `rows` replaces it.
 
     Raises:
         LedgerError: a row breaks a rule; nothing is written.
@@ -280,8 +283,9 @@ def record(name: str, rows: Row | Iterable[Row]) -> None:
         row.check()
     files.make_folder(folder())
     with files.locked(folder()):
-        merged = {row.key: row for row in read(name)}
-        merged.update({row.key: row for row in rows})
+        written = {row.key: row for row in rows}
+        there = {row.key: row for row in read(name) if row.key in written or not instead_of(row)}
+        merged = there | written
         content = json.dumps(
             [_compact(row) for row in merged.values()], indent=1, ensure_ascii=False
         )

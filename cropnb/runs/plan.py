@@ -263,6 +263,9 @@ def _tables(entry: Entry) -> set[str]:
     return {f"{paper}/table-{number}" for number in numbers}
 
 
+_NOT_RUN = ", not run yet: "  # in the note of a planned row
+
+
 def pending(method: str) -> list[ledger.Row]:
     """A row for each printed number of the paper's own rows that was not measured on the paper's
     dataset yet, with the entry that would measure it.
@@ -296,36 +299,49 @@ def pending(method: str) -> list[ledger.Row]:
 
 
 def planned(method: str) -> list[ledger.Row]:
-    """A pending row for each cell of a paper's entries on scenes that were never run, with their
-    minutes; recording a run replaces them.
+    """A pending row for each cell of a paper's entries on scenes that were never run, variant by
+    variant, with the minutes of what is left of the entry; recording a run replaces them.
     """
     if not paper.known(method):
         return []
     recorded = [row for row in ledger.read(method) if row.verdict != "pending"]
-    commands, measured = {row.command for row in recorded}, {row.key for row in recorded}
+    done = {(row.command, row.table, row.row) for row in recorded}
+    measured = {row.key for row in recorded}
     rows = []
     for entry in read():
-        if entry.method != method or entry.needs or entry.command in commands:
+        if entry.method != method or entry.needs:
             continue
         experiment = entry.experiment
-        minutes = entry.minutes * len(entry.variants) * len(entry.seeds)
-        for place in (p for v in entry.variants for p in experiment.method.places(experiment, v)):
+        suffix = experiment.method.suffix(experiment)
+        places = {v: experiment.method.places(experiment, v) for v in entry.variants}
+        left = {
+            variant: of
+            for variant, of in places.items()
+            if not any((entry.command, place.table, place.row + suffix) in done for place in of)
+        }
+        minutes = entry.minutes * len(left) * len(entry.seeds)
+        for place in (place for of in left.values() for place in of):
             rows += [
                 ledger.Row(
                     paper=method,
                     table=place.table,
-                    row=place.row + experiment.method.suffix(experiment),
+                    row=place.row + suffix,
                     column=column,
                     dataset=entry.dataset,
                     split=experiment.method.eval_split(experiment),
                     verdict="pending",
                     profile=entry.profile,
-                    note=f"{entry.name}, about {minutes:.0f} minutes of a core, not run yet: "
+                    note=f"{entry.name}, about {minutes:.0f} minutes of a core{_NOT_RUN}"
                     f"{entry.command}",
                 )
                 for column in place.columns or experiment.method.columns
             ]
     return [row for row in rows if row.key not in measured]
+
+
+def is_planned(row: ledger.Row) -> bool:
+    """Whether a row is one of `planned`, of today's plan or of an earlier one."""
+    return row.verdict == "pending" and _NOT_RUN in row.note
 
 
 def missing(entry: Entry) -> str:

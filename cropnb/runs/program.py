@@ -146,7 +146,8 @@ def main(method: Method, arguments: Sequence[str] | None = None) -> int:
             rows = record.rows(context(experiment, results, given), experiment, results)
             ledger.record(method.name, rows)
             # After them, so that what was measured just now waits no longer.
-            ledger.record(method.name, plan.pending(method.name) + plan.planned(method.name))
+            waiting = plan.pending(method.name) + plan.planned(method.name)
+            ledger.record(method.name, waiting, instead_of=plan.is_planned)
             validation.write(method.name, validation.of_runs(results.values()))
             print(f"recorded {len(rows)} rows in {ledger.folder() / (method.name + '.json')}")
         return 0
