@@ -60,12 +60,12 @@ def crop_masks(boxes: Tensor, stride: int, height: int, width: int) -> Tensor:
         boxes: (B, 4) in pixels of the photo that the network sees.
         stride: pixels a cell.
     """
-    x = (torch.arange(width, device=boxes.device) + 0.5) * stride
-    y = (torch.arange(height, device=boxes.device) + 0.5) * stride
+    x = (torch.arange(width, device=boxes.device) + 0.5) * stride  # (width,)
+    y = (torch.arange(height, device=boxes.device) + 0.5) * stride  # (height,)
     x1, y1, x2, y2 = boxes[:, :, None].unbind(1)  # (B, 1) each
     columns = (x >= x1) & (x < x2)  # (B, width)
     rows = (y >= y1) & (y < y2)  # (B, height)
-    return (rows[:, :, None] & columns[:, None, :]).float()
+    return (rows[:, :, None] & columns[:, None, :]).float()  # (B, height, width)
 
 
 def pixel_loss(logits: Tensor, targets: Tensor, inside: Tensor | None = None) -> Tensor:
@@ -79,7 +79,7 @@ def pixel_loss(logits: Tensor, targets: Tensor, inside: Tensor | None = None) ->
     each = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")  # (B, h, w)
     if inside is None:
         return each.mean()
-    share = inside.to(each.dtype)
+    share = inside.to(each.dtype)  # (B, h, w)
     return ((each * share).sum(dim=(1, 2)) / share.sum(dim=(1, 2))).mean()
 
 
@@ -117,7 +117,7 @@ def step_loss(
         raised = raised.flatten(2).gather(2, index)[..., None]  # (B, c, n, 1)
         targets = _below(targets, chosen, times)  # (B, n · times, times)
         inside = _below(inside, chosen, times)
-    logits = model.predict_cells(raised, weights).reshape(targets.shape)
+    logits = model.predict_cells(raised, weights).reshape(targets.shape)  # as the targets
     return {"loss": pixel_loss(logits.float(), targets, inside)}
 
 
@@ -127,7 +127,7 @@ def _chosen_cells(
     """`number` cells (B, n) of feature maps at random, the photo's own (counts (B, 2)) first."""
     chance = torch.rand(len(counts), height * width, generator=rng).to(counts.device)
     chance = chance + valid(counts, height, width).flatten(1)  # (B, h · w)
-    return chance.topk(number, dim=1).indices
+    return chance.topk(number, dim=1).indices  # (B, n)
 
 
 def _below(values: Tensor, chosen: Tensor, times: int) -> Tensor:
@@ -138,7 +138,7 @@ def _below(values: Tensor, chosen: Tensor, times: int) -> Tensor:
     parts = values.view(number, height // times, times, width // times, times)
     parts = parts.transpose(2, 3).flatten(3).flatten(1, 2)  # (B, h · w, times²)
     index = chosen[:, :, None].expand(-1, -1, times**2)  # (B, n, times²)
-    return parts.gather(1, index).view(number, -1, times)
+    return parts.gather(1, index).view(number, -1, times)  # (B, n · times, times)
 
 
 def predicted_maps(
@@ -150,6 +150,7 @@ def predicted_maps(
     owner = photos.owner[annotations]
     maps, sizes = features(owner, torch.zeros_like(owner))  # (B, c, h, w), (B, 2)
     weights = model.ratio_weights(photos.aspects[annotations].to(maps.device))
+    # (B, h, w), at the output's stride from here on
     maps = model.head(maps, weights, cells(sizes, model.stride)).float().sigmoid()
     return maps, valid(cells(sizes, model.out_stride), *maps.shape[-2:]), sizes
 

@@ -65,9 +65,9 @@ class Upsampler(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, c, h, w) → (B, C_out, h · 2ⁿ, w · 2ⁿ)."""
         x = F.relu(self.reduce(x))  # (B, C_out, h, w)
-        x = F.relu(self.mix(x))
+        x = F.relu(self.mix(x))  # (B, C_out, h, w)
         for deconvolution in self.deconvolutions:
-            x = F.relu(deconvolution(x))  # both sides doubled
+            x = F.relu(deconvolution(x))  # (B, C_out, 2 h, 2 w), and so on
         return x
 
 
@@ -182,7 +182,7 @@ class Mars(nn.Module):
         pooled = masked_mean(features, counts)  # f_ara, (B, c)
         if weights.transform is not None:
             pooled = torch.bmm(weights.transform, pooled[:, :, None])[:, :, 0]  # f_ars, (B, c)
-        return features + pooled[:, :, None, None]
+        return features + pooled[:, :, None, None]  # (B, c, h, w)
 
     def predict_cells(self, features: Tensor, weights: RatioWeights) -> Tensor:
         """(B, c, h, w) → logits (B, h', w'): upsampled, then each sample's ARS-PWP. No cell sees
@@ -190,9 +190,9 @@ class Mars(nn.Module):
         """
         upsampled = self.upsampler(features)  # (B, C_out, h', w')
         if weights.predictor is None:
-            return self.predictor(upsampled)[:, 0]
+            return self.predictor(upsampled)[:, 0]  # (B, h', w')
         logits = torch.bmm(weights.predictor[:, None], upsampled.flatten(2))  # (B, 1, h' · w')
-        return logits.view(-1, *upsampled.shape[-2:])
+        return logits.view(-1, *upsampled.shape[-2:])  # (B, h', w')
 
     def forward(
         self, images: Tensor, aspects: Tensor | float, sizes: Tensor | None = None

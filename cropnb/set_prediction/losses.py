@@ -89,7 +89,7 @@ def focal_loss(
     With p = sigmoid(logit) and v the label: cross entropy × miss^γ × (α v + (1 − α)(1 − v)); `miss`
     as in `focal_miss`.
     """
-    missed = focal_miss(logits.sigmoid(), labels, miss)
+    missed = focal_miss(logits.sigmoid(), labels, miss)  # (...), as all below
     weight = alpha * labels + (1 - alpha) * (1 - labels)
     cross_entropy = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
     return weight * missed**gamma * cross_entropy

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cropnb import ledger
+from cropnb import ledger, methods
 from cropnb.ledger import Row
 from cropnb.mars.model import VARIANTS
 from cropnb.mars.studies.bench import speed_rows
@@ -211,7 +211,8 @@ def photographs(asked: str, names: Sequence[str] | None = None) -> Markdown:
     for row in sorted(overlap, key=lambda row: -row.ours):
         if names is None or row.row in names:
             less = row.note.partition(", paired")[0].partition(";")[0]
-            lines.append([row.row, *map(with_interval, (row, rows[row.row, "BDE"])), less])
+            numbers = map(with_interval, (row, rows[row.row, "BDE"]))
+            lines.append([methods.title(row.row), *numbers, less])
     return markdown_table(["FCDB, true ratio given", "IoU", "BDE", "IoU, paired"], lines, "lrrl")
 
 
