@@ -8,6 +8,7 @@ import pickle
 import statistics
 import subprocess
 import sys
+import threading
 import time
 import types
 from concurrent.futures import ThreadPoolExecutor
@@ -419,6 +420,24 @@ def test_photos_are_taken_by_the_handful_and_every_thread_gets_two(number, handf
     broken = [isinstance(result, RuntimeError) for result in results]
     assert broken == [place < handfuls[0] for place in range(number)]
     assert results[handfuls[0] :] == list(range(handfuls[0], number))
+
+
+def test_a_batch_that_is_left_unfinished_waits_for_no_thread():
+    # The garbage collector may close it while a thread starts, which must not wait for another.
+    go_on = threading.Event()
+
+    def work(entries):
+        if entries[0][0]:
+            go_on.wait(60)
+        return [source for _, source in entries]
+
+    results = batches.in_threads(iter(range(8)), work, jobs=2)
+    assert next(results) == 0
+    start = time.monotonic()
+    results.close()
+    took = time.monotonic() - start
+    go_on.set()
+    assert took < 30
 
 
 def test_a_handful_is_no_heavier_than_it_may_be():

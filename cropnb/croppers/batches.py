@@ -82,22 +82,25 @@ def in_threads(
         together = max(min(together, number // (2 * jobs)), 1)
     waiting: deque[tuple[int, Future]] = deque()
     numbered = enumerate(sources)
-    with ThreadPoolExecutor(
+    pool = ThreadPoolExecutor(
         jobs,
         thread_name_prefix="cropnb",
         initializer=torch.set_num_threads,
         initargs=(max(before // jobs, 1),),
-    ) as pool:
-        try:
-            while entries := list(itertools.islice(numbered, together)):
-                waiting.append((len(entries), pool.submit(work, entries)))
-                while len(waiting) > 4 * jobs:
-                    yield from _results(*waiting.popleft())
-            while waiting:
+    )
+    try:
+        while entries := list(itertools.islice(numbered, together)):
+            waiting.append((len(entries), pool.submit(work, entries)))
+            while len(waiting) > 4 * jobs:
                 yield from _results(*waiting.popleft())
-        finally:
-            pool.shutdown(cancel_futures=True)
-            torch.set_num_threads(before)
+        while waiting:
+            yield from _results(*waiting.popleft())
+    finally:
+        # Nobody waits for the threads here: whoever leaves this generator unfinished may leave it
+        # to the garbage collector, which may run while a thread starts, with a lock that the end
+        # of another thread asks for.
+        pool.shutdown(wait=False, cancel_futures=True)
+        torch.set_num_threads(before)
 
 
 def by_weight(weights: Sequence[int], most: int = HANDFUL_PIXELS) -> Iterator[tuple[slice, int]]:
