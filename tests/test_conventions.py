@@ -80,6 +80,26 @@ def wrong_aliases(tree: ast.AST) -> list[str]:
     return [f"{module} as {name}" for module, name in imported if name != ALIASES.get(module, name)]
 
 
+def names_a_method(tree: ast.AST) -> list[str]:
+    """Methods that code speaks of, in an import or a string; docstrings may."""
+    texts = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            texts |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            texts |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            texts.add(node.value)
+    docstrings = {ast.get_docstring(node, clean=False) for node in ast.walk(tree) if _holds(node)}
+    words = {word for text in texts - docstrings for word in re.findall(r"\w+", text)}
+    return sorted(words & set(methods.METHODS))
+
+
+def _holds(node: ast.AST) -> bool:
+    """Whether a node can have a docstring."""
+    return isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+
+
 def equations() -> list[tuple[str, int, str]]:
     """Method, number and function of every equation that has a function."""
     return [
@@ -103,6 +123,12 @@ def test_a_module_has_one_alias_everywhere():
     assert not wrong
 
 
+def test_the_engine_knows_no_method():
+    engine = {where: tree for where, tree in sources() if where.startswith("cropnb/runs/")}
+    assert len(engine) > 15
+    assert not {where: names for where, tree in engine.items() if (names := names_a_method(tree))}
+
+
 def test_the_checks_see_what_they_forbid():
     tree = ast.parse("import torch.nn.functional as f\nfor kept in ():\n  g = lambda more: more\n")
     assert sorted(vague_names(tree)) == [("kept", 2), ("more", 3)]
@@ -111,6 +137,10 @@ def test_the_checks_see_what_they_forbid():
     assert wrong_aliases(tree) == ["torch.nn.functional as functional"]
     assert not vague_names(ast.parse("rows.found = 1\nprint(found, more=2)"))
     assert vague_sides(ast.parse("across, down = 1, 2\ndef f(down, across): pass")) == [1, 2]
+    tree = ast.parse(
+        '"""Such as gaic."""\nimport cropnb.vrn\nx = "cropnb/mars/photos.py", "not_la2c"'
+    )
+    assert names_a_method(tree) == ["mars", "vrn"]
     assert not vague_sides(ast.parse("right, down = 1, 2\ndef f(across): print(across, 1)"))
 
 

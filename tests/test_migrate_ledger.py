@@ -115,6 +115,9 @@ def test_a_command_becomes_that_of_the_entry_which_repeats_the_row(monkeypatch):
     assert measured["command"].startswith("python -m cropnb.asm_net.studies.best_crops")
     assert migrate_ledger.commands(measured) == measured
     assert migrate_ledger.commands(ROW) == ROW
+    moved = {"command": "python -m cropnb.runs.epoch_shares --threads 1 --record"}
+    shares = migrate_ledger.commands(ROW | moved)["command"]
+    assert shares == "python -m cropnb.epoch_shares --threads 1 --record"
 
 
 def test_a_row_that_waits_names_its_entry(monkeypatch):

@@ -157,6 +157,7 @@ COMMANDS = {
         "audit/annotations"
     ),
     "python -m cropnb.audit --parts trained curves --datasets scenes --record": "audit/trained",
+    "python -m cropnb.runs.epoch_shares --threads 1 --record": "speed/epochs",
 }
 
 

@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Compare, print, and with `--record` write the rows. Returns the exit status."""
     options = program.parser("runs.rivals", __doc__)
     options.set_defaults(device="cpu")
-    options.add_argument("paper", help="whose claims, such as vrn")
+    options.add_argument("paper", help="whose claims: the name of a method with a chapter")
     options.add_argument("--dataset", default=ledger.SCENES)
     options.add_argument("--form", help="that scenes have")
     options.add_argument("--profile", default="trained")

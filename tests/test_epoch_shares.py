@@ -4,9 +4,8 @@ import time
 
 import pytest
 
-from cropnb import ledger
-from cropnb.runs import epoch_shares
-from cropnb.runs.epoch_shares import (
+from cropnb import epoch_shares, ledger
+from cropnb.epoch_shares import (
     BACKWARD,
     COMPUTED,
     FORWARD,
@@ -22,7 +21,7 @@ from cropnb.runs.epoch_shares import (
 )
 
 TRAINING = [("/x/cropnb/training.py", "train")]
-LOSS = [("/x/cropnb/runs/epoch_shares.py", "_losing"), *TRAINING]
+LOSS = [("/x/cropnb/epoch_shares.py", "_losing"), *TRAINING]
 MAPS = ("/x/cropnb/runs/features.py", "__call__")
 
 
@@ -34,7 +33,7 @@ MAPS = ("/x/cropnb/runs/features.py", "__call__")
         ([("/x/torch/_tensor.py", "backward"), *TRAINING], BACKWARD),
         ([("/x/torch/optim/adam.py", "step"), *TRAINING], OPTIMISER),
         ([("/x/torch/nn/utils/clip_grad.py", "clip_grad_norm_"), *TRAINING], OPTIMISER),
-        ([MAPS, ("/x/cropnb/runs/epoch_shares.py", "_validating"), *TRAINING], VALIDATING),
+        ([MAPS, ("/x/cropnb/epoch_shares.py", "_validating"), *TRAINING], VALIDATING),
         ([("/x/torch/nn/modules/conv.py", "forward"), *LOSS], FORWARD),
         ([MAPS, *LOSS], KEPT),
         ([("/x/cropnb/gaic/views.py", "photo"), *LOSS], PIXELS),

@@ -1,4 +1,4 @@
-"""Where the time of an epoch goes: `python -m cropnb.runs.epoch_shares --record`.
+"""Where the time of an epoch goes: `python -m cropnb.epoch_shares --record`.
 
 Each method trains two epochs of its network on a few scenes, as its profile for CPUs trains it,
 while a second thread looks many times a second at what the first one is doing. So all numbers are
@@ -237,7 +237,7 @@ def rows(context: Context, trial: Trial, device: str) -> list[ledger.Row]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and with `--record` write the rows. Returns the exit status."""
-    options = program.parser("runs.epoch_shares", __doc__)
+    options = program.parser("epoch_shares", __doc__)
     choices = {trial.row: trial for trial in TRIALS}
     options.add_argument("--only", nargs="+", choices=choices, default=list(choices), metavar="ROW")
 
@@ -248,7 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def photos(chosen: argparse.Namespace) -> list[CropDataset]:
         return [_experiment(choices[name], "cpu").parts["train"] for name in chosen.only]
 
-    context = Context(NAME, ledger.SCENES, arguments=(), module="cropnb.runs.epoch_shares")
+    context = Context(NAME, ledger.SCENES, arguments=(), module="cropnb.epoch_shares")
     return program.study(measure, options, context, arguments, photos)
 
 
