@@ -61,7 +61,7 @@ test: export CROPNB_OFFLINE := 1
 test: export OMP_NUM_THREADS := 1
 test: $(reproducing)  ## Install, test the package, re-run the notebooks, open every page
 	@rm -f _build/skips.json
-	$(pytest) tests --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(pytest) tests --dist worksteal --cov --cov-report=term:skip-covered --cov-fail-under=90
 	$(pytest) book --dist loadfile -p tools.nbval_count --nbval-lax --nbval-cell-timeout 300
 	@$(bin)/python tools/skips.py
 
