@@ -16,6 +16,8 @@ bin := $(venv)/bin
 export PATH := $(CURDIR)/$(bin):$(PATH)
 export JUPYTER_PREFER_ENV_PATH := 1
 export UV_PYTHON_DOWNLOADS := never
+# Without compiled modules every process compiles PyTorch's anew, for five seconds.
+unexport PYTHONDONTWRITEBYTECODE
 export VIRTUAL_ENV := $(CURDIR)/$(venv)
 
 # Real datasets and weights are looked for beside the clone when no variable names them; nothing needs them.
