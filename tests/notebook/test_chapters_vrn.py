@@ -32,6 +32,22 @@ def test_the_ablation_shows_print_in_black_and_ours_in_the_methods_colour() -> N
     assert to_hex(point.get_color()) == METHOD_COLORS["vrn"].lower()
 
 
+def test_offsets_go_across_and_other_rows_are_left_out() -> None:
+    named = {
+        "FS, frozen backbone": 3.0,
+        "FS, offset 1, frozen backbone": 2.0,
+        "baseline, offset 0.5, frozen backbone": 1.0,
+        "FS + RGL, frozen backbone": 9.0,
+    }
+    rows = [row(name, "SRCC", ours) for name, ours in named.items()]
+    ranks, accuracy = figures.offsets([*rows, row("FS", "Acc 1/5", 60.0)]).axes
+    drawn = {line.get_marker(): line for line in ranks.lines if line.get_marker() in "so"}
+    assert drawn["o"].get_ydata().tolist() == [3.0, 2.0]
+    assert list(map(round, drawn["o"].get_xdata())) == [0, 1]
+    assert drawn["s"].get_ydata().tolist() == [1.0]
+    assert not accuracy.lines
+
+
 def test_scores_of_photos_draw_a_box_each() -> None:
     (ax,) = figures.scores_of_photos([torch.linspace(1, 5, 9), torch.ones(4)]).axes
     assert ax.get_xlabel().startswith("2 photos")

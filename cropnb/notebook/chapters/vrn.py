@@ -64,6 +64,35 @@ def ablation(printed: "Table", ours: Mapping[str, Sequence[Row]]) -> "Figure":
     return figure
 
 
+def offsets(rows: Sequence[Row], columns: Sequence[str] = ("SRCC", "Acc 5")) -> "Figure":
+    """What a number that is added to all training scores of a photo does: a panel a column, the
+    deviation of that number across.
+
+    Args:
+        rows: of baseline and FS, such as «FS, offset 0.5, frozen backbone»; others are left out.
+        columns: of Table 2.
+    """
+    import matplotlib.pyplot as plt
+
+    looks = {"baseline": ("s--", "grey", -0.01), "FS": ("o-", "black", 0.01)}
+    figure, axes = plt.subplots(1, len(columns), figsize=(8, 3))
+    for ax, column in zip(axes, columns, strict=True):
+        for name, (fmt, color, shift) in looks.items():
+            chosen = {}
+            for row in rows:
+                variant, _, offset = row.row.removesuffix(_FROZEN).partition(", offset ")
+                if (variant, row.column) == (name, column):
+                    chosen[float(offset or 0)] = row
+            places = sorted(chosen)
+            shifted = [place + shift for place in places]
+            draw_estimates(
+                ax, shifted, [chosen[at] for at in places], fmt=fmt, color=color, label=name
+            )
+        ax.set(title=column, xlabel="deviation of the added number", xticks=[0, 0.5, 1])
+    axes[0].legend(loc="lower left")
+    return figure
+
+
 def scores_of_photos(scores: Sequence["Tensor"]) -> "Figure":
     """The opinion scores (N,) of the views of photos, a box diagram each, in the given order."""
     import matplotlib.pyplot as plt
