@@ -183,6 +183,9 @@ def test_ledger_grid_prints_a_line_a_row_and_a_column_a_number() -> None:
     assert cells[1][0] == "RGL"
     assert cells[1][2:] == ["–", "200", "–"]  # no SRCC, and no seeds
     assert len(cells) == 2
+    twice = [replace(rows[0], profile=profile) for profile in ("cpu", "trained")]
+    with pytest.raises(LedgerError, match="cpu and trained have a number each for FS, Acc 5"):
+        notebook.ledger_grid(twice, "ours")
     head, _, cells = lines(notebook.ledger_grid(rows, "ours", ["SRCC"], ".2f", heads=["rank"]))
     assert (head, cells) == (["ours", "rank"], ["FS", "0.50"])
 

@@ -125,8 +125,12 @@ def ledger_grid(
         heads: what stands above the columns; by default their names.
         photos: the head of two last columns, how many photos and how many seeds a line stands on;
             by default there are none, and none for seeds where no line has any.
+
+    Raises:
+        LedgerError: two rows for one cell, such as those of two profiles.
     """
     rows = [row for row in rows if row.ours is not None]
+    _one_a_cell(rows)
     if columns is None:
         columns = list(dict.fromkeys(row.column for row in rows))
     lines = []
@@ -143,6 +147,18 @@ def ledger_grid(
         lines.append(line)
     counts = [] if photos is None else [photos, *(["seeds"] if seeds else [])]
     return markdown_table([head, *(heads or columns), *counts], lines)
+
+
+def _one_a_cell(rows: Sequence[Row]) -> None:
+    """Refuse rows of two runs for one cell, of which one would be shown without a word."""
+    profiles: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        profiles.setdefault((row.row, row.column), []).append(row.profile or row.command)
+    for (name, column), those in profiles.items():
+        if len(those) > 1:
+            raise LedgerError(
+                f"{' and '.join(those)} have a number each for {name}, {column}: choose by profile"
+            )
 
 
 def ledger_table(

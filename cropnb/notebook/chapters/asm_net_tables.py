@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cropnb import ledger
+from cropnb import ledger, methods
 from cropnb.asm_net import PATTERNS
 from cropnb.ledger import Row
-from cropnb.notebook.chapters.asm_net import FROZEN, TABLE_1, pattern_name
+from cropnb.notebook.chapters.asm_net import FROZEN, LEARNED, TABLE_1, pattern_name
 from cropnb.notebook.source import Markdown
 from cropnb.notebook.tables import (
     ledger_grid,
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cropnb.paper import Paper
+
+_PROFILES = {"cpu": "profile cpu", "trained": "trained from c3_3 on"}
 
 
 def speeds(names: Sequence[str]) -> Markdown:
@@ -51,7 +54,7 @@ def table_1(printed: "Paper") -> Markdown:
         value = f"{printed.tables['Table 1'].value(name, 'Accuracy'):.2f}" if own else None
         line = [pattern_name(name), PATTERNS[name].partitions, value]
         lines.append([*line, *(_with_seeds(rows.get(name + end)) for end in (FROZEN, ""))])
-    ours = [f"ours, 500 scenes: {how} [95 %]" for how in ("frozen backbone", "whole network")]
+    ours = [f"ours, 500 scenes: {how} [95 %]" for how in ("frozen backbone", LEARNED)]
     return markdown_table(["pattern", "L", "printed, CPC", *ours], lines)
 
 
@@ -66,13 +69,13 @@ def _counted(number: int, what: str) -> str:
 
 def claims() -> Markdown:
     """The paper's claims on Table 1 and Figure 5 by paired differences, with their verdicts; the
-    whole network first.
+    networks whose backbone learned first.
     """
     rows = ledger.find("asm_net", column="Accuracy")
     rows = [row for row in rows if row.table.startswith("claim")]
     lines = []
     for row in sorted(rows, key=lambda row: row.table):
-        trained = "frozen backbone" if row.table.endswith(FROZEN) else "whole network"
+        trained = "frozen backbone" if row.table.endswith(FROZEN) else _learned(row)
         size = f"{row.images} × {len(row.seeds)}"
         points = with_interval(row, "+.2f")
         lines.append([row.row, trained, points, size, ledger.verdict_text(row)])
@@ -135,16 +138,31 @@ def best_crops(printed: "Paper") -> Markdown:
 def table_4(kind: str = "") -> Markdown:
     """Table 4 on scenes, or on another kind of crops such as `layouts`, with GAIC, the best first.
 
+    A row says what of its network learned, where rows differ in that.
+
     Args:
         kind: what follows the table's name in the ledger.
     """
     ending = f", {kind}" * bool(kind)
     rows = measured_rows("asm_net", table=f"Table 4{ending}")
     rows += measured_rows("gaic", table=f"baseline{ending}")
+    if len({row.profile for row in rows}) > 1:
+        rows = [replace(row, row=_with_training(row)) for row in rows]
     order = {row.row: -row.ours for row in rows if row.column == "SRCC"}
     rows.sort(key=lambda row: order[row.row])
     columns = ["SRCC", "Acc 5", "Acc 10"]
     return ledger_grid(rows, f"ours, {kind or 'scenes'}", columns, ".3g", photos="photos")
+
+
+def _with_training(row: Row) -> str:
+    """The method's name and what of its network learned; a row on a frozen backbone says so."""
+    name = methods.title(row.row)
+    return name if row.row.endswith(FROZEN) else f"{name}, {_PROFILES[row.profile]}"
+
+
+def _learned(row: Row) -> str:
+    """What of ASM-Net's backbone learned."""
+    return LEARNED if row.profile == "cpu" else _PROFILES[row.profile]
 
 
 def waiting() -> Markdown:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cropnb import ledger, methods
+from cropnb.epoch_shares import COMPUTED
+from cropnb.epoch_shares import TABLE as SHARES
 from cropnb.ledger import Row
 from cropnb.mars.model import VARIANTS
 from cropnb.mars.studies.bench import speed_rows
@@ -224,10 +226,15 @@ def profiles(known: Mapping[str, Any]) -> Markdown:
 
 
 def speeds() -> Markdown:
-    """Mars' own speeds of the ledger, each with its unit and device."""
-    rows = [row for row in _speed() if row.column != "times as fast as the paper's model"]
+    """Mars' own speeds of the ledger, each with its unit and device, and where an epoch goes."""
+    others = ("times as fast as the paper's model", COMPUTED)
+    rows = [row for row in _speed() if row.column not in others]
+    shares = [[row.column, f"{row.ours:.0f} %"] for row in rows if row.table == SHARES]
+    rows = [row for row in rows if row.table != SHARES]
     lines = [[row.row, f"{with_interval(row, '.3g')} {row.column}", row.device] for row in rows]
-    return markdown_table(["", "measured", "of"], lines, "lrl")
+    measured = markdown_table(["", "measured", "on"], lines, "lrl")
+    of_an_epoch = markdown_table(["an epoch, trained from c3_3 on", "of its time"], shares)
+    return Markdown(f"{measured}\n\n{of_an_epoch}")
 
 
 def speed_ratios(printed: Paper, tables: Sequence[str]) -> Markdown:
