@@ -172,7 +172,7 @@ def _beside_the_blind() -> str:
     above = [methods.TITLES[row.row] for row in asked if _clearly_above(row, fixed)]
     return (
         f"**Against crops that never look.** On {fixed.images} drawn scenes, ten fixed boxes reach "
-        f"{fixed.ours:.1f} % of {column}; of {len(asked)} methods, {_listed(above) or 'none'} "
+        f"{fixed.ours:.1f} % in {column}; of {len(asked)} methods, {_listed(above) or 'none'} "
         f"{'are' if len(above) != 1 else 'is'} above that with an interval that doesn't touch."
     )
 
@@ -191,8 +191,9 @@ def _claimed(rows: "list[Row]") -> str:
     verdicts = [row.says for row in rows if row.verdict in ledger.CLAIM_VERDICTS]
     counts = {verdict: verdicts.count(verdict) for verdict in says}
     return (
-        f"**What the papers claim in words.** Of {len(verdicts)} comparisons that the five claim "
-        "and that could be made here, "
+        f"**What the papers claim in words.** Of {len(verdicts)} comparisons that could be made "
+        "here (a claim counts once for each column, kind of data and training, and some are "
+        "questions of our own), "
         + _listed(f"{count} {says[verdict]}" for verdict, count in counts.items() if count)
         + "."
     )
@@ -211,7 +212,7 @@ def _printed(rows: "list[Row]") -> str:
         "out to the last digit, "
         + (f"{other} were measured and differ or hold within their interval, " if other else "")
         + f"and {waiting} wait for photographs that nobody may pass on or for a GPU; on the way, "
-        f"{mistakes} mistakes in print turned up."
+        f"{mistakes} places turned up that can't be right as printed, or leave something open."
     )
 
 

@@ -130,6 +130,8 @@ def test_rows_of_one_profile_stand_beside_print_and_those_of_the_other_unfold():
         line = next(line for line in lines(text) if line[0] == "Ours (ε = 0.85)")
         assert any(cell.startswith(f"{row.ours:.1f}") for cell in line)
     assert "whose last stages learned too" in unfolds
+    short, _, _ = figures.scenes_table("Table 5").partition("<details>")
+    assert {"QG", "SD", "w/o smoothing"} <= {line[0] for line in lines(short)}  # no tolerance
 
 
 def test_differences_have_a_line_a_claim_and_their_verdicts():

@@ -293,9 +293,11 @@ def scenes_table(table: str, spec: str = ".1f") -> Markdown:
     look = {"head": "ours, Composed Scenes", "spec": spec, "photos": "scenes"}
     measured = measured_rows(LEDGER, table=table, dataset="scenes")
     rows = [row for row in measured if row.profile == PROFILE]
-    rows.sort(key=lambda row: row.row.partition(_TOLERANCE)[2])
-    chosen = [row for row in rows if row.row.partition(_TOLERANCE)[0] in SPOKEN_OF] or rows
-    others = [row for row in rows if row not in chosen]
+    chosen, others = rows, []
+    if any(_TOLERANCE in row.row for row in rows):
+        rows.sort(key=lambda row: row.row.partition(_TOLERANCE)[2])
+        chosen = [row for row in rows if row.row.partition(_TOLERANCE)[0] in SPOKEN_OF]
+        others = [row for row in rows if row not in chosen]
     parts = [ledger_grid(chosen, **look)]
     if others:
         parts.append(folded("The other ways to label", ledger_grid(others, **look)))
