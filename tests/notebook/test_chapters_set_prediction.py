@@ -131,7 +131,7 @@ def test_rows_of_one_profile_stand_beside_print_and_those_of_the_other_unfold():
         assert any(cell.startswith(f"{row.ours:.1f}") for cell in line)
     assert "whose last stages learned too" in unfolds
     short, _, _ = figures.scenes_table("Table 5").partition("<details>")
-    assert {"QG", "SD", "w/o smoothing"} <= {line[0] for line in lines(short)}  # no tolerance
+    assert {"QG", "SD"} <= {line[0] for line in lines(short)}  # rows without a tolerance
 
 
 def test_differences_have_a_line_a_claim_and_their_verdicts():
