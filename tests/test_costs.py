@@ -115,6 +115,13 @@ def test_figures_and_tables_are_drawn_with_any_rows(rows):
     table = comparison.difference_table(FREE).replace("\N{NO-BREAK SPACE}", " ")
     assert "| +0.030 [+0.001, +0.060] | beats it |" in table
     assert "| Mars, scenes only |" in table
+    vrn = ledger.find("photographs", row="vrn")
+    of_teacher = comparison.difference_table(
+        FREE, [dataclasses.replace(row, column="expected IoU") for row in vrn]
+    )
+    assert "| expected IoU |" in of_teacher
+    assert "| VRN |" in of_teacher
+    assert "Mars" not in of_teacher
     assert len(comparison.cost_table().splitlines()) == 2
     plt.close(figure)
 

@@ -1,6 +1,6 @@
 """All methods side by side, from the ledger: what they cost, and how they do on photographs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from cropnb import ledger, methods
@@ -134,19 +134,21 @@ def draw_differences(ax: "Axes", question: str) -> None:
     ax.set(title=methods.QUESTIONS[question], xlabel="IoU less the centred window's")
 
 
-def difference_table(question: str) -> Markdown:
+def difference_table(question: str, rows: Sequence[ledger.Row] | None = None) -> Markdown:
     """Every row of IoU on photographs: its paired difference to the centred window, and what that
     says.
 
     Args:
         question: of `cropnb.methods.QUESTIONS`.
+        rows: by default those on photographs with the crops that people drew.
     """
-    lines = []
-    for row in sorted(_people(question), key=lambda row: -row.ours):
+    rows, lines = _people(question) if rows is None else rows, []
+    for row in sorted(rows, key=lambda row: -row.ours):
         less = methods.difference(row)
         cells = [_one_line(with_interval(row)), less and _one_line(str(less))]
         lines.append([methods.title(row.row), *cells, less and _one_line(less.verdict)])
-    heads = [methods.QUESTIONS[question], "IoU", "less the centred window", ""]
+    measure = rows[0].column if rows else "IoU"
+    heads = [methods.QUESTIONS[question], measure, "less the centred window", ""]
     return markdown_table(heads, lines, "lrrl")
 
 
