@@ -44,6 +44,29 @@ def measured(
     return _beside_print(context, (table, row, column), interval, fields)
 
 
+def difference(
+    context: Context,
+    table: str,
+    row: str,
+    column: str,
+    first: Values,
+    second: Values,
+    **fields: object,
+) -> ledger.Row:
+    """The row of a paired difference that a paper prints as a number: `metrics.compare`'s interval,
+    as a claim has it.
+
+    Args:
+        first: One number a photo, (photos,), or a list of these for each seed.
+        second: What is taken from it: the same photos and seeds.
+        fields: Further fields of `ledger.Row`.
+    """
+    gain = metrics.compare(first, second)
+    interval = metrics.Interval(gain.mean, gain.low, gain.high)
+    fields = {"images": photos(first), **fields}
+    return _beside_print(context, (table, row, column), interval, fields)
+
+
 def resampled(
     context: Context,
     table: str,

@@ -7,7 +7,7 @@ from cropnb import ledger, paper
 from cropnb.runs import plan
 from cropnb.runs.claims import bounds, claim
 from cropnb.runs.context import Context
-from cropnb.runs.rows import measured, printed_value
+from cropnb.runs.rows import difference, measured, printed_value
 
 TABLE = paper.read("vrn").tables["Table 2"]
 PRINTED = TABLE.value("FS", "Acc 1/5")
@@ -47,6 +47,18 @@ def test_photos_that_are_gone_widen_the_interval():
     whole = measured(context, "Table 2", "FS", "Acc 1/5", hits(0.6))
     part = measured(context, "Table 2", "FS", "Acc 1/5", hits(0.6), listed=400)
     assert part.low < whole.low < whole.ours == part.ours < whole.high < part.high
+
+
+def test_a_difference_has_the_interval_of_a_claim():
+    context = Context("asm_net", "scenes", [], seeds=(0, 1, 2))
+    rng = np.random.default_rng(0)
+    first, second = rng.random((2, 3, 50)).tolist()
+    row = difference(context, "Figure 5", "λ=0.1 less λ=0", "Accuracy", first, second)
+    judged = claim(context, "λ = 0.1 beats no saliency", "Accuracy", first, second)
+    assert (row.ours, row.low, row.high) == (judged.ours, judged.low, judged.high)
+    assert (row.images, row.verdict) == (50, "measured")
+    flat = measured(context, "Figure 5", "a mean", "Accuracy", np.subtract(first, second).tolist())
+    assert (flat.low, flat.high) != (row.low, row.high)  # the bootstrap's is another one
 
 
 def test_a_method_without_a_paper_has_no_printed_numbers():

@@ -9,7 +9,7 @@ from cropnb.asm_net.losses import LAMBDA
 from cropnb.ledger import Row
 from cropnb.runs import Experiment, Place, Result, record
 from cropnb.runs.context import Context
-from cropnb.runs.rows import measured
+from cropnb.runs.rows import difference
 
 MAIN = "cross_rectangle"
 TABLE_1 = (
@@ -66,13 +66,11 @@ def differences(
         gained, without = (
             record.values(columns, "Accuracy", [side[seed] for seed in seeds]) for side in pair
         )
-        gaps = [
-            [a - b for a, b in zip(one, other, strict=True)]
-            for one, other in zip(gained, without, strict=True)
-        ]
         row = f"{MAIN_POINT} less λ=0{ending}{suffix}"
         here = replace(context, seeds=tuple(seeds))
-        rows.append(measured(here, "Figure 5", row, "Accuracy", gaps, note="in points"))
+        rows.append(
+            difference(here, "Figure 5", row, "Accuracy", gained, without, note="in points")
+        )
     return rows
 
 

@@ -14,13 +14,20 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from cropnb.ledger import Row
     from cropnb.paper import Paper
     from cropnb.training import History
 
 FROZEN = ", frozen backbone"  # how the rows of such networks end
 OURS = METHOD_COLORS["asm_net"]
-TABLE_1 = {"table": "Table 1", "column": "Accuracy", "dataset": "scenes", "profile": "cpu"}
+TABLE_1 = {"table": "Table 1", "column": "Accuracy", "dataset": "scenes"}
 LEARNED = "trained but for four units"  # what the profile `cpu` does to the backbone
+# How the networks of Table 1 were trained: what the ledger's rows end with, and their profile.
+TRAININGS = {
+    "frozen backbone": (FROZEN, "cpu"),
+    LEARNED: ("", "cpu"),
+    "trained from c3_3 on": ("", "trained"),
+}
 DPI = 80  # there are many pictures, and the page stays under a megabyte
 QUALITY = 66  # of the chapter's JPEG files
 _RIGHTLY = "pairs ranked rightly, %"
@@ -29,6 +36,12 @@ _RIGHTLY = "pairs ranked rightly, %"
 def pattern_name(name: str) -> str:
     """A pattern as the paper writes it: `grid_1x3` is 1 × 3."""
     return name.removeprefix("grid_").replace("_", "-").replace("x", " × ")
+
+
+def table_1_row(pattern: str, training: str) -> "Row | None":
+    """Our accuracy of a pattern on scenes, by a key of `TRAININGS`; None where none is measured."""
+    ending, profile = TRAININGS[training]
+    return measured_row("asm_net", row=pattern + ending, profile=profile, **TABLE_1)
 
 
 def draw_lines(
@@ -73,11 +86,13 @@ def draw_table_1(printed: "Paper") -> None:
     places = range(len(table.own))
     _, (left, right) = _subplots(1, 2, figsize=(8.4, 2.9), sharey=True)
     left.plot([table.value(name, "Accuracy") for name in table.own], places, "ko")
-    for ending, label, face in (FROZEN, "frozen backbone", OURS), ("", LEARNED, "white"):
-        rows = [measured_row("asm_net", row=name + ending, **TABLE_1) for name in table.own]
+    for training, marker, face in zip(TRAININGS, "oos", (OURS, "white", "white"), strict=True):
+        rows = [table_1_row(name, training) for name in table.own]
         taken = [place for place in places if rows[place]]
-        look = {"color": OURS, "markerfacecolor": face, "label": label}
-        draw_estimates(right, taken, [row for row in rows if row], across=True, **look)
+        look = {"color": OURS, "markerfacecolor": face, "label": training}
+        if taken:
+            measured = [row for row in rows if row]
+            draw_estimates(right, taken, measured, across=True, fmt=marker, **look)
     left.set(title=f"printed: {table.photos:,} photographs of CPC".replace(",", " "))
     left.set_yticks(places, [pattern_name(name) for name in table.own])
     left.invert_yaxis()
@@ -247,7 +262,7 @@ def draw_figure_5() -> None:
     _, ax = _subplots(figsize=(6.6, 3))
     kinds = {FROZEN: "sum over pairs, as printed", f", mean over pairs{FROZEN}": "mean over pairs"}
     for shift, (ending, label) in enumerate(kinds.items()):
-        wanted = {**TABLE_1, "table": "Figure 5"}
+        wanted = {**TABLE_1, "table": "Figure 5", "profile": "cpu"}
         rows = [measured_row("asm_net", row=f"λ={one}{ending}", **wanted) for one in weights]
         places = [place for place, row in enumerate(rows) if row]
         look = {"color": OURS, "markerfacecolor": "white" if shift else OURS, "label": label}

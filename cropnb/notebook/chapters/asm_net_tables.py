@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cropnb import ledger, methods
 from cropnb.asm_net import PATTERNS
 from cropnb.ledger import Row
-from cropnb.notebook.chapters.asm_net import FROZEN, LEARNED, TABLE_1, pattern_name
+from cropnb.notebook.chapters.asm_net import FROZEN, TRAININGS, pattern_name, table_1_row
 from cropnb.notebook.source import Markdown
 from cropnb.notebook.tables import (
     ledger_grid,
@@ -46,15 +46,16 @@ def contributions(names: Sequence[str], won: "Tensor", lost: "Tensor", gain: "Te
 
 def table_1(printed: "Paper") -> Markdown:
     """Table 1 as it is printed beside our rows on scenes, the best of them first."""
-    rows = {row.row: row for row in measured_rows("asm_net", **TABLE_1)}
-    names = [name for name in PATTERNS if name + FROZEN in rows]
+    rows = {how: {name: table_1_row(name, how) for name in PATTERNS} for how in TRAININGS}
+    first, *_ = rows.values()
+    measured = [how for how, by_pattern in rows.items() if any(by_pattern.values())]
     lines = []
-    for name in sorted(names, key=lambda name: -rows[name + FROZEN].ours):
+    for name in sorted(filter(first.get, PATTERNS), key=lambda name: -first[name].ours):
         own = name in printed.tables["Table 1"].own
         value = f"{printed.tables['Table 1'].value(name, 'Accuracy'):.2f}" if own else None
         line = [pattern_name(name), PATTERNS[name].partitions, value]
-        lines.append([*line, *(_with_seeds(rows.get(name + end)) for end in (FROZEN, ""))])
-    ours = [f"ours, 500 scenes: {how} [95 %]" for how in ("frozen backbone", LEARNED)]
+        lines.append([*line, *(_with_seeds(rows[how][name]) for how in measured)])
+    ours = [f"ours, 500 scenes: {how} [95 %]" for how in measured]
     return markdown_table(["pattern", "L", "printed, CPC", *ours], lines)
 
 
@@ -74,8 +75,8 @@ def claims() -> Markdown:
     rows = ledger.find("asm_net", column="Accuracy")
     rows = [row for row in rows if row.table.startswith("claim")]
     lines = []
-    for row in sorted(rows, key=lambda row: row.table):
-        trained = "frozen backbone" if row.table.endswith(FROZEN) else _learned(row)
+    for row in sorted(rows, key=lambda row: (row.table, row.profile)):
+        trained = _training(row, row.table)
         size = f"{row.images} × {len(row.seeds)}"
         points = with_interval(row, "+.2f")
         lines.append([row.row, trained, points, size, ledger.verdict_text(row)])
@@ -87,12 +88,14 @@ def figure_5() -> Markdown:
     """What λ = 0.1 adds to λ = 0: as it is printed, and by our paired differences."""
     rows = [r for r in ledger.find("asm_net", table="Figure 5") if " less " in r.row]
     lines = []
-    for row in sorted(rows, key=lambda row: row.dataset):
+    for row in sorted(rows, key=lambda row: (row.dataset, row.profile)):
         value = f"{row.paper_value:+.2f}" if row.paper_value is not None else None
-        ours = with_interval(row, "+.2f")
-        lines.append([row.row, row.dataset, value, ours, len(row.seeds) or None])
-    heads = ["difference in points", "photos", "printed", "ours [95 %]", "seeds"]
-    return markdown_table(heads, lines, "llrrr")
+        trained = _training(row, row.row) if row.ours is not None else None
+        name = row.row.removesuffix(FROZEN)
+        ours, seeds = with_interval(row, "+.2f"), len(row.seeds) or None
+        lines.append([name, row.dataset, trained, value, ours, seeds])
+    heads = ["difference in points", "photos", "trained", "printed", "ours [95 %]", "seeds"]
+    return markdown_table(heads, lines, "lllrrr")
 
 
 def figure_7(measures: Sequence[str]) -> Markdown:
@@ -160,9 +163,10 @@ def _with_training(row: Row) -> str:
     return name if row.row.endswith(FROZEN) else f"{name}, {_PROFILES[row.profile]}"
 
 
-def _learned(row: Row) -> str:
-    """What of ASM-Net's backbone learned."""
-    return LEARNED if row.profile == "cpu" else _PROFILES[row.profile]
+def _training(row: Row, name: str) -> str:
+    """The key of `TRAININGS` for a row whose name, or its table's, may end with `FROZEN`."""
+    key = (FROZEN if name.endswith(FROZEN) else "", row.profile)
+    return next(how for how, one in TRAININGS.items() if one == key)
 
 
 def waiting() -> Markdown:
