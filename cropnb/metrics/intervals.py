@@ -68,11 +68,28 @@ def bootstrap_interval(
     return Interval(float(values.mean()), *_ends(means, level))
 
 
+def mean_interval(values: ArrayLike, seed: int = 0) -> Interval:
+    """Mean and 95 % interval: of one training run the photos' bootstrap, of several `over_seeds`.
+
+    Args:
+        values: (photos,), or (seeds, photos) of several training runs.
+        seed: of the bootstrap.
+
+    Raises:
+        MetricError: as `bootstrap_interval`; several runs on a single photo.
+    """
+    table = _table(values)
+    if len(table) == 1:
+        return bootstrap_interval(table, seed)
+    gain = compare(table, np.zeros_like(table))
+    return Interval(gain.mean, gain.low, gain.high)
+
+
 def with_missing(
     values: ArrayLike, listed: int, shift: float = MISSING_SHIFT, seed: int = 0
 ) -> Interval:
-    """`bootstrap_interval` of the photos that are left of a list of `listed`, widened for those
-    that are gone.
+    """`mean_interval` of the photos that are left of a list of `listed`, widened for those that are
+    gone.
 
     What is gone is gone for reasons, and may be easier or harder in the mean: both ends move out by
     the share that is missing times `shift` standard deviations between photos. With nothing missing
@@ -85,13 +102,13 @@ def with_missing(
         seed: of the bootstrap.
 
     Raises:
-        MetricError: fewer listed photos than values, or as `bootstrap_interval`.
+        MetricError: fewer listed photos than values, or as `mean_interval`.
     """
     table = _table(values)
     photos = table.shape[-1]
     if listed < photos:
         raise MetricError(f"{photos} photos can't be left of a list of {listed}")
-    interval = bootstrap_interval(values, seed)
+    interval = mean_interval(values, seed)
     slack = (1 - photos / listed) * shift * float(table.mean(axis=0).std())
     return Interval(interval.mean, interval.low - slack, interval.high + slack)
 

@@ -10,7 +10,7 @@ from cropnb import ledger
 from cropnb.runs import Experiment, plan, power, results
 from cropnb.set_prediction.cropper import CropPredictions
 from cropnb.set_prediction.recipe import METHOD
-from cropnb.set_prediction.studies import one_crop, tables
+from cropnb.set_prediction.studies import one_crop
 
 TINY = replace(
     METHOD.profiles["smoke"],
@@ -47,7 +47,6 @@ def test_one_crop_is_trained_on_the_best_and_compared_with_the_first_of_a_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setattr(tables, "SAMPLES", 20)
     monkeypatch.setitem(METHOD.profiles, "smoke", TINY)
     trained = Experiment(METHOD, init="random", out=tmp_path, progress=False)
     photos = METHOD.photos(trained, "train", "one crop")

@@ -31,7 +31,7 @@ from cropnb.set_prediction.cropper import (
     windows_within,
 )
 from cropnb.set_prediction.recipe import METHOD, MUS, FromCut
-from cropnb.set_prediction.studies import anchors, figures, measures, scatter, tables
+from cropnb.set_prediction.studies import anchors, figures, measures, scatter
 from cropnb.set_prediction.studies.bench import matching_share
 from cropnb.set_prediction.studies.required_ratio import (
     PEOPLE_SIZES,
@@ -373,7 +373,6 @@ def ledger_rows(form: str, dataset: str = "scenes") -> list[ledger.Row]:
 
 
 def test_rows_and_claims_keep_the_ledgers_rules(monkeypatch, tmp_path):
-    monkeypatch.setattr(tables, "SAMPLES", 40)
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
 
     def cells(rows: list[ledger.Row]) -> set[tuple[str, str, str]]:
@@ -452,7 +451,6 @@ def test_the_program_trains_and_records(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CROPNB_PLAN", str(plan.plan_file()))
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
     monkeypatch.setitem(METHOD.profiles, "smoke", TINY)
-    monkeypatch.setattr(tables, "SAMPLES", 20)
     monkeypatch.setattr(anchors, "PATH", tmp_path / "anchors.json")
     weights = tmp_path / "weights.safetensors"
     monkeypatch.setattr(program, "weights_path", lambda *asked: weights)

@@ -27,7 +27,7 @@ from cropnb.boxes import pairwise_iou
 from cropnb.ledger import Row
 from cropnb.runs import Experiment, program
 from cropnb.runs.context import Context
-from cropnb.runs.rows import measured, resampled
+from cropnb.runs.rows import measured
 from cropnb.set_prediction.cropper import CropPredictions, set_accuracy
 from cropnb.set_prediction.labels import CropPhotos
 from cropnb.set_prediction.recipe import METHOD
@@ -101,13 +101,12 @@ def rows(context: Context, experiment: Experiment, seeds: Sequence[int]) -> list
         for eps in THRESHOLDS:
             hits = [(100 * set_accuracy(run, test, shown, eps)).tolist() for run in runs]
             columns[f"a crop within ε = {eps:.2f} of the best one"] = hits
+        columns[f"AP, ε = {NEAR}"] = precision(runs, test.truths, NEAR, shown).tolist()
         if shown > 1:  # a lone crop has no other to differ from
             columns[APART] = [
                 measures.diversity([one.xyxy for one in run]).tolist() for run in runs
             ]
         written += [measured(here, table, name, *cell) for cell in columns.items()]
-        ap = precision(runs, test.truths, NEAR, shown)
-        written.append(resampled(here, table, name, f"AP, ε = {NEAR}", *ap, len(test)))
     return written
 
 

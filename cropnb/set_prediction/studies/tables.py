@@ -1,5 +1,5 @@
 """Which rows of Tables 1 to 5 and of Figure 6 a run fills. AP ranks the crops of all photos
-together, so it is no mean over photos, and its interval comes from resampled photos.
+together, so it is no mean over photos; a jackknife says what each photo adds to it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,13 +13,12 @@ from cropnb import datasets, metrics
 from cropnb.ledger import Row
 from cropnb.runs import Experiment, Method, Place, Result, record
 from cropnb.runs.context import Context
-from cropnb.runs.rows import measured, resampled
+from cropnb.runs.rows import measured
 from cropnb.set_prediction.cropper import CropPredictions, set_accuracy
 from cropnb.set_prediction.labels import CropPhotos
 from cropnb.set_prediction.studies.measures import blind_set
 
 COUNTS, DETECTIONS, THRESHOLDS = (5, 10), (5, 10, 40), (0.85, 0.90)  # N, K and ε of the tables
-SAMPLES = 1000  # of the bootstrap of AP, which has to be ranked anew for each
 # By the dataset or, for scenes, the form: the tables of ACC 1/N and of AP, and what is added to the
 # names of Tables 4 and 5 and of the claims. The paper has none of all numbers on CPC, only its
 # Table 4. On scenes every variant was run in the form of GAICD v1, so what was run in v2's stands
@@ -167,10 +166,10 @@ class TablesMethod(Method):
             fields = record.row_fields(runs, self.note(runs))
             for eps in THRESHOLDS:
                 for most in DETECTIONS:
-                    values = precision(predictions, truths, eps, most)
+                    values = precision(predictions, truths, eps, most).tolist()
                     for table, row, column in self.precision_places(experiment, variant, eps, most):
                         place = (table, row + self.suffix(experiment), column)
-                        rows.append(resampled(context, *place, *values, len(truths), **fields))
+                        rows.append(measured(context, *place, values, **fields))
         if self.main in results:
             rows += self.blind_rows(replace(context, seeds=()), experiment)
         return rows
@@ -190,32 +189,19 @@ class TablesMethod(Method):
                 place = (accuracy_table, row, f"ACC 1/{count}")
                 rows.append(measured(context, *place, hits.tolist(), note=note))
             for most in DETECTIONS:
-                values = precision([predictions], test.truths, eps, most)
+                values = precision([predictions], test.truths, eps, most).tolist()
                 place = (precision_table, row, f"K = {most}")
-                rows.append(resampled(context, *place, *values, len(test), note=note))
+                rows.append(measured(context, *place, values, note=note))
         return rows
 
 
 def precision(
     runs: Sequence[Sequence[CropPredictions]], truths: Sequence[Tensor], eps: float, most: int
-) -> tuple[float, np.ndarray]:
-    """AP of several seeds in per cent.
-
-    Photos are drawn alike for all seeds; so are the seeds themselves, with replacement.
-
-    Returns:
-        The mean over seeds, and the mean of each resample (samples,).
-    """
-    intervals, resamples = zip(
-        *(
-            metrics.average_precision_interval(
-                run, truths, iou_threshold=eps, max_detections=most, samples=SAMPLES
-            )
+) -> np.ndarray:
+    """AP of several seeds in per cent, as what each photo adds to it: (seeds, photos)."""
+    return 100 * np.stack(
+        [
+            metrics.average_precision_by_photo(run, truths, iou_threshold=eps, max_detections=most)
             for run in runs
-        ),
-        strict=True,
+        ]
     )
-    rng, even = np.random.default_rng(1), np.full(len(runs), 1 / len(runs))
-    shares = rng.multinomial(len(runs), even, size=SAMPLES) / len(runs)  # (samples, runs)
-    mean = float(np.mean([interval.mean for interval in intervals]))
-    return 100 * mean, 100 * (shares * np.stack(resamples, axis=1)).sum(1)
