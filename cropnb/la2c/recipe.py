@@ -153,8 +153,8 @@ class La2cMethod(Method):
         "long": Profile(
             2000, 200, 500, learning=replace(_LEARNING, updates=12_000, validate_every=1000)
         ),
-        # Sec. 3: 16 environments, 224 pixels, the whole network. For a GPU; it was not run for the
-        # ledger.
+        # 16 environments, 224 pixels, the whole network (Sec. 3). For a GPU; it was not run for
+        # the ledger.
         "full": Profile(
             None,
             200,

@@ -105,7 +105,7 @@ class SetPredictionMethod(TablesMethod):
             starts_from="cpu",
             bfloat16=True,
         ),
-        # Sec. 4.3, with the short sides of DETR's multi-scale augmentation.
+        # As printed (Sec. 4.3), with the short sides of DETR's multi-scale augmentation.
         "full": Profile(
             None, 36, None, short_sides=tuple(range(480, 801, 32)), test_side=600, light=False
         ),

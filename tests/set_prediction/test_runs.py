@@ -444,7 +444,7 @@ def test_every_printed_cell_waits_or_is_measured():
 def test_every_equation_names_a_function_that_carries_its_number():
     for equation in paper.read("set_prediction").equations:
         function = pkgutil.resolve_name(equation["function"])
-        cited = re.findall(r"\(Eqs?\. ([^)]*)\)", inspect.getdoc(function))
+        cited = re.findall(r"\(Eq\. ([^)]*)\)", inspect.getdoc(function))
         assert any(str(equation["number"]) in numbers for numbers in cited), equation["function"]
 
 

@@ -36,7 +36,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Profile(Base):
-    """How much is trained; rates and epochs as in Sec. 4.3."""
+    """How much is trained; rates and epochs as printed (Sec. 4.3)."""
 
     trained_from = ""  # no field here, but of `FromCut`
 

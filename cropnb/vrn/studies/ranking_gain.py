@@ -27,7 +27,7 @@ from cropnb.vrn.losses import LAMBDA, ranking_gain, ranking_gain_loss
 from cropnb.vrn.model import Vrn
 from cropnb.vrn.recipe import METHOD, VrnMethod
 
-VIEWS = 64  # Sec. 4.2: views of a photo in one step
+VIEWS = 64  # views of a photo in one step (Sec. 4.2)
 READINGS = ("raw scores", "mean-subtracted scores")
 
 
@@ -117,7 +117,7 @@ class Trial:
         return f"{self.variant}, rate {self.learning_rate:g}, {bound}"
 
 
-# the rate of Sec. 4.2 without a bound, and what our profiles train with
+# the printed rate (Sec. 4.2) without a bound, and what our profiles train with
 _PAPER, _OURS = (1e-4, None), (1e-3, 1.0)
 TRIALS = tuple(
     Trial(variant, *setting)
