@@ -16,7 +16,7 @@ from cropnb.asm_net import patterns
 from cropnb.asm_net.model import AsmNet, Levels, ScoredPhotos, prepare
 from cropnb.asm_net.patterns import Pattern
 from cropnb.asm_net.pooling import composition_pool
-from cropnb.asm_net.studies.circles import circle_pool, inscribed
+from cropnb.asm_net.pooling.circles import circle_pool, inscribed
 from cropnb.boxes import area
 from cropnb.errors import CropnbError, WeightsUnavailable
 
