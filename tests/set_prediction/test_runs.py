@@ -30,7 +30,8 @@ from cropnb.set_prediction.cropper import (
     windows_of_ratio,
     windows_within,
 )
-from cropnb.set_prediction.recipe import METHOD, MUS, FromCut
+from cropnb.set_prediction.recipe import METHOD, MUS
+from cropnb.set_prediction.recipe.variants import FromCut
 from cropnb.set_prediction.studies import anchors, figures, measures, scatter, tables
 from cropnb.set_prediction.studies.bench import matching_share
 from cropnb.set_prediction.studies.required_ratio import (
