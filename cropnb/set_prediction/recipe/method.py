@@ -137,7 +137,15 @@ class SetPredictionMethod(Method):
             return from_photos(model.features, photos)
         levels = {"levels": "pooled to the last"}
         backbone = model.backbone.eval()
-        cache = cached(experiment, part, backbone, photos, photos.short_side, model.join, levels)
+        cache = cached(
+            experiment,
+            part,
+            backbone,
+            photos,
+            size=photos.short_side,
+            join=model.join,
+            described=levels,
+        )
         return from_cache(cache, experiment.device)
 
     def training_features(
@@ -172,7 +180,14 @@ class SetPredictionMethod(Method):
         yield Stage(
             name="whole" if whole else "head",
             trained=trainee,
-            loss=self._step(experiment, variant, trainee, photos, epoch_steps, features["train"]),
+            loss=self._step(
+                experiment=experiment,
+                variant=variant,
+                trainee=trainee,
+                photos=photos,
+                epoch_steps=epoch_steps,
+                features=features["train"],
+            ),
             size=len(photos),
             recipe=Recipe(
                 epochs=count,

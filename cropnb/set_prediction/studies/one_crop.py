@@ -107,7 +107,7 @@ def rows(context: Context, experiment: Experiment, seeds: Sequence[int]) -> list
             ]
         written += [measured(here, table, name, *cell) for cell in columns.items()]
         ap = precision(runs, test.truths, NEAR, shown)
-        written.append(resampled(here, table, name, f"AP, ε = {NEAR}", *ap, len(test)))
+        written.append(resampled(here, table, name, f"AP, ε = {NEAR}", *ap, images=len(test)))
     return written
 
 

@@ -258,7 +258,9 @@ def trial_rows(
         }
         where = replace(context, split="val", seeds=(seed,))
         yield [
-            _row(where, held_out, "study", trial.name, column, value, **fields)
+            _row(
+                where, held_out, table="study", row=trial.name, column=column, value=value, **fields
+            )
             for column, value in cells.items()
         ]
 
@@ -285,7 +287,7 @@ def _row(
     ends = value if isinstance(value, metrics.Interval) else (value, None, None)
     ours, low, high = (None if end is None else float(f"{end:.4g}") for end in ends)
     fields |= {"low": low, "high": high}
-    return number(context, table, row, column, ours, images, **fields)
+    return number(context, table, row, column, ours=ours, images=images, **fields)
 
 
 def measure(chosen: argparse.Namespace, context: Context) -> Iterator[list[ledger.Row]]:
