@@ -17,8 +17,8 @@ def spectral_residual(image: Tensor, size: int = 64) -> Tensor:
     """How much each place of a photo stands out.
 
     The photo is taken at `size` x `size`. What a 3 x 3 mean of its log spectrum predicts is
-    expected of any photo; the rest, sent back with the photo's own phase, is the saliency
-    (Eq. 1 to 4 of Hou and Zhang). Steps and constants are those of OpenCV's
+    expected of any photo; the rest, sent back with the photo's own phase, is the saliency of
+    Hou and Zhang (Eq. 1 to 4). Steps and constants are those of OpenCV's
     StaticSaliencySpectralResidual.
 
     Args:

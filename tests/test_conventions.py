@@ -1,10 +1,12 @@
-"""What the whole repository agrees on: names of variables, aliases, equations in docstrings."""
+"""What the whole repository agrees on: names of variables, aliases, how an equation is cited."""
 
 import ast
 import importlib
 import inspect
+import io
 import json
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,17 @@ VAGUE = {"found", "kept", "about", "more", "said", "some", "draw", "mark", "told
 SIDES = {"across", "down"}  # together they are a width and a height, and are called so
 ALIASES = {"torch.nn.functional": "F", "torchvision.transforms.v2.functional": "TF"}
 MOST_FILES = 10  # at the top of a method's folder
+# An equation or a section of a paper, and the one way to cite it: (Eq. 5), (Eq. 3, 4), (Sec. 3.3)
+MENTIONED = re.compile(r"\b(?:Eqs?|Secs?)\b|\b(?:Equation|Section)s?\s+\(?\d|§", re.IGNORECASE)
+CITED = re.compile(r"\(Eq\. \d+(?:(?:,| and| to) \d+)*\)|\(Sec\. \d+(?:\.\d+)*\)")
+MOST_PLACES = 5  # arguments of a call that are told apart by their place alone
+# but for what takes numbers of one kind, or draws with x, y, width and height
+IN_PLACES = {"permute", "reshape", "validate", "ellipse", "line", "shape"}
+LATER = {  # changed elsewhere at the moment
+    "cropnb/asm_net/studies/tables.py",
+    "cropnb/datasets/scenes/reference.py",
+    "cropnb/set_prediction/studies/against_anchors.py",
+}
 
 
 def sources() -> Iterator[tuple[str, ast.Module]]:
@@ -34,6 +47,34 @@ def sources() -> Iterator[tuple[str, ast.Module]]:
             plain = "".join(line for line in lines if not line.startswith(("%", "!")))
             if cell["cell_type"] == "code":
                 yield f"{path.relative_to(ROOT)}, cell {number}", ast.parse(plain)
+
+
+def texts(path: Path) -> Iterator[tuple[str, int]]:
+    """Docstrings and comments of a module, with the lines on which they begin."""
+    source = path.read_text(encoding="utf-8")
+    for node in filter(_holds, ast.walk(ast.parse(source))):
+        if (docstring := ast.get_docstring(node, clean=False)) is not None:
+            yield docstring, node.body[0].lineno
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.string, token.start[0]
+
+
+def loose_citations(text: str) -> list[str]:
+    """What a text says of an equation or a section where it doesn't cite it as all do."""
+    left = CITED.sub("", text)
+    return [left[match.start() :][:20] for match in MENTIONED.finditer(left)]
+
+
+def calls_by_place(tree: ast.AST) -> list[tuple[str, int]]:
+    """Calls with too many arguments that no keyword names, with their lines."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    names = [getattr(call.func, "attr", getattr(call.func, "id", "")) for call in calls]
+    return [
+        (name, call.lineno)
+        for name, call in zip(names, calls, strict=True)
+        if len(call.args) > MOST_PLACES and name not in IN_PLACES
+    ]
 
 
 def vague_names(tree: ast.AST) -> list[tuple[str, int]]:
@@ -123,6 +164,27 @@ def test_a_module_has_one_alias_everywhere():
     assert not wrong
 
 
+def test_equations_and_sections_are_cited_one_way():
+    loose = {}
+    for folder in ("cropnb", "tests", "tools", "data_scripts"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            where = str(path.relative_to(ROOT))
+            for text, line in texts(path):
+                if where not in LATER and (citations := loose_citations(text)):
+                    loose[f"{where}:{line}"] = citations
+    assert not loose
+
+
+def test_a_call_names_what_it_gives():
+    program = {
+        where: tree
+        for where, tree in sources()
+        if where.endswith(".py") and not where.startswith("tests/") and where not in LATER
+    }
+    assert len(program) > 200
+    assert not {where: calls for where, tree in program.items() if (calls := calls_by_place(tree))}
+
+
 def test_the_engine_knows_no_method():
     engine = {where: tree for where, tree in sources() if where.startswith("cropnb/runs/")}
     assert len(engine) > 15
@@ -142,6 +204,32 @@ def test_the_checks_see_what_they_forbid():
     )
     assert names_a_method(tree) == ["mars", "vrn"]
     assert not vague_sides(ast.parse("right, down = 1, 2\ndef f(across): print(across, 1)"))
+
+
+def test_the_check_of_citations_sees_what_it_forbids(tmp_path):
+    for text in ("(Eq. 5)", "(Eq. 3, 4)", "(Eq. 5 and 6)", "(Eq. 2 to 5).", "(Sec. 3.2.1)", "sect"):
+        assert not loose_citations(text), text
+    loose = (
+        "Eq. 5",
+        "(GAIC, Eq. 5)",
+        "(Eq.\n5)",
+        "(Eqs. 1 and 2)",
+        "of Sec. 3",
+        "Equation 1",
+        "§ 3",
+    )
+    assert all(map(loose_citations, loose))
+    module = tmp_path / "module.py"
+    module.write_text('"""(Eq. 1)"""\n\n\ndef f():\n    """Eq. 2"""  # Sec. 3\n')
+    assert list(texts(module)) == [("(Eq. 1)", 1), ("Eq. 2", 5), ("# Sec. 3", 5)]
+
+
+def test_the_check_of_calls_sees_what_it_forbids():
+    assert calls_by_place(ast.parse("f(1, 2, 3, 4, 5, 6)\nx.y.g(1, 2, 3, 4, 5, *six)")) == [
+        ("f", 1),
+        ("g", 2),
+    ]
+    assert not calls_by_place(ast.parse("f(1, 2, 3, 4, 5, six=6)\nx.permute(0, 1, 2, 4, 3, 5)"))
 
 
 @pytest.mark.parametrize(("method", "number", "function"), equations())

@@ -128,8 +128,8 @@ class AsmNetMethod(Method):
         "trained": Profile(
             None, 100, None, epochs=6, learning_rate=5e-4, batch=8, trunk_from="c3_3"
         ),
-        # Sec. 4.2 names VGG16 and δ. Optimiser, learning rate, batch and epochs are not printed:
-        # these are ours.
+        # VGG16 and δ are named (Sec. 4.2). Optimiser, learning rate, batch and epochs are not
+        # printed: these are ours.
         "full": Profile(None, 500, None, epochs=20, batch=8, backbone="vgg16", stride=1),
     }
     forms = ("cpc", "gaicd")

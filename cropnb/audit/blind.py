@@ -1,5 +1,5 @@
-"""ACC 1/N within a tolerance ε (set prediction's Eq. 7), for sets of crops that never look at the
-photo.
+"""ACC 1/N within a tolerance ε, set prediction's (Eq. 7), for sets of crops that never look
+at the photo.
 
 A photo counts as a hit when one of N crops reaches IoU ε with its best-scored crop. On 77 of
 GAICD's 200 test photos several crops tie for best, so each number is a bracket: the first of them

@@ -149,7 +149,9 @@ def predict(
     features = model.features(shown[None].contiguous(memory_format=torch.channels_last))
     logits = model.head(features.expand(len(aspects), -1, -1, -1), model.ratio_weights(aspects))
     size = (image.shape[-1], image.shape[-2])
-    maps, crops = _finish(model, logits, aspects.to(device), shown, size, threshold)
+    maps, crops = _finish(
+        model, logits, aspects=aspects.to(device), shown=shown, size=size, threshold=threshold
+    )
     return Prediction(maps.cpu(), *(part.cpu() for part in crops))
 
 
@@ -262,7 +264,9 @@ class MarsCropper:
         """Features (B, c, h, w) of photos of these sizes → their crops of one ratio."""
         logits = self.for_ratio(float(aspect)).head(features)
         ratios = torch.full((len(features),), float(aspect), device=self.device)
-        return _finish(self.model, logits, ratios, shown, sizes, self.threshold)[1]
+        return _finish(
+            self.model, logits, aspects=ratios, shown=shown, size=sizes, threshold=self.threshold
+        )[1]
 
     def predict(self, photo: Photo, aspects: float | Sequence[float] | Tensor) -> Prediction:
         """`predict` with this model and its own threshold."""

@@ -304,7 +304,9 @@ def _step(
         if not allowed.all():
             shares = torch.rand(len(batch), allowed.shape[1], generator=rng)  # (B, views)
             views = shares.masked_fill(~allowed[chosen], -1).argmax(1)
-        return step_loss(model, photos, features, chosen, views, number, rng)
+        return step_loss(
+            model, photos, features, annotations=chosen, views=views, number=number, rng=rng
+        )
 
     return step
 

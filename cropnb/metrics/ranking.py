@@ -141,7 +141,7 @@ def pair_counts(scores: Tensor, mos: Tensor, delta: float = 0.0) -> tuple[Tensor
 
 
 def pair_accuracy(scores: Tensor, mos: Tensor, delta: float = 0.0) -> Tensor:
-    """How many of the pairs whose MOS differ enough (ASM-Net, Eq. 3) are ranked rightly.
+    """How many of the pairs whose MOS differ enough, ASM-Net's (Eq. 3), are ranked rightly.
 
     Pairs of equal MOS never count, whatever `delta`; a tie of scores counts half.
 

@@ -35,7 +35,14 @@ def main(arguments: Sequence[str] | None = None, started: float | None = None) -
             return 0
         device = str(torch_device(chosen.device or "cuda"))
         wanted = borrowed.entries_for(entries, chosen.only)
-        lines = borrowed.run(wanted, device, chosen.seconds, chosen.out, chosen.flat, started)
+        lines = borrowed.run(
+            wanted,
+            device=device,
+            seconds=chosen.seconds,
+            out=chosen.out,
+            flat=chosen.flat,
+            started=started,
+        )
         return 1 if any(line["state"].startswith("failed") for line in lines) else 0
 
     return program.run(start, parser, arguments)

@@ -15,6 +15,7 @@ from cropnb.errors import BoxError
 from cropnb.set_prediction.labels import CropPhotos, Features, resize_to
 from cropnb.set_prediction.model import Predictions, SetPredictionCropper, pad
 
+COUNTS, DETECTIONS, THRESHOLDS = (5, 10), (5, 10, 40), (0.85, 0.90)  # N, K and ε of the tables
 LEAST = 1.0  # pixels that a proposed crop is wide and high at least
 # Of a required ratio, chosen on validation photos of taught photographs:
 # `studies/required_ratio.py`.

@@ -13,12 +13,12 @@ from torch import Tensor
 from cropnb.errors import MetricError
 
 OVER_VIEWS = ("sum", "mean")
-LAMBDA = 3.0  # λ of (Eq. 5), from Sec. 4.2
+LAMBDA = 3.0  # λ (Eq. 5), its value (Sec. 4.2)
 
 
 def similarity(scores: Tensor, mos: Tensor) -> Tensor:
-    """σ = ŝ − |s − ŝ| (Eq. 3, which equals Eq. 2): how near a prediction is, never more than its
-    target.
+    """σ = ŝ − |s − ŝ| (Eq. 3), which equals (Eq. 2): how near a prediction is, never more than
+    its target.
 
     scores, mos (N,) → (N,).
     """

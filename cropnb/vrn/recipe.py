@@ -72,7 +72,7 @@ class VrnMethod(GridAnchorMethod):
         # What a CPU trains of the network in minutes: the first units, which cost most, stay.
         "trained": FromCut(None, 100, None, epochs=6, learning_rate=1e-3, clip=CLIP),
         "photographs": FromCut(None, 150, None, epochs=2, learning_rate=1e-3, clip=CLIP),
-        # Sec. 4.2: Adam, learning rate 1e-4, 60 epochs, one photo with 64 views a step.
+        # Adam, learning rate 1e-4, 60 epochs, one photo with 64 views a step (Sec. 4.2).
         "full": Profile(None, 100, None, epochs=60, clip=CLIP),
     }
 

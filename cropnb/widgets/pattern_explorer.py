@@ -162,7 +162,7 @@ class PatternExplorer(Figure):
         )
 
     def values(self) -> dict[str, float]:
-        """`score` of the crop (Eq. 1, or Eq. 9 for a circle), its `rank`, and the `best`
+        """`score` of the crop, (Eq. 1) or for a circle (Eq. 9), its `rank`, and the `best`
         candidate's index.
         """
         score_map = self.score_map()

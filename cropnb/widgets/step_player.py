@@ -205,7 +205,7 @@ def play_out(
     match: str,
 ) -> dict[str, list]:
     """The episode that follows from a list of actions, from the whole photo on: boxes, actions,
-    rewards (LA2C, Eq. 1) and ious, as the page computes them. Actions after the end are left
+    LA2C's rewards (Eq. 1) and ious, as the page computes them. Actions after the end are left
     out."""
     cells = [0, 0, divisions, divisions]
     sides = torch.tensor([*size, *size], dtype=torch.float64) / divisions

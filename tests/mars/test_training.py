@@ -364,9 +364,9 @@ def test_tables_name_groups_of_variants_and_every_claim_lies_in_one():
 def test_left_out_ratios_are_never_asked_for_in_training(monkeypatch):
     asked = []
 
-    def remember(model, photos, features, annotations, views, *others):
+    def remember(model, photos, features, annotations, views, **others):
         asked.append(photos.ratios(annotations, views))
-        return step_loss(model, photos, features, annotations, views, *others)
+        return step_loss(model, photos, features, annotations, views, **others)
 
     monkeypatch.setattr(recipe, "step_loss", remember)
     monkeypatch.setitem(

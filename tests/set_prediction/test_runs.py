@@ -30,7 +30,8 @@ from cropnb.set_prediction.cropper import (
     windows_of_ratio,
     windows_within,
 )
-from cropnb.set_prediction.recipe import METHOD, MUS, FromCut
+from cropnb.set_prediction.recipe import METHOD, MUS
+from cropnb.set_prediction.recipe.variants import FromCut
 from cropnb.set_prediction.studies import anchors, figures, measures, scatter
 from cropnb.set_prediction.studies.bench import matching_share
 from cropnb.set_prediction.studies.required_ratio import (
@@ -443,7 +444,7 @@ def test_every_printed_cell_waits_or_is_measured():
 def test_every_equation_names_a_function_that_carries_its_number():
     for equation in paper.read("set_prediction").equations:
         function = pkgutil.resolve_name(equation["function"])
-        cited = re.findall(r"\(Eqs?\. ([^)]*)\)", inspect.getdoc(function))
+        cited = re.findall(r"\(Eq\. ([^)]*)\)", inspect.getdoc(function))
         assert any(str(equation["number"]) in numbers for numbers in cited), equation["function"]
 
 

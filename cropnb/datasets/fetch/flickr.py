@@ -186,7 +186,7 @@ def _from_flickr(job: Job, wanted: dict[str, tuple[str, list[float]]]) -> dict[s
         if unreachable.is_set():
             return name, FAILED, "not tried"
         local.session = getattr(local, "session", None) or requests.Session()
-        status, problem = _one(job, local.session, url, crop, name, parts)
+        status, problem = _one(job, local.session, url=url, crop=crop, name=name, parts=parts)
         return name, status, problem
 
     problems: list[str] = []

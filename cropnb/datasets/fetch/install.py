@@ -130,13 +130,13 @@ def report(job: Job, done: bool, notes: Sequence[str] = ()) -> Report:
     """What is in the dataset's folder now."""
     annotated, photo_count = layouts.count(job.name, job.folder)
     return Report(
-        job.name,
-        job.folder,
-        done,
-        annotated,
-        photo_count,
-        job.installed().get("damaged", {}),
-        list(notes),
+        name=job.name,
+        folder=job.folder,
+        done=done,
+        annotated=annotated,
+        photos=photo_count,
+        damaged=job.installed().get("damaged", {}),
+        notes=list(notes),
     )
 
 

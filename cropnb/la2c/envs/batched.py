@@ -150,7 +150,9 @@ class BatchedCropEnv(nn.Module):
         rows = self._all_rows() if rows is None else rows
         share = self.cells[rows].double() / self.actions.divisions
         sizes, channels = self.bank.image_sizes[self.photo[rows]], self.bank.channels
-        crops = cut(self.images, rows, sizes, share, self.size, channels)
+        crops = cut(
+            self.images, rows, sizes=sizes, boxes_norm=share, size=self.size, channels=channels
+        )
         return to_bytes(crops) if channels == 3 else crops.float()
 
     def act(self, chosen: Tensor) -> StepResult:
@@ -168,7 +170,14 @@ class BatchedCropEnv(nn.Module):
             reward = pay(before, self.iou)
         terminated = chosen == self.actions.stop
         truncated = (self.taken >= self.step_limit) & ~terminated
-        return StepResult(reward.float(), terminated, truncated, self.iou, moved, self.taken)
+        return StepResult(
+            reward=reward.float(),
+            terminated=terminated,
+            truncated=truncated,
+            iou=self.iou,
+            moved=moved,
+            length=self.taken,
+        )
 
     def step(self, chosen: Tensor, rng: torch.Generator) -> StepResult:
         """`act`, and begin anew on a photo drawn at random what has ended. The training's step."""

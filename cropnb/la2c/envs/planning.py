@@ -145,7 +145,15 @@ def plan(
         gains = rewards + gamma * continues * values[following]
         values = gains.amax(-1)
     best = len(actions) - 1 - (gains.flip(-1) >= values[:, None] - 1e-6).int().argmax(-1)
-    return Plan(cells, iou, following, rewards, values, best, actions)
+    return Plan(
+        cells=cells,
+        iou=iou,
+        following=following,
+        rewards=rewards,
+        values=values,
+        best=best,
+        actions=actions,
+    )
 
 
 @lru_cache(maxsize=2)

@@ -201,7 +201,9 @@ def measured_rows(chosen: argparse.Namespace, context: Context) -> Iterator[list
             else:
                 asked = [evaluation.load(name, chosen.device)]
             for cropper in asked:
-                yield rows(context, name, cropper, dataset, listed, measured_before)
+                yield rows(
+                    context, name, cropper, dataset, listed=listed, measured_before=measured_before
+                )
 
 
 def forms(chosen: argparse.Namespace) -> list[str]:

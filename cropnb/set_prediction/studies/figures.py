@@ -54,7 +54,9 @@ class Study:
     def number(self, table: str, row: str, column: str, value: float, **fields: object) -> Row:
         """A number over all photos at once."""
         photos = len(self.test)
-        return number(self.context, table, row, column, round(float(value), 4), photos, **fields)
+        return number(
+            self.context, table, row, column, ours=round(float(value), 4), images=photos, **fields
+        )
 
     @property
     def name(self) -> str:

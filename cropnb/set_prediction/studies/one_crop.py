@@ -28,11 +28,11 @@ from cropnb.ledger import Row
 from cropnb.runs import Experiment, program
 from cropnb.runs.context import Context
 from cropnb.runs.rows import measured
-from cropnb.set_prediction.cropper import CropPredictions, set_accuracy
+from cropnb.set_prediction.cropper import COUNTS, THRESHOLDS, CropPredictions, set_accuracy
 from cropnb.set_prediction.labels import CropPhotos
 from cropnb.set_prediction.recipe import METHOD
 from cropnb.set_prediction.studies import measures
-from cropnb.set_prediction.studies.tables import COUNTS, THRESHOLDS, precision
+from cropnb.set_prediction.studies.tables import blind_predictions, precision
 
 SET, ONE, TABLE = "w/o smoothing", "one crop", "one crop against a set"
 ORACLE, BLIND = "the good crop near the most others", "one box that looks at no photo"
@@ -75,7 +75,7 @@ def answers(experiment: Experiment, seeds: Sequence[int], test: CropPhotos) -> M
     sets, single = (
         [METHOD.predictions(experiment, variant, seed) for seed in seeds] for variant in (SET, ONE)
     )
-    blind = next(crops for eps, crops in METHOD.blind_predictions(experiment) if eps == NEAR)
+    blind = next(crops for eps, crops in blind_predictions(experiment) if eps == NEAR)
     several = {f"a set's first {count} crops": first(sets, count) for count in COUNTS}
     return {
         ONE: single,

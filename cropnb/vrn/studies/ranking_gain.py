@@ -27,7 +27,7 @@ from cropnb.vrn.losses import LAMBDA, ranking_gain, ranking_gain_loss
 from cropnb.vrn.model import Vrn
 from cropnb.vrn.recipe import METHOD, VrnMethod
 
-VIEWS = 64  # Sec. 4.2: views of a photo in one step
+VIEWS = 64  # views of a photo in one step (Sec. 4.2)
 READINGS = ("raw scores", "mean-subtracted scores")
 
 
@@ -117,7 +117,7 @@ class Trial:
         return f"{self.variant}, rate {self.learning_rate:g}, {bound}"
 
 
-# the rate of Sec. 4.2 without a bound, and what our profiles train with
+# the printed rate (Sec. 4.2) without a bound, and what our profiles train with
 _PAPER, _OURS = (1e-4, None), (1e-3, 1.0)
 TRIALS = tuple(
     Trial(variant, *setting)
@@ -258,7 +258,9 @@ def trial_rows(
         }
         where = replace(context, split="val", seeds=(seed,))
         yield [
-            _row(where, held_out, "study", trial.name, column, value, **fields)
+            _row(
+                where, held_out, table="study", row=trial.name, column=column, value=value, **fields
+            )
             for column, value in cells.items()
         ]
 
@@ -285,7 +287,7 @@ def _row(
     ends = value if isinstance(value, metrics.Interval) else (value, None, None)
     ours, low, high = (None if end is None else float(f"{end:.4g}") for end in ends)
     fields |= {"low": low, "high": high}
-    return number(context, table, row, column, ours, images, **fields)
+    return number(context, table, row, column, ours=ours, images=images, **fields)
 
 
 def measure(chosen: argparse.Namespace, context: Context) -> Iterator[list[ledger.Row]]:

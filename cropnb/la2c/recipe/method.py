@@ -1,4 +1,4 @@
-"""What the agent is trained on and how: the variants that are compared, and the profiles.
+"""What the agent is trained on and how: the profiles, and the steps of a training and a test.
 
 The paper gives the 16 environments, the 1/30 of a side, the 224 pixels, and no other number of its
 training. What had to be chosen is listed in `paper.toml` ([[detail]]): on training and validation
@@ -14,14 +14,14 @@ from torch import nn
 from cropnb import backbones, datasets
 from cropnb.datasets.base import CropDataset
 from cropnb.la2c import rules
-from cropnb.la2c.cropper import play_all
+from cropnb.la2c.cropper import mean_iou, play_all
 from cropnb.la2c.envs.banks import RESOLUTION, ImageBank
 from cropnb.la2c.envs.batched import BatchedCropEnv
 from cropnb.la2c.envs.features import SIZE, VIEWS, FeatureBank, calibrate, look_with
 from cropnb.la2c.learner import Learner, Settings
 from cropnb.la2c.model import CUT, HIDDEN, SHARED_CUT, Agent
+from cropnb.la2c.recipe.variants import ENTROPY_WEIGHT, MAIN, OWN, VARIANTS
 from cropnb.la2c.studies import measures, rows
-from cropnb.la2c.studies.variants import ENTROPY_WEIGHT, MAIN, OWN, VARIANTS
 from cropnb.ledger import Row
 from cropnb.runs import Column, Experiment, Measurement, Method, Place, Result, Run, Stage, blind
 from cropnb.runs import Profile as Base
@@ -32,6 +32,7 @@ GAMMA = 0.5  # detail 1: leaves little to farm
 VALUE_WEIGHT = 0.5  # detail 2: λ; β is `ENTROPY_WEIGHT`
 # training photos that give the batch statistics of a backbone that starts at random
 CALIBRATED = 64
+TOGETHER = 128  # photos that are cropped side by side in an evaluation
 
 
 @dataclass(frozen=True)
@@ -153,8 +154,8 @@ class La2cMethod(Method):
         "long": Profile(
             2000, 200, 500, learning=replace(_LEARNING, updates=12_000, validate_every=1000)
         ),
-        # Sec. 3: 16 environments, 224 pixels, the whole network. For a GPU; it was not run for the
-        # ledger.
+        # 16 environments, 224 pixels, the whole network (Sec. 3). For a GPU; it was not run for
+        # the ledger.
         "full": Profile(
             None,
             200,
@@ -269,16 +270,14 @@ class La2cMethod(Method):
         settings = self.variants[run.variant].learning(experiment.profile.learning)
         env = self.env(experiment, run, "train", model, episodes=settings.environments)
         learner = Learner(model, env, settings, run.seed)
-        check = self.env(
-            experiment, run, "val", model, episodes=measures.TOGETHER, reward="iou_sign"
-        )
+        check = self.env(experiment, run, "val", model, episodes=TOGETHER, reward="iou_sign")
         yield Stage(
             name="agent",
             trained=learner,
             loss=learner.loss,
             size=settings.epoch_updates,
             recipe=settings.recipe(run.seed),
-            validate=lambda: measures.mean_iou(play_all(model, check), check),
+            validate=lambda: mean_iou(play_all(model, check), check),
             optimizer=learner.optimizer(),
             best=model,
             record=measures.curves,
@@ -289,9 +288,7 @@ class La2cMethod(Method):
         seconds.
         """
         profile, variant = experiment.profile, self.variants[run.variant]
-        env = self.env(
-            experiment, run, "test", model, episodes=measures.TOGETHER, reward="iou_sign"
-        )
+        env = self.env(experiment, run, "test", model, episodes=TOGETHER, reward="iou_sign")
         how = {"actions": variant.actions, "step_limit": profile.step_limit, "size": profile.size}
         limits = sorted({*measures.STEP_LIMITS, profile.step_limit})
         ends = play_all(model, env, step_limits=limits)
