@@ -142,7 +142,9 @@ class Experiment:
         """
         data = self.parts[part]
         names = [data.name, data.split, *(sample.name for sample in data.samples[:])]
-        kind = {"views": views, "dtype": str(dtype), **(described or {})}
+        # Of the unusual constants some change maps and some don't: all of them stand in the name.
+        changed = plain(self.method.unusual())
+        kind = {"views": views, "dtype": str(dtype), **(described or {}), **changed}
         key = cache_key(network, names, kind, size)
         if key not in self._features:
             folder = self.out / "features" / key if self.out else None
@@ -169,7 +171,8 @@ class Experiment:
             "frozen": self.frozen,
             **({"labels": labels} if labels else {}),
             "profile": plain(self.profile),
-            **{name: plain(value) for name, value in self.method.constants.items()},
+            **plain(self.method.constants),
+            **plain(self.method.unusual()),
             **plain(self.method.settings(self, variant)),
         }
         folder = None
