@@ -78,6 +78,20 @@ def read(folder: Path) -> Result | None:
         ) from error
 
 
+def check_photos(folder: Path, result: Result, split: str, photos: int) -> None:
+    """Compare a result with the data that it would be read for.
+
+    Raises:
+        CheckpointError: the result was measured on another split, or another number of photos.
+    """
+    if (result.split, result.photos) != (split, photos):
+        raise CheckpointError(
+            f"{folder} was measured on {result.photos} photos of {result.dataset}, {result.split}; "
+            f"there are {photos} of {split} now: bring the others back, or remove the folder, and "
+            "the run is made anew"
+        )
+
+
 def _check(result: Result) -> None:
     """TypeError for a value of another type than its field; a column may hold NaN, not text."""
     for one in fields(Result):
