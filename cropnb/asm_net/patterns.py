@@ -201,6 +201,19 @@ _ALL = (
     Pattern("cross_rectangle", 4 * _rings(3) + _quadrants(6)),
 )
 PATTERNS: dict[str, Pattern] = {pattern.name: pattern for pattern in _ALL}
+# `fingerprint` of the cells that the ledger's runs were trained with: a pattern that is divided
+# otherwise makes other runs.
+TRAINED = {
+    "grid_1x1": "db407f11d7ed",
+    "grid_1x3": "f3e49bcac468",
+    "grid_3x1": "e743549bc64d",
+    "grid_3x3": "829bd4fd3d16",
+    "grid_5x5": "2bc126b3e952",
+    "multi_rectangle": "db6731d778d2",
+    "multi_rectangle_3": "0a7a87b578e5",
+    "multi_direction": "4ddde4110fdc",
+    "cross_rectangle": "3daea418bf43",
+}
 
 
 def find(pattern: str | Pattern) -> Pattern:

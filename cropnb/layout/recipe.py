@@ -102,6 +102,13 @@ class LayoutMethod(Method):
     }
     claim_columns = tuple(columns)
     epochs = ("last", "best")
+    usual = {
+        "cropnb.layout.model.WIDTHS": (256, 64),
+        "cropnb.layout.maps.MAP_SIZE": 32,
+        "cropnb.layout.maps.SAMPLES": 20,
+        "cropnb.layout.maps.MARGIN": 0.35,
+        "cropnb.layout.maps.GEOMETRY": 9,
+    }
 
     def prepare(self, experiment: Experiment, part: str) -> Layouts:
         """Objects, crops and scores; no pixel is read."""

@@ -31,6 +31,7 @@ from cropnb.runs import (
 )
 from cropnb.runs import Profile as Base
 from cropnb.runs.context import Context
+from cropnb.runs.method import NORMALISATION
 from cropnb.training import Loss, Recipe
 
 MEASURED = ("IoU", "Offset")  # of Tables 1 to 6
@@ -95,6 +96,18 @@ class MarsMethod(Method):
         "window is the whole photo, and so stays below the middle 90 % on FCDB's photographs there."
     )
     claim_columns = MEASURED
+    usual = {
+        **NORMALISATION,
+        "cropnb.mars.photos.LONG_SIDE": 256,
+        "cropnb.mars.photos.MULTIPLE": 32,
+        "cropnb.mars.photos.BAND": 0.1,
+        "cropnb.mars.model.WIDEST": 512,
+        "cropnb.mars.model.LEFT_OUT": (2 / 3, 3 / 2),
+        "cropnb.mars.ratio.LOWEST": 0.5,
+        "cropnb.mars.ratio.HIGHEST": 2.0,
+        "cropnb.mars.losses.THRESHOLDS": tuple(step / 20 for step in range(1, 20)),
+        "cropnb.mars.cropper.THRESHOLD": 0.4,
+    }
     pending_notes = {
         "Speed": "a speed on the authors' GPU; ratios between rows are in the table «seconds, as a "
         "ratio» where measured",

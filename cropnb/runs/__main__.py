@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from cropnb.runs import borrowed, plan, program
+from cropnb.runs import borrowed, borrowed_folder, plan, program
 from cropnb.runs.devices import torch_device
 
 
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None, started: float | None = None) -
     def start(chosen: argparse.Namespace, given: list[str]) -> int:
         entries = plan.read()
         if chosen.collect:
-            rows = borrowed.collect(chosen.collect, entries, chosen.out)
+            rows = borrowed_folder.collect(chosen.collect, entries, chosen.out)
             print(f"recorded {len(rows)} rows")
             return 0
         device = str(torch_device(chosen.device or "cuda"))

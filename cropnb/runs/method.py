@@ -2,6 +2,7 @@
 what is measured.
 """
 
+import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 
 OPTION = "option"  # in a field's metadata
+# What every network with a backbone is shown photos by; see `Method.usual`.
+NORMALISATION = {
+    "cropnb.backbones.network.IMAGENET_MEAN": (0.485, 0.456, 0.406),
+    "cropnb.backbones.network.IMAGENET_DEVIATION": (0.229, 0.224, 0.225),
+}
 
 
 def option(default: Any) -> Any:
@@ -133,6 +139,14 @@ class Method:
     )
     blind_answer: ClassVar[str] = "the photo's middle"  # what looks at no photo; see `blind`
     constants: ClassVar[Mapping[str, object]] = {}  # whatever else changes a run's result
+    # More of these, by where they stand → the value at which they stay out of the identity. Any
+    # other value is part of it: so they could be named here after runs had been made.
+    usual: ClassVar[Mapping[str, object]] = {}
+
+    def unusual(self) -> dict[str, object]:
+        """The constants that have another value than `usual` says, by where they stand."""
+        values = {place: pkgutil.resolve_name(place) for place in self.usual}
+        return {place: value for place, value in values.items() if value != self.usual[place]}
 
     def profile(self, experiment: "Experiment") -> Profile:
         """The profile by its name, fitted to the dataset; what it returns is part of the

@@ -23,7 +23,6 @@ from cropnb.set_prediction.attention import (
 # The last stage of the backbone. MobileNetV2's is thin, so the last map of the stage before it is
 # pooled beside it.
 CUTS = {"resnet50": ("c5_3",), "mobilenet_v2": ("c4_7", "c5_4")}
-STRIDE = 32
 # validity of every anchor before training, as for any detector trained with the focal loss
 PRIOR = 0.01
 

@@ -64,6 +64,7 @@ class VrnMethod(GridAnchorMethod):
         "FS, offset 0.5": Variant(True, False, offset=0.5),
         "FS, offset 1": Variant(True, False, offset=1.0),
     }
+    usual = {**GridAnchorMethod.usual, "cropnb.vrn.losses.LAMBDA": 3.0}
     profiles = {
         "smoke": Profile(32, 16, 40, head_epochs=3, head_learning_rate=1e-3, clip=CLIP),
         "cpu": Profile(

@@ -261,6 +261,10 @@ def test_noise_sets_a_ceiling_and_one_person_stays_below_it(measured, form):
 def test_the_standard_sizes_recorded_the_same(measured):
     """What the ledger says about the full sizes: every share of the gap below the limit."""
     rows = ledger.find("scenes", row=GAP)
+    for row in rows:
+        (values,) = ledger.differences(row)
+        assert len(values) == row.images
+        assert sum(values) / len(values) == pytest.approx(row.ours, abs=0.01)
     assert {row.table for row in rows} == set(scenes.SIZES)
     assert all(row.verdict == "holds" and row.ours < 100 * LIMIT for row in rows)
     # The small trial lies near the recorded ceiling, so that the recorded one belongs to these
@@ -275,7 +279,42 @@ def test_gap_closed_is_the_share_of_the_way():
         for name, value in ((CENTRE, 0.4), (PRIOR, 0.5), (CEILING, 0.9))
     }
     assert reference.gap_closed(rows, "IoU").mean == pytest.approx(0.2)
+    assert reference.gap_shares(rows, "IoU").tolist() == pytest.approx([0.2, 0.2])
     assert reference.columns(rows) == ["IoU"]
+
+
+def test_the_shares_of_photos_have_the_mean_and_the_spread_of_the_ratio():
+    rng = torch.Generator().manual_seed(0)
+    centre = torch.rand(400, generator=rng)
+    rows = {
+        CENTRE: {"IoU": centre},
+        PRIOR: {"IoU": centre + 0.1 * torch.randn(400, generator=rng) + 0.05},
+        CEILING: {"IoU": centre + 0.2 * torch.rand(400, generator=rng) + 0.3},
+    }
+    shares = reference.gap_shares(rows, "IoU")
+    gain, gap = rows[PRIOR]["IoU"] - centre, rows[CEILING]["IoU"] - centre
+    assert float(shares.mean()) == pytest.approx(float(gain.sum() / gap.sum()), abs=1e-6)
+    drawn = torch.randint(400, (2000, 400), generator=rng)
+    ratios = gain[drawn].sum(1) / gap[drawn].sum(1)
+    assert float(shares.std()) / 20 == pytest.approx(float(ratios.std()), rel=0.1)
+    # A share is below the limit where prior − centre − limit · (ceiling − centre) is below zero.
+    over = (gain - LIMIT * gap).mean() > 0
+    assert bool(shares.mean() > LIMIT) == bool(over)
+
+
+def test_the_rows_carry_their_differences(tmp_path, monkeypatch):
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+    rows = {
+        name: {"IoU": torch.tensor(values), "BDE": torch.tensor(values)}
+        for name, values in ((CENTRE, [0.4, 0.5]), (PRIOR, [0.4, 0.6]), (CEILING, [0.9, 1.0]))
+    }
+    context = Context(reference.NAME, ledger.SCENES, ["--reference"])
+    ledger.record(reference.NAME, reference.ledger_rows(context, "fcdb", rows, 0.1))
+    (row,) = ledger.find(reference.NAME, row=GAP)
+    (values,) = ledger.differences(row)
+    assert values == pytest.approx([0, 20], abs=1e-4)
+    assert row.ours == pytest.approx(10)
+    assert (row.margin, row.below, row.images) == (100 * LIMIT, True, 2)
 
 
 def test_ledger_rows_say_when_the_claim_is_contradicted():

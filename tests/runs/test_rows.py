@@ -79,7 +79,11 @@ def test_a_claim_holds_only_with_its_whole_interval():
     assert (above.verdict, above.margin) == ("contradicted", 40)
     small = claim(context, "a", "Acc 1/5", better, worse, worth_having=50)
     assert (small.verdict, small.worth_having) == ("trivial", 50)
-    for row in (lower, open_case, above, small):
+    within = claim(context, "a", "Acc 1/5", better, worse, margin=40, below=True)
+    assert (within.verdict, within.below) == ("holds", True)
+    beyond = claim(context, "a", "Acc 1/5", better, worse, margin=20, below=True)
+    assert beyond.verdict == "contradicted"
+    for row in (lower, open_case, above, small, within, beyond):
         row.check()
 
 

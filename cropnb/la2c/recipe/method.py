@@ -26,6 +26,7 @@ from cropnb.ledger import Row
 from cropnb.runs import Column, Experiment, Measurement, Method, Place, Result, Run, Stage, blind
 from cropnb.runs import Profile as Base
 from cropnb.runs.context import Context
+from cropnb.runs.method import NORMALISATION
 from cropnb.runs.start import run_of, state_of
 
 GAMMA = 0.5  # detail 1: leaves little to farm
@@ -123,6 +124,7 @@ class La2cMethod(Method):
         "step_limits": measures.STEP_LIMITS,
         "timed": measures.TIMED,
     }
+    usual = {**NORMALISATION, "cropnb.la2c.studies.measures.CURVE": 200}
     variants = VARIANTS
     profiles = {
         "smoke": Profile(

@@ -13,6 +13,7 @@ from cropnb.ledger import Row
 from cropnb.runs import Column, Experiment, Measurement, Method, Place, Result, Run, Stage
 from cropnb.runs.context import Context
 from cropnb.runs.maps import Maps, cached, from_cache, from_photos, from_stem
+from cropnb.runs.method import NORMALISATION
 from cropnb.runs.start import run_of, state_of
 from cropnb.set_prediction.cropper import (
     COUNTS,
@@ -66,6 +67,18 @@ class SetPredictionMethod(Method):
         "weights": [LAMBDA_IOU, LAMBDA_FOCAL],
         "focal": [ALPHA, GAMMA],
         "theta": THETA,
+    }
+    usual = {
+        **NORMALISATION,
+        "cropnb.set_prediction.model.CUTS": {
+            "resnet50": ("c5_3",),
+            "mobilenet_v2": ("c4_7", "c5_4"),
+        },
+        "cropnb.set_prediction.model.PRIOR": 0.01,
+        "cropnb.set_prediction.attention.TEMPERATURE": 10_000,
+        "cropnb.set_prediction.labels.LONG_SIDE": 1333,
+        "cropnb.set_prediction.losses.LOOKED_AT": 6,
+        "cropnb.set_prediction.recipe.CPC_TEST_PHOTOS": 1000,
     }
 
     def profile(self, experiment: Experiment) -> Profile:
