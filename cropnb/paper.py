@@ -54,7 +54,10 @@ class Paper:
         equations: number, name and the function that computes it.
         claims: name, better, worse, and what bounds them. A `rival` is the method of the worse
             side; a `study` decides what finished runs alone don't; a `headline` is what the paper
-            is for; `printed` is the paper's difference by column, where our tables don't give it.
+            is for; `printed` says for a column where the paper prints the difference, where its
+            sides don't stand in one of our tables: the better side's cell and the worse side's, or
+            the cell of the difference itself. A cell is table, row and, if it has another name
+            there, column.
         mistakes: where the paper contradicts itself.
         details: what the paper leaves open: number, name, chosen, why.
         outcome: of reproducing it, in words: scope, easy, hard.

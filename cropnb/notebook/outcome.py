@@ -9,6 +9,7 @@ from cropnb.notebook.source import Markdown, escaped, folded
 from cropnb.notebook.tables import markdown_table
 
 if TYPE_CHECKING:
+    from cropnb.runs.power import Card
     from cropnb.runs.validation import Curve
 
 _HEADS = {
@@ -70,38 +71,41 @@ def came_out(name: str) -> Markdown:
 
 def what_it_takes(*entry_names: str) -> Markdown:
     """For each claim that entries of the plan decide: what settles the printed difference, and
-    the one that is worth having, from the spread of an earlier run. See `cropnb.runs.power`.
+    the one that is worth having, from the spread of an earlier run, and how long the plan has for
+    it. See `cropnb.runs.power`.
 
     Args:
-        entry_names: such as `vrn/layouts`.
+        entry_names: such as `vrn/layouts`; of those that train, and of studies.
     """
     from cropnb.runs import plan, power
 
-    entries = {entry.name: entry for entry in plan.select(plan.read(), entry_names)}
-    lines = []
-    for card in (card for name in entry_names for card in power.cards(entries[name])):
-        if card.pilot is not None:
-            numbers = (card.printed, card.worth_having)
-            needs = (card.enough_for_printed, card.enough)
-            pairs = zip(numbers, needs, strict=True)
-            cells = [_takes(*pair, "" if card.tells_seeds else "at least ") for pair in pairs]
-            lines.append([card.claim, card.column, *cells])
+    whole, lines = plan.read(), []
+    entries = {entry.name: entry for entry in plan.select(whole, entry_names)}
+    for card in (card for name in entry_names for card in power.cards(entries[name], whole)):
+        printed = _takes(card, card.printed, card.enough_for_printed) or "none printed"
+        worth_having = _takes(card, card.worth_having, card.enough) or "none named"
+        budget = _grouped(round(card.budget))
+        lines.append([card.claim, card.column, printed, worth_having, budget])
     heads = ["claim", "column", "the printed difference takes", "one worth having takes"]
-    return markdown_table(heads, lines, "llll") if lines else Markdown("*no earlier run*")
+    return markdown_table([*heads, "minutes that the plan has for it"], lines, "llllr")
 
 
-def _takes(difference: float | None, enough: tuple[int, int] | None, at_least: str) -> str:
-    """«+0.012: 300 photos, 3 seeds»."""
+def _takes(card: "Card", difference: float | None, enough: tuple[int, int] | None) -> str:
+    """«+0.012: 300 photos, 3 seeds»; empty for no difference."""
     if difference is None:
-        return "none printed"
-    if difference <= 0:
-        return f"{difference:+.3g}: the other way"
+        return ""
     from cropnb.runs.power import MOST_PHOTOS, MOST_SEEDS
 
-    most = f"more than {_grouped(MOST_PHOTOS)} photos and {MOST_SEEDS} seeds"
-    return f"{difference:+.3g}: " + (
-        f"{at_least}{_grouped(enough[0])} photos, {enough[1]} seeds" if enough else most
-    )
+    if card.pilot is None:
+        needs = "no earlier run tells"
+    elif difference <= 0:
+        needs = "the other way"
+    elif enough is None:
+        needs = f"more than {_grouped(MOST_PHOTOS)} photos and {MOST_SEEDS} seeds"
+    else:
+        at_least = "" if card.tells_seeds else "at least "
+        needs = f"{at_least}{_grouped(enough[0])} photos, {enough[1]} seeds"
+    return f"{difference:+.3g}: {needs}"
 
 
 def _grouped(number: int) -> str:

@@ -6,10 +6,12 @@ The spread comes from a pilot: an earlier run of the same claim in the ledger.
 
 import argparse
 import importlib
+import itertools
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from scipy.special import stdtrit
 
@@ -17,10 +19,13 @@ from cropnb import ledger, paper
 from cropnb.errors import CropnbError
 from cropnb.metrics.intervals import POWER
 from cropnb.runs import plan, record
+from cropnb.runs.context import Context
+from cropnb.runs.experiment import Experiment
 from cropnb.runs.method import Method
 
 FEWEST_SEEDS, MOST_SEEDS = 3, 20  # with two, Student's quantile is a guess
 MOST_PHOTOS = 2000  # of a test part
+Cell = tuple[str, str, str]  # table, row and column of the paper
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Card:
     """What a claim's comparison takes, for one column.
 
     Attributes:
-        printed: the paper's difference, positive where it says that the better one is better; None
+        printed: the paper's difference, positive where its numbers put the better one ahead; None
             where it prints none.
         worth_having: the smallest difference that is worth having.
         pilot: the row of an earlier run that tells the spread; None where there is none. One that
@@ -38,6 +43,8 @@ class Card:
             2 000 photos and twenty seeds do, or without a pilot.
         enough_for_printed: the same for the paper's difference.
         minutes: of both arms with one seed.
+        budget: the minutes that the plan has for the comparison: both arms with all of their seeds,
+            and the study that compares them, where there is one.
     """
 
     claim: str
@@ -48,12 +55,14 @@ class Card:
     enough: tuple[int, int] | None
     enough_for_printed: tuple[int, int] | None
     minutes: float
+    budget: float
 
     def __str__(self) -> str:
         parts = [self._part("printed", self.printed, self.enough_for_printed)]
         parts.append(self._part("worth having", self.worth_having, self.enough))
         if self.pilot is None:
             parts.append("no pilot with two seeds tells the spread")
+        parts.append(f"the plan has {self.budget:.0f} minutes for it")
         return f"{self.claim}, {self.column}: {'; '.join(parts)}"
 
     def _part(self, name: str, difference: float | None, enough: tuple[int, int] | None) -> str:
@@ -104,67 +113,97 @@ def needed(pilot: ledger.Row, difference: float) -> tuple[int, int] | None:
     return None
 
 
-def cards(entry: plan.Entry) -> Iterator[Card]:
-    """The card of every claim that an entry of the plan decides."""
+def cards(entry: plan.Entry, entries: Sequence[plan.Entry] = ()) -> Iterator[Card]:
+    """The card of every claim that an entry of the plan decides, in each of its columns.
+
+    Args:
+        entry: one that trains; or a study of what others trained, whose module's
+            `claim_names(arguments)` says what it decides.
+        entries: the whole plan, in which a study finds the trainings that it reads.
+    """
+    yield from _of_training(entry) if entry.method else _of_study(entry, entries)
+
+
+def _of_training(entry: plan.Entry) -> Iterator[Card]:
+    """The cards of the claims of which an entry trains both sides."""
     experiment = entry.experiment
     method = experiment.method
+    table = method.claim_table(experiment)
+    like = {
+        "dataset": entry.dataset,
+        "profile": entry.profile,
+        "table": Context(method.name, entry.dataset, (), commit="").table(table),
+    }
     for claim in paper.read(method.name).claims if paper.known(method.name) else ():
         sides = (claim["better"], claim["worse"])
-        if not set(sides) <= set(entry.variants):
+        if "rival" in claim or not set(sides) <= set(entry.variants):
             continue
+        minutes = 2 * entry.minutes
+        takes = {"minutes": minutes, "budget": minutes * len(entry.seeds)}
         for column in claim.get("columns") or method.claim_columns:
-            judged = record.claim_bounds(claim, column, method.columns)
-            worth_having, margin = judged["worth_having"], judged["margin"]
-            printed = claim.get("printed", {}).get(column)
-            if printed is None:
-                printed = _printed(method, entry, sides, column)
-            pilot = _pilot(method.name, claim["name"], column, entry.dataset)
-            enough, enough_for_printed = (
-                needed(pilot, distance)
-                if pilot and difference is not None and (distance := difference - margin) > 0
-                else None
-                for difference in (worth_having, printed)
-            )
-            yield Card(
-                claim=claim["name"],
-                column=column,
-                printed=printed,
-                worth_having=worth_having,
-                pilot=pilot,
-                enough=enough,
-                enough_for_printed=enough_for_printed,
-                minutes=2 * entry.minutes,
-            )
+            cells = _named(claim, column) or _of_sides(method, experiment, sides, column)
+            printed = _difference(method, column, cells, table.removeprefix("claim"))
+            pilot = _pilot(method.name, [claim["name"]], column, like)
+            yield _card(method, claim, claim["name"], column, printed, pilot, **takes)
 
 
-def study_cards(entry: plan.Entry, entries: Sequence[plan.Entry]) -> Iterator[Card]:
-    """The cards of the claims that a study decides: its module's `claim_names(arguments)`. They
-    take the trainings that it reads.
+def _of_study(entry: plan.Entry, entries: Sequence[plan.Entry]) -> Iterator[Card]:
+    """The cards of the claims that a study decides. They take the trainings of both sides, where
+    those aren't of weights that ship.
     """
     module = importlib.import_module(f"cropnb.{entry.module}")
     if not hasattr(module, "claim_names"):
         return
-    method, dataset = module.METHOD, ledger.SCENES
-    if "--dataset" in entry.arguments:
-        dataset = entry.arguments[entry.arguments.index("--dataset") + 1]
-    minutes = sum(one.minutes * len(one.variants) for one in entries if one.name in entry.after)
+    method = plan.method_named(entry.name.partition("/")[0])
+    claims = {claim["name"]: claim for claim in paper.read(method.name).claims}
+    given = dict(itertools.pairwise(entry.arguments))
+    like = {"dataset": given.get("--dataset", ledger.SCENES), "profile": given.get("--profile")}
+    before = [one for one in entries if one.name in entry.after]
+    trainings = {(one.method, variant): one for one in before for variant in one.variants}
     for name in module.claim_names(entry.arguments):
-        for column in method.claim_columns:
-            worth_having = record.column_of(method.columns, column).worth_having
-            # The same claim under other conditions tells the spread where this one has no row.
-            names = (name, name.partition(",")[0])
-            pilots = (_pilot(method.name, one, column, dataset) for one in names)
-            pilot = next(filter(None, pilots), None)
-            yield Card(
-                claim=name,
-                column=column,
-                printed=None,
-                worth_having=worth_having,
-                pilot=pilot,
-                enough=needed(pilot, worth_having) if pilot and worth_having else None,
-                enough_for_printed=None,
-                minutes=minutes,
-            )
+        # The same claim under other conditions tells the spread where this one has no row.
+        names = list(dict.fromkeys([name, name.partition(",")[0]]))
+        claim = claims.get(name) or claims[names[-1]]
+        sides = [(method.name, claim["better"]), (claim["rival"], claim["worse"])]
+        trained = [trainings[side] for side in sides if side in trainings]
+        takes = {
+            "minutes": sum(one.minutes for one in trained),
+            "budget": entry.minutes + sum(one.minutes * len(one.seeds) for one in trained),
+        }
+        for column in claim.get("columns") or method.claim_columns:
+            printed = _difference(method, column, _named(claim, column))
+            pilot = _pilot(method.name, names, column, like)
+            yield _card(method, claim, name, column, printed, pilot, **takes)
+
+
+def _card(
+    method: Method,
+    claim: Mapping[str, Any],
+    name: str,
+    column: str,
+    printed: float | None,
+    pilot: ledger.Row | None,
+    **takes: float,
+) -> Card:
+    """The card of one comparison, with what its differences take by the pilot's spread."""
+    judged = record.claim_bounds(claim, column, method.columns)
+    worth_having, margin = judged["worth_having"], judged["margin"]
+    enough, enough_for_printed = (
+        needed(pilot, distance)
+        if pilot and difference is not None and (distance := difference - margin) > 0
+        else None
+        for difference in (worth_having, printed)
+    )
+    return Card(
+        claim=name,
+        column=column,
+        printed=printed,
+        worth_having=worth_having,
+        pilot=pilot,
+        enough=enough,
+        enough_for_printed=enough_for_printed,
+        **takes,
+    )
 
 
 def _quantiles(seeds: int) -> float:
@@ -172,34 +211,68 @@ def _quantiles(seeds: int) -> float:
     return float(stdtrit(seeds - 1, 0.975) + stdtrit(seeds - 1, POWER))
 
 
-def _pilot(method: str, claim: str, column: str, dataset: str) -> ledger.Row | None:
-    """The claim's row with the most seeds, one of the same dataset before others."""
-    rows = [
-        row
-        for row in ledger.find(method, row=claim, column=column)
-        if row.verdict in ledger.CLAIM_VERDICTS and row.detectable and len(row.seeds) > 1
-    ]
-    return max(rows, key=lambda row: (row.dataset == dataset, len(row.seeds)), default=None)
-
-
-def _printed(method: Method, entry: plan.Entry, sides: Sequence[str], column: str) -> float | None:
-    """The difference of two printed cells, in the first table that has both."""
-    tables = paper.read(method.name).tables
-    rows = [
-        {place.table: place.row for place in method.places(entry.experiment, side)}
-        for side in sides
-    ]
-    for table in rows[0].keys() & rows[1].keys() & tables.keys():
-        if column not in tables[table].columns:
-            continue
-        cells = [
-            tables[table].value(of[table], column) if of[table] in tables[table].rows else None
-            for of in rows
+def _pilot(
+    method: str, claims: Sequence[str], column: str, like: Mapping[str, object]
+) -> ledger.Row | None:
+    """The row of an earlier run of the first of these claims that has any: before others one of the
+    same dataset, then of the same profile, then of the same table; then one that tells how much
+    seeds differ, and then one with more seeds.
+    """
+    for claim in claims:
+        rows = [
+            row
+            for row in ledger.find(method, row=claim, column=column)
+            if row.verdict in ledger.CLAIM_VERDICTS and row.detectable and len(row.seeds) > 1
         ]
-        if None not in cells:
-            sign = 1 if record.column_of(method.columns, column).higher_is_better else -1
-            return sign * (cells[0] - cells[1])
+        if rows:
+            return max(
+                rows,
+                key=lambda row: (
+                    *(getattr(row, name) == value for name, value in like.items()),
+                    row.detectable_seeds is not None,
+                    len(row.seeds),
+                ),
+            )
     return None
+
+
+def _named(claim: Mapping[str, Any], column: str) -> list[Cell]:
+    """The cells that a claim of `paper.toml` names for a column."""
+    cells = claim.get("printed", {}).get(column, ())
+    return [(table, row, *(of or (column,))) for table, row, *of in cells]
+
+
+def _of_sides(
+    method: Method, experiment: Experiment, sides: Sequence[str], column: str
+) -> list[Cell]:
+    """The two cells that print the sides, in the first table that has both."""
+    tables = paper.read(method.name).tables
+    rows = [{place.table: place.row for place in method.places(experiment, side)} for side in sides]
+    for name, table in tables.items():
+        cells = [(name, of[name], column) for of in rows if of.get(name) in table.rows]
+        both = len(cells) == 2 and column in table.columns
+        if both and None not in (table.value(row, column) for _, row, _ in cells):
+            return cells
+    return []
+
+
+def _difference(
+    method: Method, column: str, cells: Sequence[Cell], added: str = ""
+) -> float | None:
+    """The better side's cell less the worse side's, or a single cell that prints the difference;
+    positive where the better side is ahead.
+
+    Args:
+        cells: none where the paper prints no number.
+        added: to the names of tables, where the paper has such ones: `, CPC`.
+    """
+    tables = paper.read(method.name).tables
+    added = added if all(table + added in tables for table, _, _ in cells) else ""
+    values = [tables[table + added].value(row, of) for table, row, of in cells]
+    if len(values) < 2:
+        return values[0] if values else None
+    sign = 1 if record.column_of(method.columns, column).higher_is_better else -1
+    return sign * (values[0] - values[1])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -210,8 +283,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         entries = plan.read()
         for entry in plan.select(entries, chosen.names):
-            made = cards(entry) if entry.method else study_cards(entry, entries)
-            if lines := list(map(str, made)):
+            if lines := list(map(str, cards(entry, entries))):
                 print(f"{entry.name}: {entry.why}", *lines, sep="\n  ")
     except CropnbError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -20,6 +20,11 @@ from cropnb.runs.experiment import Experiment
 from cropnb.runs.results import Result
 
 
+def claim_names(arguments: Sequence[str]) -> list[str]:
+    """What a call with these arguments decides, for the card of its power."""
+    return [claim["name"] for claim in _claims(arguments[0])]
+
+
 def rows(
     context: Context, ours: Experiment, seeds: Sequence[int], profile: str | None = None
 ) -> list[ledger.Row]:
@@ -34,10 +39,13 @@ def rows(
         CropnbError: the paper has no such claim, or the two were tested on other photos.
         WeightsUnavailable: no claim has finished runs of both sides.
     """
-    rivalries = [one for one in paper.read(ours.method.name).claims if "rival" in one]
-    claims = [one for one in rivalries if "study" not in one]
+    claims = _claims(ours.method.name)
     if not claims:
-        studies = "".join(f"; see python -m cropnb.{one['study']}" for one in rivalries)
+        studies = "".join(
+            f"; see python -m cropnb.{one['study']}"
+            for one in paper.read(ours.method.name).claims
+            if "study" in one
+        )
         raise CropnbError(
             f"{ours.method.name} has no claim against another method in paper.toml that finished "
             f"runs decide{studies}"
@@ -51,6 +59,11 @@ def rows(
     if not pairs:
         raise missing[0]
     return record.decide(context, ours, pairs)
+
+
+def _claims(method: str) -> list[Mapping[str, Any]]:
+    """The claims of a paper that finished runs of it and of a rival decide."""
+    return [one for one in paper.read(method).claims if "rival" in one and "study" not in one]
 
 
 def _sides(

@@ -94,7 +94,7 @@ def test_the_networks_that_ship_are_asked_among_windows_of_other_sizes(
 def test_the_study_has_a_card_with_the_trainings_of_both_methods():
     entries = plan.read()
     (entry,) = plan.select(entries, ["mars/against-windows-trained"])
-    cards = list(power.study_cards(entry, entries))
+    cards = list(power.cards(entry, entries))
     assert [(card.claim, card.column) for card in cards] == [
         ("beats sliding windows", "IoU"),
         ("beats sliding windows", "Offset"),

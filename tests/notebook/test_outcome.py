@@ -134,3 +134,13 @@ def test_what_claims_take_is_told_for_entries_together() -> None:
         "embeddings beat the bare ratio",
         "interpolation beats the nearest embedding",
     ]
+    assert all(line.endswith(" 90 |") for line in lines if line.startswith(f"| {NAME} |"))
+
+
+def test_without_an_earlier_run_a_card_says_what_is_printed_and_the_minutes() -> None:
+    heads, _, iou, offset = what_it_takes("mars/against-windows").splitlines()
+    assert heads.endswith("| minutes that the plan has for it |")
+    unknown = "no earlier run tells"
+    assert iou == f"| beats sliding windows | IoU | +0.125: {unknown} | +0.005: {unknown} | 3 |"
+    assert offset == f"| beats sliding windows | Offset | +18.5: {unknown} | +1: {unknown} | 3 |"
+    assert "| none named |" in what_it_takes("mars/left-out")

@@ -1,5 +1,9 @@
 """What settles a claim, from the spread of an earlier run, against simulated experiments."""
 
+import functools
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -27,6 +31,11 @@ def row_of(values: np.ndarray) -> ledger.Row:
         detectable=gain.detectable, detectable_seeds=gain.detectable_seeds,
         seeds=tuple(range(values.shape[0])), command="python -m cropnb.vrn",
     )  # fmt: skip
+
+
+@functools.cache
+def plan_entries() -> list[plan.Entry]:
+    return plan.read()
 
 
 @pytest.mark.parametrize(("of_seeds", "of_photos"), [(0.0, 0.2), (0.01, 0.2), (0.02, 0.1)])
@@ -57,45 +66,141 @@ def test_one_seed_tells_no_spread() -> None:
         power.needed(pilot(1, 100, 0.0, 0.1), 0.1)
 
 
-def test_a_printed_difference_that_a_claim_names_is_that_of_the_tables() -> None:
-    printed = paper.read("la2c")
-    differences = {
-        name: value for one in printed.claims for name, value in one.get("printed", {}).items()
-    }
-    tables = {"steps": "Table 3", "IoU": "Table 2"}
-    assert differences.keys() == tables.keys()
-    for column, value in differences.items():
-        ours, theirs = (
-            printed.tables[tables[column]].value(row, column) for row in ("LA2C", "A2-RL")
-        )
-        assert abs(ours - theirs) == pytest.approx(value)
+@pytest.mark.parametrize(
+    ("entry", "claim", "column", "difference"),
+    [
+        ("la2c/long", "fewer steps than A2-RL", "steps", 5.6),  # 13.56 less 7.96, Table 3
+        ("la2c/long", "crops better than A2-RL", "IoU", 0.0211),
+        ("asm_net/table-1", "λ = 0.1 beats no saliency", "Accuracy", 3.22),  # Section 4.3
+        ("asm_net/against-gaic", "beats GAIC", "SRCC", 0.031),
+        ("vrn/against-gaic", "beats GAIC", "Acc 1/5", 16.0),
+        ("vrn/against-gaic", "beats GAIC", "SRCC", None),  # Table 1 has no such column
+        ("vrn/against-gaic", "beats GAIC with the mean gain", "Acc 1/5", None),
+        ("mars/against-windows", "beats sliding windows", "IoU", 0.125),  # 0.710 less 0.585
+        ("mars/against-windows", "beats sliding windows", "Offset", 18.5),  # lower wins
+        ("set_prediction/main", "guidance helps", "ε = 0.85, K = 10", 2.6),  # Tables 5 and 4
+        ("set_prediction/main", "guidance helps", "ε = 0.90, K = 40", 4.6),  # Figure 6
+        ("set_prediction/v2", "distillation helps", "ε = 0.85, K = 10", 1.1),
+        ("set_prediction/cpc", "distillation helps", "ε = 0.85, K = 10", 0.7),  # CPC's Table 4
+        ("set_prediction/cpc", "distillation helps", "ε = 0.90, K = 40", 0.7),  # only GAICD's
+        ("set_prediction/v2", "guidance beats distillation", "ε = 0.90, K = 40", 3.9),
+        ("set_prediction/v2-mu", "too much smoothing harms", "ε = 0.90, K = 40", 18.2),
+        ("set_prediction/v2-mu", "too much smoothing is worse than none", "ε = 0.90, K = 40", 13.6),
+        ("set_prediction/one-crop", "one best crop is ambiguous", "ε = 0.85, ACC 1/1", None),
+        ("set_prediction/against-anchors", "sets beat anchors", "ε = 0.85, K = 10", 16.7),
+    ],
+)
+def test_the_printed_difference_is_that_of_the_papers_cells(
+    entry: str, claim: str, column: str, difference: float | None
+) -> None:
+    entries = plan_entries()
+    (chosen,) = plan.select(entries, [entry])
+    cards = {(card.claim, card.column): card for card in power.cards(chosen, entries)}
+    assert cards[claim, column].printed == (difference and pytest.approx(difference))
+
+
+@pytest.mark.parametrize("name", ["asm_net", "la2c", "mars", "set_prediction", "vrn"])
+def test_cells_that_claims_name_are_printed(name: str) -> None:
+    printed = paper.read(name)
+    method = plan.method_named(name)
+    for claim in printed.claims:
+        for column, cells in claim.get("printed", {}).items():
+            assert column in method.columns
+            assert len(cells) in (1, 2)
+            for table, row, *of in cells:
+                assert printed.tables[table].value(row, *(of or [column])) is not None
 
 
 def test_a_card_says_what_the_paper_prints_and_what_settles_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (entry,) = plan.select(plan.read(), ["mars/trained"])
+    (entry,) = plan.select(plan_entries(), ["mars/trained"])
     cards = {(card.claim, card.column): card for card in power.cards(entry)}
     both = cards["both modules beat neither", "IoU"]
     assert both.printed == pytest.approx(0.041)  # Table 3, rows 1 and 4
     assert both.worth_having == 0.005
     assert cards["both modules beat neither", "Offset"].printed == pytest.approx(3.8)  # lower wins
-    assert both.enough[0] > both.enough_for_printed[0]  # a finer difference takes more
+    finer = cards["ARS-PWP helps beside ARS-FTM", "IoU"]
+    assert finer.enough[0] > finer.enough_for_printed[0]  # a finer difference takes more
     assert power.main(["mars/trained"]) == 0
     assert "both modules beat neither, IoU: printed +0.041 takes" in capsys.readouterr().out
     assert power.main(["mars/none"]) == 2
 
 
+def test_a_card_has_the_minutes_of_both_arms_and_of_all_seeds_that_the_plan_has(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    entries = plan_entries()
+    trained, study = (
+        plan.select(entries, [name])[0] for name in ("vrn/trained", "vrn/against-gaic")
+    )
+    card = next(power.cards(trained, entries))
+    assert len(trained.seeds) > 1
+    assert card.minutes == 2 * trained.minutes
+    assert card.budget == 2 * trained.minutes * len(trained.seeds)
+    # Of all networks that VRN's entry trains, one stands against GAIC's.
+    (other,) = plan.select(entries, ["gaic/trained"])
+    card = next(power.cards(study, entries))
+    assert card.minutes == trained.minutes + other.minutes
+    both = trained.minutes * len(trained.seeds) + other.minutes * len(other.seeds)
+    assert card.budget == both + study.minutes
+    assert power.main(["vrn/against-gaic"]) == 0
+    assert f"the plan has {card.budget:.0f} minutes for it" in capsys.readouterr().out
+
+
 def test_a_study_has_cards_with_the_trainings_that_it_reads() -> None:
-    entries = plan.read()
+    entries = plan_entries()
     (entry,) = plan.select(entries, ["set_prediction/against-anchors-off-grid"])
-    cards = list(power.study_cards(entry, entries))
+    cards = list(power.cards(entry, entries))
     assert {card.claim for card in cards} == {"sets beat anchors, truths off the grid"}
     assert all(card.worth_having == 1.0 for card in cards)
     trained = plan.select(entries, list(entry.after))
     assert cards[0].minutes == sum(one.minutes for one in trained)
+    # What reads the weights that ship has nothing to train.
+    (shipped,) = plan.select(entries, ["mars/against-windows"])
+    card = next(power.cards(shipped, entries))
+    assert (card.minutes, card.budget) == (0, shipped.minutes)
     (other,) = plan.select(entries, ["set_prediction/figures"])
-    assert list(power.study_cards(other, entries)) == []
+    assert list(power.cards(other, entries)) == []
+
+
+def test_a_claim_against_a_rival_has_cards() -> None:
+    entries = plan_entries()
+    (entry,) = plan.select(entries, ["asm_net/against-gaic-layouts"])
+    cards = list(power.cards(entry, entries))
+    assert [(card.claim, card.column) for card in cards] == [
+        ("beats GAIC", column) for column in ("SRCC", "Acc 5", "Acc 10")
+    ]
+    assert all(card.pilot.dataset == "gaicd_layouts" for card in cards)
+
+
+def test_the_pilot_is_alike_before_it_tells_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+    (entry,) = plan.select(plan_entries(), ["mars/trained"])
+    of_three, of_four = (
+        row_of(differences(np.random.default_rng(seeds), seeds, 50, 0.01, 0.1)) for seeds in (3, 4)
+    )
+    claim = {"paper": "mars", "row": "both modules beat neither", "column": "IoU"}
+    untold = replace(of_four, **claim, profile="cpu", detectable_seeds=None)
+    ledger.record("mars", untold)
+
+    def chosen() -> ledger.Row:
+        return next(power.cards(entry)).pilot
+
+    assert chosen() == untold
+    elsewhere = replace(of_three, **claim, dataset="other", profile="trained")
+    ledger.record("mars", elsewhere)
+    assert chosen() == untold  # on the same dataset
+    of_known_seeds = replace(of_three, **claim, profile="full")
+    ledger.record("mars", of_known_seeds)
+    assert chosen() == of_known_seeds  # it says how much seeds differ, and fewer seeds don't matter
+    alike = replace(of_three, **claim, profile="trained", table="other", detectable_seeds=None)
+    ledger.record("mars", alike)
+    assert chosen() == alike  # of the same profile
+    ledger.record("mars", replace(alike, table="claim"))
+    assert chosen().table == "claim"
 
 
 def test_every_entry_of_the_plan_has_its_cards(capsys: pytest.CaptureFixture[str]) -> None:

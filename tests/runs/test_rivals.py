@@ -80,6 +80,7 @@ def _rows() -> list[ledger.Row]:
 
 def test_the_rivals_runs_decide(runs: dict[str, tuple[int, float | None]]):
     rows = _rows()
+    assert {row.row for row in rows} == set(rivals.claim_names(["vrn", "--seeds", "0"]))
     assert {row.row for row in rows} == {"beats GAIC", "beats GAIC with the mean gain"}
     assert [row.verdict for row in rows] == ["holds"] * len(rows)
     accuracy = next(row for row in rows if row.column == "Acc 1/5")
