@@ -53,8 +53,8 @@ def difference(
     second: Values,
     **fields: object,
 ) -> ledger.Row:
-    """The row of a paired difference that a paper prints as a number: `metrics.compare`'s interval,
-    as a claim has it.
+    """The row of a paired difference that is no claim: with `metrics.compare`'s interval, as a
+    claim has it, beside the printed number where there is one.
 
     Args:
         first: One number a photo, (photos,), or a list of these for each seed.
