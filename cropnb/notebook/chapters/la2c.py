@@ -258,5 +258,5 @@ def step_limits() -> None:
         ax.axhspan(middle.low, middle.high, color=_GREY, alpha=0.2, linewidth=0)
         note = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
         ax.annotate("centred crop", (1, middle.ours), **note)
-    ax.legend(loc="lower right", bbox_to_anchor=(1, 0.12))
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 0.18))
     ax.set(xlabel="steps a photo, where the limit cuts off", ylabel="IoU with the true box")
