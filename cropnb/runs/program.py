@@ -1,6 +1,7 @@
 """The program of every method: `python -m cropnb.vrn --profile cpu`, and so on."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -196,6 +197,21 @@ def chosen_experiment(method: Method, chosen: argparse.Namespace) -> tuple[Exper
     )
     names = (v for name in chosen.variants for v in method.groups.get(name, (name,)))
     return experiment, list(dict.fromkeys(names))
+
+
+def experiment_of(row: ledger.Row) -> Experiment:
+    """The experiment that trained a row of a method's ledger, as its command names it; nothing of
+    it is kept or read.
+
+    Raises:
+        CropnbError: a method, dataset or profile that isn't there any more.
+    """
+    method = plan.method_named(row.paper)
+    options = argparse.ArgumentParser(allow_abbrev=False)
+    options.add_argument("--form")
+    options.add_argument("--frozen", action="store_true")
+    chosen, _ = options.parse_known_args(shlex.split(row.command))
+    return Experiment(method, row.dataset, chosen.form, row.profile, frozen=chosen.frozen, out=None)
 
 
 def measure(

@@ -53,7 +53,8 @@ def difference(
     second: Values,
     **fields: object,
 ) -> ledger.Row:
-    """The row of a paired difference that a paper prints as a number; its interval is a claim's.
+    """The row of a paired difference that is no claim, with the interval of one, beside the printed
+    number where there is one.
 
     Args:
         first: One number a photo, (photos,), or a list of these for each seed.

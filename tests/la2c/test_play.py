@@ -431,6 +431,50 @@ def test_savings_against_another_design():
     assert written["fewer seconds"].ours == 0
 
 
+def under_limits(
+    seed: int, ious: dict[str, list[float]], **columns: list[float]
+) -> SimpleNamespace:
+    """A run that has no more than what is read of step limits."""
+    details = {"limits": {limit: {"IoU": values} for limit, values in ious.items()}}
+    return SimpleNamespace(seed=seed, details=details, columns=columns)
+
+
+def test_who_stopped_by_itself_within_a_limit(photos: list):
+    ends = play_all(
+        willed(4, 5, 0), BatchedCropEnv(ImageBank(photos), 3, size=32), step_limits=[2, 4, 9]
+    )
+    whole = {"steps": ends[9].steps.tolist(), "stopped": ends[9].stopped.double().tolist()}
+    run = under_limits(0, {}, **whole)
+    for limit, end in ends.items():
+        assert rows.stopped_within(run, limit) == (100 * end.stopped.double()).tolist()
+    assert [sum(rows.stopped_within(run, limit)) for limit in ends] == [0, 400, 400]
+    # At the last limit an agent that was cut off took as many steps as one that stopped.
+    cut_off = under_limits(0, {}, steps=[9, 9], stopped=[0.0, 1.0])
+    assert rows.stopped_within(cut_off, 9) == [0, 100]
+
+
+def test_a_lead_is_over_the_seeds_that_both_have_at_each_limit():
+    results = {
+        "LA2C": [
+            under_limits(0, {"5": [0.5, 0.7], "10": [0.6, 0.8]}),
+            under_limits(1, {"5": [0.5, 0.5], "10": [0.9, 0.7]}),
+            under_limits(2, {"5": [0.0, 0.0], "10": [0.0, 0.0]}),
+        ],
+        "A2-RL": [
+            under_limits(1, {"5": [0.6, 0.6], "10": [0.5, 0.5]}),
+            under_limits(0, {"5": [0.6, 0.6], "10": [0.5, 0.5]}),
+        ],
+    }
+    context = Context("la2c", "scenes", [], profile="long", seeds=(0, 1, 2))
+    written = {row.row: row for row in rows.leads(context, "A2-RL", results)}
+    assert [round(row.ours, 4) for row in written.values()] == [-0.05, 0.25]
+    assert list(written) == ["5 steps", "10 steps"]
+    row = written["10 steps"]
+    assert (row.table, row.column, row.seeds) == ("step limits, LA2C less A2-RL", "IoU", (0, 1))
+    assert not rows.leads(context, "LA2C", results)
+    assert not rows.leads(context, "stride 1/15", results)
+
+
 SMOKE = METHOD.profiles["smoke"]
 TINY = replace(
     SMOKE,
@@ -456,9 +500,12 @@ def test_the_program_from_end_to_end(tmp_path, monkeypatch, capsys):
     command += ["--record", "--variants", "LA2C", "LA2C-LSTM", "aesthetic score", "1 environment"]
     assert main(METHOD, command) == 0
     tables = {row.table for row in ledger.read("la2c") if row.verdict != "pending"}
+    others = ("LA2C-LSTM", "aesthetic score", "1 environment")
     assert tables == {
         *("Table 1", "Table 2", "Table 3", "variants", "claim", "noise-free best box"),
         *("step limits", "step limits, LSTM"),
+        *("step limits, aesthetic score", "step limits, 1 environment"),
+        *(f"step limits, LA2C less {name}" for name in others),
     }
     here = {"dataset": "scenes", "profile": "smoke"}
     measured = ledger.one("la2c", table="Table 2", row="LA2C", column="IoU", **here)
@@ -480,6 +527,10 @@ def test_the_program_from_end_to_end(tmp_path, monkeypatch, capsys):
     ]
     assert limits == sorted(limits)
     assert limits[0] <= 5
+    wanted = {"row": "10 steps", "column": "IoU"}
+    tables = ("step limits, LA2C less LA2C-LSTM", "step limits", "step limits, LSTM")
+    lead, ours, theirs = (ledger.one("la2c", table=name, **wanted).ours for name in tables)
+    assert lead == pytest.approx(ours - theirs, abs=2e-4)
     claims = {row.row for row in ledger.find("la2c", table="claim")}
     assert claims == {
         *("IoU beats the aesthetic score", "no LSTM is better", "parallel learners are efficient"),
