@@ -18,6 +18,7 @@ from cropnb import ledger, paper
 from cropnb.datasets.scenes.reference import GAP, LIMIT
 from cropnb.files import locked, write_atomically
 from cropnb.runs import plan
+from cropnb.runs.waiting import missing
 
 Row = dict[str, object]  # as the file holds it: today's `ledger.Row` may not read it
 Migration = Callable[[Row], Row]
@@ -187,12 +188,12 @@ def commands(row: Row) -> Row:
 
 def waiting(row: Row) -> Row:
     """A row that waits names the entry that would measure it, or has what its method says of the
-    column, as `plan.pending` writes it.
+    column, as `waiting.pending` writes it.
     """
     if row["verdict"] != "pending" or "not run yet" in row["note"]:
         return row
     notes = {
-        table: plan.missing(entry)
+        table: missing(entry)
         for entry in _entries().values()
         for table in entry.tables
         if entry.paper == row["paper"]

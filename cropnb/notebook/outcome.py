@@ -63,7 +63,7 @@ def came_out(name: str) -> Markdown:
         lines.append(("Long enough", _ends(curves)))
     unmeasured = sum(row.paper_value is not None for row in waiting)
     waits = [f"{unmeasured} printed numbers, for photographs or a GPU"]
-    waits += _planned([row for row in waiting if row.paper_value is None])
+    waits += _planned(name, [row for row in waiting if row.paper_value is None])
     lines.append(("Waits", "; ".join(waits)))
     lines += [("Easy", words["easy"]), ("Hard", words["hard"])]
     return Markdown("\n".join([markdown_table(["What came out", ""], lines, "ll"), *fold]))
@@ -176,10 +176,22 @@ def _trained_on(rows: Sequence[Row]) -> str:
     return " and ".join(parts)
 
 
-def _planned(rows: Sequence[Row]) -> list[str]:
-    """The entries of the plan that nobody has run, with their minutes and rows."""
+def _planned(name: str, rows: Sequence[Row]) -> list[str]:
+    """The entries of the plan that nobody has run, with their minutes and rows, and those that were
+    run with fewer seeds than they ask for.
+    """
+    from cropnb.runs import waiting
+
     entries = Counter(row.note.partition(", not run yet")[0] for row in rows)
-    return [f"{entry} ({count} rows)" for entry, count in entries.items()]
+    counts = {entry: f"{count} rows" for entry, count in entries.items()}
+    for entry, missed in waiting.short_of_seeds(name):
+        seeds = _span(sorted({len(of) for of in missed.values()}))
+        more = f"{_counted(seeds, 'more seed')} of {_counted(str(len(missed)), 'setting')}"
+        # Its pending rows were written with the minutes of that day.
+        own = (head for head in counts if head.partition(",")[0] == entry.name)
+        head = next(own, waiting.head(entry))
+        counts[head] = f"{counts[head]}; {more}" if head in counts else more
+    return [f"{head} ({text})" for head, text in counts.items()]
 
 
 def _ends(curves: "Sequence[Curve]") -> str:

@@ -157,7 +157,8 @@ def collect(flat: Path, entries: Sequence[Entry], out: Path) -> list[ledger.Row]
         entry = by_name[name]
         experiment = experiment_of(entry, "cpu", out)
         shared = context(experiment, runs, shlex.split(entry.command)[3:])
-        written = record.rows(shared, experiment, runs)
+        written = record.rows(shared, experiment, runs) if entry.records else []
+        written = record.without_fewer_seeds(written, entry.method)
         ledger.record(entry.method, written)
         rows += written
     return rows

@@ -8,6 +8,7 @@ import pytest
 from cropnb import ledger
 from cropnb.notebook import came_out, what_it_takes
 from cropnb.notebook.outcome import ran
+from cropnb.runs import waiting
 from cropnb.runs.program import experiment_of
 
 NAME = "both modules beat neither"
@@ -116,6 +117,33 @@ def test_a_run_on_scenes_learned_from_as_many_as_the_box_says(name: str) -> None
         trained = replace(row, minutes=1.0, seeds=(0,))
         count = f"{len(experiment_of(row).parts['train']):_}".replace("_", "\N{NO-BREAK SPACE}")
         assert f"trained on {count} scenes, tested" in ran([trained]), row.command
+
+
+def test_entries_with_fewer_seeds_than_they_ask_for_wait_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = """
+[[run]]
+name = "mars/few"
+why = "for this test"
+method = "mars"
+variants = ["no ARS-FTM", "FC x 0"]
+seeds = [0, 1, 2]
+minutes = 4
+"""
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("CROPNB_PLAN", str(tmp_path / "plan.toml"))
+    (tmp_path / "plan.toml").write_text(entry, encoding="utf-8")
+    row = replace(_claim("cpu", 0.01), table="Table 3", row="without ARS-FTM", seeds=(0,))
+    row = replace(row, verdict="measured", detectable=None, differences=None)
+    ledger.record("mars", row)
+    waiting.record("mars")
+    line = next(line for line in came_out("mars").splitlines() if line.startswith("| Waits"))
+    text = "mars/few, about 20 minutes of a core (3 rows; 2 more seeds of 1 setting) |"
+    assert line.endswith(text)
+    ledger.record("mars", replace(row, table="Table 2", row="FC 512 x 0", seeds=(0, 1)))
+    waiting.record("mars")  # Offset alone has no number
+    assert "mars/few, about 12 minutes of a core (2 rows; 1 to 2 more seeds" in came_out("mars")
 
 
 HEADLINE = "beats sliding windows"

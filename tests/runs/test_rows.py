@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cropnb import ledger, paper
-from cropnb.runs import plan
+from cropnb.runs import plan, waiting
 from cropnb.runs.claims import bounds, claim
 from cropnb.runs.context import Context
 from cropnb.runs.rows import difference, measured, printed_value
@@ -107,15 +107,15 @@ def test_the_bounds_of_a_claim_are_one_number_or_one_a_column():
 
 
 def test_pending_rows_are_what_was_not_measured():
-    waiting = plan.pending("vrn")
+    rows = waiting.pending("vrn")
     (entry,) = (one for one in plan.read() if one.paper == "vrn" and one.tables)
-    assert all(entry.command in row.note and "gaicd" in row.note for row in waiting)
-    assert len(waiting) == sum(
+    assert all(entry.command in row.note and "gaicd" in row.note for row in rows)
+    assert len(rows) == sum(
         len(table.own) * len(table.columns) for table in paper.read("vrn").tables.values()
     )
     context = Context("vrn", "gaicd", [], profile="full")
     ledger.record("vrn", measured(context, "Table 2", "FS", "Acc 1/5", hits(0.6)))
-    left = plan.pending("vrn")
+    left = waiting.pending("vrn")
     assert ("FS", "Acc 1/5") not in {(row.row, row.column) for row in left}
     assert ("FS", "Acc 5") in {(row.row, row.column) for row in left}
 
