@@ -54,9 +54,9 @@ ELSEWHERE = {
     "la2c.model.CUT": _CONSTANTS,
     "la2c.model.HIDDEN": _CONSTANTS,
     "la2c.model.SHARED_CUT": _CONSTANTS,
-    "la2c.recipe.CALIBRATED": _CONSTANTS,
-    "la2c.recipe.GAMMA": _VARIANT,
-    "la2c.recipe.VALUE_WEIGHT": _VARIANT,
+    "la2c.recipe.method.CALIBRATED": _CONSTANTS,
+    "la2c.recipe.method.GAMMA": _VARIANT,
+    "la2c.recipe.method.VALUE_WEIGHT": _VARIANT,
     "la2c.rules.ACTIONS": _CONSTANTS,
     "la2c.rules.ASPECT_COST": _CONSTANTS,
     "la2c.rules.MAX_ASPECT": _CONSTANTS,
@@ -127,10 +127,11 @@ def test_constants_at_their_usual_values_are_no_part_of_a_run() -> None:
 def _constants(name: str) -> Iterator[str]:
     """The constants that a method's modules define, without those of its studies."""
     folder = Path(cropnb.__file__).parent / name
-    for path in sorted([*folder.glob("*.py"), *folder.glob("envs/*.py")]):
-        if path.stem.startswith("__"):
+    for path in sorted(folder.rglob("*.py")):
+        parts = path.relative_to(folder.parent).with_suffix("").parts
+        if path.stem == "__main__" or "studies" in parts:
             continue
-        module = ".".join(path.relative_to(folder.parent).with_suffix("").parts)
+        module = ".".join(parts).removesuffix(".__init__")
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", 0)]
             for target in targets:

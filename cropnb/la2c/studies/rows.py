@@ -9,7 +9,7 @@ import numpy as np
 
 from cropnb import ledger, metrics
 from cropnb.la2c import rules
-from cropnb.la2c.studies.variants import LSTM, MAIN, OWN
+from cropnb.la2c.recipe.variants import LSTM, MAIN, OWN
 from cropnb.runs import Experiment, Place, Result, record
 from cropnb.runs.context import Context
 from cropnb.runs.rows import difference, measured, number, rounded

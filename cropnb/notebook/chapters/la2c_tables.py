@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 
 from cropnb import ledger
+from cropnb.la2c.recipe.variants import LSTM, MAIN, VARIANTS
 from cropnb.la2c.studies.rows import leads_table, limits_table
-from cropnb.la2c.studies.variants import LSTM, MAIN, VARIANTS
 from cropnb.ledger import Row
 from cropnb.notebook.source import Markdown
 from cropnb.notebook.tables import markdown_table, measured_row, measured_rows, with_interval

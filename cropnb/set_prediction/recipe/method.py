@@ -78,7 +78,7 @@ class SetPredictionMethod(Method):
         "cropnb.set_prediction.attention.TEMPERATURE": 10_000,
         "cropnb.set_prediction.labels.LONG_SIDE": 1333,
         "cropnb.set_prediction.losses.LOOKED_AT": 6,
-        "cropnb.set_prediction.recipe.CPC_TEST_PHOTOS": 1000,
+        "cropnb.set_prediction.recipe.method.CPC_TEST_PHOTOS": 1000,
     }
 
     def profile(self, experiment: Experiment) -> Profile:
