@@ -186,11 +186,11 @@ def _planned(name: str, rows: Sequence[Row]) -> list[str]:
     counts = {entry: f"{count} rows" for entry, count in entries.items()}
     for entry, missed in waiting.short_of_seeds(name):
         seeds = _span(sorted({len(of) for of in missed.values()}))
-        more = f"{_counted(seeds, 'more seed')} of {_counted(str(len(missed)), 'setting')}"
+        lacking = f"{_counted(seeds, 'more seed')} of {_counted(str(len(missed)), 'setting')}"
         # Its pending rows were written with the minutes of that day.
         own = (head for head in counts if head.partition(",")[0] == entry.name)
         head = next(own, waiting.head(entry))
-        counts[head] = f"{counts[head]}; {more}" if head in counts else more
+        counts[head] = f"{counts[head]}; {lacking}" if head in counts else lacking
     return [f"{head} ({text})" for head, text in counts.items()]
 
 

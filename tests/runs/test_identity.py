@@ -39,6 +39,7 @@ ELSEWHERE = {
     "asm_net.patterns.TRAINED": _CONSTANTS,
     "asm_net.pooling.RULES": _NAMES,
     "asm_net.pooling.TABLE_VALUES": _FASTER,
+    "asm_net.pooling.circles.AT_ONCE": _FASTER,
     "attention.model.CUTS": _VARIANT,
     "attention.recipe.TABLE": _NAMES,
     "gaic.cropper.SCALES": _CARD,
@@ -56,7 +57,13 @@ ELSEWHERE = {
     "la2c.model.SHARED_CUT": _CONSTANTS,
     "la2c.recipe.method.CALIBRATED": _CONSTANTS,
     "la2c.recipe.method.GAMMA": _VARIANT,
+    "la2c.recipe.method.TOGETHER": _FASTER,
     "la2c.recipe.method.VALUE_WEIGHT": _VARIANT,
+    "la2c.recipe.variants.ENTROPY_WEIGHT": _VARIANT,
+    "la2c.recipe.variants.LSTM": _NAMES,
+    "la2c.recipe.variants.MAIN": _NAMES,
+    "la2c.recipe.variants.OWN": _NAMES,
+    "la2c.recipe.variants.VARIANTS": _VARIANT,
     "la2c.rules.ACTIONS": _CONSTANTS,
     "la2c.rules.ASPECT_COST": _CONSTANTS,
     "la2c.rules.MAX_ASPECT": _CONSTANTS,
@@ -83,7 +90,13 @@ ELSEWHERE = {
     "set_prediction.losses.LAMBDA_FOCAL": _CONSTANTS,
     "set_prediction.losses.LAMBDA_IOU": _CONSTANTS,
     "set_prediction.losses.MISSES": _NAMES,
-    "set_prediction.recipe.MUS": _VARIANT,
+    "set_prediction.cropper.COUNTS": _NAMES,
+    "set_prediction.cropper.DETECTIONS": _NAMES,
+    "set_prediction.cropper.THRESHOLDS": _NAMES,
+    "set_prediction.recipe.variants.ASIDE": _VARIANT,
+    "set_prediction.recipe.variants.MUS": _VARIANT,
+    "set_prediction.recipe.variants.PROFILES": _VARIANT,
+    "set_prediction.recipe.variants.VARIANTS": _VARIANT,
     "vrn.losses.OVER_VIEWS": _NAMES,
     "vrn.recipe.CLIP": _VARIANT,
 }
@@ -129,7 +142,9 @@ def _constants(name: str) -> Iterator[str]:
     folder = Path(cropnb.__file__).parent / name
     for path in sorted(folder.rglob("*.py")):
         parts = path.relative_to(folder.parent).with_suffix("").parts
-        if path.stem == "__main__" or "studies" in parts:
+        if path.stem == "__main__" or (len(parts) == 2 and path.stem == "__init__"):
+            continue
+        if "studies" in parts:
             continue
         module = ".".join(parts).removesuffix(".__init__")
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
