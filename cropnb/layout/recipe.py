@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cropnb import boxes, metrics
+from cropnb import boxes as box_math
+from cropnb import metrics
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import BoxError
 from cropnb.layout.maps import jittered, mirrored, object_maps
@@ -57,8 +58,8 @@ class Layouts:
                     f"{sample.name} has no objects' boxes or no scored crops; the layout network "
                     "learns from a dataset such as gaicd_layouts"
                 )
-        objects = [boxes.normalize(sample.objects, *sample.size) for sample in samples]
-        crops = [boxes.normalize(sample.boxes, *sample.size) for sample in samples]
+        objects = [box_math.normalize(sample.objects, *sample.size) for sample in samples]
+        crops = [box_math.normalize(sample.boxes, *sample.size) for sample in samples]
         mos = [sample.scores.float() - sample.scores.float().mean() for sample in samples]
         pad = nn.utils.rnn.pad_sequence
         self.counts = torch.tensor([len(one) for one in crops], device=device)

@@ -14,7 +14,7 @@ import torch
 import traitlets
 from torch import Tensor
 
-from cropnb import candidates as windows
+from cropnb.candidates import aspect_windows, grid_anchors
 from cropnb.errors import BoxError
 from cropnb.images import read_photo
 from cropnb.widgets.base import Figure, checked_boxes, program, whole_pixels
@@ -89,7 +89,7 @@ class PatternExplorer(Figure):
         size = image.size
         if not maps:
             raise BoxError("maps is empty; give a score map for each pattern, {pattern: (L, h, w)}")
-        candidates = windows.grid_anchors(*size) if candidates is None else candidates
+        candidates = grid_anchors(*size) if candidates is None else candidates
         squares = _squares(*size) if squares is None else checked_boxes(squares, *size, "squares")
         self._patterns = {one.name: one for one in maps}
         state = {
@@ -250,7 +250,7 @@ def _label_cells(cells: Tensor) -> list[tuple[int, int]]:
 
 def _squares(width: int, height: int) -> list[list[float]]:
     """Squares in whole pixels, some 300 of several sizes."""
-    squares = windows.aspect_windows(width, height, 1, 300)
+    squares = aspect_windows(width, height, 1, 300)
     side = (squares[:, 2] - squares[:, 0] + 1e-3).floor()[:, None]
     return torch.cat([squares[:, :2].floor(), squares[:, :2].floor() + side], dim=1).tolist()
 

@@ -14,7 +14,7 @@ import torch
 import traitlets
 from torch import Tensor
 
-from cropnb import boxes as box_tools
+from cropnb import boxes as box_math
 from cropnb.errors import BoxError, CropnbError
 from cropnb.images import read_photo
 from cropnb.widgets.base import Figure, data_uri, program
@@ -190,9 +190,9 @@ class RatioSlider(Figure):
         box = crops.boxes[0].double()
         window = torch.tensor(largest_window(self.ratios[self.at], *photo.size))
         return {
-            "kept": 100 * float(box_tools.area(box)) / (photo.width * photo.height),
+            "kept": 100 * float(box_math.area(box)) / (photo.width * photo.height),
             "above": 100 * float((self.maps()[self.at] > self.threshold).double().mean()),
-            "overlap": float(box_tools.iou(box, window)),
+            "overlap": float(box_math.iou(box, window)),
         }
 
     def _summary(self) -> str:

@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from cropnb import boxes, candidates, datasets, ledger
+from cropnb import boxes as box_math
+from cropnb import candidates, datasets, ledger
 from cropnb.datasets import scenes
 from cropnb.datasets.scenes import __main__ as program
 from cropnb.datasets.scenes import forms, reference
@@ -56,7 +57,7 @@ def test_every_form_gives_samples_of_drawn_photos(form):
         assert image.shape == (3, sample.height, sample.width)
         assert image.min() >= 0
         assert image.max() <= 1
-        boxes.check(sample.boxes, width=sample.width, height=sample.height)
+        box_math.check(sample.boxes, width=sample.width, height=sample.height)
         assert torch.equal(sample.boxes, sample.boxes.round())
 
 
@@ -78,7 +79,7 @@ def test_gaicd_form_is_dense_scores_on_grid_anchors(form):
 
 def test_cpc_form_is_24_crops_in_four_ratios_with_votes():
     for sample in scenes.load("train", "cpc", size=40):
-        ratio = boxes.aspect(sample.boxes).reshape(4, 6)
+        ratio = box_math.aspect(sample.boxes).reshape(4, 6)
         torch.testing.assert_close(
             ratio, torch.tensor([1, 4 / 3, 3 / 4, 16 / 9])[:, None].expand(4, 6), atol=0.02, rtol=0
         )
@@ -110,7 +111,7 @@ def test_fat_form_is_boxes_of_required_ratios():
     for sample in scenes.load("train", "fat", size=60):
         assert 1 <= len(sample.boxes) <= 3
         assert sample.aspects.shape == (len(sample.boxes),)
-        torch.testing.assert_close(boxes.aspect(sample.boxes), sample.aspects, atol=0, rtol=0.04)
+        torch.testing.assert_close(box_math.aspect(sample.boxes), sample.aspects, atol=0, rtol=0.04)
         assert len(sample.aspects.unique()) == len(sample.aspects)
         seen |= {round(aspect, 3) for aspect in sample.aspects.tolist()}
     assert min(seen) == 0.5
@@ -121,7 +122,7 @@ def test_fat_form_is_boxes_of_required_ratios():
 def test_cuhk_form_keeps_each_photographers_taste():
     """The second one likes wide crops and the third tight ones, in this order in every photo."""
     dataset = scenes.load("train", "cuhk_icd", size=60)
-    share = torch.stack([boxes.area(s.boxes) / (s.width * s.height) for s in dataset])
+    share = torch.stack([box_math.area(s.boxes) / (s.width * s.height) for s in dataset])
     first, wide, tight = share.mean(0).tolist()
     assert tight + 0.1 < first < wide - 0.1
     assert (share[:, 1] > share[:, 2]).float().mean() > 0.9
@@ -333,9 +334,9 @@ def test_ledger_rows_say_when_the_claim_is_contradicted():
 
 def test_the_lattice_of_a_ratio_is_inside_and_has_the_ratio():
     windows = reference._lattice(384, 256, (9, 16))
-    boxes.check(windows, width=384, height=256)
+    box_math.check(windows, width=384, height=256)
     torch.testing.assert_close(
-        boxes.aspect(windows), torch.full((len(windows),), 9 / 16), atol=0.01, rtol=0
+        box_math.aspect(windows), torch.full((len(windows),), 9 / 16), atol=0.01, rtol=0
     )
     centre = reference._lattice(384, 256, (1, 1), scales=(100,), places=(0.5,))
     assert centre.tolist() == [[64, 0, 320, 256]]
@@ -345,7 +346,7 @@ def test_the_choices_of_a_free_hand_are_no_methods_windows():
     windows = forms.choices(384, 256)
     assert len(windows) > 1000
     assert len(windows.unique(dim=0)) == len(windows)
-    boxes.check(windows, width=384, height=256)
+    box_math.check(windows, width=384, height=256)
     slid = {tuple(box) for box in candidates.sliding_windows(384, 256).round().tolist()}
     assert sum(tuple(box) in slid for box in windows.tolist()) < 0.1 * len(windows)
 

@@ -9,7 +9,8 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from cropnb import backbones, boxes, checkpoints, croppers, datasets, ledger, metrics, paper
+from cropnb import backbones, checkpoints, croppers, datasets, ledger, metrics, paper
+from cropnb import boxes as box_math
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import CheckpointError, CropnbError, LedgerError, WeightsUnavailable
 from cropnb.runs import Experiment, Result, plan, program, record, results
@@ -506,7 +507,7 @@ def test_figures_on_what_is_annotated():
     assert measures.unmatched(all_elsewhere, test).isnan().all()
     overlap, (anchor, crop) = measures.farthest_from_grid(elsewhere[0], test.dataset[0].size)
     assert 0 < overlap < 0.85
-    assert float(boxes.iou(anchor, crop)) == pytest.approx(overlap)
+    assert float(box_math.iou(anchor, crop)) == pytest.approx(overlap)
     assert measures.farthest_from_grid(right[0], test.dataset[0].size)[0] > 0.99
 
 

@@ -75,7 +75,7 @@ def _sums(
         _part(running, part, pattern, width, height) for part in circles.split(AT_ONCE) if len(part)
     ]
     sums, lengths = zip(*parts, strict=True) if parts else ((), ())
-    empty = running.new_zeros(0, pattern.partitions)
+    empty = running.new_zeros(0, pattern.partitions)  # (0, L)
     return torch.cat([empty, *sums]), torch.cat([empty, *lengths])
 
 
@@ -88,12 +88,12 @@ def _part(
     whole = (columns, rows) == (width, height)
     count = int(2 * radius.max()) + 2  # T
     lines = torch.arange(count, device=circles.device) + (y - radius).floor()  # (n, T)
-    off = lines + 0.5 - y
-    half = (radius.square() - off.square()).clamp(min=0).sqrt()  # of the chord
+    off = lines + 0.5 - y  # (n, T)
+    half = (radius.square() - off.square()).clamp(min=0).sqrt()  # (n, T), of the chord
     scale = columns / width
-    start, end = (x - radius)[:, 0] * scale, (x + radius)[:, 0] * scale
+    start, end = (x - radius)[:, 0] * scale, (x + radius)[:, 0] * scale  # (n,) each
     edges = cell_edges(start, end, pattern.columns, whole)  # (n, C + 1)
-    left, right = (x - half) * scale, (x + half) * scale
+    left, right = (x - half) * scale, (x + half) * scale  # (n, T) each
     if whole:  # pixels whose centre lies on the circle belong to it, on both sides
         left, right = (left - 0.5).ceil(), (right + 0.5).floor()
     # (n, T, C + 1)
@@ -103,18 +103,18 @@ def _part(
     cell = cell.clamp(0, pattern.rows - 1)  # (n, T)
     channel = pattern.cells.to(circles.device)[cell]  # (n, T, C)
     row = ((lines + 0.5) * rows / height).floor().long().clamp(0, rows - 1)[..., None]  # (n, T, 1)
-    inside = (off.abs() <= radius)[..., None]
+    inside = (off.abs() <= radius)[..., None]  # (n, T, 1)
 
     def at(place: Tensor) -> Tensor:
         first = place.floor().long().clamp(max=columns - 1)
-        index = (channel * rows + row) * (columns + 1) + first
+        index = (channel * rows + row) * (columns + 1) + first  # (n, T, C)
         values = running.flatten()
         return values[index] + (place - first) * (values[index + 1] - values[index])
 
-    sums = (at(edges[..., 1:]) - at(edges[..., :-1])) * inside
-    lengths = (edges[..., 1:] - edges[..., :-1]) * inside
-    owner = channel.flatten(1)
-    empty = sums.new_zeros(len(circles), channels)
+    sums = (at(edges[..., 1:]) - at(edges[..., :-1])) * inside  # (n, T, C)
+    lengths = (edges[..., 1:] - edges[..., :-1]) * inside  # (n, T, C)
+    owner = channel.flatten(1)  # (n, T · C)
+    empty = sums.new_zeros(len(circles), channels)  # (n, L)
     return tuple(empty.scatter_add(1, owner, part.flatten(1)) for part in (sums, lengths))
 
 
@@ -131,7 +131,7 @@ def _checked(
             f"circles are centre x, centre y and radius, (N, 3), not {tuple(circles.shape)}"
         )
     width, height = size or (score_map.shape[-1], score_map.shape[-2])
-    x, y, radius = circles.unbind(1)
+    x, y, radius = circles.unbind(1)  # (N,) each
     room = torch.stack([x, y, width - x, height - y]).amin(0) if len(circles) else x
     # a float32 square that touches the border may be off by that much
     misfit = radius > room + 1e-3
