@@ -186,7 +186,7 @@ def _claimed(rows: "list[Row]") -> str:
         "contradicted": "came out the other way",
         "trivial": "held by less than is worth having",
         "unsettled": "need more photographs or seeds to be settled",
-        "says nothing": "say nothing, since a side of them is no better than not looking",
+        "says nothing": "say nothing, since a side of them is not surely better than not looking",
     }
     verdicts = [row.says for row in rows if row.verdict in ledger.CLAIM_VERDICTS]
     counts = {verdict: verdicts.count(verdict) for verdict in says}

@@ -16,7 +16,7 @@ _HEADS = {
     "holds": "Held",
     "trivial": "Held, by less than is worth having",
     "contradicted": "Came out the other way",
-    "": "Says nothing: an arm is no better than an answer that never looks",
+    "": "Says nothing: an arm is not surely better than an answer that never looks",
     "unsettled": "Unsettled",
 }
 _MOST = 5  # unsettled claims that stand beside the others; more of them are folded

@@ -1,9 +1,10 @@
-"""What the middle of the photo reaches, which looks at nothing: an arm of a comparison that does no
-better has learned nothing that the comparison could be about.
+"""What the middle of the photo reaches, which looks at nothing: an arm of a comparison that isn't
+better, beyond chance, has learned nothing that the comparison could be about.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,23 +42,37 @@ def overlap(samples: Iterable[Sample]) -> dict[str, list[float]]:
     return {"IoU": iou.tolist(), "BDE": bde.tolist()}
 
 
-def no_better(
+def void(
     arms: Mapping[str, Sequence[Sequence[float]]],
     blind: Sequence[float] | None,
     higher_is_better: bool,
-) -> list[str]:
-    """The arms whose mean is no better than the middle's on the same photos.
+    answer: str,
+) -> str:
+    """Why a comparison says nothing: its arms that aren't better than what looks at nothing.
+
+    An arm is, when the whole 95 % interval of its gain lies above zero, paired photo by photo, and
+    over its seeds: see `metrics.compare`. Photos without a number in either are left out.
 
     Args:
         arms: name → (seeds, photos).
         blind: (photos,) in the same unit; None where the column asks nothing of a crop.
+        answer: what `blind` is of, in words.
+
+    Returns:
+        Such as «A no better, B not surely better than the photo's middle», where A's mean is no
+        higher; empty where every arm is better.
     """
     if blind is None:
-        return []
-    sign = 1 if higher_is_better else -1
-    floor = sign * torch.as_tensor(blind, dtype=torch.float64).nanmean()
-    means = {
-        name: sign * torch.as_tensor(values, dtype=torch.float64).nanmean()
-        for name, values in arms.items()
-    }
-    return [name for name, mean in means.items() if mean <= floor]
+        return ""
+    floor, sign = np.asarray(blind, dtype=float), 1 if higher_is_better else -1  # (photos,)
+    low: dict[str, list[str]] = {"no better": [], "not surely better": []}
+    for name, values in arms.items():
+        gains = sign * (np.atleast_2d(np.asarray(values, dtype=float)) - floor)  # (seeds, photos)
+        gains = gains[:, ~np.isnan(gains).any(axis=0)]
+        gain = metrics.compare(gains, np.zeros_like(gains))
+        if gain.mean <= 0:
+            low["no better"].append(name)
+        elif gain.low <= 0:
+            low["not surely better"].append(name)
+    said = [f"{', '.join(names)} {how}" for how, names in low.items() if names]
+    return f"{', '.join(said)} than {answer}" if said else ""

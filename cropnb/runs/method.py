@@ -82,11 +82,14 @@ class Column:
         unit: what the values are multiplied with.
         worth_having: the smallest difference that is worth having, in the printed unit; named
             before anything is compared. A claim may name its own.
+        asks: the column in which arms have to beat what looks at no photo, where this one can be
+            won without a good crop, as a number of steps can.
     """
 
     unit: float = 1.0
     higher_is_better: bool = True
     worth_having: float | None = None
+    asks: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from cropnb.runs import blind, validation
 from cropnb.runs.claims import bounds, claim
 from cropnb.runs.context import Context
 from cropnb.runs.experiment import Experiment
-from cropnb.runs.method import Column, Place
+from cropnb.runs.method import Column, Method, Place
 from cropnb.runs.results import Result
 from cropnb.runs.rows import measured
 
@@ -108,9 +108,7 @@ def decide(
             better, worse = _where_all_are_numbers(*arms.values())
             judged = column_of(method.columns, column)
             middle = method.blind(experiment) if middle is None else middle
-            floor = [judged.unit * value for value in middle.get(column, ())] or None
-            low = blind.no_better(arms, floor, judged.higher_is_better)
-            note = f"{entry['better']} less {entry['worse']}{validation.still_rising(runs)}"
+            ends = validation.still_rising({name: _curves(of) for name, of in runs.items()})
             written.append(
                 claim(
                     replace(context, seeds=tuple(seeds)),
@@ -121,11 +119,31 @@ def decide(
                     table=method.claim_table(experiment),
                     **claim_bounds(entry, column, method.columns),
                     higher_is_better=judged.higher_is_better,
-                    void=f"{', '.join(low)} no better than {method.blind_answer}" if low else "",
-                    note=note,
+                    void=_void(method, column, runs, middle),
+                    note=f"{entry['better']} less {entry['worse']}{ends}",
                 )
             )
     return written
+
+
+def _void(
+    method: Method,
+    column: str,
+    runs: Mapping[str, Sequence[Result]],
+    middle: Mapping[str, Sequence[float]],
+) -> str:
+    """Why a claim says nothing in a column; empty where it does say something."""
+    asked = column_of(method.columns, column).asks or column
+    judged = column_of(method.columns, asked)
+    arms = {name: values(method.columns, asked, of) for name, of in runs.items()}
+    floor = [judged.unit * value for value in middle.get(asked, ())] or None
+    text = blind.void(arms, floor, judged.higher_is_better, method.blind_answer)
+    return f"{text} in {asked}" if text and asked != column else text
+
+
+def _curves(runs: Sequence[Result]) -> list[list[float]]:
+    """The validation scores of runs, (seeds, scores)."""
+    return [run.validation for run in runs]
 
 
 def values(
@@ -161,6 +179,7 @@ def one_line(columns: Mapping[str, Column], result: Result) -> str:
 def row_fields(runs: Sequence[Result], note: str = "") -> dict[str, object]:
     """What the rows of these runs say of how they were trained."""
     start = "" if runs[0].init == "imagenet" else f"{runs[0].init} start"
+    parts = (note, validation.remark(_curves(runs)), start)
     return {
         "minutes": round(sum(run.minutes for run in runs), 1),
         "config_hash": runs[0].config_hash,
@@ -168,16 +187,13 @@ def row_fields(runs: Sequence[Result], note: str = "") -> dict[str, object]:
         "commit": runs[0].commit,
         "device": runs[0].device,
         "seeds": tuple(run.seed for run in runs),
-        "note": "; ".join(part for part in (note, start) if part),
+        "note": "; ".join(filter(None, parts)),
     }
 
 
 def cell_note(experiment: Experiment, column: str, runs: Sequence[Result]) -> str:
     """The method's note, and what the epoch best on validation gives where both are known."""
-    parts = [experiment.method.note(runs)]
-    if validation.end([run.validation for run in runs]) == "rising":
-        parts.append("validation was still rising at the end")
-    note = "; ".join(part for part in parts if part)
+    note = experiment.method.note(runs)
     if not all(run.best for run in runs):
         return note
     best = values(experiment.method.columns, column, runs, "best")

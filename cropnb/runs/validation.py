@@ -1,5 +1,5 @@
 """How trainings went: the validation scores of every recorded run, beside the ledger, and whether
-they were still rising when it ended.
+they were still rising when it ended, or are too few to say.
 
 `--record` writes `book/results/curves/NAME.json`. A comparison of runs that were still getting
 better says which learns faster, not which is better.
@@ -18,6 +18,7 @@ from cropnb.errors import LedgerError
 from cropnb.files import write_atomically
 from cropnb.runs.results import Result
 
+Scores = Sequence[Sequence[float]]  # (seeds, scores) on validation photos, in the order of training
 SHORTEST = 4  # scores; fewer show no end
 # The last quarter of a training may add this share of what the whole training added.
 FLAT = 0.05
@@ -51,11 +52,11 @@ class Curve:
         return end(self.scores)
 
 
-def end(scores: Sequence[Sequence[float]]) -> str:
+def end(scores: Scores) -> str:
     """How a training ended.
 
     Args:
-        scores: (seeds, scores) on validation photos; the mean over seeds is judged.
+        scores: whose mean over seeds is judged.
 
     Returns:
         "too short" for fewer than four scores; "rising" where the last score lies above every one
@@ -71,12 +72,36 @@ def end(scores: Sequence[Sequence[float]]) -> str:
     return "rising" if added > 0 and late > FLAT * added else "flat"
 
 
-def still_rising(arms: Mapping[str, Sequence[Result]]) -> str:
-    """What a claim's note adds on arms, name → runs, whose training ended while validation rose."""
-    names = [
-        name for name, runs in arms.items() if end([run.validation for run in runs]) == "rising"
-    ]
-    return f"; still rising at the end: {', '.join(names)}" if names else ""
+def still_rising(arms: Mapping[str, Scores]) -> str:
+    """What a claim's note adds on arms, name → scores, whose training ended while validation rose,
+    and on those whose scores are too few to say.
+    """
+    ends = {name: end(scores) for name, scores in arms.items()}
+    rising, unknown = (
+        ", ".join(name for name, how in ends.items() if how == kind)
+        for kind in ("rising", "too short")
+    )
+    text = f"; still rising at the end: {rising}" if rising else ""
+    return f"{text}; too short to say whether still rising: {unknown}" if unknown else text
+
+
+def remark(scores: Scores) -> str:
+    """The same of the runs of one variant, for the note of a row; empty for a flat end."""
+    return {
+        "flat": "",
+        "rising": "validation was still rising at the end",
+        "too short": "validation is too short to say whether it was still rising",
+    }[end(scores)]
+
+
+def recorded(method: str, wanted: Mapping[str, object]) -> Scores:
+    """The scores of the first recorded curve with these values of `Curve`; empty without one."""
+    alike = (
+        curve.scores
+        for curve in read(method)
+        if all(getattr(curve, name) == value for name, value in wanted.items())
+    )
+    return next(alike, ())
 
 
 def of_runs(results: Iterable[Sequence[Result]]) -> list[Curve]:

@@ -1,11 +1,14 @@
 """What the middle of a photo reaches, and claims whose arms do no better."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 
-from cropnb import datasets, ledger
+from cropnb import datasets, ledger, metrics, paper
 from cropnb.errors import LedgerError
-from cropnb.runs import blind
+from cropnb.runs import Experiment, blind, plan, record
 from cropnb.runs.claims import claim
 from cropnb.runs.context import Context
 
@@ -32,15 +35,65 @@ def test_the_middle_ranks_rated_boxes_and_overlaps_true_ones() -> None:
     assert columns["IoU"][0] == pytest.approx(float(shared / (areas - shared)), abs=1e-4)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_arm_is_better_than_the_middle_where_its_whole_interval_is(sign: int) -> None:
+    rng = np.random.default_rng(0)
+    middle = rng.normal(size=200)
+    gains = {"clear": 0.5, "likely": 0.1, "worse": -0.5}
+    arms = {name: [sign * (middle + gain + rng.normal(size=200))] for name, gain in gains.items()}
+    arms["level"] = [sign * middle]
+    gain = metrics.compare(sign * np.asarray(arms["likely"]), middle)
+    assert gain.low < 0 < gain.mean
+    text = blind.void(arms, sign * middle, sign > 0, "the photo's middle")
+    assert text == "worse, level no better, likely not surely better than the photo's middle"
+    assert blind.void({"clear": arms["clear"]}, sign * middle, sign > 0, "it") == ""
+    assert blind.void(arms, None, sign > 0, "it") == ""
+
+
+def test_an_arm_whose_seeds_differ_much_is_not_surely_better() -> None:
+    middle = np.linspace(0, 1, 100)
+    wave = 0.1 * np.cos(np.arange(100))
+    one_collapsed = [middle + gain + wave for gain in (0.3, 0.3, -0.2)]
+    of_photos = metrics.compare(np.mean(one_collapsed, axis=0), middle)
+    assert of_photos.low > 0.1  # the mean is certain of these three seeds
+    assert blind.void({"A": one_collapsed}, middle, True, "it") == "A not surely better than it"
+    alike = [middle + gain + wave for gain in (0.13, 0.13, 0.14)]  # of the same mean
+    assert blind.void({"A": alike}, middle, True, "it") == ""
+
+
+def test_photos_without_a_number_are_left_out() -> None:
+    middle = [np.nan, 0.2, 0.3, 0.4, 0.5]
+    better = [[0.1, 0.3, 0.42, 0.5, np.nan], [0.1, 0.3, 0.41, 0.5, 0.6]]
+    assert blind.void({"A": better}, middle, True, "it") == ""
+
+
 @pytest.mark.parametrize(
-    ("higher_is_better", "expected"), [(True, ["worse", "level"]), (False, ["better", "level"])]
+    ("gain", "expected"),
+    [(0.1, ""), (-0.1, "A2-RL no better than the photo's middle in IoU")],
 )
-def test_arms_that_do_no_better_than_the_middle(
-    higher_is_better: bool, expected: list[str]
+def test_who_crops_no_better_saves_no_steps(
+    gain: float, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arms = {"better": [[0.8, 0.6]], "worse": [[0.3, 0.5]], "level": [[0.5, 0.7]]}
-    assert blind.no_better(arms, [0.6, 0.6], higher_is_better) == expected
-    assert blind.no_better(arms, None, higher_is_better) == []
+    method = plan.method_named("la2c")
+    middle = np.linspace(0.4, 0.8, 40)
+    monkeypatch.setattr(type(method), "blind", lambda self, experiment: {"IoU": middle.tolist()})
+    sides = [
+        [
+            SimpleNamespace(
+                seed=0,
+                validation=[0.5] * 6,
+                columns={"IoU": (middle + more).tolist(), "steps": (steps + middle).tolist()},
+            )
+        ]
+        for more, steps in ((0.2, 9.0), (gain, 15.0))
+    ]
+    (claim_of_steps,) = (
+        one for one in paper.read("la2c").claims if one["name"] == "fewer steps than A2-RL"
+    )
+    context = Context("la2c", "scenes", (), seeds=(0,), commit="c")
+    experiment = Experiment(method, profile="smoke", out=None)
+    (row,) = record.decide(context, experiment, [(claim_of_steps, sides)])
+    assert (row.column, row.verdict, row.void) == ("steps", "holds", expected)
 
 
 def test_a_void_claim_says_so_and_only_a_claim_can_be_void() -> None:

@@ -86,6 +86,7 @@ def test_the_rivals_runs_decide(runs: dict[str, tuple[int, float | None]]):
     accuracy = next(row for row in rows if row.column == "Acc 1/5")
     assert accuracy.ours == pytest.approx(20)  # per cent: 0.7 less 0.5, paired by photo and seed
     assert (accuracy.note, accuracy.seeds) == ("FS + RGL less GAIC", SEEDS)
+    assert accuracy.void == ""
     runs["vrn"], runs["gaic"] = runs["gaic"], runs["vrn"]
     assert {row.verdict for row in _rows()} == {"contradicted"}
 

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -40,11 +39,18 @@ def test_the_end_of_a_training(scores: list[tuple[float, ...]], expected: str) -
 
 
 def test_a_claim_names_the_arms_that_were_still_learning() -> None:
-    flat, rising = ([SimpleNamespace(validation=scores)] for scores in (FLAT, RISING))
-    assert validation.still_rising({"A": flat, "B": flat}) == ""
-    assert validation.still_rising({"A": rising, "B": flat}) == "; still rising at the end: A"
-    both = validation.still_rising({"A": rising, "B": rising})
+    assert validation.still_rising({"A": [FLAT], "B": [FLAT]}) == ""
+    assert validation.still_rising({"A": [RISING], "B": [FLAT]}) == "; still rising at the end: A"
+    both = validation.still_rising({"A": [RISING], "B": [RISING]})
     assert both == "; still rising at the end: A, B"
+    unknown = validation.still_rising({"A": [FLAT[:2]], "B": [RISING], "C": []})
+    assert unknown == ("; still rising at the end: B; too short to say whether still rising: A, C")
+    remarks = [validation.remark([scores]) for scores in (FLAT, RISING, FLAT[:2])]
+    assert remarks == [
+        "",
+        "validation was still rising at the end",
+        "validation is too short to say whether it was still rising",
+    ]
 
 
 def test_a_curve_replaces_the_one_of_its_kind_and_no_other() -> None:
@@ -56,6 +62,8 @@ def test_a_curve_replaces_the_one_of_its_kind_and_no_other() -> None:
         ("trained", (0,)),
     ]
     assert validation.read("mars") == []
+    assert validation.recorded("vrn", {"variant": "FS", "profile": "trained"}) == (RISING,)
+    assert validation.recorded("vrn", {"variant": "FS", "profile": "full"}) == ()
 
 
 @pytest.mark.parametrize("content", ["[", "{}", '[{"variant": "FS"}]', "[[" * 100_000])

@@ -110,7 +110,7 @@ class La2cMethod(Method):
         "IoU": Column(worth_having=0.01),
         "BDE": Column(higher_is_better=False, worth_having=0.005),
         "best box": Column(worth_having=0.01),
-        "steps": Column(higher_is_better=False, worth_having=1.0),
+        "steps": Column(higher_is_better=False, worth_having=1.0, asks="IoU"),
         "stopped": Column(100),
     }
     constants = {

@@ -27,7 +27,7 @@ from cropnb.evaluation import ManyWindows
 from cropnb.gaic.recipe import METHOD as GAIC
 from cropnb.mars.recipe import METHOD
 from cropnb.mars.studies import table7
-from cropnb.runs import Experiment, blind, program, record
+from cropnb.runs import Experiment, blind, program, record, validation
 from cropnb.runs.claims import claim
 from cropnb.runs.context import Context
 from cropnb.runs.devices import device_name
@@ -68,6 +68,23 @@ def networks(chosen: argparse.Namespace) -> dict[str, list[Path]]:
     return files
 
 
+def curves(chosen: argparse.Namespace) -> dict[str, validation.Scores]:
+    """The validation scores of the networks, by side: of finished runs, or as they are on record
+    where the weights ship.
+    """
+    scores: dict[str, validation.Scores] = {}
+    for method, side in ((METHOD, METHOD.main), (GAIC, WINDOWS)):
+        if chosen.profile:
+            experiment = Experiment(method, profile=chosen.profile, out=chosen.out)
+            runs = [experiment.finished(method.main, seed) for seed in chosen.seeds]
+            scores[side] = [run.validation for run in runs]
+        else:
+            card = checkpoints.load_weights(shipped(method.name), method.name)[1]
+            names = ("variant", "dataset", "form", "profile", "init")
+            scores[side] = validation.recorded(method.name, {name: card[name] for name in names})
+    return scores
+
+
 def asked(files: dict[str, list[Path]], device: str) -> dict[str, list[Cropper]]:
     """Both sides' croppers, one a seed: Mars, and GAIC among windows of the required ratio."""
     mars, gaic = (
@@ -81,13 +98,14 @@ def asked(files: dict[str, list[Path]], device: str) -> dict[str, list[Cropper]]
 
 
 def rows(
-    context: Context, sides: dict[str, list[Cropper]], dataset: CropDataset
+    context: Context, sides: dict[str, list[Cropper]], dataset: CropDataset, ends: str = ""
 ) -> list[ledger.Row]:
     """What each side and the largest centred window reach, and the verdict, by column.
 
     Args:
         sides: the croppers of Mars and of the search, in this order, one a seed.
         dataset: scenes in a form with true boxes.
+        ends: what the claim's note adds on how the trainings of both ended.
     """
     by_side: dict[str, Values] = {}
     for name, by_seed in sides.items():
@@ -100,7 +118,6 @@ def rows(
     for column in CLAIM["columns"]:
         arms = {name: values[column] for name, values in by_side.items()}
         judged = METHOD.columns[column]
-        low = blind.no_better(arms, middle[column], judged.higher_is_better)
         written += [
             measured(context, f"{TABLE}, {form}", name, column, values, note=boxes)
             for name, values in arms.items()
@@ -123,8 +140,10 @@ def rows(
                 table="claim" if dataset.form == METHOD.forms[0] else f"claim, {form}",
                 **record.claim_bounds(CLAIM, column, METHOD.columns),
                 higher_is_better=judged.higher_is_better,
-                void=f"{', '.join(low)} no better than the largest centred window" if low else "",
-                note=f"{ours} less {theirs}; {boxes}, paired by photo",
+                void=blind.void(
+                    arms, middle[column], judged.higher_is_better, "the largest centred window"
+                ),
+                note=f"{ours} less {theirs}; {boxes}, paired by photo{ends}",
             ),
         ]
     return written
@@ -165,9 +184,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             seeds=tuple(card["seed"] for card in cards),
             device=device_name(chosen.device),
         )
-        sides = asked(files, chosen.device)
+        sides, ends = asked(files, chosen.device), validation.still_rising(curves(chosen))
         for dataset in photos(chosen):
-            yield rows(here, sides, dataset)
+            yield rows(here, sides, dataset, ends)
 
     context = Context(METHOD.name, ledger.SCENES, arguments=(), module=f"cropnb.{STUDY}")
     return program.study(measure, options, context, arguments, photos)

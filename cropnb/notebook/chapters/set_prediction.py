@@ -322,8 +322,9 @@ def differences(
     for name in dict.fromkeys(row.row for row in rows):
         cells = {row.column: row for row in rows if row.row == name}
         pair, *remarks = next(iter(cells.values())).note.split("; ")
-        rising = [remark for remark in remarks if remark.startswith("still rising")]
-        compared = "; ".join([pair.removesuffix(", AP in points"), *rising])
+        kinds = ("still rising", "too short")
+        ends = [remark for remark in remarks if remark.startswith(kinds)]
+        compared = "; ".join([pair.removesuffix(", AP in points"), *ends])
         line = [_difference(cells[column]) if column in cells else None for column in columns]
         lines.append([Markdown(f"**{escaped(name)}**<br>{escaped(compared)}"), *line])
     counted = ", ".join(sorted({f"{row.images} scenes, {len(row.seeds)} seeds" for row in rows}))

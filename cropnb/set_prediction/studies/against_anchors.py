@@ -131,10 +131,10 @@ def rows(
         SETS: [METHOD.predictions(sets, METHOD.main, seed) for seed in seeds],
         ANCHORS: [anchors(grid, seed, names) for seed in seeds],
     }
-    rising = validation.still_rising(
+    ends = validation.still_rising(
         {
-            SETS: [sets.finished(METHOD.main, seed) for seed in seeds],
-            ANCHORS: [grid.finished(GAIC.main, seed) for seed in seeds],
+            SETS: [sets.finished(METHOD.main, seed).validation for seed in seeds],
+            ANCHORS: [grid.finished(GAIC.main, seed).validation for seed in seeds],
         }
     )
     by_photo = {
@@ -165,7 +165,6 @@ def rows(
         }
         written += [measured(context, table, arm, column, of) for arm, of in values.items()]
         floor = [judged.unit * value for value in blind_columns[column]]
-        low = blind.no_better(values, floor, judged.higher_is_better)
         written.append(
             claim(
                 context,
@@ -175,8 +174,8 @@ def rows(
                 values[ANCHORS],
                 table=f"claim{form}",
                 worth_having=judged.worth_having,
-                void=f"{', '.join(low)} no better than {METHOD.blind_answer}" if low else "",
-                note=f"{SETS} less {ANCHORS}, the last stages of both trained alike{rising}",
+                void=blind.void(values, floor, judged.higher_is_better, METHOD.blind_answer),
+                note=f"{SETS} less {ANCHORS}, the last stages of both trained alike{ends}",
             )
         )
     return written
