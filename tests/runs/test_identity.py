@@ -15,7 +15,8 @@ from cropnb.asm_net import patterns
 from cropnb.runs import Experiment, plan
 from cropnb.runs.start import run_of
 
-METHODS = ("asm_net", "attention", "gaic", "la2c", "layout", "mars", "set_prediction", "vrn")
+PACKAGE = Path(cropnb.__file__).parent
+METHODS = sorted(path.parent.name for path in PACKAGE.glob("*/recipe.py"))
 PLACES = [(name, place) for name in METHODS for place in plan.method_named(name).usual]
 
 _CARD = "what a cropper does with trained weights"
@@ -139,7 +140,7 @@ def test_constants_at_their_usual_values_are_no_part_of_a_run() -> None:
 
 def _constants(name: str) -> Iterator[str]:
     """The constants that a method's modules define, without those of its studies."""
-    folder = Path(cropnb.__file__).parent / name
+    folder = PACKAGE / name
     for path in sorted(folder.rglob("*.py")):
         parts = path.relative_to(folder.parent).with_suffix("").parts
         if path.stem == "__main__" or (len(parts) == 2 and path.stem == "__init__"):
@@ -158,8 +159,7 @@ def _constants(name: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_constant_is_in_the_identity_or_it_is_said_why_not(name: str) -> None:
-    usual = {place.removeprefix("cropnb.") for other in METHODS for place in
-             plan.method_named(other).usual}  # fmt: skip
+    usual = {place.removeprefix("cropnb.") for _, place in PLACES}
     constants = set(_constants(name))
     assert constants - usual - ELSEWHERE.keys() == set()
     assert {place for place in ELSEWHERE if place.startswith(f"{name}.")} <= constants
