@@ -93,7 +93,9 @@ def resized(dataset: CropDataset, short_side: int = 256) -> CropDataset:
     pixels of that.
 
     Samples whose size isn't known keep their boxes as they are, and have no photo either.
-    Raises ImageError for a photo with one side more than 40 times the other.
+
+    Raises:
+        ImageError: a photo with one side more than 40 times the other.
     """
     places = _places(dataset, short_side)
     pixels, _ = _files(dataset, short_side)

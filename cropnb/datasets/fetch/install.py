@@ -144,8 +144,9 @@ def assign(sources: Sequence[Source], given: Sequence[Path]) -> dict[Source | No
     """Which given file is which source: by its name, or by being the only one. A folder is `None`:
     all of it.
 
-    Raises DatasetMissing for a path that isn't there, DownloadError for one that can't be told
-    apart.
+    Raises:
+        DatasetMissing: a path that isn't there.
+        DownloadError: one that can't be told apart.
     """
     assigned: dict[Source | None, Path] = {}
     for path in given:
@@ -237,8 +238,11 @@ def today() -> str:
 
 
 def open_archive(path: Path, folder: Path, progress: bool) -> None:
-    """Put what a file, an archive or a folder holds below a new folder. Raises ArchiveError or
-    StorageError.
+    """Put what a file, an archive or a folder holds below a new folder.
+
+    Raises:
+        ArchiveError: an archive that can't be unpacked.
+        StorageError: a full or forbidden disk.
     """
     if path.is_dir():
         with storage.disk_errors(folder):

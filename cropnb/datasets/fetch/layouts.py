@@ -25,8 +25,10 @@ FAT_LISTS = ("train.json", "test.json")
 
 
 def find(unpacked: Path, name: str, *, folder: bool = False) -> Path:
-    """The file or folder of that name that lies least deep. Raises DatasetMissing where there is
-    none.
+    """The file or folder of that name that lies least deep.
+
+    Raises:
+        DatasetMissing: there is none.
     """
     matches = [path for path in unpacked.rglob(name) if path.is_dir() == folder]
     if not matches:

@@ -18,7 +18,8 @@ class FixedShape:
     photo (3, height, width) in 0…1 that has its longest side at 256 already and returns the crop
     (4,) in its pixels, on the device. The tensor is overwritten by the next call.
 
-    compiled: let `torch.compile` fuse what lies between the convolutions first.
+    Args:
+        compiled: let `torch.compile` fuse what lies between the convolutions first.
     """
 
     def __init__(
