@@ -192,9 +192,7 @@ def _is_place(place: _Place) -> bool:
 
 
 def _fingerprint(samples: Sequence[Sample]) -> list[list]:
-    """Name with bytes and time of change of each photo file: cheap, and enough to notice a replaced
-    photo.
-    """
+    """Name, bytes and time of change of each photo file: cheap, and a replaced one is noticed."""
     marks = []
     for sample in samples:
         path = sample.load_photo.args[0] if isinstance(sample.load_photo, partial) else None

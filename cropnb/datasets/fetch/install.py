@@ -183,9 +183,7 @@ def fetched(job: Job, source: Source, notes: list[str]) -> Path:
 
 
 def _known(job: Job, source: Source) -> str | None:
-    """The hash that a file must have: the user's, else the manifest's, else the one recorded the
-    first time.
-    """
+    """The hash that a file must have: the user's, the manifest's, or the first download's."""
     if len(job.trusted) == 1 and len(manifest.entry(job.name).sources) == 1:
         return job.trusted[0]
     return source.sha256 or job.receipts().get(source.file, {}).get("sha256")
@@ -221,9 +219,7 @@ def verify(job: Job, source: Source, path: Path, notes: list[str], how: str) -> 
 
 
 def _discard(job: Job, sources: Sequence[Source]) -> None:
-    """Throw away what was fetched and turned out to be no dataset, with receipts that nobody had
-    vouched for.
-    """
+    """Throw away what was fetched and is no dataset, with receipts that nobody vouched for."""
     receipts = job.receipts()
     for source in sources:
         (job.work / source.file).unlink(missing_ok=True)
@@ -300,9 +296,7 @@ def _carry_over(job: Job) -> None:
 
 
 def _recover(job: Job) -> None:
-    """After a kill between two renames: what was there before goes back, or is tidied away as it
-    would have been.
-    """
+    """After a kill between two renames: put back what was there before, or tidy it away."""
     old = job.work / "replaced"
     if old.exists() and not job.target.exists():
         os.rename(old, job.target)

@@ -66,9 +66,7 @@ class FixedShape:
 
     @torch.inference_mode()
     def __call__(self, image: Tensor) -> Tensor:
-        """A photo (3, height, width) in 0…1 → the crop (4,) in its pixels; the next call overwrites
-        it.
-        """
+        """A photo (3, height, width) in 0…1 → the crop (4,) in its pixels, until the next call."""
         self._input.copy_(image[None], non_blocking=True)
         if self._graph is None:
             return self._run(self._input)
