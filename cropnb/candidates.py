@@ -264,9 +264,7 @@ def _slide(
     step_x: Fraction,
     step_y: Fraction,
 ) -> Tensor:
-    """Every window of every size, with equal offsets from border to border (one place: in the
-    middle): (N, 4).
-    """
+    """Every window of every size, at equal offsets from border to border, or centred: (N, 4)."""
     counts = torch.tensor(
         [[_places(width - w, step_x), _places(height - h, step_y)] for w, h in sizes]
     )  # (S, 2)

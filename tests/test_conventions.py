@@ -242,6 +242,19 @@ def test_the_engine_knows_no_method():
     assert not {where: names for where, tree in engine.items() if (names := names_a_method(tree))}
 
 
+@pytest.mark.parametrize("method", methods.METHODS)
+def test_only_a_recipe_knows_what_the_ledger_needs(method):
+    folder = f"cropnb/{method}/"
+    beside = (f"{folder}recipe", f"{folder}studies/")
+    core = {
+        where: [module for module, _ in imported(tree) if ".studies" in module]
+        for where, tree in sources()
+        if where.startswith(folder) and not where.startswith(beside)
+    }
+    assert len(core) >= 4
+    assert not {where: modules for where, modules in core.items() if modules}
+
+
 def test_the_checks_see_what_they_forbid():
     tree = ast.parse("import torch.nn.functional as f\nfor kept in ():\n  g = lambda more: more\n")
     assert sorted(vague_names(tree)) == [("kept", 2), ("more", 3)]

@@ -223,9 +223,7 @@ def neighbourhood(boxes: Tensor, width: int, height: int, keep_ratio: bool = Fal
 def _windows(
     width: int, height: int, aspect: float | None, pattern: Pattern, rated: bool
 ) -> Tensor:
-    """The windows of the first stage, or the anchors that people rated; those with less than a
-    pixel a cell are left out.
-    """
+    """First-stage windows, or anchors that people rated, with at least a pixel for each cell."""
     if aspect is not None:
         scales = candidates.SLIDING_SCALES
         boxes = candidates.aspect_windows(width, height, aspect, 895, scales=scales)

@@ -120,9 +120,7 @@ def random_box_hits(
 
 @functools.lru_cache(maxsize=2)
 def _random_overlaps(dataset: CropDataset, draws: int, seed: int) -> list[Tensor]:
-    """IoU (T, draws) of each photo's best crops with boxes drawn at random, the same for every ε
-    and N.
-    """
+    """IoU (T, draws) of each photo's best crops with random boxes, the same for every ε and N."""
     return [
         box_math.pairwise_iou(
             tied_best(sample),

@@ -213,7 +213,9 @@ def _matches(boxes: Tensor, truths: Tensor, counts: Tensor, threshold: float, ta
     """Which predictions (photos, K, 4), best first, take a true box: (photos, K). Photos run in
     parallel.
 
-    truths: of all photos (total, 4), `counts` (photos,) of each.
+    Args:
+        truths: of all photos, (total, 4).
+        counts: (photos,) how many each has.
     """
     true = _padded(truths, counts)  # (photos, M, 4)
     least = min(threshold, 1 - 1e-10)

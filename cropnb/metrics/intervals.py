@@ -141,14 +141,14 @@ def compare(a: ArrayLike, b: ArrayLike, seed: int = 0, level: float = 0.95) -> C
 
     Args:
         a: (photos,) or (seeds, photos).
-        b: The same photos, and the same seeds or one row for all of them.
-        seed: Of the bootstrap over photos, which gives the interval of a single seed.
-        level: Of the interval.
+        b: the same photos, and the same seeds or one row for all of them.
+        seed: of the bootstrap over photos, which gives the interval of a single seed.
+        level: of the interval.
 
     Several seeds are `over_seeds`: a percentile bootstrap over three of them covers 79 to 89 %.
 
     Raises:
-        MetricError: For shapes that don't fit, NaN, and a single photo.
+        MetricError: shapes that don't fit, NaN, or a single photo.
     """
     values = _differences(a, b)
     seeds, photos = values.shape
@@ -170,8 +170,8 @@ def over_seeds(
         means: (S,) what each seed measured on the same photos.
         covariance: (S, S) of these numbers over draws of the photos: the photos' covariance
             divided by their number, or that of a bootstrap.
-        photos: How many there are.
-        level: Of the interval.
+        photos: how many there are.
+        level: of the interval.
 
     A number varies with the photos (alike for all seeds), with the seed, and with both together.
     The variance of the mean is the sum of two estimates: the mean covariance of two seeds, which is
@@ -182,7 +182,7 @@ def over_seeds(
     believes a variance between three seeds too readily when that happens to be small.
 
     Raises:
-        MetricError: For shapes that don't fit.
+        MetricError: shapes that don't fit.
     """
     means, covariance = np.asarray(means, dtype=float), np.asarray(covariance, dtype=float)
     seeds = len(means)

@@ -219,9 +219,7 @@ def windows_within(boxes: Tensor, aspect: float) -> Tensor:
 
 
 def _in_pixels(xyxy: Tensor, width: int, height: int) -> Tensor:
-    """Boxes (N, 4) divided by the sides → pixels, each at least a pixel wide and high and inside
-    the photo.
-    """
+    """Boxes (N, 4) in shares → pixels, a pixel wide and high at least and inside the photo."""
     size = xyxy.new_tensor([width, height])
     first = torch.minimum((xyxy[:, :2] * size).clamp(min=0), size - LEAST)
     second = torch.minimum(torch.maximum(xyxy[:, 2:] * size, first + LEAST), size)

@@ -70,8 +70,10 @@ def data_uri(image: Image.Image) -> str:
 
 
 def checked_boxes(boxes: Any, width: int, height: int, name: str) -> list[list[float]]:
-    """Boxes (N, 4) as nested lists, to a thousandth of a pixel. Raises BoxError unless all lie
-    within the photo.
+    """Boxes (N, 4) as nested lists, to a thousandth of a pixel.
+
+    Raises:
+        BoxError: they don't all lie within the photo.
     """
     boxes = box_math.check(
         np.asarray(boxes, dtype=float) if isinstance(boxes, Sequence) else boxes, name=name
@@ -86,7 +88,11 @@ def checked_boxes(boxes: Any, width: int, height: int, name: str) -> list[list[f
 
 
 def checked_scores(scores: Any, count: int, name: str) -> list[float]:
-    """One finite number a box as a list. Raises BoxError otherwise."""
+    """One finite number a box as a list.
+
+    Raises:
+        BoxError: another number of them, or one that isn't finite.
+    """
     values = (
         scores.detach().cpu().double()
         if isinstance(scores, Tensor)
@@ -102,8 +108,10 @@ def checked_scores(scores: Any, count: int, name: str) -> list[float]:
 
 
 def whole_pixels(box: Any, width: int, height: int) -> list[int]:
-    """A box (4,) rounded to whole pixels, as the figures move it. Raises BoxError unless it lies
-    within the photo.
+    """A box (4,) rounded to whole pixels, as the figures move it.
+
+    Raises:
+        BoxError: it doesn't lie within the photo.
     """
     flat = box.tolist() if isinstance(box, (Tensor, np.ndarray)) else box
     rounded = np.rint(checked_boxes([flat], width, height, "box")).astype(int)

@@ -134,9 +134,7 @@ class PatternExplorer(Figure):
         return sums / areas.clamp(min=1e-12), areas / areas.sum()
 
     def _sums(self, score_map: Tensor, box: Any) -> tuple[Tensor, Tensor]:
-        """Sums and areas of the partitions: how much of each pixel of the map lies in each cell,
-        and no tables.
-        """
+        """Sums and areas of partitions, by what of each pixel lies in each cell: no tables."""
         cells = self._patterns[self.pattern].cells
         (x1, y1, x2, y2), (rows, columns) = whole_pixels(box, self.width, self.height), cells.shape
         height, width = score_map.shape[1:]
@@ -227,9 +225,7 @@ def _edges(start: float, end: float, cells: int) -> Tensor:
 
 
 def _overlaps(edges: Tensor, pixels: int) -> Tensor:
-    """How much of each of `pixels` pixels lies between neighbouring edges: (..., E) → (..., E − 1,
-    pixels).
-    """
+    """The share of each pixel between neighbouring edges: (..., E) → (..., E − 1, pixels)."""
     pixel = torch.arange(pixels, dtype=torch.double)
     return (edges[..., 1:, None].minimum(pixel + 1) - edges[..., :-1, None].maximum(pixel)).clamp(
         min=0

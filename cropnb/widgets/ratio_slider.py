@@ -35,9 +35,11 @@ _SHORTEST, _SHORTEST_LONG, _LONGEST = 3, 19, 274
 class Recording:
     """What a model predicted for one photo at each recorded ratio.
 
-    photo: what `cropnb.images.read_photo` takes. maps: (R, h, w) in 0…1. cell: width and height of
-        a map's cell in
-        pixels of the photo. alt: what is on the photo, in words.
+    Attributes:
+        photo: what `cropnb.images.read_photo` takes.
+        maps: (R, h, w) in 0…1.
+        cell: width and height of a map's cell in pixels of the photo.
+        alt: what is on the photo, in words.
     """
 
     photo: Any

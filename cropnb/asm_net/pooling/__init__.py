@@ -137,9 +137,7 @@ def _pool(
     rule: str | None,
     by_cell: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Sums and areas of each partition, or of each cell, of each crop: two tensors (..., N, L or
-    L̃).
-    """
+    """Sums and areas of each partition or cell of each crop: two tensors (..., N, L or L̃)."""
     boxes, rule, batched = _checked(score_map, boxes, pattern, size, rule)
     x1, y1, x2, y2 = boxes.unbind(-1)  # (..., N) each
     x = cell_edges(x1, x2, pattern.columns, rule != "area").mT  # (..., columns + 1, N)

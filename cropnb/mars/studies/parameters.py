@@ -219,9 +219,7 @@ def search(at_most: int = 1) -> list[Fit]:
 
 @lru_cache(maxsize=64)
 def _trunk(backbone: str, cut: str) -> tuple[int, int, int, int]:
-    """Parameters of the backbone up to a cut, its channels and stride there, and its running
-    statistics.
-    """
+    """A backbone's parameters up to a cut, channels and stride there, and running statistics."""
     with torch.device("meta"):
         network = Backbone(backbone, [cut])
     statistics = sum(buffer.numel() for name, buffer in network.named_buffers() if "units" in name)
