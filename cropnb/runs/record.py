@@ -32,13 +32,13 @@ def without_fewer_seeds(rows: Iterable[ledger.Row], name: str) -> list[ledger.Ro
     seeds and more: two entries of the plan may share a variant, and ask for unlike seeds.
     """
     there = {row.key: row for row in ledger.read(name)}
-    kept = []
+    remaining = []
     for row in rows:
         old = there.get(row.key)
         same = old is not None and row.config_hash and old.config_hash == row.config_hash
         if not same or not set(row.seeds) < set(old.seeds):
-            kept.append(row)
-    return kept
+            remaining.append(row)
+    return remaining
 
 
 def cells(
