@@ -164,7 +164,7 @@ class TablesMethod(Method):
         for variant, runs in results.items():
             truths = self.photos(experiment, "test", variant).truths
             predictions = [self.predictions(experiment, variant, run.seed) for run in runs]
-            fields = record.row_fields(runs, self.note(runs))
+            fields = record.row_fields(runs, record.run_note(self, runs))
             for eps in THRESHOLDS:
                 for most in DETECTIONS:
                     values = precision(predictions, truths, eps, most)
