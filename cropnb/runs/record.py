@@ -179,7 +179,6 @@ def one_line(columns: Mapping[str, Column], result: Result) -> str:
 def row_fields(runs: Sequence[Result], note: str = "") -> dict[str, object]:
     """What the rows of these runs say of how they were trained."""
     start = "" if runs[0].init == "imagenet" else f"{runs[0].init} start"
-    parts = (note, validation.remark(_curves(runs)), start)
     return {
         "minutes": round(sum(run.minutes for run in runs), 1),
         "config_hash": runs[0].config_hash,
@@ -187,13 +186,20 @@ def row_fields(runs: Sequence[Result], note: str = "") -> dict[str, object]:
         "commit": runs[0].commit,
         "device": runs[0].device,
         "seeds": tuple(run.seed for run in runs),
-        "note": "; ".join(filter(None, parts)),
+        "note": "; ".join(part for part in (note, start) if part),
     }
+
+
+def run_note(method: Method, runs: Sequence[Result]) -> str:
+    """The method's note on the runs of a variant, and where their validation wasn't flat at the
+    end.
+    """
+    return "; ".join(filter(None, (method.note(runs), validation.remark(_curves(runs)))))
 
 
 def cell_note(experiment: Experiment, column: str, runs: Sequence[Result]) -> str:
     """The method's note, and what the epoch best on validation gives where both are known."""
-    note = experiment.method.note(runs)
+    note = run_note(experiment.method, runs)
     if not all(run.best for run in runs):
         return note
     best = values(experiment.method.columns, column, runs, "best")

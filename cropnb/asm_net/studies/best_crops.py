@@ -51,7 +51,7 @@ def rows(
         cropper = Cropper(AsmCropper(model, {}, experiment.device))
         by_seed.append(evaluation.measure(cropper, data, required=False, progress=False))
     in_form = f"{data.name} in the form of {name}; " if data.name != name else ""
-    fields = record.row_fields(runs, f"{in_form}two-stage search; {METHOD.note(runs)}")
+    fields = record.row_fields(runs, f"{in_form}two-stage search; {record.run_note(METHOD, runs)}")
     row = "ASM-Net" if variant == METHOD.main else f"ASM-Net, {variant}"
     # Rows bear the name of what was trained on, so that those of a mix stand apart.
     own = experiment.dataset if datasets.takes_form(experiment.dataset) else data.name

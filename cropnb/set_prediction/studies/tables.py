@@ -111,7 +111,7 @@ def further(
     for variant, runs in results.items():
         truths = method.photos(experiment, "test", variant).truths
         predictions = [method.predictions(experiment, variant, run.seed) for run in runs]
-        fields = record.row_fields(runs, method.note(runs))
+        fields = record.row_fields(runs, record.run_note(method, runs))
         for eps in THRESHOLDS:
             for most in DETECTIONS:
                 values = precision(predictions, truths, eps, most).tolist()
