@@ -159,6 +159,15 @@ COMMANDS = {
     ),
     "python -m cropnb.audit --parts trained curves --datasets scenes --record": "audit/trained",
     "python -m cropnb.runs.epoch_shares --threads 1 --record": "speed/epochs",
+    # From before these entries asked for more seeds, or for one variant more.
+    "python -m cropnb.mars --profile trained --threads 1 --variants Mars 'no ARS-FTM, no ARS-PWP' "
+    "'no ARS-FTM' 'no ARS-PWP' --seeds 0 1 2 --record": "mars/trained",
+    "python -m cropnb.mars --profile trained --threads 1 --variants Mars 'scalar ratio' 'nearest "
+    "embedding' --seeds 0 1 --record": "mars/trained-table-4",
+    "python -m cropnb.vrn --profile cpu --frozen --threads 1 --variants baseline FS 'baseline, "
+    "offset 0.5' 'baseline, offset 1' 'FS, offset 0.5' 'FS, offset 1' --seeds 0 1 2 --record": (
+        "vrn/offsets"
+    ),
 }
 
 

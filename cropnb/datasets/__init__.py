@@ -110,9 +110,9 @@ def splits(
     """Training, validation and test part of a dataset, of those photos that are on this disk.
 
     Where a dataset has no validation split the last `validation` training photos are held out,
-    never test photos. CPC has no test photos: ASM-Net measures on the 2 000 of its validation part
-    (Sec. 4.3), so these are the test part, and the validation part is held out from training by
-    its photos' names.
+    none where it is 0, and never test photos. CPC has no test photos: ASM-Net measures on the 2 000
+    of its validation part (Sec. 4.3), so these are the test part, and the validation part is held
+    out from training by its photos' names.
 
     Args:
         name: of a dataset, or of several, such as "scenes+taught": then the training photos are
@@ -152,7 +152,8 @@ def splits(
                 load(name, "val", **options).with_photos().samples[:validation],
             )
         except CropnbError:
-            ours, checked = whole.samples[:-validation], whole.samples[-validation:]
+            kept = max(len(whole.samples) - validation, 0)
+            ours, checked = whole.samples[:kept], whole.samples[kept:]
     measured = load(name, names[-1], **options).with_photos().samples[:test]
     return tuple(
         CropDataset(name, split, whole.form, whole.root, part)

@@ -104,7 +104,7 @@ class Experiment:
 
     @property
     def parts(self) -> Mapping[str, CropDataset]:
-        """The data of "train", "val" and "test", drawn or read when first asked for."""
+        """The data of "train", "test" and mostly "val", drawn or read when first asked for."""
         if self._parts is None:
             self._parts = self.method.parts(self)
         return self._parts

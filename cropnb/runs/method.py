@@ -158,13 +158,16 @@ class Method:
         return self.profiles[experiment.profile_name]
 
     def parts(self, experiment: "Experiment") -> "Mapping[str, CropDataset]":
-        """The data of "train", "val" and "test"."""
+        """The data of "train", "val" and "test"; without "val" where no photo is held out."""
         from cropnb import datasets
 
         profile = experiment.profile
         sizes = (profile.train_photos, profile.validation_photos, profile.test_photos)
         parts = datasets.splits(experiment.dataset, experiment.form, *sizes)
-        return dict(zip(("train", "val", "test"), parts, strict=True))
+        named = dict(zip(("train", "val", "test"), parts, strict=True))
+        if not profile.validation_photos:
+            del named["val"]
+        return named
 
     def prepare(self, experiment: "Experiment", part: str) -> object:
         """The photos of a part in the form that the network reads; asked for once a part."""

@@ -109,11 +109,15 @@ def of_entry(entry: Entry) -> list[ledger.Row]:
 
 
 def _of_study(entry: Entry) -> list[ledger.Row]:
-    """The same of a study whose module has `places(arguments)`. It may fill cells that another
-    entry has measured, whatever profile that was.
+    """The same of a study whose module has `places(arguments)`. Another entry may have measured
+    some of its cells, with any profile where the study names none.
     """
-    context = _context(entry)
-    measured = {(row.table, row.row, row.column, row.dataset) for row in _measured(entry.paper)}
+    context, profile = _context(entry), _given(entry, "--profile")
+    measured = {
+        (row.table, row.row, row.column, row.dataset)
+        for row in _measured(entry.paper)
+        if profile in (None, row.profile)
+    }
     cells = [
         (context.table(place.table), place.row, column)
         for place in _study_places(entry)
@@ -126,7 +130,7 @@ def _of_study(entry: Entry) -> list[ledger.Row]:
             dataset=context.dataset,
             split=context.split,
             verdict="pending",
-            profile=_given(entry, "--profile") or "",
+            profile=profile or "",
             note=f"{_head(entry, entry.minutes)}{_NOT_RUN}{entry.command}",
         )
         for cell in cells

@@ -447,6 +447,7 @@ def test_rows_and_claims(tmp_path, monkeypatch):
         "cross_rectangle": 0.85,
         "λ=0": 0.82,
         "λ=0.1, mean over pairs": 0.86,
+        "λ=100, mean over pairs": 0.9,
     }
     context = Context("asm_net", "scenes", ["--record"], seeds=(0, 1, 2), profile="cpu")
     results = {name: list(runs_of(name, share)) for name, share in shares.items()}
@@ -472,6 +473,8 @@ def test_rows_and_claims(tmp_path, monkeypatch):
         "1 × 3 beats 3 × 1": "contradicted",
         "cross-rectangle beats 5 × 5": "holds",
         "λ = 0.1 beats no saliency": "holds",
+        "λ = 0.1 beats no saliency, mean over pairs": "holds",
+        "λ = 0.1 beats λ = 100, mean over pairs": "contradicted",
         "cross-rectangle beats 1 × 1 by ten points": "holds",
     }
     near = {"cross_rectangle": 0.68, "grid_1x1": 0.6}

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from cropnb import ledger
-from cropnb.runs import plan, record, reproduce, waiting
+from cropnb.runs import plan, program, record, reproduce, waiting
+from cropnb.runs.context import Context
 
 ENTRIES = """
 [[run]]
@@ -125,3 +126,73 @@ def test_an_entry_with_fewer_seeds_takes_none_from_a_row(tmp_path, monkeypatch):
     assert record.without_fewer_seeds([three], "vrn") == []
     for new in (five, other, changed, without, replace(three, column="Acc 5")):
         assert record.without_fewer_seeds([new], "vrn") == [new]
+
+
+STUDY = """
+[[run]]
+name = "mars/study"
+why = "rows for this test"
+module = "mars.studies.against_windows"
+arguments = ["--profile", "trained", "--forms", "fat", "--record"]
+minutes = 5
+"""
+
+
+def test_a_studys_cells_wait_until_they_are_measured(tmp_path, monkeypatch):
+    (tmp_path / "plan.toml").write_text(STUDY, encoding="utf-8")
+    monkeypatch.setenv("CROPNB_PLAN", str(tmp_path / "plan.toml"))
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
+    (entry,) = plan.read()
+    rows = waiting.planned("mars")
+    assert {row.table for row in rows} == {"Mars against windows, FAT"}
+    assert {(row.column, row.profile) for row in rows} == {
+        ("IoU", "trained"),
+        ("Offset", "trained"),
+    }
+    note = f"mars/study, about 5 minutes of a core, not run yet: {entry.command}"
+    assert {row.note for row in rows} == {note}
+    waiting.record("mars")
+    shipped = replace(measured_row(rows[0], entry), profile="photographs")
+    ledger.record("mars", shipped)  # of another study, which measures what ships
+    assert waiting.planned("mars") == rows
+    ledger.record("mars", measured_row(rows[0], entry))
+    assert waiting.planned("mars") == rows[1:]
+    assert waiting.minutes_left(entry) == 5
+    waiting.settle("mars", "python -m another.study")
+    assert [row for row in ledger.read("mars") if waiting.is_planned(row)] == rows[1:]
+    waiting.settle("mars", entry.command)  # it was run, and has no more to say
+    assert not any(waiting.is_planned(row) for row in ledger.read("mars"))
+
+
+def test_a_study_that_records_leaves_none_of_its_rows_waiting(tmp_path, monkeypatch):
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
+    command = "python -m cropnb.vrn --parts some --record"
+    row = ledger.Row("vrn", "study", "a", "b", "scenes", "test", "pending")
+    mine, other = (
+        replace(row, row=name, note=f"one, not run yet: {command}{name}") for name in " x"
+    )
+    ledger.record("vrn", [replace(mine, note=mine.note.strip()), other])
+    options = program.parser("vrn")
+    options.add_argument("--parts")
+    done = replace(row, row="c", verdict="measured", ours=1.0, images=1, command=command, note="")
+    program.study(
+        lambda chosen, context: [[done]],
+        options,
+        Context("vrn", "scenes", ()),
+        ["--parts", "some", "--record"],
+    )
+    assert [one.row for one in ledger.read("vrn")] == ["x", "c"]
+
+
+def test_the_program_writes_the_pending_rows(tmp_path, monkeypatch, capsys):
+    (tmp_path / "plan.toml").write_text(STUDY, encoding="utf-8")
+    monkeypatch.setenv("CROPNB_PLAN", str(tmp_path / "plan.toml"))
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
+    assert waiting.main([]) == 0
+    assert capsys.readouterr().out == "mars: 6 rows wait\n"
+    assert len(ledger.read("mars")) == 6
+    (tmp_path / "plan.toml").write_text("", encoding="utf-8")
+    assert waiting.main(["mars"]) == 0
+    assert ledger.read("mars") == []
+    monkeypatch.setenv("CROPNB_PLAN", str(tmp_path / "no.toml"))
+    assert waiting.main([]) == 2

@@ -61,6 +61,9 @@ def test_one_crop_is_trained_on_the_best_and_compared_with_the_first_of_a_set(
     assert one_crop.main(command) == 0
     rows = {(row.row, row.column): row for row in ledger.read("set_prediction")}
     assert {row.table for row in rows.values()} == {one_crop.TABLE}
+    places = one_crop.places(command)
+    assert set(rows) == {(place.row, column) for place in places for column in place.columns}
+    assert {place.table for place in places} == {one_crop.TABLE}
     assert (one_crop.ONE, one_crop.APART) not in rows  # a lone crop has no other to differ from
     shares = [f"a set's first {count} crops" for count in (5, 10)]
     five, ten = (rows[name, one_crop.REACHED].ours for name in shares)

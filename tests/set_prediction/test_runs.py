@@ -560,6 +560,7 @@ def test_rows_of_the_figures(tmp_path, monkeypatch, capsys):
         "QG, all anchors": "test",
         "QG, unmatched anchors of training photos": "train",
     }
+    assert {(row.table, row.row, row.column) for row in recorded} == cells(command)
     (module,) = {row.command.split()[2] for row in recorded}
     assert module == "cropnb.set_prediction.studies.figures"
     panels = scatter.read("QG")
@@ -572,6 +573,12 @@ def test_rows_of_the_figures(tmp_path, monkeypatch, capsys):
         scatter.read("QG")
     assert "Figure 4" in capsys.readouterr().out
     assert figures.main([*command, "--variants", "SD"]) == 2
+
+
+def cells(arguments):
+    """What a call of `figures` says that it fills."""
+    places = figures.places(arguments)
+    return {(place.table, place.row, column) for place in places for column in place.columns}
 
 
 class FewPhotos:
@@ -589,6 +596,9 @@ def test_table_3_tests_on_flms_what_cpc_trained(tmp_path, monkeypatch):
     cpc = experiment(tmp_path, replace(TINY, train_photos=12, epochs=1, distil_after=1), form="cpc")
     cpc.train("SD", 0)
     rows = figures.rows(Context("set_prediction", "scenes", []), cpc, "SD", [0])
+    assert {(row.table, row.row, row.column) for row in rows} == cells(
+        ["--form", "cpc", "--variants", "SD", "--device", "cpu"]
+    )
     (table_3,) = [row for row in rows if row.table == "Table 3"]
     assert (table_3.row, table_3.column, table_3.images) == ("Ours", "IoU", 3)
     assert 0 < table_3.ours < 1

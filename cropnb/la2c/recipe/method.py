@@ -11,25 +11,30 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import nn
 
-from cropnb import backbones, datasets
+from cropnb import backbones, croppers, datasets, ledger
+from cropnb.croppers import shipped
 from cropnb.datasets.base import CropDataset
+from cropnb.files import file_hash
 from cropnb.la2c import rules
 from cropnb.la2c.cropper import mean_iou, play_all
 from cropnb.la2c.envs.banks import RESOLUTION, ImageBank
 from cropnb.la2c.envs.batched import BatchedCropEnv
 from cropnb.la2c.envs.features import SIZE, VIEWS, FeatureBank, calibrate, look_with
+from cropnb.la2c.envs.judges import LatticeJudge
 from cropnb.la2c.learner import Learner, Settings
 from cropnb.la2c.model import CUT, HIDDEN, SHARED_CUT, Agent
-from cropnb.la2c.recipe.variants import ENTROPY_WEIGHT, MAIN, OWN, VARIANTS
+from cropnb.la2c.recipe.variants import AESTHETIC, ENTROPY_WEIGHT, MAIN, OWN, VARIANTS
 from cropnb.la2c.studies import measures, rows
 from cropnb.ledger import Row
 from cropnb.runs import Column, Experiment, Measurement, Method, Place, Result, Run, Stage, blind
 from cropnb.runs import Profile as Base
 from cropnb.runs.context import Context
+from cropnb.runs.experiment import plain
 from cropnb.runs.method import NORMALISATION
 from cropnb.runs.start import run_of, state_of
 
 GAMMA = 0.5  # detail 1: leaves little to farm
+JUDGE = "gaic"  # detail 14: whose weights for photographs stand for A2-RL's aesthetic score
 VALUE_WEIGHT = 0.5  # detail 2: λ; β is `ENTROPY_WEIGHT`
 # training photos that give the batch statistics of a backbone that starts at random
 CALIBRATED = 64
@@ -188,8 +193,9 @@ class La2cMethod(Method):
         # The start of a variant's backbone is part of it.
         profile = experiment.profile
         other = None if chosen.init else profile.backbone_of
+        judge = {"judge": file_hash(shipped(JUDGE))} if self._judged(experiment, variant) else {}
         return {
-            "variant": chosen,
+            "variant": {**plain(chosen), **judge},
             "actions": rules.ACTIONS[chosen.actions],
             "init": chosen.init or experiment.init,
             **(
@@ -198,6 +204,11 @@ class La2cMethod(Method):
                 else {}
             ),
         }
+
+    def _judged(self, experiment: Experiment, variant: str) -> bool:
+        """Whether a variant is paid by an aesthetic score on photos that bring none."""
+        scenes = ledger.kind(experiment.dataset) == ledger.SCENES
+        return self.variants[variant].reward == AESTHETIC and not scenes
 
     def prepare(self, experiment: Experiment, part: str) -> ImageBank:
         """Photos and their true boxes, resized once."""
@@ -261,9 +272,13 @@ class La2cMethod(Method):
             "reward": variant.reward,
             "truths": profile.match,
             "step_limit": profile.step_limit,
-            "size": agent.grid if profile.shared else profile.size,
+            "size": agent.grid if profile.shared else variant.size or profile.size,
+            **changes,
         }
-        return BatchedCropEnv(self.bank(experiment, part, agent), **{**options, **changes})
+        if options["reward"] == AESTHETIC and self._judged(experiment, run.variant):
+            judge = croppers.load(JUDGE, device=experiment.device)
+            options["reward"] = LatticeJudge(judge, variant.actions)
+        return BatchedCropEnv(self.bank(experiment, part, agent), **options)
 
     def stages(self, experiment: Experiment, run: Run, model: nn.Module) -> Iterator[Stage]:
         """One, of the agent. An epoch is a number of updates, whose photos the environments
@@ -291,7 +306,8 @@ class La2cMethod(Method):
         """
         profile, variant = experiment.profile, self.variants[run.variant]
         env = self.env(experiment, run, "test", model, episodes=TOGETHER, reward="iou_sign")
-        how = {"actions": variant.actions, "step_limit": profile.step_limit, "size": profile.size}
+        size = variant.size or profile.size
+        how = {"actions": variant.actions, "step_limit": profile.step_limit, "size": size}
         limits = sorted({*measures.STEP_LIMITS, profile.step_limit})
         ends = play_all(model, env, step_limits=limits)
         return Measurement(

@@ -47,6 +47,8 @@ def note(results: Sequence[Result], calibrated: int) -> str:
         f"{len(results)} seed(s), the agent of the best validation score; reward "
         f"{chosen['reward']}, actions {chosen['actions']}, {chosen['environments']} environment(s)"
     )
+    if "judge" in chosen:
+        text += "; the aesthetic score is that of GAIC's weights for photographs"
     if chosen["updates"] != 1:
         text += f"; {chosen['updates']:g} times the updates, which take about as long"
     if "random" in (chosen["init"], results[0].init):
