@@ -121,7 +121,7 @@ COMMANDS = {
         "mars/table-7-gaic-fcdb"
     ),
     "python -m cropnb.mars.table7 --methods 'gaic, 1140 windows' --forms fat --photos 150 "
-    "--record": "mars/table-7-gaic-fat",
+    "--record": "mars/table-7-gaic-sizes",
     ASM_NET_MAIN: "asm_net/main",
     ASM_NET_FROZEN: "asm_net/table-1",
     "python -m cropnb.asm_net --profile cpu --frozen --variants table figure --seeds 0 1 2 "

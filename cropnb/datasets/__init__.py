@@ -152,8 +152,8 @@ def splits(
                 load(name, "val", **options).with_photos().samples[:validation],
             )
         except CropnbError:
-            kept = max(len(whole.samples) - validation, 0)
-            ours, checked = whole.samples[:kept], whole.samples[kept:]
+            trained = max(len(whole.samples) - validation, 0)
+            ours, checked = whole.samples[:trained], whole.samples[trained:]
     measured = load(name, names[-1], **options).with_photos().samples[:test]
     return tuple(
         CropDataset(name, split, whole.form, whole.root, part)

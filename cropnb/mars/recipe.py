@@ -130,7 +130,7 @@ class MarsMethod(Method):
         # With photographs, which are about as many as these scenes; these weights ship.
         "photographs": replace(_TRAINED, validation_photos=150, epochs=7, bfloat16=True),
         "full": _FULL,
-        # Sec. 4.3: Table 7's networks learn from all training photos of FAT, so none is left to
+        # Table 7's networks (Sec. 4.3) learn from all training photos of FAT, so none is left to
         # validate on, and the last epoch is taken.
         "retrained": replace(_FULL, validation_photos=0),
     }

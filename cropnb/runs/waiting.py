@@ -50,7 +50,7 @@ def pending(name: str) -> list[ledger.Row]:
     notes = plan.method_named(name).pending_notes if waiting else {}
     # Whatever profile measured it: a number that was measured is not pending.
     measured = {_cell(row) for row in _measured(name)}
-    found = [
+    pending = [
         ledger.Row(
             paper=name,
             table=table.name,
@@ -69,7 +69,7 @@ def pending(name: str) -> list[ledger.Row]:
         for column in table.columns
         if table.value(row, column) is not None
     ]
-    return [row for row in found if _cell(row) not in measured]
+    return [row for row in pending if _cell(row) not in measured]
 
 
 def planned(name: str) -> list[ledger.Row]:
@@ -98,14 +98,14 @@ def of_entry(entry: Entry) -> list[ledger.Row]:
         profile=entry.profile,
         note=f"{head(entry)}{_NOT_RUN}{entry.command}",
     )
-    found = [
+    pending = [
         replace(common, table=place.table, row=place.row, column=column)
         for variant in missed
         for place in places[variant]
         for column in place.columns or experiment.method.columns
     ]
     measured = {row.key for row in _measured(entry.paper)}
-    return [row for row in found if row.key not in measured]
+    return [row for row in pending if row.key not in measured]
 
 
 def _of_study(entry: Entry) -> list[ledger.Row]:
@@ -165,8 +165,8 @@ def short_of_seeds(name: str) -> Iterator[tuple[Entry, dict[str, tuple[int, ...]
     """
     for entry in (one for one in plan.read() if one.paper == name):
         missed = missing_seeds(entry)
-        if some := {one: of for one, of in missed.items() if len(of) < len(entry.seeds)}:
-            yield entry, some
+        if short := {one: of for one, of in missed.items() if len(of) < len(entry.seeds)}:
+            yield entry, short
 
 
 def minutes_left(entry: Entry) -> float:
@@ -247,10 +247,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = options.parse_args(arguments)
     try:
         for name in chosen.names or dict.fromkeys(entry.paper for entry in plan.read()):
-            found = rows(name)
-            if found or any(map(is_planned, ledger.read(name))):
+            waits = rows(name)
+            if waits or any(map(is_planned, ledger.read(name))):
                 record(name)
-                print(f"{name}: {len(found)} rows wait")
+                print(f"{name}: {len(waits)} rows wait")
     except CropnbError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -97,10 +97,10 @@ def places(arguments: Sequence[str]) -> list[Place]:
     """Where the rows of a call stand."""
     experiment, variants = program.chosen_experiment(METHOD, _options().parse_args(list(arguments)))
     on, cpc = _on(experiment), experiment.form == "cpc"
-    found = []
+    cells = []
     for variant in variants:
         name = variant + on
-        found += [
+        cells += [
             Place("Figure 4", f"{name}, ten most valid crops", OFF_GRID),
             Place("Figure 5", f"{name}, five most valid crops", (APART,)),
             Place("Figure 5", f"annotated good crops{on}", (APART,)),
@@ -111,12 +111,12 @@ def places(arguments: Sequence[str]) -> list[Place]:
             ),
         ]
         if cpc:
-            found.append(Place("Table 3", _row_of_table_3(variant), ("IoU",)))
+            cells.append(Place("Table 3", _row_of_table_3(variant), ("IoU",)))
             continue
         rows_of_3 = (f"{name}, unmatched anchors, {when}" for when in WHEN)
-        found += [Place("Figure 3", row, UNMATCHED) for row in rows_of_3]
-        found += [Place("Figure 7", f"{name}, {panel}", (SRCC,)) for panel in PANELS]
-    return found
+        cells += [Place("Figure 3", row, UNMATCHED) for row in rows_of_3]
+        cells += [Place("Figure 7", f"{name}, {panel}", (SRCC,)) for panel in PANELS]
+    return cells
 
 
 def _on(experiment: Experiment) -> str:
