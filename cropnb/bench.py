@@ -8,10 +8,13 @@ A method's measurements stand in its own `bench.py`. Rows go to `book/results/sp
 import argparse
 import functools
 import importlib
+import multiprocessing
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,6 +30,7 @@ from cropnb.runs.rows import number
 
 NAME, TABLE = "speed", "seconds, as a ratio"
 TRAINING_ROUNDS = 10  # a training step takes seconds
+REPEATED = 3  # steps of each process in a round
 Step = Callable[[], object]
 
 
@@ -108,6 +112,80 @@ def training_speed(
     }
 
 
+def parallel_speed(name: str, build: Callable[[], Step], images: int) -> dict[str, Ratio]:
+    """Rows about one process with two threads and two processes with one thread each, which train
+    in turn: each process repeats the same step on networks and photos of its own.
+
+    Args:
+        name: of the rows.
+        build: makes a training step on `images` photos; a function of a module, since it is called
+            in other processes.
+        images: photos a step.
+    """
+
+    @functools.cache
+    def speeds(rounds: int) -> list[tuple[float, float]]:
+        with workers(build, (2, 1, 1)) as (together, *apart):
+            return [(_speed([together], images), _speed(apart, images)) for _ in range(rounds)]
+
+    def images_a_second(which: int, rounds: int) -> list[float]:
+        return [pair[which] for pair in speeds(min(rounds, TRAINING_ROUNDS))]
+
+    def ratio(rounds: int) -> list[float]:
+        return [apart / together for together, apart in speeds(min(rounds, TRAINING_ROUNDS))]
+
+    column = "images a second in a training step, on this machine"
+    threads, processes = f"{name}, one process of two threads", f"{name}, two processes of a thread"
+    return {
+        threads: Ratio(functools.partial(images_a_second, 0), column, images=images),
+        processes: Ratio(functools.partial(images_a_second, 1), column, images=images),
+        f"{name}, two processes over two threads": Ratio(
+            ratio, "times as many images a second as with two threads", at_least=1.0, images=images
+        ),
+    }
+
+
+@contextmanager
+def workers(
+    build: Callable[[], Step], threads: Sequence[int]
+) -> Iterator[list[ProcessPoolExecutor]]:
+    """Processes with so many threads each, which have made the step and done it once; `repeat` is
+    what they are asked for.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ExitStack() as stack:
+        pools = [
+            stack.enter_context(
+                ProcessPoolExecutor(1, context, initializer=_begin, initargs=(build, number))
+            )
+            for number in threads
+        ]
+        for begun in [pool.submit(repeat, 0) for pool in pools]:
+            begun.result()
+        yield pools
+
+
+def _begin(build: Callable[[], Step], threads: int) -> None:
+    """Make the step of this process."""
+    global _step
+    torch.set_num_threads(threads)
+    _step = build()
+    _step()
+
+
+def repeat(times: int) -> list[object]:
+    """Do the step of this process a number of times; what it returned."""
+    return [_step() for _ in range(times)]
+
+
+def _speed(pools: Sequence[ProcessPoolExecutor], images: int) -> float:
+    """Images a second of processes that train at the same time."""
+    start = time.perf_counter()
+    for done in [pool.submit(repeat, REPEATED) for pool in pools]:
+        done.result()
+    return len(pools) * REPEATED * images / (time.perf_counter() - start)
+
+
 def keep_signals(network: nn.Module) -> nn.Module:
     """Start every convolution so that signals keep their size, in place; returns the network.
 
@@ -177,8 +255,8 @@ def _row(context: Context, name: str, ratio: Ratio, rounds: int) -> ledger.Row:
         TABLE,
         name,
         ratio.column,
-        round(statistics.median(values), 3),
-        ratio.images,
+        ours=round(statistics.median(values), 3),
+        images=ratio.images,
         low=round(values[tail], 3),
         high=round(values[-1 - tail], 3),
         note=f"median of {len(values)} rounds; the interval holds 95 % of them{ratio.wanted}",

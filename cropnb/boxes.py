@@ -71,19 +71,31 @@ def _explain(
 
 
 def area(boxes: Tensor) -> Tensor:
-    """Area (...) in square pixels of boxes (..., 4). Raises BoxError as `check`."""
+    """Area (...) in square pixels of boxes (..., 4).
+
+    Raises:
+        BoxError: as `check`.
+    """
     boxes = check(boxes)
     return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
 
 
 def aspect(boxes: Tensor) -> Tensor:
-    """Aspect ratio (...), width over height, of boxes (..., 4). Raises BoxError as `check`."""
+    """Aspect ratio (...), width over height, of boxes (..., 4).
+
+    Raises:
+        BoxError: as `check`.
+    """
     boxes = check(boxes)
     return (boxes[..., 2] - boxes[..., 0]) / (boxes[..., 3] - boxes[..., 1])
 
 
 def centers(boxes: Tensor) -> Tensor:
-    """Centres (..., 2) as x, y in pixels of boxes (..., 4). Raises BoxError as `check`."""
+    """Centres (..., 2) as x, y in pixels of boxes (..., 4).
+
+    Raises:
+        BoxError: as `check`.
+    """
     boxes = check(boxes)
     return (boxes[..., :2] + boxes[..., 2:]) / 2
 

@@ -81,10 +81,10 @@ def grid_cells(
     width, height = _photo(width, height, bins)
     third = bins // 3
     first, second = torch.arange(third), torch.arange(bins - third, bins)
-    cells = torch.cartesian_prod(first, first, second, second)
-    columns, rows = (cells[:, 2:] - cells[:, :2]).unbind(1)  # (N,)
+    cells = torch.cartesian_prod(first, first, second, second)  # (M, 4), N of which are kept
+    columns, rows = (cells[:, 2:] - cells[:, :2]).unbind(1)  # (M,) each
     least, low, high = _exact(min_area), _exact(min_aspect), _exact(max_aspect)
-    keep = columns * rows * least.denominator > least.numerator * bins * bins
+    keep = columns * rows * least.denominator > least.numerator * bins * bins  # (M,)
     keep &= columns * width * low.denominator >= low.numerator * rows * height
     keep &= columns * width * high.denominator <= high.numerator * rows * height
     return cells[keep]
@@ -128,7 +128,7 @@ def anchors_at(
     """
     width, height = _photo(width, height, bins)
     # in 1 / (2 bins) of a pixel
-    doubled = (2 * cells + 1) * torch.tensor([width, height, width, height])
+    doubled = (2 * cells + 1) * torch.tensor([width, height, width, height])  # (..., 4)
     if rounded:
         return ((doubled + bins) // (2 * bins)).to(torch.get_default_dtype())
     return (doubled.double() / (2 * bins)).to(torch.get_default_dtype())
@@ -264,19 +264,17 @@ def _slide(
     step_x: Fraction,
     step_y: Fraction,
 ) -> Tensor:
-    """Every window of every size, with equal offsets from border to border (one place: in the
-    middle): (N, 4).
-    """
+    """Every window of every size, at equal offsets from border to border, or centred: (N, 4)."""
     counts = torch.tensor(
         [[_places(width - w, step_x), _places(height - h, step_y)] for w, h in sizes]
-    )
-    windows = torch.tensor([[float(w), float(h)] for w, h in sizes], dtype=torch.float64)
-    photo = torch.tensor([width, height], dtype=torch.float64)
-    number = counts.prod(1)
-    owner = torch.repeat_interleave(torch.arange(len(sizes)), number)
-    place = torch.arange(len(owner)) - (number.cumsum(0) - number)[owner]
-    index = torch.stack([place % counts[owner, 0], place // counts[owner, 0]], dim=1)
-    share = torch.where(counts[owner] == 1, 0.5, index / (counts[owner] - 1).clamp(min=1))
-    first = share * (photo - windows[owner])
-    boxes = torch.cat([first, first + windows[owner]], dim=1).clamp(min=0)
+    )  # (S, 2)
+    windows = torch.tensor([[float(w), float(h)] for w, h in sizes], dtype=torch.float64)  # (S, 2)
+    photo = torch.tensor([width, height], dtype=torch.float64)  # (2,)
+    number = counts.prod(1)  # (S,)
+    owner = torch.repeat_interleave(torch.arange(len(sizes)), number)  # (N,)
+    place = torch.arange(len(owner)) - (number.cumsum(0) - number)[owner]  # (N,)
+    index = torch.stack([place % counts[owner, 0], place // counts[owner, 0]], dim=1)  # (N, 2)
+    share = torch.where(counts[owner] == 1, 0.5, index / (counts[owner] - 1).clamp(min=1))  # (N, 2)
+    first = share * (photo - windows[owner])  # (N, 2)
+    boxes = torch.cat([first, first + windows[owner]], dim=1).clamp(min=0)  # (N, 4)
     return torch.minimum(boxes, photo.repeat(2)).to(torch.get_default_dtype())

@@ -124,12 +124,18 @@ def _sizes(context: Context, name: str, photos: Sequence[Image.Image]) -> Iterat
     """The rows of memory and parameters."""
     note = "on top of Python, PyTorch and the photos, in a process of its own"
     taken = round(megabytes(name, photos), 1)
-    yield number(context, methods.COSTS, name, MEMORY, taken, len(photos), note=note)
+    yield number(context, methods.COSTS, name, MEMORY, ours=taken, images=len(photos), note=note)
     millions = parameters(name)
     if millions is not None:
         note = "numbers in the weights that ship"
         yield number(
-            context, methods.COSTS, name, NUMBERS, round(millions, 3), len(photos), note=note
+            context,
+            methods.COSTS,
+            name,
+            NUMBERS,
+            ours=round(millions, 3),
+            images=len(photos),
+            note=note,
         )
 
 

@@ -230,7 +230,7 @@ def rows(context: Context, trial: Trial, device: str) -> list[ledger.Row]:
     )
     here = replace(context, split="train", profile=trial.profile, device=device_name(device))
     return [
-        number(here, TABLE, trial.row, part, round(value, 2), PHOTOS, note=note)
+        number(here, TABLE, trial.row, part, ours=round(value, 2), images=PHOTOS, note=note)
         for part, value in parts.items()
     ]
 

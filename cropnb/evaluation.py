@@ -110,7 +110,8 @@ def load(name: str, device: str = "cpu") -> Cropper:
     """A cropper by name: of `croppers.load`, `smartcrop`, `libvips`, or such as «gaic, 1140
     windows», «gaic, 1140 windows of other sizes» and «vrn, scenes only».
 
-    Raises `WeightsUnavailable` for a method that ships no weights of its own for scenes alone.
+    Raises:
+        WeightsUnavailable: a method that ships no weights of its own for scenes alone.
     """
     if name in OUTSIDE:
         return Cropper(OUTSIDE[name]())
@@ -129,7 +130,8 @@ def measure(
 ) -> dict[str, Tensor]:
     """IoU and BDE of the best crop against the best-matching true box, (photos,) each.
 
-    required: ask for the aspect ratio of the (first) true box, as Mars is compared on FCDB.
+    Args:
+        required: ask for the aspect ratio of the (first) true box, as Mars is compared on FCDB.
     """
     overlaps = []
     for sample in tqdm(dataset, desc=cropper.name, unit="photo", disable=not progress):

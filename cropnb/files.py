@@ -61,9 +61,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
 
 
 def _locked_temporary(path: Path) -> tuple[IO[bytes], str]:
-    """A new file beside `path`, locked as long as it is open: who can lock it knows that its writer
-    is dead.
-    """
+    """A new file beside `path`, locked while open: who can lock it knows its writer to be dead."""
     while True:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         stream = os.fdopen(handle, "wb")

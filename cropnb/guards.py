@@ -52,7 +52,10 @@ def tensors(where: str | PathLike, state: Mapping[str, Tensor]) -> None:
 
 def kinds(where: str | PathLike, model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Refuse whole numbers where the model has fractions, and the other way round: copying would
-    cut them off without a word. Raises `CheckpointError`.
+    cut them off without a word.
+
+    Raises:
+        CheckpointError: there is such a tensor.
     """
     for name, own in model.state_dict().items():
         given = state.get(name)
@@ -158,15 +161,22 @@ class Steps:
         self._before = [getattr(*place).detach().clone() for place in self._places]
 
     def check_loss(self, step: int, loss: Tensor) -> None:
-        """Before the backward pass of step `step`, counted from 0. Raises `TrainingError`."""
+        """Before the backward pass of step `step`, counted from 0.
+
+        Raises:
+            TrainingError: the loss is no finite number.
+        """
         if not math.isfinite(float(loss.detach())):
             self._stop(step, f"the loss is {float(loss.detach())}")
 
     def check_gradient(self, step: int, norm: Tensor | None = None) -> None:
-        """Before the optimiser's step. Raises `TrainingError`.
+        """Before the optimiser's step.
 
         Args:
             norm: the gradient's norm where it was computed already.
+
+        Raises:
+            TrainingError: it is no finite number.
         """
         if norm is None:
             gradients = [p.grad for p in self._parameters if p.grad is not None]

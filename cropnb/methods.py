@@ -98,7 +98,8 @@ def purpose(name: str) -> str:
 def on_photographs(name: str | None = None) -> list[ledger.Row]:
     """The ledger's rows of IoU on photographs, of one method or of all; none without the ledger.
 
-    Raises `LedgerError` for a damaged ledger.
+    Raises:
+        LedgerError: a damaged ledger.
     """
     return [
         row

@@ -1,5 +1,5 @@
-"""Features of a region, and features of what the region leaves out: RoIAlign and RoDAlign (GAIC,
-Sec. 3.3).
+"""Features of a region, and features of what the region leaves out: GAIC's RoIAlign and
+RoDAlign (Sec. 3.3).
 
 A crop is judged by what it keeps and by what it throws away. RoIAlign samples the feature map on a
 regular grid inside the crop; RoDAlign samples the whole map on one grid and sets to zero what lies

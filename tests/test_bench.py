@@ -1,6 +1,9 @@
 """The bench measures ratios, and says when one is above its bound."""
 
+import functools
 import importlib
+import os
+import statistics
 import time
 from pathlib import Path
 
@@ -43,6 +46,28 @@ def test_a_bound_decides_the_exit_status_and_the_row(
     row = ledger.one(bench.NAME, row="trial")
     assert (row.ours, row.low, row.high) == (ratio, ratio, ratio)
     assert row.command == "python -m cropnb.bench --rounds 4 --threads 1 --record"
+
+
+@pytest.mark.slow
+def test_each_process_has_its_own_threads_and_state():
+    count = functools.partial(functools.partial, bench.torch.get_num_threads)
+    with bench.workers(count, (2, 1)) as pools:
+        assert [pool.submit(bench.repeat, 2).result() for pool in pools] == [[2, 2], [1, 1]]
+        numbers = [pool.submit(os.getpid).result() for pool in pools]
+    assert len({*numbers, os.getpid()}) == 3
+
+
+@pytest.mark.slow
+def test_two_processes_are_measured_at_the_same_time(monkeypatch):
+    """Sleeping takes no core, so two processes do twice as much of it."""
+    monkeypatch.setattr(bench, "REPEATED", 1)
+    sleep = functools.partial(functools.partial, time.sleep, 0.5)
+    rows = bench.parallel_speed("trial", sleep, images=4)
+    threads, processes, ratio = (row.measure(3) for row in rows.values())
+    assert ratio == pytest.approx([b / a for a, b in zip(threads, processes, strict=True)])
+    assert 1.3 < statistics.median(ratio) < 2.7
+    assert 4 < statistics.median(threads) <= 8
+    assert [row.missed(0.9) for row in rows.values()] == [False, False, True]
 
 
 def test_what_needs_a_gpu_waits_without_one(tmp_path, monkeypatch, capsys):

@@ -7,7 +7,7 @@ import torchvision.ops
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cropnb import boxes
+from cropnb import boxes as box_math
 from cropnb.errors import BoxError
 
 
@@ -20,24 +20,28 @@ def random_boxes(count: int, seed: int = 0, size: float = 100.0) -> torch.Tensor
 
 def test_iou_by_hand():
     a, b = torch.tensor([0.0, 0, 4, 4]), torch.tensor([2.0, 2, 6, 6])
-    assert boxes.iou(a, b).item() == pytest.approx(4 / 28)
-    assert boxes.iou(a, a).item() == 1
-    assert boxes.iou(a, torch.tensor([4.0, 0, 8, 4])).item() == 0  # they only touch
-    assert boxes.generalized_iou(a, torch.tensor([6.0, 0, 10, 4])).item() == pytest.approx(-8 / 40)
+    assert box_math.iou(a, b).item() == pytest.approx(4 / 28)
+    assert box_math.iou(a, a).item() == 1
+    assert box_math.iou(a, torch.tensor([4.0, 0, 8, 4])).item() == 0  # they only touch
+    assert box_math.generalized_iou(a, torch.tensor([6.0, 0, 10, 4])).item() == pytest.approx(
+        -8 / 40
+    )
 
 
 def test_pairwise_equals_torchvision():
     a, b = random_boxes(40, 1), random_boxes(30, 2)
-    torch.testing.assert_close(boxes.pairwise_iou(a, b), torchvision.ops.box_iou(a, b))
+    torch.testing.assert_close(box_math.pairwise_iou(a, b), torchvision.ops.box_iou(a, b))
     expected = torchvision.ops.generalized_box_iou(a, b)
-    torch.testing.assert_close(boxes.generalized_iou(a[:, None], b[None]), expected)
+    torch.testing.assert_close(box_math.generalized_iou(a[:, None], b[None]), expected)
 
 
 def test_broadcasts_over_leading_dimensions():
     a, b = random_boxes(12, 1).reshape(3, 4, 4), random_boxes(4, 2)
-    assert boxes.iou(a, b).shape == (3, 4)
-    assert boxes.pairwise_iou(a, b).shape == (3, 4, 4)
-    torch.testing.assert_close(boxes.pairwise_iou(a, b).diagonal(dim1=1, dim2=2), boxes.iou(a, b))
+    assert box_math.iou(a, b).shape == (3, 4)
+    assert box_math.pairwise_iou(a, b).shape == (3, 4, 4)
+    torch.testing.assert_close(
+        box_math.pairwise_iou(a, b).diagonal(dim1=1, dim2=2), box_math.iou(a, b)
+    )
 
 
 def test_the_wrong_iou_that_adds_a_pixel_is_told_apart():
@@ -45,28 +49,28 @@ def test_the_wrong_iou_that_adds_a_pixel_is_told_apart():
     # visibly.
     a, b = torch.tensor([0.0, 0, 4, 4]), torch.tensor([2.0, 2, 6, 6])
     inclusive = 9 / (25 + 25 - 9)
-    assert abs(boxes.iou(a, b).item() - inclusive) > 0.05
+    assert abs(box_math.iou(a, b).item() - inclusive) > 0.05
 
 
 def test_area_aspect_centers():
     box = torch.tensor([10.0, 20, 40, 35])
-    assert boxes.area(box).item() == 450
-    assert boxes.aspect(box).item() == 2
-    assert boxes.centers(box).tolist() == [25, 27.5]
+    assert box_math.area(box).item() == 450
+    assert box_math.aspect(box).item() == 2
+    assert box_math.centers(box).tolist() == [25, 27.5]
 
 
 def test_gradients_are_those_of_finite_differences():
     a = random_boxes(6, 3).double().requires_grad_()
     b = random_boxes(6, 4).double().requires_grad_()
-    assert torch.autograd.gradcheck(boxes.iou, (a, b))
-    assert torch.autograd.gradcheck(boxes.generalized_iou, (a, b))
+    assert torch.autograd.gradcheck(box_math.iou, (a, b))
+    assert torch.autograd.gradcheck(box_math.generalized_iou, (a, b))
 
 
 def test_generalized_iou_has_a_gradient_where_iou_has_none():
     apart = torch.tensor([[0.0, 0, 1, 1]], requires_grad=True)
     target = torch.tensor([[3.0, 3, 4, 4]])
-    (iou_gradient,) = torch.autograd.grad(boxes.iou(apart, target).sum(), apart)
-    (generalized,) = torch.autograd.grad(boxes.generalized_iou(apart, target).sum(), apart)
+    (iou_gradient,) = torch.autograd.grad(box_math.iou(apart, target).sum(), apart)
+    (generalized,) = torch.autograd.grad(box_math.generalized_iou(apart, target).sum(), apart)
     assert iou_gradient.abs().sum() == 0
     assert generalized.abs().sum() > 0
 
@@ -75,8 +79,8 @@ def test_generalized_iou_has_a_gradient_where_iou_has_none():
 @given(seed=st.integers(0, 10_000), width=st.integers(1, 4000), height=st.integers(1, 4000))
 def test_normalize_and_back(seed: int, width: int, height: int):
     pixels = random_boxes(5, seed).double()
-    there = boxes.normalize(pixels, width, height)
-    torch.testing.assert_close(boxes.denormalize(there, width, height), pixels)
+    there = box_math.normalize(pixels, width, height)
+    torch.testing.assert_close(box_math.denormalize(there, width, height), pixels)
     assert there[0, 0].item() == pytest.approx(pixels[0, 0].item() / width)
     assert there[0, 1].item() == pytest.approx(pixels[0, 1].item() / height)
 
@@ -84,17 +88,17 @@ def test_normalize_and_back(seed: int, width: int, height: int):
 def test_iou_does_not_change_with_the_unit_of_each_axis():
     a, b = random_boxes(9, 5), random_boxes(9, 6)
     torch.testing.assert_close(
-        boxes.iou(a, b),
-        boxes.iou(boxes.normalize(a, 300, 200), boxes.normalize(b, 300, 200)),
+        box_math.iou(a, b),
+        box_math.iou(box_math.normalize(a, 300, 200), box_math.normalize(b, 300, 200)),
         rtol=1e-4,
         atol=1e-5,
     )
 
 
 def test_clip():
-    assert boxes.clip(torch.tensor([-5.0, 2, 50, 99]), 40, 30).tolist() == [0, 2, 40, 30]
+    assert box_math.clip(torch.tensor([-5.0, 2, 50, 99]), 40, 30).tolist() == [0, 2, 40, 30]
     with pytest.raises(BoxError, match=r"empty|inverted"):
-        boxes.clip(torch.tensor([50.0, 2, 60, 9]), 40, 30)
+        box_math.clip(torch.tensor([50.0, 2, 60, 9]), 40, 30)
 
 
 BAD = {
@@ -120,25 +124,25 @@ BAD = {
 @pytest.mark.parametrize(("bad", "reason"), BAD.values(), ids=BAD.keys())
 def test_bad_boxes_are_refused_with_the_reason(bad, reason):
     with pytest.raises(BoxError, match=reason):
-        boxes.check(bad, width=40, height=30)
+        box_math.check(bad, width=40, height=30)
 
 
 def test_the_first_bad_box_is_named():
     with pytest.raises(BoxError, match=r"truths: box 1 \[3.0, 0.0, 1.0, 4.0\]"):
-        boxes.check([[0, 0, 4, 4], [3, 0, 1, 4]], name="truths")
+        box_math.check([[0, 0, 4, 4], [3, 0, 1, 4]], name="truths")
 
 
 def test_check_keeps_what_is_good():
-    whole = boxes.check(np.array([[0, 0, 40, 30]]), width=40, height=30)
+    whole = box_math.check(np.array([[0, 0, 40, 30]]), width=40, height=30)
     assert whole.dtype == torch.get_default_dtype()
-    assert boxes.check(torch.zeros(0, 4)).shape == (0, 4)
-    assert boxes.check(torch.tensor([0.0, 0, 1, 1], dtype=torch.float64)).dtype == torch.float64
+    assert box_math.check(torch.zeros(0, 4)).shape == (0, 4)
+    assert box_math.check(torch.tensor([0.0, 0, 1, 1], dtype=torch.float64)).dtype == torch.float64
 
 
 def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(BoxError, match="broadcast"):
-        boxes.iou(random_boxes(3), random_boxes(4))
+        box_math.iou(random_boxes(3), random_boxes(4))
     with pytest.raises(BoxError, match="pairwise_iou takes"):
-        boxes.pairwise_iou(random_boxes(3), random_boxes(1)[0])
+        box_math.pairwise_iou(random_boxes(3), random_boxes(1)[0])
     with pytest.raises(BoxError, match="no inside"):
-        boxes.normalize(random_boxes(1), 0, 10)
+        box_math.normalize(random_boxes(1), 0, 10)

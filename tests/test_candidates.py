@@ -5,7 +5,8 @@ from collections import Counter
 import pytest
 import torch
 
-from cropnb import boxes, candidates, datasets
+from cropnb import boxes as box_math
+from cropnb import candidates, datasets
 from cropnb.errors import BoxError
 
 COUNTS = {
@@ -28,15 +29,15 @@ def test_number_of_anchors(size, count):
 def test_anchors_follow_their_rule():
     width, height = 1200, 800
     anchors = candidates.grid_anchors(width, height, rounded=False).double()
-    cells = (boxes.normalize(anchors, width, height) * 12 - 0.5).round()
-    torch.testing.assert_close(boxes.normalize(anchors, width, height), (cells + 0.5) / 12)
+    cells = (box_math.normalize(anchors, width, height) * 12 - 0.5).round()
+    torch.testing.assert_close(box_math.normalize(anchors, width, height), (cells + 0.5) / 12)
     assert cells[:, :2].min() == 0
     assert cells[:, :2].max() == 3
     assert cells[:, 2:].min() == 8
     assert cells[:, 2:].max() == 11
-    assert (boxes.area(anchors) / (width * height)).min() > 0.4999
-    assert boxes.aspect(anchors).max() <= 2.2 + 1e-9
-    assert boxes.aspect(anchors).min() >= 0.5
+    assert (box_math.area(anchors) / (width * height)).min() > 0.4999
+    assert box_math.aspect(anchors).max() <= 2.2 + 1e-9
+    assert box_math.aspect(anchors).min() >= 0.5
     assert len(anchors.unique(dim=0)) == len(anchors)
 
 
@@ -56,7 +57,7 @@ def test_limits_are_decided_exactly():
         assert len(candidates.grid_anchors(32 * scale, 20 * scale)) == 87
     # The plausible wrong version, in floating point, keeps some of the twelve that lie on the limit
     # and drops others.
-    ratios = boxes.aspect(candidates.grid_anchors(576, 1024, rounded=False).double())
+    ratios = box_math.aspect(candidates.grid_anchors(576, 1024, rounded=False).double())
     assert ((ratios - 0.5).abs() < 1e-6).sum() == 12
     assert 0 < ((ratios - 0.5).abs() < 1e-6).logical_and(ratios > 0.5).sum() < 12
 
@@ -92,7 +93,7 @@ def test_the_published_limits_do_not_fit_the_files(real_data):
 def test_cells_of_is_the_way_back(size):
     anchors = candidates.grid_anchors(*size)
     assert torch.equal(candidates.cells_of(anchors, *size), candidates.grid_cells(*size))
-    boxes.check(anchors, width=size[0], height=size[1])
+    box_math.check(anchors, width=size[0], height=size[1])
 
 
 @pytest.mark.parametrize(
@@ -100,11 +101,11 @@ def test_cells_of_is_the_way_back(size):
 )
 def test_sliding_windows(size):
     windows = candidates.sliding_windows(*size)
-    boxes.check(windows, width=size[0], height=size[1])
+    box_math.check(windows, width=size[0], height=size[1])
     assert len(windows.unique(dim=0)) == len(windows)
     if size in ((1500, 1000), (1000, 1500)):
         assert len(windows) == 899
-    ratios = boxes.aspect(windows.double())
+    ratios = box_math.aspect(windows.double())
     wanted = torch.tensor(
         [float(aspect) for aspect in candidates.SLIDING_ASPECTS], dtype=torch.double
     )
@@ -117,16 +118,16 @@ def test_sliding_windows(size):
 @pytest.mark.parametrize("size", [(1500, 1000), (1024, 768), (600, 900)])
 def test_aspect_windows(size, aspect):
     windows = candidates.aspect_windows(*size, aspect)
-    boxes.check(windows, width=size[0], height=size[1])
+    box_math.check(windows, width=size[0], height=size[1])
     assert 1100 <= len(windows) <= 1140
     assert len(windows.unique(dim=0)) == len(windows)
     torch.testing.assert_close(
-        boxes.aspect(windows.double()),
+        box_math.aspect(windows.double()),
         torch.full((len(windows),), aspect).double(),
         rtol=1e-3,
         atol=0,
     )
-    largest = boxes.area(windows).max().item()
+    largest = box_math.area(windows).max().item()
     assert largest == pytest.approx(min(size[0] ** 2 / aspect, size[1] ** 2 * aspect), rel=1e-4)
     assert len(candidates.aspect_windows(*size, aspect, count=13)) == 13
 

@@ -1,11 +1,14 @@
-"""What the whole repository agrees on: names of variables, aliases, equations in docstrings."""
+"""What the whole repository agrees on: names of variables, aliases, how an equation is cited."""
 
 import ast
 import importlib
 import inspect
+import io
 import json
 import re
+import tokenize
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,16 +16,39 @@ import pytest
 from cropnb import methods, paper
 
 ROOT = Path(__file__).parents[1]
-# They say nothing of what they hold; `draw` and `mark` have words of the field: rng, fingerprint.
-VAGUE = {"found", "kept", "about", "more", "said", "some", "draw", "mark", "told", "taught"}
+FOLDERS = ("cropnb", "tests", "tools", "data_scripts")
+EMPTY = {"found", "kept", "about", "more", "said", "some"}  # they say nothing of what they hold
+# The first two of these have words of the field, rng and fingerprint; `draw` may be a function.
+VAGUE = EMPTY | {"draw", "mark", "told", "taught"}
 SIDES = {"across", "down"}  # together they are a width and a height, and are called so
-ALIASES = {"torch.nn.functional": "F", "torchvision.transforms.v2.functional": "TF"}
+ALIASES = {
+    "torch.nn.functional": "F",
+    "torchvision.transforms.v2.functional": "TF",
+    "hypothesis.strategies": "st",
+}
 MOST_FILES = 10  # at the top of a method's folder
+# An equation or a section of a paper, and the one way to cite it: (Eq. 5), (Eq. 3, 4), (Sec. 3.3)
+MENTIONED = re.compile(r"\b(?:Eqs?|Secs?)\b|\b(?:Equation|Section)s?\s+\(?\d|§", re.IGNORECASE)
+CITED = re.compile(r"\(Eq\. \d+(?:(?:,| and| to) \d+)*\)|\(Sec\. \d+(?:\.\d+)*\)")
+MOST_PLACES = 5  # arguments of a call that are told apart by their place alone
+# but for what takes numbers of one kind, or draws with x, y, width and height
+IN_PLACES = {"permute", "reshape", "validate", "ellipse", "line", "shape"}
+LATER = {  # changed elsewhere at the moment
+    "cropnb/asm_net/studies/tables.py",
+    "cropnb/datasets/scenes/reference.py",
+    "cropnb/runs/blind.py",
+    "cropnb/set_prediction/studies/against_anchors.py",
+}
 
 
-def sources() -> Iterator[tuple[str, ast.Module]]:
+@cache
+def sources() -> tuple[tuple[str, ast.Module], ...]:
     """Every module, and every code cell that is plain Python."""
-    for folder in ("cropnb", "tests", "tools"):
+    return tuple(_sources())
+
+
+def _sources() -> Iterator[tuple[str, ast.Module]]:
+    for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*.py")):
             yield str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))
     for path in sorted((ROOT / "book").rglob("*.ipynb")):
@@ -36,9 +62,53 @@ def sources() -> Iterator[tuple[str, ast.Module]]:
                 yield f"{path.relative_to(ROOT)}, cell {number}", ast.parse(plain)
 
 
+def texts(path: Path) -> Iterator[tuple[str, int]]:
+    """Docstrings and comments of a module, with the lines on which they begin."""
+    source = path.read_text(encoding="utf-8")
+    for node in filter(_holds, ast.walk(ast.parse(source))):
+        if (docstring := ast.get_docstring(node, clean=False)) is not None:
+            yield docstring, node.body[0].lineno
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.string, token.start[0]
+
+
+def loose_citations(text: str) -> list[str]:
+    """What a text says of an equation or a section where it doesn't cite it as all do."""
+    left = CITED.sub("", text)
+    return [left[match.start() :][:20] for match in MENTIONED.finditer(left)]
+
+
+def calls_by_place(tree: ast.AST) -> list[tuple[str, int]]:
+    """Calls with too many arguments that no keyword names, with their lines."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    names = [getattr(call.func, "attr", getattr(call.func, "id", "")) for call in calls]
+    return [
+        (name, call.lineno)
+        for name, call in zip(names, calls, strict=True)
+        if len(call.args) > MOST_PLACES and name not in IN_PLACES
+    ]
+
+
 def vague_names(tree: ast.AST) -> list[tuple[str, int]]:
     """Assignment targets and arguments that are called something vague, with their lines."""
     return [(name, line) for name, line in _stored(tree) if name in VAGUE]
+
+
+def empty_names(tree: ast.AST) -> list[tuple[str, int]]:
+    """Functions, classes, labels of arguments and aliases that say nothing, with their lines."""
+    empty = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            name = node.name
+        elif isinstance(node, ast.keyword):
+            name = node.arg
+        elif isinstance(node, ast.alias):
+            name = node.asname
+        else:
+            continue
+        empty += [(name, node.lineno)] * (name in EMPTY)
+    return empty
 
 
 def vague_sides(tree: ast.AST) -> list[int]:
@@ -69,15 +139,21 @@ def _stored(tree: ast.AST) -> list[tuple[str, int]]:
 
 def wrong_aliases(tree: ast.AST) -> list[str]:
     """Modules of `ALIASES` that are imported under another name."""
-    imported = []
+    names = imported(tree)
+    return [f"{module} as {name}" for module, name in names if name != ALIASES.get(module, name)]
+
+
+def imported(tree: ast.AST) -> list[tuple[str, str]]:
+    """Everything that is imported, and what it is called here."""
+    names = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            imported += [(alias.name, alias.asname or alias.name) for alias in node.names]
+            names += [(alias.name, alias.asname or alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            imported += [
+            names += [
                 (f"{node.module}.{alias.name}", alias.asname or alias.name) for alias in node.names
             ]
-    return [f"{module} as {name}" for module, name in imported if name != ALIASES.get(module, name)]
+    return names
 
 
 def names_a_method(tree: ast.AST) -> list[str]:
@@ -114,6 +190,12 @@ def equations() -> list[tuple[str, int, str]]:
 def test_a_variable_says_what_it_holds():
     vague = {where: names for where, tree in sources() if (names := vague_names(tree))}
     assert not vague
+    empty = {
+        where: names
+        for where, tree in sources()
+        if where.endswith(".py") and (names := empty_names(tree))
+    }
+    assert not empty
     sides = {where: lines for where, tree in sources() if (lines := vague_sides(tree))}
     assert not sides
 
@@ -121,12 +203,56 @@ def test_a_variable_says_what_it_holds():
 def test_a_module_has_one_alias_everywhere():
     wrong = {where: names for where, tree in sources() if (names := wrong_aliases(tree))}
     assert not wrong
+    called: dict[str, dict[str, str]] = {}  # module → alias → one place that has it
+    for where, tree in sources():
+        if not where.endswith(".py") or where in LATER:
+            continue  # a chapter has no variable that a module's own name would hide
+        for module, name in imported(tree):
+            path = ROOT / module.replace(".", "/")
+            if name != module and (path.with_suffix(".py").exists() or path.is_dir()):
+                called.setdefault(module, {})[name] = where
+    assert len(called) > 100
+    assert not {module: names for module, names in called.items() if len(names) > 1}
+
+
+def test_equations_and_sections_are_cited_one_way():
+    loose = {}
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            where = str(path.relative_to(ROOT))
+            for text, line in texts(path):
+                if where not in LATER and (citations := loose_citations(text)):
+                    loose[f"{where}:{line}"] = citations
+    assert not loose
+
+
+def test_a_call_names_what_it_gives():
+    program = {
+        where: tree
+        for where, tree in sources()
+        if where.endswith(".py") and not where.startswith("tests/") and where not in LATER
+    }
+    assert len(program) > 200
+    assert not {where: calls for where, tree in program.items() if (calls := calls_by_place(tree))}
 
 
 def test_the_engine_knows_no_method():
     engine = {where: tree for where, tree in sources() if where.startswith("cropnb/runs/")}
     assert len(engine) > 15
     assert not {where: names for where, tree in engine.items() if (names := names_a_method(tree))}
+
+
+@pytest.mark.parametrize("method", methods.METHODS)
+def test_only_a_recipe_knows_what_the_ledger_needs(method):
+    folder = f"cropnb/{method}/"
+    beside = (f"{folder}recipe", f"{folder}studies/")
+    core = {
+        where: [module for module, _ in imported(tree) if ".studies" in module]
+        for where, tree in sources()
+        if where.startswith(folder) and not where.startswith(beside)
+    }
+    assert len(core) >= 4
+    assert not {where: modules for where, modules in core.items() if modules}
 
 
 def test_the_checks_see_what_they_forbid():
@@ -136,12 +262,43 @@ def test_the_checks_see_what_they_forbid():
     tree = ast.parse("from torch.nn import functional\nfrom torch.nn import functional as F\n")
     assert wrong_aliases(tree) == ["torch.nn.functional as functional"]
     assert not vague_names(ast.parse("rows.found = 1\nprint(found, more=2)"))
+    tree = ast.parse("def kept(): pass\nprint(more=2)\nfrom rows import row as found")
+    assert sorted(empty_names(tree)) == [("found", 3), ("kept", 1), ("more", 2)]
+    assert not empty_names(ast.parse("rows.found = 1\nprint(found, draw=2)\ndef draw(): pass"))
+    tree = ast.parse("import cropnb.roi\nfrom cropnb import boxes as box_math")
+    assert imported(tree) == [("cropnb.roi", "cropnb.roi"), ("cropnb.boxes", "box_math")]
     assert vague_sides(ast.parse("across, down = 1, 2\ndef f(down, across): pass")) == [1, 2]
     tree = ast.parse(
         '"""Such as gaic."""\nimport cropnb.vrn\nx = "cropnb/mars/photos.py", "not_la2c"'
     )
     assert names_a_method(tree) == ["mars", "vrn"]
     assert not vague_sides(ast.parse("right, down = 1, 2\ndef f(across): print(across, 1)"))
+
+
+def test_the_check_of_citations_sees_what_it_forbids(tmp_path):
+    for text in ("(Eq. 5)", "(Eq. 3, 4)", "(Eq. 5 and 6)", "(Eq. 2 to 5).", "(Sec. 3.2.1)", "sect"):
+        assert not loose_citations(text), text
+    loose = (
+        "Eq. 5",
+        "(GAIC, Eq. 5)",
+        "(Eq.\n5)",
+        "(Eqs. 1 and 2)",
+        "of Sec. 3",
+        "Equation 1",
+        "§ 3",
+    )
+    assert all(map(loose_citations, loose))
+    module = tmp_path / "module.py"
+    module.write_text('"""(Eq. 1)"""\n\n\ndef f():\n    """Eq. 2"""  # Sec. 3\n')
+    assert list(texts(module)) == [("(Eq. 1)", 1), ("Eq. 2", 5), ("# Sec. 3", 5)]
+
+
+def test_the_check_of_calls_sees_what_it_forbids():
+    assert calls_by_place(ast.parse("f(1, 2, 3, 4, 5, 6)\nx.y.g(1, 2, 3, 4, 5, *six)")) == [
+        ("f", 1),
+        ("g", 2),
+    ]
+    assert not calls_by_place(ast.parse("f(1, 2, 3, 4, 5, six=6)\nx.permute(0, 1, 2, 4, 3, 5)"))
 
 
 @pytest.mark.parametrize(("method", "number", "function"), equations())

@@ -5,7 +5,8 @@ annotations.
 import pytest
 import torch
 
-from cropnb import boxes, candidates, coverage, datasets, ledger
+from cropnb import boxes as box_math
+from cropnb import candidates, coverage, datasets, ledger
 from cropnb.errors import BoxError
 from cropnb.runs.context import Context
 
@@ -16,12 +17,12 @@ def test_random_boxes_belong_to_their_class():
     crops = coverage.random_boxes(
         500, 600, 400, min_area=0.3, max_area=0.6, min_aspect=0.8, max_aspect=1.2, seed=3
     )
-    share = boxes.area(boxes.check(crops, width=600, height=400)) / (600 * 400)
+    share = box_math.area(box_math.check(crops, width=600, height=400)) / (600 * 400)
     assert crops.shape == (500, 4)
     assert share.min() >= 0.3
     assert share.max() <= 0.6
-    assert boxes.aspect(crops).min() >= 0.8
-    assert boxes.aspect(crops).max() <= 1.2
+    assert box_math.aspect(crops).min() >= 0.8
+    assert box_math.aspect(crops).max() <= 1.2
     again = coverage.random_boxes(
         500, 600, 400, min_area=0.3, max_area=0.6, min_aspect=0.8, max_aspect=1.2, seed=3
     )
@@ -29,12 +30,12 @@ def test_random_boxes_belong_to_their_class():
 
 
 def test_random_boxes_are_even_within_the_class():
-    crops = boxes.normalize(
+    crops = box_math.normalize(
         coverage.random_boxes(4000, 100, 100, min_area=0.01, min_aspect=0.01, max_aspect=100), 1, 1
     )
     # Mirrored boxes are as likely: the mean centre is the photo's.
     torch.testing.assert_close(
-        boxes.centers(crops).mean(0), torch.tensor([50.0, 50.0]).double(), rtol=0, atol=1.0
+        box_math.centers(crops).mean(0), torch.tensor([50.0, 50.0]).double(), rtol=0, atol=1.0
     )
 
 

@@ -42,12 +42,12 @@ for name in names:
         __import__(name)
         continue
     sys.argv = [name, "--help"]
-    with contextlib.redirect_stdout(io.StringIO()) as said:
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
         try:
             runpy.run_module(name, run_name="__main__")
         except SystemExit as end:
             assert not end.code, name
-    assert "usage" in said.getvalue(), name
+    assert "usage" in printed.getvalue(), name
 print(len(names))
 """
 

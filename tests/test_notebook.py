@@ -12,14 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, strategies
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from cropnb import boxes, ledger, notebook, paper
+from cropnb import boxes as box_math
+from cropnb import ledger, notebook, paper
 from cropnb.errors import BoxError, ImageError, LedgerError, WeightsUnavailable
 from cropnb.ledger import Row
 from cropnb.metrics import Interval
-from cropnb.notebook.chapters import data, set_prediction
+from cropnb.notebook.chapters.data import speed_lines
+from cropnb.notebook.chapters.set_prediction import differences
 from cropnb.training import History
 
 matplotlib = pytest.importorskip(
@@ -71,7 +74,7 @@ def lines(table: notebook.Markdown) -> list[list[str]]:
 
 
 def test_source_is_shown_as_it_is_in_the_package() -> None:
-    shown = notebook.show_source(boxes.iou, Row.check)
+    shown = notebook.show_source(box_math.iou, Row.check)
     first, second = shown.split("\n\n```python\n")
     assert first.startswith("```python\n# cropnb.boxes\ndef iou(")
     assert first.endswith("\n```")
@@ -300,16 +303,16 @@ def test_text_of_the_ledger_works_in_no_chapter(results: Path) -> None:
     open_claim = {"verdict": "unsettled", "low": 0.0, "high": 2.0, "detectable": 3.0}
     claim = Row(**same, column="a", **open_claim, void=HOSTILE, **common)
     ledger.record("set_prediction", claim)
-    page = rendered(set_prediction.differences("claim", ["a"]))
+    page = rendered(differences("claim", ["a"]))
     assert page.tags <= {"table", "thead", "tbody", "tr", "th", "td", "br", "em", "strong", "p"}
     assert page.text.count(HOSTILE) == 3
     speed = Row(**{**same, "paper": "speed"}, column=HOSTILE, verdict="measured", **common)
-    page = rendered(data.speed_lines([speed], [speed]))
+    page = rendered(speed_lines([speed], [speed]))
     assert page.tags == {"ul", "li"}
     assert page.text.count(HOSTILE) == 6
 
 
-@given(strategies.text(strategies.characters(exclude_categories=["C", "Z"]), min_size=1))
+@given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1))
 def test_any_text_is_shown_letter_by_letter(text: str) -> None:
     page = rendered(notebook.markdown_table(["a"], [[f"x {text} x"]]))
     assert page.tags <= {"table", "thead", "tbody", "tr", "th", "td"}

@@ -1,12 +1,14 @@
 """What every training program shares: its options, and errors in one line."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 
 from cropnb.errors import DatasetMissing
 from cropnb.gaic.recipe import METHOD
+from cropnb.ledger import Row
 from cropnb.mars.recipe import METHOD as MARS
 from cropnb.runs import Experiment, program
 from cropnb.runs.context import Context
@@ -77,3 +79,16 @@ def test_the_context_of_a_study_is_that_of_the_runs_it_reads_and_needs_no_photo(
     assert (context.dataset, context.split, context.profile) == ("fat", "val", "full")
     assert (context.seeds, context.device) == ((0, 2), device_name("cpu"))
     assert context.fields()["command"] == "python -m cropnb.mars.studies.rows --record"
+
+
+def test_the_experiment_of_a_row_is_that_of_its_command():
+    fields = {"table": "claim", "row": "a", "column": "SRCC", "split": "test", "verdict": "pending"}
+    command = "python -m cropnb.asm_net --form gaicd --profile cpu --frozen --device cuda --record"
+    row = Row("asm_net", dataset="scenes", profile="cpu", command=command, **fields)
+    experiment = program.experiment_of(row)
+    assert (experiment.form, experiment.frozen, experiment.profile_name) == ("gaicd", True, "cpu")
+    assert (experiment.out, experiment.device.type) == (None, "cpu")
+    plain = program.experiment_of(replace(row, command="python -m cropnb.asm_net.studies.x"))
+    assert (plain.form, plain.frozen) == ("cpc", False)
+    layouts = program.experiment_of(replace(row, dataset="gaicd_layouts", command="python"))
+    assert (layouts.form, layouts.dataset) == ("gaicd", "gaicd_layouts")

@@ -204,8 +204,8 @@ def execute_all(
                 notebook,
                 target,
                 parameters,
-                i % workers if interactive else None,
-                cell_seconds,
+                position=i % workers if interactive else None,
+                cell_seconds=cell_seconds,
             ): notebook
             for i, (notebook, target) in enumerate(jobs)
         }

@@ -19,7 +19,7 @@ from pathlib import Path
 TOOLS = Path(__file__).resolve().parent
 sys.path[:0] = [str(TOOLS.parent), str(TOOLS)]
 
-import playground_files as files  # noqa: E402
+import playground_files  # noqa: E402
 
 from cropnb import export  # noqa: E402
 from cropnb.methods import METHODS  # noqa: E402
@@ -31,9 +31,9 @@ CARD = ("dataset", "form", "photos", "commit", "profile")  # of a card, what the
 
 def pack_method(method: str, extra: Path = EXTRA) -> bool:
     """Export a method into `extra`, unless that is done; returns whether it was to be done."""
-    folder = extra / files.FOLDER / "models" / method
+    folder = extra / playground_files.FOLDER / "models" / method
     stamp = folder / "model.json"
-    wanted = files.fingerprint(method)
+    wanted = playground_files.fingerprint(method)
     color = METHOD_COLORS[method]
     content = json.loads(stamp.read_text("utf-8")) if stamp.is_file() else {}
     if content.get("fingerprint") == wanted:
@@ -43,7 +43,9 @@ def pack_method(method: str, extra: Path = EXTRA) -> bool:
     shutil.rmtree(folder, ignore_errors=True)
     exported = export.exported(method)
     networks = {
-        network.name: files.pack(export.model(network).SerializeToString(), folder, network.name)
+        network.name: playground_files.pack(
+            export.model(network).SerializeToString(), folder, network.name
+        )
         for network in exported.networks
     }
     card = {name: exported.card[name] for name in CARD if isinstance(exported.card.get(name), str)}
@@ -67,7 +69,7 @@ def write_example(extra: Path = EXTRA) -> None:
     Image.fromarray(data.coffee()).save(stream, "JPEG", quality=90)
     text = base64.b64encode(stream.getvalue()).decode()
     example = json.dumps({"name": "coffee.jpg", "text": text})
-    path = extra / files.FOLDER / "models/example.js"
+    path = extra / playground_files.FOLDER / "models/example.js"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"cropnbPlayground.example = {example};\n", encoding="ascii")
 

@@ -18,6 +18,7 @@ from cropnb import ledger, paper
 from cropnb.datasets.scenes.reference import GAP, LIMIT
 from cropnb.files import locked, write_atomically
 from cropnb.runs import plan
+from cropnb.runs.waiting import missing
 
 Row = dict[str, object]  # as the file holds it: today's `ledger.Row` may not read it
 Migration = Callable[[Row], Row]
@@ -158,6 +159,15 @@ COMMANDS = {
     ),
     "python -m cropnb.audit --parts trained curves --datasets scenes --record": "audit/trained",
     "python -m cropnb.runs.epoch_shares --threads 1 --record": "speed/epochs",
+    # From before these entries asked for more seeds, or for one variant more.
+    "python -m cropnb.mars --profile trained --threads 1 --variants Mars 'no ARS-FTM, no ARS-PWP' "
+    "'no ARS-FTM' 'no ARS-PWP' --seeds 0 1 2 --record": "mars/trained",
+    "python -m cropnb.mars --profile trained --threads 1 --variants Mars 'scalar ratio' 'nearest "
+    "embedding' --seeds 0 1 --record": "mars/trained-table-4",
+    "python -m cropnb.vrn --profile cpu --frozen --threads 1 --variants baseline FS 'baseline, "
+    "offset 0.5' 'baseline, offset 1' 'FS, offset 0.5' 'FS, offset 1' --seeds 0 1 2 --record": (
+        "vrn/offsets"
+    ),
 }
 
 
@@ -187,12 +197,12 @@ def commands(row: Row) -> Row:
 
 def waiting(row: Row) -> Row:
     """A row that waits names the entry that would measure it, or has what its method says of the
-    column, as `plan.pending` writes it.
+    column, as `waiting.pending` writes it.
     """
     if row["verdict"] != "pending" or "not run yet" in row["note"]:
         return row
     notes = {
-        table: plan.missing(entry)
+        table: missing(entry)
         for entry in _entries().values()
         for table in entry.tables
         if entry.paper == row["paper"]

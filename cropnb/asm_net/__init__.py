@@ -7,7 +7,7 @@ from cropnb.asm_net.losses import asm_loss, ranking_loss, ranking_pairs, salienc
 from cropnb.asm_net.model import AsmNet, ScoreHead
 from cropnb.asm_net.patterns import PATTERNS, Pattern
 from cropnb.asm_net.pooling import composition_pool, composition_pool_pixels, partition_scores
-from cropnb.asm_net.studies.circles import circle_pool, circle_scores
+from cropnb.asm_net.pooling.circles import circle_pool, circle_scores
 
 # what `cropnb methods` says
 PURPOSE = "maps how good each place is for each role in a composition, and searches windows on it"

@@ -16,7 +16,7 @@ from cropnb.asm_net import patterns
 from cropnb.asm_net.model import AsmNet, Levels, ScoredPhotos, prepare
 from cropnb.asm_net.patterns import Pattern
 from cropnb.asm_net.pooling import composition_pool
-from cropnb.asm_net.studies.circles import circle_pool, inscribed
+from cropnb.asm_net.pooling.circles import circle_pool, inscribed
 from cropnb.boxes import area
 from cropnb.errors import CropnbError, WeightsUnavailable
 
@@ -178,7 +178,7 @@ def search(
     first = _windows(width, height, aspect, pattern, rated).to(score_map.device)
     least = least_area * (width * height if aspect is None else float(area(first).max()))
     first = first[area(first) >= least]
-    scores = _score(score_map, first, width, height, pattern, shape)
+    scores = _score(score_map, first, (width, height), pattern, shape)
     sides = first[:, 2] - first[:, 0]  # (N,)
     sizes = None if aspect is None else sides / sides.amax()
     liked = croppers.preference(first, scores, sharpness, sizes)
@@ -186,7 +186,7 @@ def search(
     second = neighbourhood(first[best], width, height, keep_ratio=aspect is not None)
     second = second[_large_enough(second, pattern) & (area(second) >= least)]
     boxes = torch.cat([first, second])
-    second_scores = _score(score_map, second, width, height, pattern, shape)
+    second_scores = _score(score_map, second, (width, height), pattern, shape)
     if sharpness is None:
         liked = torch.cat([scores, second_scores])
     else:  # the neighbours crowd around a few windows, so they don't count as truths
@@ -223,9 +223,7 @@ def neighbourhood(boxes: Tensor, width: int, height: int, keep_ratio: bool = Fal
 def _windows(
     width: int, height: int, aspect: float | None, pattern: Pattern, rated: bool
 ) -> Tensor:
-    """The windows of the first stage, or the anchors that people rated; those with less than a
-    pixel a cell are left out.
-    """
+    """First-stage windows, or anchors that people rated, with at least a pixel for each cell."""
     if aspect is not None:
         scales = candidates.SLIDING_SCALES
         boxes = candidates.aspect_windows(width, height, aspect, 895, scales=scales)
@@ -242,12 +240,12 @@ def _large_enough(boxes: Tensor, pattern: Pattern) -> Tensor:
 
 
 def _score(
-    score_map: Tensor, boxes: Tensor, width: int, height: int, pattern: Pattern, shape: str
+    score_map: Tensor, boxes: Tensor, size: tuple[int, int], pattern: Pattern, shape: str
 ) -> Tensor:
     """(N,) scores of boxes, or of the circles in them."""
     if shape == "circle":
-        return circle_pool(score_map, inscribed(boxes), pattern, (width, height))
-    return composition_pool(score_map, boxes, pattern, (width, height), rule="area")
+        return circle_pool(score_map, inscribed(boxes), pattern, size)
+    return composition_pool(score_map, boxes, pattern, size, rule="area")
 
 
 @torch.no_grad()

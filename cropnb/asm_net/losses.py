@@ -161,12 +161,12 @@ def step(
             score_map = batch.score_map(model)  # (B, L, h, w)
             parts = asm_loss(
                 score_map,
-                composition_pool(score_map, batch.boxes, model.pattern, batch.size),
-                batch.mos,
-                batch.saliency_at(score_map.shape[-2:]),
-                delta,
-                variant.weight,
-                variant.per_pair,
+                scores=composition_pool(score_map, batch.boxes, model.pattern, batch.size),
+                mos=batch.mos,
+                saliency=batch.saliency_at(score_map.shape[-2:]),
+                delta=delta,
+                weight=variant.weight,
+                per_pair=variant.per_pair,
             )
             for name, value in parts.items():
                 sums[name] = sums.get(name, 0.0) + value * (len(batch.mos) / len(indices))

@@ -125,11 +125,11 @@ class Pattern:
         column = (
             ((torch.arange(width, dtype=torch.double) + 0.5) * self.columns / width).floor().long()
         )
-        return self.cells[row[:, None], column]
+        return self.cells[row[:, None], column]  # (height, width)
 
     def outline(self) -> Tensor:
         """The lines to draw: (S, 4) x1 y1 x2 y2 in 0…1 of a crop, its frame among them."""
-        padded = F.pad(self.cells, (1, 1, 1, 1), value=-1)
+        padded = F.pad(self.cells, (1, 1, 1, 1), value=-1)  # (rows + 2, columns + 2)
         # (rows + 1, columns): a border above the cell
         above = padded[1:, 1:-1] != padded[:-1, 1:-1]
         # (rows, columns + 1): a border to the left of the cell
@@ -145,8 +145,8 @@ class Pattern:
 
 
 def _runs(flags: Tensor) -> list[tuple[int, int]]:
-    """Start and end of each unbroken run of True."""
-    edges = F.pad(flags.int(), (1, 1)).diff()
+    """Start and end of each unbroken run of True in (n,)."""
+    edges = F.pad(flags.int(), (1, 1)).diff()  # (n + 1,)
     starts, ends = ((edges == sign).nonzero().flatten().tolist() for sign in (1, -1))
     return list(zip(starts, ends, strict=True))
 
@@ -158,13 +158,13 @@ def grid(rows: int, columns: int) -> Pattern:
 
 def _rings(count: int) -> Tensor:
     """(2 count, 2 count): 0 for the four cells in the middle, one more a ring around them."""
-    off = (torch.arange(2 * count) - count + 0.5).abs().floor().long()
+    off = (torch.arange(2 * count) - count + 0.5).abs().floor().long()  # (2 count,)
     return torch.maximum(off[:, None], off)
 
 
 def _quadrants(side: int) -> Tensor:
     """(side, side): 0 top left, 1 top right, 2 bottom left, 3 bottom right."""
-    half = (torch.arange(side) >= side // 2).long()
+    half = (torch.arange(side) >= side // 2).long()  # (side,)
     return 2 * half[:, None] + half
 
 
@@ -177,9 +177,9 @@ def _directions(side: int) -> Tensor:
     × 12 leaves open.
     """
     half = side // 2
-    off = torch.arange(side) - half + 0.5
-    dx, dy = off.abs(), off.abs()[:, None]
-    steep = (dy > dx) | ((dy == dx) & (dx.floor().long() % 2 == 1))
+    off = torch.arange(side) - half + 0.5  # (side,)
+    dx, dy = off.abs(), off.abs()[:, None]  # (side,), (side, 1)
+    steep = (dy > dx) | ((dy == dx) & (dx.floor().long() % 2 == 1))  # (side, side)
     right, lower = (off > 0).expand(side, side), (off > 0)[:, None].expand(side, side)
     upper_right = torch.where(steep, 0, 1)  # clockwise from the top: 0 1 | 2 3 | 4 5 | 6 7
     lower_right, lower_left, upper_left = 3 - upper_right, 4 + upper_right, 7 - upper_right
@@ -201,6 +201,19 @@ _ALL = (
     Pattern("cross_rectangle", 4 * _rings(3) + _quadrants(6)),
 )
 PATTERNS: dict[str, Pattern] = {pattern.name: pattern for pattern in _ALL}
+# `fingerprint` of the cells that the ledger's runs were trained with: a pattern that is divided
+# otherwise makes other runs.
+TRAINED = {
+    "grid_1x1": "db407f11d7ed",
+    "grid_1x3": "f3e49bcac468",
+    "grid_3x1": "e743549bc64d",
+    "grid_3x3": "829bd4fd3d16",
+    "grid_5x5": "2bc126b3e952",
+    "multi_rectangle": "db6731d778d2",
+    "multi_rectangle_3": "0a7a87b578e5",
+    "multi_direction": "4ddde4110fdc",
+    "cross_rectangle": "3daea418bf43",
+}
 
 
 def find(pattern: str | Pattern) -> Pattern:

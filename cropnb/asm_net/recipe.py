@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from cropnb import backbones, ledger, metrics
+from cropnb.asm_net import patterns
 from cropnb.asm_net.cropper import crop_scores, pair_accuracy, pair_counts
 from cropnb.asm_net.losses import DELTA, LAMBDA, step
 from cropnb.asm_net.model import (
@@ -40,7 +41,8 @@ from cropnb.runs import (
 )
 from cropnb.runs import Profile as Base
 from cropnb.runs.context import Context
-from cropnb.training import Recipe
+from cropnb.runs.method import NORMALISATION
+from cropnb.training import Recipe, fingerprint
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,8 @@ class AsmNetMethod(Method):
         "trained": Profile(
             None, 100, None, epochs=6, learning_rate=5e-4, batch=8, trunk_from="c3_3"
         ),
-        # Sec. 4.2 names VGG16 and δ. Optimiser, learning rate, batch and epochs are not printed:
-        # these are ours.
+        # VGG16 and δ are named (Sec. 4.2). Optimiser, learning rate, batch and epochs are not
+        # printed: these are ours.
         "full": Profile(None, 500, None, epochs=20, batch=8, backbone="vgg16", stride=1),
     }
     forms = ("cpc", "gaicd")
@@ -147,6 +149,7 @@ class AsmNetMethod(Method):
     )
     claim_columns = ("Accuracy",)
     constants = {"short_side": SHORT_SIDE, "multiple": MULTIPLE, "cuts": CUTS}
+    usual = {**NORMALISATION, "cropnb.saliency.GRAY_WEIGHTS": (4899, 9617, 1868)}
 
     def delta(self, experiment: Experiment) -> float:
         """δ (Eq. 3) of the dataset's scores.
@@ -208,8 +211,12 @@ class AsmNetMethod(Method):
         )
 
     def settings(self, experiment: Experiment, variant: str) -> Mapping[str, object]:
-        """The variant, and δ (Eq. 3)."""
-        return {**super().settings(experiment, variant), "delta": self.delta(experiment)}
+        """The variant, δ (Eq. 3), and its pattern's cells where they aren't those of `TRAINED`."""
+        settings = {**super().settings(experiment, variant), "delta": self.delta(experiment)}
+        pattern = patterns.find(self.variants[variant].pattern)
+        cells = pattern.cells.tolist()
+        usual = fingerprint(cells) == patterns.TRAINED.get(pattern.name)
+        return settings if usual else {**settings, "cells": cells}
 
     def build(self, experiment: Experiment, run: Run) -> AsmNet:
         """A network whose head has a channel for each partition of the variant's pattern."""

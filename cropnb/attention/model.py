@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 CUTS = ("c3_3", "c4_4", "c4_7", "c5_4")  # strides 8, 16, 16, 32
 CHANNELS = (32, 64, 96, 320)
-STRIDE = 16  # pixels a cell of the map
 SHORT_SIDE, MULTIPLE = 256, 32
 
 

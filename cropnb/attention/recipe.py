@@ -38,6 +38,7 @@ from cropnb.runs import (
 )
 from cropnb.runs import Profile as Base
 from cropnb.runs.context import Context
+from cropnb.runs.method import NORMALISATION
 from cropnb.runs.rows import measured
 from cropnb.saliency import spectral_residual
 from cropnb.training import Loss, Recipe
@@ -65,6 +66,13 @@ class AttentionMethod(Method):
         "cpu": Profile(None, 100, 100, epochs=12),
     }
     forms = ("gaze",)
+    usual = {
+        **NORMALISATION,
+        "cropnb.attention.maps.BLUR": 0.03,
+        "cropnb.attention.model.CHANNELS": (32, 64, 96, 320),
+        "cropnb.attention.model.SHORT_SIDE": 256,
+        "cropnb.attention.model.MULTIPLE": 32,
+    }
     columns = {
         "NSS": Column(worth_having=0.05),
         "AUC-Judd": Column(worth_having=0.01),

@@ -1,5 +1,5 @@
-"""ACC 1/N within a tolerance ε (set prediction's Eq. 7), for sets of crops that never look at the
-photo.
+"""ACC 1/N within a tolerance ε, set prediction's (Eq. 7), for sets of crops that never look
+at the photo.
 
 A photo counts as a hit when one of N crops reaches IoU ε with its best-scored crop. On 77 of
 GAICD's 200 test photos several crops tie for best, so each number is a bracket: the first of them
@@ -120,9 +120,7 @@ def random_box_hits(
 
 @functools.lru_cache(maxsize=2)
 def _random_overlaps(dataset: CropDataset, draws: int, seed: int) -> list[Tensor]:
-    """IoU (T, draws) of each photo's best crops with boxes drawn at random, the same for every ε
-    and N.
-    """
+    """IoU (T, draws) of each photo's best crops with random boxes, the same for every ε and N."""
     return [
         box_math.pairwise_iou(
             tied_best(sample),

@@ -72,7 +72,15 @@ def _impossible(method: str, table: paper.Table) -> Iterator[Impossible]:
             continue
         below = math.floor(value / 100 * table.photos)
         nearest = tuple(round(100 * k / table.photos, decimals) for k in (below, below + 1))
-        yield Impossible(method, table.name, row, column, value, table.photos, nearest)
+        yield Impossible(
+            method=method,
+            table=table.name,
+            row=row,
+            column=column,
+            printed=value,
+            photos=table.photos,
+            nearest=nearest,
+        )
 
 
 def papers() -> list[str]:

@@ -19,8 +19,10 @@ def build(
 ) -> Backbone:
     """A backbone with ImageNet weights, or with a random start when `weights` is None.
 
-    Raises `WeightsUnavailable` when the ImageNet weights can't be had here, and never starts at
-    random instead. They are downloaded only where `CROPNB_DOWNLOAD=1` asks for it.
+    ImageNet weights are downloaded only where `CROPNB_DOWNLOAD=1` asks for it.
+
+    Raises:
+        WeightsUnavailable: they can't be had here; there is never a random start instead.
     """
     backbone = Backbone(name, cuts, train_statistics)
     if weights == "imagenet":

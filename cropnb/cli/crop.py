@@ -25,14 +25,13 @@ def run(options: argparse.Namespace) -> int:
     source = None
     if todo.jobs and todo.jobs[0].photo is None:
         source = _standard_input()
-    from cropnb import croppers  # not before the names are checked: torch takes seconds
-    from cropnb import photos as reading
+    from cropnb import croppers, photos  # not before the names are checked: torch takes seconds
 
     request = croppers.Request.of(
         options.k, options.aspect, options.size, options.enlarge, options.limit
     )
     if source is not None:
-        source = reading.open_photo(source, limit=request.limit)
+        source = photos.open_photo(source, limit=request.limit)
         todo.jobs = [_with_ending(todo.jobs[0], source.format)]
     plan.settle(todo, options.k, force=options.force, skip_existing=options.skip_existing)
     if not todo.several and todo.failed:

@@ -109,17 +109,21 @@ def splits(
 ) -> "tuple[CropDataset, CropDataset, CropDataset]":
     """Training, validation and test part of a dataset, of those photos that are on this disk.
 
-    name: of a dataset, or of several, such as "scenes+taught": then the training photos are those
-        of all, and validation and test photos are those of the last, so that what is measured is
-        what a run on the last dataset alone is measured on.
-    form: of datasets that can have any, those of `ANY_FORM`; a real dataset has its own.
-    train, validation, test: photos in each part of each dataset; None for all there are.
-
     Where a dataset has no validation split the last `validation` training photos are held out,
-    never test photos. CPC has no test photos: ASM-Net measures on the 2 000 of its validation part
-    (Sec. 4.3), so these are the test part, and the validation part is held out from training by
-    its photos' names. options: what a real dataset's own `load` takes, such as how many photos CPC
-    holds out. Raises as `load` does, and `CropnbError` for datasets of different forms.
+    none where it is 0, and never test photos. CPC has no test photos: ASM-Net measures on the 2 000
+    of its validation part (Sec. 4.3), so these are the test part, and the validation part is held
+    out from training by its photos' names.
+
+    Args:
+        name: of a dataset, or of several, such as "scenes+taught": then the training photos are
+            those of all, and validation and test photos are those of the last, so that what is
+            measured is what a run on the last dataset alone is measured on.
+        form: of datasets that can have any, those of `ANY_FORM`; a real dataset has its own.
+        train, validation, test: photos in each part of each dataset; None for all there are.
+        options: what a real dataset's own `load` takes, such as how many photos CPC holds out.
+
+    Raises:
+        CropnbError: datasets of different forms; and as `load`.
     """
     from cropnb.datasets.base import Chained, CropDataset, held_out
 
@@ -148,7 +152,8 @@ def splits(
                 load(name, "val", **options).with_photos().samples[:validation],
             )
         except CropnbError:
-            ours, checked = whole.samples[:-validation], whole.samples[-validation:]
+            kept = max(len(whole.samples) - validation, 0)
+            ours, checked = whole.samples[:kept], whole.samples[kept:]
     measured = load(name, names[-1], **options).with_photos().samples[:test]
     return tuple(
         CropDataset(name, split, whole.form, whole.root, part)

@@ -82,8 +82,8 @@ def rows(context: Context, dataset: CropDataset) -> list[ledger.Row]:
             TABLE,
             row,
             column,
-            round(values.quantile(level).item(), 4),
-            photos,
+            ours=round(values.quantile(level).item(), 4),
+            images=photos,
             note=note,
         )
         for column, values in zip(EDGES, table.double().unbind(dim=1), strict=True)

@@ -129,7 +129,16 @@ def _read(folder: Path, name: str) -> list[GazeSample]:
             continue
         width, height = base.read_size(file)
         loader = base.photo_loader(file)
-        samples.append(GazeSample(f"{name}/{stem}", width, height, fixations, viewers, loader))
+        samples.append(
+            GazeSample(
+                name=f"{name}/{stem}",
+                width=width,
+                height=height,
+                fixations=fixations,
+                viewers=viewers,
+                load_photo=loader,
+            )
+        )
     if not samples:
         raise DatasetMissing(f"{folder} holds no photo that {path.name} speaks of")
     return sorted(samples, key=lambda sample: sample.name)

@@ -87,7 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 peaks.append(peak(path, Path(folder) / "out"))
             note = f"the whole process; at most {MOST} are wanted"
             megabytes = round(peaks[-1], 1)
-            yield [number(context, TABLE, name, "MB", megabytes, chosen.files, note=note)]
+            yield [
+                number(context, TABLE, name, "MB", ours=megabytes, images=chosen.files, note=note)
+            ]
 
     context = Context(
         NAME, ledger.SCENES, arguments=(), module="cropnb.datasets.memory", device="CPU"

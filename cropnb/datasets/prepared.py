@@ -93,7 +93,9 @@ def resized(dataset: CropDataset, short_side: int = 256) -> CropDataset:
     pixels of that.
 
     Samples whose size isn't known keep their boxes as they are, and have no photo either.
-    Raises ImageError for a photo with one side more than 40 times the other.
+
+    Raises:
+        ImageError: a photo with one side more than 40 times the other.
     """
     places = _places(dataset, short_side)
     pixels, _ = _files(dataset, short_side)
@@ -190,9 +192,7 @@ def _is_place(place: _Place) -> bool:
 
 
 def _fingerprint(samples: Sequence[Sample]) -> list[list]:
-    """Name with bytes and time of change of each photo file: cheap, and enough to notice a replaced
-    photo.
-    """
+    """Name, bytes and time of change of each photo file: cheap, and a replaced one is noticed."""
     marks = []
     for sample in samples:
         path = sample.load_photo.args[0] if isinstance(sample.load_photo, partial) else None

@@ -87,7 +87,11 @@ def card(root: str | os.PathLike | None = None) -> Mapping[str, Any]:
 
 
 def labels_hash(root: str | os.PathLike | None = None) -> str:
-    """A fingerprint of the labels. Raises DatasetMissing when there are none."""
+    """A fingerprint of the labels.
+
+    Raises:
+        DatasetMissing: there are none.
+    """
     path = find(root) / LABELS
     return _hash(path, path.stat().st_mtime_ns)
 

@@ -16,7 +16,7 @@ def normalise(mos: Tensor) -> Tensor:
 def gaic_loss(
     model: nn.Module, features: Tensor, boxes: list[Tensor], mos: Tensor
 ) -> Mapping[str, Tensor]:
-    """Huber loss with δ = 1 between predicted and normalised scores (GAIC, Eq. 5).
+    """GAIC's Huber loss with δ = 1 between predicted and normalised scores (Eq. 5).
 
     Args:
         model: the network.

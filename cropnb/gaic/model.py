@@ -86,8 +86,11 @@ class ViewScorer(nn.Module):
     def forward(
         self, features: Tensor, boxes: Sequence[Tensor], roi_features: Tensor | None = None
     ) -> Tensor:
-        """roi_features: the RoIAlign features (ΣN, C, 9, 9) of the boxes, where the caller has them
-        already.
+        """Features (B, C, h, w) and the boxes (N, 4) of each photo → scores (ΣN,).
+
+        Args:
+            roi_features: the RoIAlign features (ΣN, C, 9, 9) of the boxes, where the caller has
+                them already.
         """
         if roi_features is None:
             roi_features = roi.roi_align(

@@ -25,6 +25,7 @@ from cropnb.runs import (
 )
 from cropnb.runs import Profile as Base
 from cropnb.runs.maps import Maps, cached, from_cache, from_photos, from_stem
+from cropnb.runs.method import NORMALISATION
 from cropnb.training import Loss, Recipe, rate_groups
 
 # (model, features (1, C, h, w), [boxes (N, 4)], mos (N,)) → named scalars, their sum under `loss`
@@ -76,6 +77,19 @@ class GridAnchorMethod(Method):
     }
     claim_columns = ("Acc 1/5", "Acc 5", "Acc 1/10", "Acc 10", "SRCC")
     epochs = ("last", "best")
+    usual = {
+        **NORMALISATION,
+        "cropnb.gaic.views.SHORT_SIDE": 256,
+        "cropnb.gaic.views.MULTIPLE": 32,
+        "cropnb.gaic.model.ALIGN": 9,
+        "cropnb.gaic.model.CUTS": {
+            "mobilenet_v2": ("c3_3", "c4_7", "c5_4"),
+            "vgg16": ("c2_3", "c3_3", "c4_3"),
+            "resnet50": ("c3_4", "c4_6", "c5_3"),
+        },
+        "cropnb.gaic.losses.MOS_MEAN": 2.95,
+        "cropnb.roi.SAMPLES": 2,
+    }
 
     def loss(self, variant: str) -> ViewLoss:
         """The loss of one variant."""
@@ -238,6 +252,7 @@ class GaicMethod(GridAnchorMethod):
     )
     forms = ("gaicd", "gaicd_v2", "cpc")
     variants = {"GAIC": "mobilenet_v2"}
+    usual = {**GridAnchorMethod.usual, "cropnb.gaic.losses.MOS_DEVIATION": 0.8}
     profiles = {
         "smoke": Profile(32, 16, 40, head_epochs=3, head_learning_rate=1e-3),
         "cpu": Profile(None, 100, None, head_epochs=4, head_learning_rate=1e-3, epochs=2),

@@ -180,6 +180,12 @@ def play_all(
     return outcomes[limits[0]] if step_limits is None else outcomes
 
 
+def mean_iou(outcome: Outcome, env: BatchedCropEnv) -> float:
+    """The mean over photos of the IoU that the environment pays for."""
+    truths, valid = env.bank.truths.cpu(), env.bank.valid.cpu()
+    return float(rules.overlap(outcome.boxes, truths, valid, env.truths).mean())
+
+
 class StepCropper:
     """A proposing method: one crop a photo; of a required ratio, the largest window there."""
 

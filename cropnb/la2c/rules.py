@@ -84,7 +84,7 @@ _A2RL = {
     "stop": (0, 0, 0, 0),
 }
 ACTIONS = {
-    # Sec. 3.1: four edges out, four in, by 1/30 of the side, and stop. The smallest crop is ours.
+    # Four edges out, four in, by 1/30 of the side, and stop (Sec. 3.1). The smallest crop is ours.
     "la2c": ActionSet("la2c", 30, 6, tuple(_LA2C), tuple(_LA2C.values())),
     # The same with twice the stride, which the paper says is less accurate.
     "la2c, 1/15": ActionSet("la2c, 1/15", 15, 3, tuple(_LA2C), tuple(_LA2C.values())),

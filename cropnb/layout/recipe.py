@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cropnb import boxes, metrics
+from cropnb import boxes as box_math
+from cropnb import metrics
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import BoxError
 from cropnb.layout.maps import jittered, mirrored, object_maps
@@ -57,8 +58,8 @@ class Layouts:
                     f"{sample.name} has no objects' boxes or no scored crops; the layout network "
                     "learns from a dataset such as gaicd_layouts"
                 )
-        objects = [boxes.normalize(sample.objects, *sample.size) for sample in samples]
-        crops = [boxes.normalize(sample.boxes, *sample.size) for sample in samples]
+        objects = [box_math.normalize(sample.objects, *sample.size) for sample in samples]
+        crops = [box_math.normalize(sample.boxes, *sample.size) for sample in samples]
         mos = [sample.scores.float() - sample.scores.float().mean() for sample in samples]
         pad = nn.utils.rnn.pad_sequence
         self.counts = torch.tensor([len(one) for one in crops], device=device)
@@ -102,6 +103,13 @@ class LayoutMethod(Method):
     }
     claim_columns = tuple(columns)
     epochs = ("last", "best")
+    usual = {
+        "cropnb.layout.model.WIDTHS": (256, 64),
+        "cropnb.layout.maps.MAP_SIZE": 32,
+        "cropnb.layout.maps.SAMPLES": 20,
+        "cropnb.layout.maps.MARGIN": 0.35,
+        "cropnb.layout.maps.GEOMETRY": 9,
+    }
 
     def prepare(self, experiment: Experiment, part: str) -> Layouts:
         """Objects, crops and scores; no pixel is read."""

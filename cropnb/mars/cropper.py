@@ -71,46 +71,46 @@ def crops_from_maps(
     if inside is not None:
         maps = maps.masked_fill(~inside, -1.0)
     ones = maps > threshold  # (R, h, w)
-    empty = ~ones.flatten(1).any(1)
-    half = maps.flatten(1).amax(1) / 2
-    ones = torch.where(empty[:, None, None], maps >= half[:, None, None], ones)
-    thresholds = torch.where(empty, half, torch.full_like(half, threshold))
+    empty = ~ones.flatten(1).any(1)  # (R,)
+    half = maps.flatten(1).amax(1) / 2  # (R,)
+    ones = torch.where(empty[:, None, None], maps >= half[:, None, None], ones)  # (R, h, w)
+    thresholds = torch.where(empty, half, torch.full_like(half, threshold))  # (R,)
 
     columns = ones.sum(1)  # (R, w), heights
     rows = ones.sum(2)  # (R, h), widths
     # Half a cell on, to the middle of each.
-    centre = torch.stack([_median_place(columns), _median_place(rows)], dim=1) + 0.5
-    extent = torch.stack([_median_of_nonzero(rows), _median_of_nonzero(columns)], dim=1)
+    centre = torch.stack([_median_place(columns), _median_place(rows)], dim=1) + 0.5  # (R, 2)
+    extent = torch.stack([_median_of_nonzero(rows), _median_of_nonzero(columns)], dim=1)  # (R, 2)
     cell, photo = cell.to(maps), photo.to(maps)
     centre = centre * cell  # (R, 2) in pixels
-    extent = extent * cell
-    medians = torch.cat([centre, extent], dim=1)
+    extent = extent * cell  # (R, 2)
+    medians = torch.cat([centre, extent], dim=1)  # (R, 4)
 
-    ratio = aspects.to(maps)
-    width = torch.minimum(extent[:, 0], extent[:, 1] * ratio)
-    height = torch.minimum(extent[:, 1], extent[:, 0] / ratio)
-    sides = torch.stack([width, height], dim=1)
+    ratio = aspects.to(maps)  # (R,)
+    width = torch.minimum(extent[:, 0], extent[:, 1] * ratio)  # (R,)
+    height = torch.minimum(extent[:, 1], extent[:, 0] / ratio)  # (R,)
+    sides = torch.stack([width, height], dim=1)  # (R, 2)
     sides = sides * (photo / sides).amin(1, keepdim=True).clamp(max=1)
     # Against the last bit of the multiplication.
     sides = torch.minimum(sides, photo.expand_as(sides))
-    first = torch.minimum((centre - sides / 2).clamp(min=0), photo - sides)
-    last = torch.minimum(first + sides, photo.expand_as(sides))
+    first = torch.minimum((centre - sides / 2).clamp(min=0), photo - sides)  # (R, 2)
+    last = torch.minimum(first + sides, photo.expand_as(sides))  # (R, 2)
     return MapCrop(torch.cat([first, last], dim=1), medians, thresholds)
 
 
 def _median_place(counts: Tensor) -> Tensor:
     """The median (R,) of coordinates of which place i holds counts[:, i], (R, n)."""
-    total, reached = counts.sum(1, keepdim=True), counts.cumsum(1)
+    total, reached = counts.sum(1, keepdim=True), counts.cumsum(1)  # (R, 1), (R, n)
     # The place of the value number (total + 1) // 2, from one.
-    lower = (reached < (total + 1) // 2).sum(1)
-    upper = (reached < total // 2 + 1).sum(1)
+    lower = (reached < (total + 1) // 2).sum(1)  # (R,)
+    upper = (reached < total // 2 + 1).sum(1)  # (R,)
     return (lower + upper).float() / 2
 
 
 def _median_of_nonzero(values: Tensor) -> Tensor:
     """The median (R,) of those values of each row of (R, n), zero or above, that aren't zero."""
-    ordered = values.sort(1).values.float()  # the zeros come first
-    number, zeros = (values > 0).sum(1), (values == 0).sum(1)
+    ordered = values.sort(1).values.float()  # (R, n), the zeros first
+    number, zeros = (values > 0).sum(1), (values == 0).sum(1)  # (R,) each
     places = torch.stack([zeros + (number - 1).clamp(min=0) // 2, zeros + number // 2], dim=1)
     middle = ordered.gather(1, places.clamp(max=values.shape[1] - 1))  # (R, 2)
     return middle.sum(1) / 2
@@ -149,7 +149,9 @@ def predict(
     features = model.features(shown[None].contiguous(memory_format=torch.channels_last))
     logits = model.head(features.expand(len(aspects), -1, -1, -1), model.ratio_weights(aspects))
     size = (image.shape[-1], image.shape[-2])
-    maps, crops = _finish(model, logits, aspects.to(device), shown, size, threshold)
+    maps, crops = _finish(
+        model, logits, aspects=aspects.to(device), shown=shown, size=size, threshold=threshold
+    )
     return Prediction(maps.cpu(), *(part.cpu() for part in crops))
 
 
@@ -179,8 +181,8 @@ def _finish(
         logits[:, : -(-height // model.out_stride), : -(-width // model.out_stride)]
         .float()
         .sigmoid()
-    )
-    photo = torch.tensor(size, dtype=torch.float32, device=maps.device)
+    )  # (R, h, w)
+    photo = torch.tensor(size, dtype=torch.float32, device=maps.device)  # (2,) or (R, 2)
     cell = model.out_stride * photo / torch.tensor([width, height], device=maps.device)
     return maps, crops_from_maps(maps, aspects, cell, photo, threshold)
 
@@ -260,9 +262,11 @@ class MarsCropper:
         self, features: Tensor, aspect: float, shown: Tensor, sizes: Sequence[tuple[int, int]]
     ) -> MapCrop:
         """Features (B, c, h, w) of photos of these sizes → their crops of one ratio."""
-        logits = self.for_ratio(float(aspect)).head(features)
-        ratios = torch.full((len(features),), float(aspect), device=self.device)
-        return _finish(self.model, logits, ratios, shown, sizes, self.threshold)[1]
+        logits = self.for_ratio(float(aspect)).head(features)  # (B, h, w)
+        ratios = torch.full((len(features),), float(aspect), device=self.device)  # (B,)
+        return _finish(
+            self.model, logits, aspects=ratios, shown=shown, size=sizes, threshold=self.threshold
+        )[1]
 
     def predict(self, photo: Photo, aspects: float | Sequence[float] | Tensor) -> Prediction:
         """`predict` with this model and its own threshold."""

@@ -182,7 +182,11 @@ def predict_crops(
         aspects = photos.aspects[part].to(maps.device)
         cell = model.out_stride * photo / sizes  # (B, 2)
         for threshold in thresholds:
-            crops[threshold].append(crops_from_maps(maps, aspects, cell, photo, threshold, inside))
+            crops[threshold].append(
+                crops_from_maps(
+                    maps, aspects, cell=cell, photo=photo, threshold=threshold, inside=inside
+                )
+            )
     return {
         threshold: (
             torch.cat([crop.boxes for crop in parts]).cpu(),

@@ -1,6 +1,6 @@
 """What Mars is trained on and how: every row of Tables 1 to 6, and the profiles."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -31,6 +31,7 @@ from cropnb.runs import (
 )
 from cropnb.runs import Profile as Base
 from cropnb.runs.context import Context
+from cropnb.runs.method import NORMALISATION
 from cropnb.training import Loss, Recipe
 
 MEASURED = ("IoU", "Offset")  # of Tables 1 to 6
@@ -75,6 +76,9 @@ _TRAINED = Profile(
 )
 
 
+_FULL = Profile(None, 1000, None, epochs=50, schedule="warm-up cosine", mixed_precision=True)
+
+
 class MarsMethod(Method):
     """The rows of Tables 1 to 6, trained alike."""
 
@@ -95,6 +99,18 @@ class MarsMethod(Method):
         "window is the whole photo, and so stays below the middle 90 % on FCDB's photographs there."
     )
     claim_columns = MEASURED
+    usual = {
+        **NORMALISATION,
+        "cropnb.mars.photos.LONG_SIDE": 256,
+        "cropnb.mars.photos.MULTIPLE": 32,
+        "cropnb.mars.photos.BAND": 0.1,
+        "cropnb.mars.model.WIDEST": 512,
+        "cropnb.mars.model.LEFT_OUT": (2 / 3, 3 / 2),
+        "cropnb.mars.ratio.LOWEST": 0.5,
+        "cropnb.mars.ratio.HIGHEST": 2.0,
+        "cropnb.mars.losses.THRESHOLDS": tuple(step / 20 for step in range(1, 20)),
+        "cropnb.mars.cropper.THRESHOLD": 0.4,
+    }
     pending_notes = {
         "Speed": "a speed on the authors' GPU; ratios between rows are in the table «seconds, as a "
         "ratio» where measured",
@@ -113,9 +129,10 @@ class MarsMethod(Method):
         "trained": replace(_TRAINED, bfloat16=True),
         # With photographs, which are about as many as these scenes; these weights ship.
         "photographs": replace(_TRAINED, validation_photos=150, epochs=7, bfloat16=True),
-        "full": Profile(
-            None, 1000, None, epochs=50, schedule="warm-up cosine", mixed_precision=True
-        ),
+        "full": _FULL,
+        # Sec. 4.3: Table 7's networks learn from all training photos of FAT, so none is left to
+        # validate on, and the last epoch is taken.
+        "retrained": replace(_FULL, validation_photos=0),
     }
 
     def profile(self, experiment: Experiment) -> Profile:
@@ -201,17 +218,11 @@ class MarsMethod(Method):
     def _stage(self, experiment: Experiment, run: Run, model: Mars, name: str) -> Stage:
         """The training of the head, or of the whole network."""
         profile, whole = experiment.profile, name == "whole"
-        photos, held_out = experiment.photos("train"), experiment.photos("val")
-        features, others = (
-            self.features(experiment, model, part, trained=whole) for part in ("train", "val")
-        )
+        photos = experiment.photos("train")
+        features = self.features(experiment, model, "train", trained=whole)
         rate = profile.learning_rate if whole else profile.head_learning_rate
         allowed = photos.without(self.variants[run.variant].left_out)  # (A, views)
         annotations = allowed.any(1).nonzero().squeeze(1)
-
-        def validate() -> float:
-            boxes, _ = predict_crops(model, held_out, others)[THRESHOLD]
-            return held_out.compare(boxes)["IoU"].mean().item()
 
         return Stage(
             name=name,
@@ -226,13 +237,29 @@ class MarsMethod(Method):
                 mixed_precision=profile.mixed_precision,
                 seed=run.seed,
             ),
-            validate=validate,
+            validate=self._validation(experiment, model, whole),
             optimizer=optimizer(model, profile, rate, profile.backbone_learning_rate or rate),
         )
 
+    def _validation(
+        self, experiment: Experiment, model: Mars, whole: bool
+    ) -> Callable[[], float] | None:
+        """IoU on validation photos, where there are any."""
+        if "val" not in experiment.parts:
+            return None
+        photos = experiment.photos("val")
+        features = self.features(experiment, model, "val", trained=whole)
+
+        def validate() -> float:
+            boxes, _ = predict_crops(model, photos, features)[THRESHOLD]
+            return photos.compare(boxes)["IoU"].mean().item()
+
+        return validate
+
     def eval_split(self, experiment: Experiment) -> str:
-        """Of FAT the 1 000 training photos that are held out (Tables 1 to 6)."""
-        return "val" if experiment.dataset == "fat" else "test"
+        """Of FAT the 1 000 training photos that are held out (Tables 1 to 6), where there are."""
+        held_out = experiment.dataset == "fat" and experiment.profile.validation_photos
+        return "val" if held_out else "test"
 
     def measure(self, experiment: Experiment, run: Run, model: Mars) -> Measurement:
         """IoU and BDE at the threshold that served best on training photos, each photo's mean over
@@ -275,8 +302,15 @@ class MarsMethod(Method):
         return trained | {name: result.details[name] for name in ("arguments", "threshold")}
 
     def places(self, experiment: Experiment, variant: str) -> list[Place]:
-        """The cells of Tables 1 to 6 that print the variant."""
-        return [Place(table, row, MEASURED) for table, row in self.variants[variant].cells]
+        """The cells of Tables 1 to 6 that print the variant, or a table of what none prints;
+        nowhere where all photos were learned from: Table 7 asks these networks in its own way.
+        """
+        cells = self.variants[variant].cells
+        if not experiment.profile.validation_photos:
+            return []
+        if not cells:
+            return [Place("ratios left out of training", variant, (UNSEEN, *MEASURED))]
+        return [Place(table, row, MEASURED) for table, row in cells]
 
     def note(self, results: Sequence[Result]) -> str:
         """The threshold, and how many maps lay below it everywhere."""
@@ -304,7 +338,9 @@ def _step(
         if not allowed.all():
             shares = torch.rand(len(batch), allowed.shape[1], generator=rng)  # (B, views)
             views = shares.masked_fill(~allowed[chosen], -1).argmax(1)
-        return step_loss(model, photos, features, chosen, views, number, rng)
+        return step_loss(
+            model, photos, features, annotations=chosen, views=views, number=number, rng=rng
+        )
 
     return step
 

@@ -12,7 +12,7 @@ from cropnb.errors import MetricError
 
 
 def average_steps(steps: Iterable[int] | Tensor) -> float:
-    """The mean number of actions an agent takes on a photo (LA2C, Eq. 7).
+    """The mean number of actions an agent takes on a photo, LA2C's (Eq. 7).
 
     Args:
         steps: one whole number a photo.

@@ -84,11 +84,11 @@ def average_precision_interval(
         raise MetricError("no photo has a true box, so there is no precision to average")
     order = scores.argsort(descending=True, stable=True)
     hits, photo = hits[order].numpy(), photo[order].numpy()
-    counts = np.array([len(boxes) for boxes in truths])
+    counts = np.array([len(boxes) for boxes in truths])  # (photos,)
     rng = np.random.default_rng(seed)
     resamples = np.empty(samples)
     for sample in range(samples):
-        times = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)))
+        times = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)))  # (photos,)
         among = max(int(times @ counts), 1)
         resamples[sample] = _area(hits, among, times[photo])
     low, high = np.quantile(resamples, [(1 - level) / 2, (1 + level) / 2])
@@ -117,7 +117,7 @@ def average_precision_by_photo(
         raise MetricError("no photo has a true box, so there is no precision to average")
     order = scores.argsort(descending=True, stable=True)
     hits, photo = hits[order].numpy(), photo[order].numpy()
-    counts = np.array([len(boxes) for boxes in truths])
+    counts = np.array([len(boxes) for boxes in truths])  # (photos,)
     without = np.empty(len(counts))  # (photos,)
     for index, own in enumerate(counts):
         without[index] = _area(hits, max(total - int(own), 1), photo != index)
@@ -131,8 +131,8 @@ def _ranked_hits(
     max_detections: int,
     take: str,
 ) -> tuple[Tensor, Tensor, int, Tensor]:
-    """Of all predictions, photo after photo: which hit, their scores; the number of true boxes;
-    each one's photo.
+    """Of all P predictions that count, photo after photo, (P,) each: which hit, and their scores;
+    the number of true boxes; the predictions' photos, (P,).
     """
     if len(predictions) != len(truths):
         raise MetricError(
@@ -159,20 +159,20 @@ def _ranked_hits(
         empty = torch.zeros(0)
         return empty.bool(), empty.double(), total, empty.long()
     flat = torch.cat([own if own.ndim == 1 else own.flatten() for own in scores]).detach().double()
-    counts = torch.tensor(sizes)
+    counts = torch.tensor(sizes)  # (photos,)
     ranked = _padded(flat, counts, -torch.inf)  # (photos, N)
     if ranked.isnan().any():
         raise MetricError("a predicted score is NaN")
-    order = ranked.argsort(dim=1, descending=True, stable=True)[:, :max_detections]
+    order = ranked.argsort(dim=1, descending=True, stable=True)[:, :max_detections]  # (photos, K)
     there = torch.arange(order.shape[1]) < counts[:, None]  # (photos, K): not padded
     photo = torch.arange(len(sizes))
     boxes = _padded(predicted, counts)[photo[:, None], order]  # (photos, K, 4)
-    photo = photo[:, None].expand_as(there)[there]
+    photo = photo[:, None].expand_as(there)[there]  # (P,)
     hits = (
         _matches(boxes, true, torch.tensor(numbers), iou_threshold, take)
         if total
         else torch.zeros_like(there)
-    )
+    )  # (photos, K)
     return hits[there], ranked.gather(1, order)[there], total, photo
 
 
@@ -201,7 +201,7 @@ def _padded(flat: Tensor, counts: Tensor, value: float = 0.0) -> Tensor:
     """Values (total, ...) of all photos, photo after photo → (photos, most, ...); photos with fewer
     are filled.
     """
-    there = torch.arange(int(counts.max())) < counts[:, None]
+    there = torch.arange(int(counts.max())) < counts[:, None]  # (photos, most)
     if there.all():
         return flat.view(*there.shape, *flat.shape[1:])
     padded = flat.new_full((*there.shape, *flat.shape[1:]), value)
@@ -213,7 +213,9 @@ def _matches(boxes: Tensor, truths: Tensor, counts: Tensor, threshold: float, ta
     """Which predictions (photos, K, 4), best first, take a true box: (photos, K). Photos run in
     parallel.
 
-    truths: of all photos (total, 4), `counts` (photos,) of each.
+    Args:
+        truths: of all photos, (total, 4).
+        counts: (photos,) how many each has.
     """
     true = _padded(truths, counts)  # (photos, M, 4)
     least = min(threshold, 1 - 1e-10)
@@ -222,16 +224,16 @@ def _matches(boxes: Tensor, truths: Tensor, counts: Tensor, threshold: float, ta
     for part in counts.argsort().split(CHUNK):
         # (photos, K, M)
         overlap = _overlaps(boxes[part, :, None], true[part, None, : int(counts[part].max())])
-        photo, rank, box = (overlap >= least).nonzero(as_tuple=True)
+        photo, rank, box = (overlap >= least).nonzero(as_tuple=True)  # (pairs,) each
         pairs.append((part[photo], rank, box, overlap[photo, rank, box]))
     photo, rank, box, value = (torch.cat(each).numpy() for each in zip(*pairs, strict=True))
     # Few pairs overlap that much. By rank and photo, and in the order in which a prediction would
     # like to take them: the highest IoU first, and of equal ones the last, as in COCO's loop.
-    order = np.lexsort((-box, -value if take == "best" else -box, photo, rank))
+    order = np.lexsort((-box, -value if take == "best" else -box, photo, rank))  # (pairs,)
     photo, rank, place = photo[order], rank[order], photo[order] * true.shape[1] + box[order]
-    starts = np.searchsorted(rank, np.arange(boxes.shape[1] + 1))
-    free = np.ones(true.shape[0] * true.shape[1], dtype=bool)
-    hits = np.zeros(boxes.shape[:2], dtype=bool)
+    starts = np.searchsorted(rank, np.arange(boxes.shape[1] + 1))  # (K + 1,)
+    free = np.ones(true.shape[0] * true.shape[1], dtype=bool)  # (photos · M,)
+    hits = np.zeros(boxes.shape[:2], dtype=bool)  # (photos, K)
     for number, (start, end) in enumerate(pairwise(starts)):
         still = free[place[start:end]]
         owner, wanted = photo[start:end][still], place[start:end][still]
@@ -246,16 +248,16 @@ def _overlaps(a: Tensor, b: Tensor) -> Tensor:
     """IoU of boxes (..., 4) that broadcast; 0 for the empty boxes of a padding."""
     (x1, y1, x2, y2), (u1, v1, u2, v2) = a.unbind(-1), b.unbind(-1)
     width = (torch.minimum(x2, u2) - torch.maximum(x1, u1)).clamp_(min=0)
-    shared = width.mul_((torch.minimum(y2, v2) - torch.maximum(y1, v1)).clamp_(min=0))
+    shared = width.mul_((torch.minimum(y2, v2) - torch.maximum(y1, v1)).clamp_(min=0))  # (...)
     union = (x2 - x1) * (y2 - y1) + (u2 - u1) * (v2 - v1) - shared
     return shared / union.clamp_(min=1e-300)
 
 
 def _area(hits: np.ndarray, total: int, times: np.ndarray | int = 1) -> float:
     """Of hits (N,), best first; `times` each counts, where photos are drawn several times."""
-    right, wrong = np.cumsum(hits * times), np.cumsum(~hits * times)
+    right, wrong = np.cumsum(hits * times), np.cumsum(~hits * times)  # (N,) each
     recall = right / total
-    precision = right / (right + wrong + np.spacing(1.0))
+    precision = right / (right + wrong + np.spacing(1.0))  # (N,)
     # From the right: the best precision still to be had at this recall or a higher one.
-    envelope = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
+    envelope = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)  # (N + 1,)
     return float(envelope[np.searchsorted(recall, RECALLS, side="left")].mean())

@@ -68,11 +68,28 @@ def bootstrap_interval(
     return Interval(float(values.mean()), *_ends(means, level))
 
 
+def mean_interval(values: ArrayLike, seed: int = 0) -> Interval:
+    """Mean and 95 % interval: of one training run the photos' bootstrap, of several `over_seeds`.
+
+    Args:
+        values: (photos,), or (seeds, photos) of several training runs.
+        seed: of the bootstrap.
+
+    Raises:
+        MetricError: as `bootstrap_interval`; several runs on a single photo.
+    """
+    table = _table(values)
+    if len(table) == 1:
+        return bootstrap_interval(table, seed)
+    gain = compare(table, np.zeros_like(table))
+    return Interval(gain.mean, gain.low, gain.high)
+
+
 def with_missing(
     values: ArrayLike, listed: int, shift: float = MISSING_SHIFT, seed: int = 0
 ) -> Interval:
-    """`bootstrap_interval` of the photos that are left of a list of `listed`, widened for those
-    that are gone.
+    """`mean_interval` of the photos that are left of a list of `listed`, widened for those that are
+    gone.
 
     What is gone is gone for reasons, and may be easier or harder in the mean: both ends move out by
     the share that is missing times `shift` standard deviations between photos. With nothing missing
@@ -85,13 +102,13 @@ def with_missing(
         seed: of the bootstrap.
 
     Raises:
-        MetricError: fewer listed photos than values, or as `bootstrap_interval`.
+        MetricError: fewer listed photos than values, or as `mean_interval`.
     """
     table = _table(values)
     photos = table.shape[-1]
     if listed < photos:
         raise MetricError(f"{photos} photos can't be left of a list of {listed}")
-    interval = bootstrap_interval(values, seed)
+    interval = mean_interval(values, seed)
     slack = (1 - photos / listed) * shift * float(table.mean(axis=0).std())
     return Interval(interval.mean, interval.low - slack, interval.high + slack)
 
@@ -124,14 +141,14 @@ def compare(a: ArrayLike, b: ArrayLike, seed: int = 0, level: float = 0.95) -> C
 
     Args:
         a: (photos,) or (seeds, photos).
-        b: The same photos, and the same seeds or one row for all of them.
-        seed: Of the bootstrap over photos, which gives the interval of a single seed.
-        level: Of the interval.
+        b: the same photos, and the same seeds or one row for all of them.
+        seed: of the bootstrap over photos, which gives the interval of a single seed.
+        level: of the interval.
 
     Several seeds are `over_seeds`: a percentile bootstrap over three of them covers 79 to 89 %.
 
     Raises:
-        MetricError: For shapes that don't fit, NaN, and a single photo.
+        MetricError: shapes that don't fit, NaN, or a single photo.
     """
     values = _differences(a, b)
     seeds, photos = values.shape
@@ -153,8 +170,8 @@ def over_seeds(
         means: (S,) what each seed measured on the same photos.
         covariance: (S, S) of these numbers over draws of the photos: the photos' covariance
             divided by their number, or that of a bootstrap.
-        photos: How many there are.
-        level: Of the interval.
+        photos: how many there are.
+        level: of the interval.
 
     A number varies with the photos (alike for all seeds), with the seed, and with both together.
     The variance of the mean is the sum of two estimates: the mean covariance of two seeds, which is
@@ -165,7 +182,7 @@ def over_seeds(
     believes a variance between three seeds too readily when that happens to be small.
 
     Raises:
-        MetricError: For shapes that don't fit.
+        MetricError: shapes that don't fit.
     """
     means, covariance = np.asarray(means, dtype=float), np.asarray(covariance, dtype=float)
     seeds = len(means)

@@ -40,9 +40,9 @@ def _check_picks(candidates: int, **picks: int) -> None:
 
 def _pick_weights(scores: Tensor, k: int) -> Tensor:
     """How likely each candidate (..., N) is among the k best scored, ties broken at random."""
-    threshold = scores.topk(k, dim=-1).values[..., -1:]
-    above, level = scores > threshold, scores == threshold
-    places = (k - above.sum(-1, keepdim=True)).double()
+    threshold = scores.topk(k, dim=-1).values[..., -1:]  # (..., 1)
+    above, level = scores > threshold, scores == threshold  # (..., N) each
+    places = (k - above.sum(-1, keepdim=True)).double()  # (..., 1)
     return above + level * (places / level.sum(-1, keepdim=True))
 
 
@@ -95,9 +95,9 @@ def _mean_over_k(scores: Tensor, mos: Tensor, most: int, n: int) -> Tensor:
 
 def average_ranks(values: Tensor) -> Tensor:
     """Ranks (..., N) from 1 for the smallest; equal values share the mean of their places."""
-    ordered = values.contiguous().sort(dim=-1).values
-    below = torch.searchsorted(ordered, values.contiguous(), right=False)
-    up_to = torch.searchsorted(ordered, values.contiguous(), right=True)
+    ordered = values.contiguous().sort(dim=-1).values  # (..., N)
+    below = torch.searchsorted(ordered, values.contiguous(), right=False)  # (..., N)
+    up_to = torch.searchsorted(ordered, values.contiguous(), right=True)  # (..., N)
     return (below + up_to + 1).double() / 2
 
 
@@ -120,9 +120,9 @@ def srcc(scores: Tensor, mos: Tensor) -> Tensor:
     scores, mos = _pair(scores, mos)
     if scores.shape[-1] < 2:
         raise MetricError("a rank correlation needs at least two candidates")
-    a, b = average_ranks(scores), average_ranks(mos)
+    a, b = average_ranks(scores), average_ranks(mos)  # (..., N) each
     a, b = a - a.mean(-1, keepdim=True), b - b.mean(-1, keepdim=True)
-    spread = (a.square().sum(-1) * b.square().sum(-1)).sqrt()
+    spread = (a.square().sum(-1) * b.square().sum(-1)).sqrt()  # (...)
     return torch.where(spread > 0, (a * b).sum(-1) / spread.clamp(min=1e-12), 0.0).clamp(-1, 1)
 
 
@@ -131,17 +131,17 @@ def pair_counts(scores: Tensor, mos: Tensor, delta: float = 0.0) -> tuple[Tensor
     `pair_accuracy`.
     """
     scores, mos = _pair(scores, mos)
-    gap = mos.unsqueeze(-1) - mos.unsqueeze(-2)  # [..., better, worse]
+    gap = mos.unsqueeze(-1) - mos.unsqueeze(-2)  # (..., N, N): better, worse
     # MOS have two decimals: 4.43 - 3.53 is 0.9 although their binary numbers differ by a little
     # less.
-    pairs = (gap > 0) & (gap >= delta - 1e-5)
-    lead = scores.unsqueeze(-1) - scores.unsqueeze(-2)
-    right = (lead > 0).double() + 0.5 * (lead == 0)
+    pairs = (gap > 0) & (gap >= delta - 1e-5)  # (..., N, N)
+    lead = scores.unsqueeze(-1) - scores.unsqueeze(-2)  # (..., N, N)
+    right = (lead > 0).double() + 0.5 * (lead == 0)  # (..., N, N)
     return (right * pairs).sum((-1, -2)), pairs.sum((-1, -2)).double()
 
 
 def pair_accuracy(scores: Tensor, mos: Tensor, delta: float = 0.0) -> Tensor:
-    """How many of the pairs whose MOS differ enough (ASM-Net, Eq. 3) are ranked rightly.
+    """How many of the pairs whose MOS differ enough, ASM-Net's (Eq. 3), are ranked rightly.
 
     Pairs of equal MOS never count, whatever `delta`; a tie of scores counts half.
 
@@ -193,11 +193,11 @@ def ranking_table(scores: Iterable[Tensor], mos: Iterable[Tensor]) -> dict[str, 
         "SRCC": srcc,
     }
     table = {name: torch.zeros(len(pairs), dtype=torch.double) for name in columns}
-    counts = torch.tensor([len(a) for a, _ in pairs])
+    counts = torch.tensor([len(a) for a, _ in pairs])  # (photos,)
     for count in counts.unique():
-        where = (counts == count).nonzero().flatten()
-        a = torch.stack([pairs[i][0] for i in where.tolist()])
-        b = torch.stack([pairs[i][1] for i in where.tolist()])
+        where = (counts == count).nonzero().flatten()  # (n,)
+        a = torch.stack([pairs[i][0] for i in where.tolist()])  # (n, N)
+        b = torch.stack([pairs[i][1] for i in where.tolist()])  # (n, N)
         for name, column in columns.items():
             table[name][where] = column(a, b)
     return table

@@ -79,9 +79,7 @@ def _which(place: int, count: int) -> str:
 def _hint(
     hints: Sequence[Sequence[Any]], place: int, mine: float, value: float, room: float
 ) -> str:
-    """The first hint that fits: one for this very value, one for its side, or what can be said of
-    any number.
-    """
+    """The first hint that fits: for this very value, for its side, or for any number."""
     of_place = [(wrong, text) for where, wrong, text in hints if where == place]
     for wrong, text in of_place:
         # As near as the printed digits of a wrong value tell it.

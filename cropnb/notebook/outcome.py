@@ -63,7 +63,7 @@ def came_out(name: str) -> Markdown:
         lines.append(("Long enough", _ends(curves)))
     unmeasured = sum(row.paper_value is not None for row in waiting)
     waits = [f"{unmeasured} printed numbers, for photographs or a GPU"]
-    waits += _planned([row for row in waiting if row.paper_value is None])
+    waits += _planned(name, [row for row in waiting if row.paper_value is None])
     lines.append(("Waits", "; ".join(waits)))
     lines += [("Easy", words["easy"]), ("Hard", words["hard"])]
     return Markdown("\n".join([markdown_table(["What came out", ""], lines, "ll"), *fold]))
@@ -127,7 +127,9 @@ def outcomes(names: Sequence[str]) -> Markdown:
 
 
 def ran(rows: Sequence[Row]) -> str:
-    """The trainings behind rows: on what, how large, how many seeds and minutes."""
+    """The trainings behind rows: how many seeds and minutes, and on how many photos they learned
+    and were tested.
+    """
     trained = [row for row in rows if row.minutes and row.seeds and row.config_hash]
     if not trained:
         return "nothing was trained"
@@ -143,15 +145,53 @@ def ran(rows: Sequence[Row]) -> str:
         parts.append(
             f"{dataset}, profile {profile}{', frozen backbone' * frozen}: "
             f"{_counted(str(len(minutes)), 'setting')}, {_counted(_span(seeds), 'seed')} each, "
-            f"{sum(minutes.values()):.0f} minutes in all, tested on {_span(photos)} photos"
+            f"{sum(minutes.values()):.0f} minutes in all, trained on {_trained_on(of_kind)}, "
+            f"tested on {_span(photos)} photos"
         )
     return "; ".join(parts)
 
 
-def _planned(rows: Sequence[Row]) -> list[str]:
-    """The entries of the plan that nobody has run, with their minutes and rows."""
+def _trained_on(rows: Sequence[Row]) -> str:
+    """The training photos of rows of one dataset and profile, such as «2 000 scenes and at most
+    2 000 training photos of taught»: how many scenes there are is known, of what has to be fetched
+    it isn't.
+    """
+    from cropnb import ledger
+    from cropnb.datasets.scenes import SIZES
+    from cropnb.runs import program
+
+    by_command = {row.command: row for row in rows}
+    experiments = [program.experiment_of(row) for row in by_command.values()]
+    asked = [experiment.profile.train_photos for experiment in experiments]
+    parts = []
+    for name in rows[0].dataset.split("+"):
+        if name == ledger.SCENES:
+            there = [SIZES[experiment.form]["train"] for experiment in experiments]
+            pairs = zip(asked, there, strict=True)
+            counts = sorted({min(most or count, count) for most, count in pairs})
+            parts.append(f"{_span(counts)} scenes")
+        else:
+            taken = f"at most {_grouped(max(asked))}" if all(asked) else "all"
+            parts.append(f"{taken} training photos of {name}")
+    return " and ".join(parts)
+
+
+def _planned(name: str, rows: Sequence[Row]) -> list[str]:
+    """The entries of the plan that nobody has run, with their minutes and rows, and those that were
+    run with fewer seeds than they ask for.
+    """
+    from cropnb.runs import waiting
+
     entries = Counter(row.note.partition(", not run yet")[0] for row in rows)
-    return [f"{entry} ({count} rows)" for entry, count in entries.items()]
+    counts = {entry: f"{count} rows" for entry, count in entries.items()}
+    for entry, missed in waiting.short_of_seeds(name):
+        seeds = _span(sorted({len(of) for of in missed.values()}))
+        lacking = f"{_counted(seeds, 'more seed')} of {_counted(str(len(missed)), 'setting')}"
+        # Its pending rows were written with the minutes of that day.
+        own = (head for head in counts if head.partition(",")[0] == entry.name)
+        head = next(own, waiting.head(entry))
+        counts[head] = f"{counts[head]}; {lacking}" if head in counts else lacking
+    return [f"{head} ({text})" for head, text in counts.items()]
 
 
 def _ends(curves: "Sequence[Curve]") -> str:
@@ -217,4 +257,5 @@ def _counted(number: str, thing: str) -> str:
 
 
 def _span(numbers: Sequence[int]) -> str:
-    return f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+    first, last = _grouped(numbers[0]), _grouped(numbers[-1])
+    return first if len(numbers) == 1 else f"{first} to {last}"

@@ -283,9 +283,7 @@ def _field(row: Row, column: str) -> str | None:
 
 
 def _split_ours(columns: Iterable[str], rows: Sequence[Row]) -> list[str]:
-    """Numbers from photographs, scenes, layouts, taught photographs and mixes of these never share
-    a column.
-    """
+    """Photographs, scenes, layouts, taught photographs and mixes of them never share a column."""
     from cropnb import ledger
 
     kinds = {f"{_OURS}{ledger.kind(row.dataset)}": None for row in rows}

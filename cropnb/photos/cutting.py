@@ -169,7 +169,16 @@ class CutPhoto:
             for one, image in zip(own, images, strict=False)
         ]
         own, lost = self._own(own, images, strip, strip_location)
-        return notes + lost + writers.write(images, path, form, traits, timing, own, quality)
+        left_out = writers.write(
+            frames=images,
+            path=path,
+            form=form,
+            traits=traits,
+            timing=timing,
+            metadata=own,
+            quality=quality,
+        )
+        return notes + lost + left_out
 
     def _write_deep(
         self, path: Path, form: str, quality: int | None, strip: bool, strip_location: bool
@@ -189,7 +198,16 @@ class CutPhoto:
         if reader.cmyk:
             own = [replace(own[0], icc=b"")]
         traits = replace(self.photo.traits, format=None)
-        return notes + lost + writers.write([fitted], path, form, traits, None, own, quality)
+        left_out = writers.write(
+            frames=[fitted],
+            path=path,
+            form=form,
+            traits=traits,
+            timing=None,
+            metadata=own,
+            quality=quality,
+        )
+        return notes + lost + left_out
 
     def _own(
         self, own: list[Metadata], images: list[Image.Image], strip: bool, strip_location: bool

@@ -66,9 +66,7 @@ class Block:
         return any(entry.tag == tag for entry in self._entries(self.first))
 
     def _main(self, first: int) -> Iterator[int]:
-        """The first directory, and those of EXIF and interoperability below it, each once: they may
-        point at each other.
-        """
+        """First directory, EXIF's and interoperability's, each once: they may form a ring."""
         passed = {first}
         yield first
         for tag in (EXIF, INTEROP):

@@ -10,9 +10,8 @@ from typing import Any
 
 from PIL import Image, PngImagePlugin
 
-from cropnb.photos import metadata as metadata_module
 from cropnb.photos.guard import own_limit, quiet
-from cropnb.photos.metadata import Metadata
+from cropnb.photos.metadata import Metadata, raw_profile, resolution_exif
 from cropnb.photos.tiffs import splice_tiff
 from cropnb.photos.traits import Timing, Traits
 
@@ -146,7 +145,7 @@ def _options(
             options["quality"] = 80  # there it is the effort
         exif = metadata.exif
         if metadata.dpi and not exif:
-            exif = metadata_module.resolution_exif(metadata.dpi)
+            exif = resolution_exif(metadata.dpi)
         options |= {"exif": exif or None, "xmp": metadata.xmp or None}
         options = {key: value for key, value in options.items() if value is not None}
         notes += _left_out(form, metadata, photoshop=True, comment=True)
@@ -222,7 +221,7 @@ def _png_texts(metadata: Metadata) -> PngImagePlugin.PngInfo:
     if metadata.xmp:
         info.add_itxt("XML:com.adobe.xmp", metadata.xmp.decode("utf-8", "replace"))
     if metadata.photoshop:
-        text = metadata_module.raw_profile("iptc", metadata.photoshop)
+        text = raw_profile("iptc", metadata.photoshop)
         info.add_text("Raw profile type iptc", text, zip=True)
     if metadata.comment and "Comment" not in metadata.texts:
         info.add_text("Comment", metadata.comment.decode("utf-8", "replace"))

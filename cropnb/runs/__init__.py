@@ -1,6 +1,6 @@
 """The engine of every experiment: data parts, kept features, folders, resume, results, ledger rows.
 
-A method's `recipe.py` gives it a `Method`; `program.main` makes that `python -m cropnb.NAME`.
+A method's `recipe` gives it a `Method`; `program.main` makes that `python -m cropnb.NAME`.
 """
 
 from cropnb.runs.experiment import Experiment, Run

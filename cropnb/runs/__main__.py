@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from cropnb.runs import borrowed, plan, program
+from cropnb.runs import borrowed, borrowed_folder, plan, program
 from cropnb.runs.devices import torch_device
 
 
@@ -30,12 +30,19 @@ def main(arguments: Sequence[str] | None = None, started: float | None = None) -
     def start(chosen: argparse.Namespace, given: list[str]) -> int:
         entries = plan.read()
         if chosen.collect:
-            rows = borrowed.collect(chosen.collect, entries, chosen.out)
+            rows = borrowed_folder.collect(chosen.collect, entries, chosen.out)
             print(f"recorded {len(rows)} rows")
             return 0
         device = str(torch_device(chosen.device or "cuda"))
         wanted = borrowed.entries_for(entries, chosen.only)
-        lines = borrowed.run(wanted, device, chosen.seconds, chosen.out, chosen.flat, started)
+        lines = borrowed.run(
+            wanted,
+            device=device,
+            seconds=chosen.seconds,
+            out=chosen.out,
+            flat=chosen.flat,
+            started=started,
+        )
         return 1 if any(line["state"].startswith("failed") for line in lines) else 0
 
     return program.run(start, parser, arguments)

@@ -74,5 +74,5 @@ def void(
             low["no better"].append(name)
         elif gain.low <= 0:
             low["not surely better"].append(name)
-    said = [f"{', '.join(names)} {how}" for how, names in low.items() if names]
-    return f"{', '.join(said)} than {answer}" if said else ""
+    reasons = [f"{', '.join(names)} {how}" for how, names in low.items() if names]
+    return f"{', '.join(reasons)} than {answer}" if reasons else ""

@@ -8,9 +8,7 @@ with a ledger of its own: at the deadline it is ended, and the rows that it has 
 come home.
 """
 
-import json
 import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -25,20 +23,14 @@ from typing import Any
 
 import torch
 
-from cropnb import checkpoints, files, ledger
-from cropnb.checkpoints import RUN_FILE
-from cropnb.errors import CheckpointError, CropnbError, OutOfTime, PlanError
-from cropnb.runs import plan, record, reproduce
-from cropnb.runs.experiment import WEIGHTS_FILE, Experiment, Run
+from cropnb import files, ledger
+from cropnb.errors import CropnbError, OutOfTime
+from cropnb.runs import borrowed_folder, plan, reproduce
+from cropnb.runs.borrowed_folder import experiment_of, public
+from cropnb.runs.experiment import Experiment
 from cropnb.runs.plan import GPU, Entry
-from cropnb.runs.program import context
-from cropnb.runs.results import RESULT_FILE, Result
+from cropnb.runs.results import RESULT_FILE
 
-SUMMARY_FILE, RESULTS_FILE, ROWS_FILE = "summary.json", "results.json", "rows.json"
-CHECKPOINTS = "[0-9]*-*.safetensors"
-PRIVATE = ("result", "rows")  # of a line; they have files of their own
-MOST_FILES, MOST_BYTES = 8, 16 * 2**20
-MOST_CHECKPOINTS = MOST_FILES - 3  # beside summary, results and rows
 RESERVE = 0.1  # of the seconds, for measuring and for writing what is brought back
 
 
@@ -72,8 +64,7 @@ def run(
     """
     started = time.monotonic() if started is None else started
     deadline, end = (started + (1 - part * RESERVE) * seconds for part in (1, 0.5))
-    for copy in [*flat.glob(CHECKPOINTS), flat / ROWS_FILE]:  # of an earlier call's numbering
-        copy.unlink(missing_ok=True)
+    borrowed_folder.clear(flat)
     lines: list[dict[str, Any]] = []
     planned = plan.read()
     for entry in entries:
@@ -89,13 +80,13 @@ def run(
             if entry.module:
                 line |= _study(entry, device, deadline, out)
             else:
-                experiment = _experiment(entry, device, out, deadline, end)
+                experiment = experiment_of(entry, device, out, deadline, end)
                 line |= _training(experiment, line["variant"], line["seed"], end)
             line["minutes"] = round((time.monotonic() - before) / 60, 2)
             lines.append(line)
-            print(_public(line), flush=True)
-            _write_flat(lines, out, flat)  # after each, so that a kill loses one at most
-    _write_flat(lines, out, flat)
+            print(public(line), flush=True)
+            borrowed_folder.write(lines, out, flat)  # after each, so that a kill loses one at most
+    borrowed_folder.write(lines, out, flat)
     for state, number in Counter(line["state"] for line in lines).items():
         print(f"{number} × {state}", flush=True)
     return lines
@@ -110,11 +101,6 @@ def _lines(entry: Entry) -> list[dict[str, Any]]:
         for seed in entry.seeds
         for variant in entry.variants
     ]
-
-
-def _public(line: Mapping[str, Any]) -> dict[str, Any]:
-    """A line as the summary has it."""
-    return {name: value for name, value in line.items() if name not in PRIVATE}
 
 
 def _training(experiment: Experiment, variant: str, seed: int, end: float) -> dict[str, Any]:
@@ -154,7 +140,7 @@ def _unfinished(entry: Entry, planned: Sequence[Entry], device: str, out: Path) 
         one.name
         for one in before
         for line in _lines(one)
-        if not _folder(_experiment(one, device, out), line).joinpath(RESULT_FILE).exists()
+        if not _folder(experiment_of(one, device, out), line).joinpath(RESULT_FILE).exists()
     ]
     return f"the runs of {' and '.join(dict.fromkeys(undone))}" if undone else ""
 
@@ -213,146 +199,3 @@ def _run_until(deadline: float, command: Sequence[str], environment: Mapping[str
         return "done"
     last = (errors.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
     return f"failed: {last.removeprefix('error: ')}"
-
-
-def _experiment(
-    entry: Entry,
-    device: str,
-    out: Path,
-    deadline: float | None = None,
-    measured_by: float | None = None,
-) -> Experiment:
-    given = entry.experiment
-    return Experiment(
-        given.method,
-        given.dataset,
-        entry.form or None,
-        entry.profile,
-        device=device,
-        init=entry.init,
-        frozen=entry.frozen,
-        out=out,
-        deadline=deadline,
-        measured_by=measured_by,
-    )
-
-
-def _write_flat(lines: Sequence[Mapping[str, Any]], out: Path, flat: Path) -> None:
-    """Summary, results, rows, and as many checkpoints as the limits on files and bytes allow."""
-    files.make_folder(flat)
-    contents = {
-        SUMMARY_FILE: [_public(line) for line in lines],
-        RESULTS_FILE: [line["result"] for line in lines if "result" in line],
-        ROWS_FILE: [
-            {"entry": line["entry"], "rows": line["rows"]} for line in lines if line.get("rows")
-        ],
-    }
-    for name, content in contents.items():
-        if name == ROWS_FILE and not content:
-            continue
-        text = (json.dumps(content, indent=1) + "\n").encode()
-        if len(text) > MOST_BYTES:
-            raise PlanError(f"{name} has more than {MOST_BYTES} bytes; run fewer entries at once")
-        files.write_atomically(flat / name, text)
-    for number, line in enumerate(lines):
-        if line["state"].startswith("cut short") and "folder" in line:
-            _bring_checkpoints(out / line["folder"], flat, number)
-        path = flat / f"{number}-{WEIGHTS_FILE}"
-        full = len(list(flat.glob(CHECKPOINTS))) >= MOST_CHECKPOINTS
-        if "result" not in line or path.exists() or full:
-            continue
-        state, card = checkpoints.load_weights(out / line["folder"] / WEIGHTS_FILE)
-        checkpoints.save_weights(path, state, card, half=True)
-        if path.stat().st_size > MOST_BYTES:  # too large to be brought back
-            path.unlink()
-
-
-def _bring_checkpoints(folder: Path, flat: Path, number: int) -> None:
-    """What a training needs to go on, a file a stage; all of them, or nothing where one is too
-    large.
-    """
-    stages = sorted(folder.glob(f"*/{RUN_FILE}"))
-    room = MOST_CHECKPOINTS - len(list(flat.glob(CHECKPOINTS)))
-    if len(stages) > room or any(path.stat().st_size > MOST_BYTES for path in stages):
-        return
-    for path in stages:
-        files.write_atomically(flat / f"{number}-{path.parent.name}-{RUN_FILE}", path.read_bytes())
-
-
-def collect(flat: Path, entries: Sequence[Entry], out: Path) -> list[ledger.Row]:
-    """Bring the results of a flat folder into the runs here and into the ledger; a training that
-    was cut short goes on from there. A study's rows carry the command of the plan.
-
-    Returns:
-        The rows that were recorded.
-
-    Raises:
-        CheckpointError: the folder holds no results, or those of another version of the plan.
-    """
-    try:
-        lines = json.loads((flat / SUMMARY_FILE).read_text(encoding="utf-8"))
-        content = json.loads((flat / RESULTS_FILE).read_text(encoding="utf-8"))
-        measured = [Result(**one) for one in content]
-        studies = _read_rows(flat / ROWS_FILE)
-    except (OSError, ValueError, TypeError) as error:
-        raise CheckpointError(f"{flat} holds no results of a borrowed GPU ({error})") from error
-    by_name = {entry.name: entry for entry in entries}
-    numbered = [
-        (number, line)
-        for number, line in enumerate(lines)
-        if line["state"] == "done" and "folder" in line
-    ]
-    for number, line in enumerate(lines):
-        for path in flat.glob(f"{number}-*-{RUN_FILE}"):
-            stage = path.name.removeprefix(f"{number}-").removesuffix(f"-{RUN_FILE}")
-            run = _run_of(line, by_name, out)
-            files.make_folder(run.folder / stage)
-            files.write_atomically(run.folder / stage / RUN_FILE, path.read_bytes())
-    of_entry: dict[str, dict[str, list[Result]]] = {}
-    for (number, line), result in zip(numbered, measured, strict=True):
-        run = _run_of(line, by_name, out)
-        files.make_folder(run.folder)
-        weights = flat / f"{number}-{WEIGHTS_FILE}"
-        if weights.exists():  # in half precision: its hash is of what lies here
-            files.write_atomically(run.folder / WEIGHTS_FILE, weights.read_bytes())
-            result = replace(result, checkpoint_hash=files.file_hash(run.folder / WEIGHTS_FILE))
-        result.write(run.folder)
-        of_entry.setdefault(line["entry"], {}).setdefault(line["variant"], []).append(result)
-    rows = []
-    for name, recorded in studies.items():
-        entry = by_name.get(name)
-        if entry is None or any(row.command != entry.command for row in recorded):
-            raise CheckpointError(f"{name}: its settings have changed since it was run")
-        for paper in {row.paper for row in recorded}:
-            ledger.record(paper, [row for row in recorded if row.paper == paper])
-        rows += recorded
-    for name, runs in of_entry.items():
-        entry = by_name[name]
-        experiment = _experiment(entry, "cpu", out)
-        shared = context(experiment, runs, shlex.split(entry.command)[3:])
-        written = record.rows(shared, experiment, runs)
-        ledger.record(entry.method, written)
-        rows += written
-    return rows
-
-
-def _read_rows(path: Path) -> dict[str, list[ledger.Row]]:
-    """The rows of each study, by its entry."""
-    if not path.exists():
-        return {}
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return {
-        one["entry"]: [ledger.Row(**{**row, "seeds": tuple(row["seeds"])}) for row in one["rows"]]
-        for one in content
-    }
-
-
-def _run_of(line: Mapping[str, Any], entries: Mapping[str, Entry], out: Path) -> Run:
-    """The run of a line of the summary; its folder's name tells whether it is the same run here."""
-    entry = entries.get(line["entry"])
-    run = entry and _experiment(entry, "cpu", out).run(line["variant"], line["seed"])
-    if run is None or str(run.folder.relative_to(out)) != line["folder"]:
-        raise CheckpointError(
-            f"{line['entry']}, {line['variant']}: its settings have changed since it was run"
-        )
-    return run

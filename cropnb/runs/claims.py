@@ -19,6 +19,7 @@ def claim(
     table: str = "claim",
     margin: float = 0.0,
     worth_having: float | None = None,
+    below: bool = False,
     higher_is_better: bool = True,
     **columns: object,
 ) -> ledger.Row:
@@ -35,6 +36,7 @@ def claim(
             interval of the gain lies above it.
         worth_having: The difference worth having, named beforehand; with the whole interval below
             it the claim is trivial. `bounds` reads both from a claim of `paper.toml`.
+        below: The claim is that the gain stays below the margin, so no gain is worth having.
         higher_is_better: Whether a higher number is the better one.
         columns: Further fields of `ledger.Row`, such as note or seeds.
 
@@ -49,8 +51,9 @@ def claim(
         table=context.table(table),
         row=name,
         column=column,
-        verdict=ledger.claim_verdict(ends["low"], ends["high"], margin, worth_having),
+        verdict=ledger.claim_verdict(ends["low"], ends["high"], margin, worth_having, below),
         margin=margin or None,
+        below=below,
         worth_having=worth_having,
         detectable=_four_digits(gain.detectable),
         detectable_seeds=_four_digits(gain.detectable_seeds),

@@ -41,6 +41,12 @@ class Context:
         kind = ledger.kind(self.dataset.rpartition("+")[2])
         return f"{name}, {_OWN_TABLES[kind]}" if kind in _OWN_TABLES else name
 
+    @property
+    def command(self) -> str:
+        """What repeats the rows."""
+        module = self.module or f"cropnb.{self.method}"
+        return shlex.join(["python", "-m", module, *self.arguments])
+
     def fields(self) -> dict[str, object]:
         """As fields of a row."""
         return {
@@ -51,7 +57,5 @@ class Context:
             "seeds": self.seeds,
             "device": self.device,
             "commit": self.commit,
-            "command": shlex.join(
-                ["python", "-m", self.module or f"cropnb.{self.method}", *self.arguments]
-            ),
+            "command": self.command,
         }

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from cropnb import checkpoints, datasets, files, ledger, training
 from cropnb.datasets.base import CropDataset
-from cropnb.errors import CropnbError
+from cropnb.errors import CropnbError, DatasetMissing
 from cropnb.runs import results
 from cropnb.runs.devices import device_name, torch_device
 from cropnb.runs.features import FeatureCache, cache_key
@@ -104,7 +104,7 @@ class Experiment:
 
     @property
     def parts(self) -> Mapping[str, CropDataset]:
-        """The data of "train", "val" and "test", drawn or read when first asked for."""
+        """The data of "train", "test" and mostly "val", drawn or read when first asked for."""
         if self._parts is None:
             self._parts = self.method.parts(self)
         return self._parts
@@ -142,7 +142,9 @@ class Experiment:
         """
         data = self.parts[part]
         names = [data.name, data.split, *(sample.name for sample in data.samples[:])]
-        kind = {"views": views, "dtype": str(dtype), **(described or {})}
+        # Of the unusual constants some change maps and some don't: all of them stand in the name.
+        changed = plain(self.method.unusual())
+        kind = {"views": views, "dtype": str(dtype), **(described or {}), **changed}
         key = cache_key(network, names, kind, size)
         if key not in self._features:
             folder = self.out / "features" / key if self.out else None
@@ -169,7 +171,8 @@ class Experiment:
             "frozen": self.frozen,
             **({"labels": labels} if labels else {}),
             "profile": plain(self.profile),
-            **{name: plain(value) for name, value in self.method.constants.items()},
+            **plain(self.method.constants),
+            **plain(self.method.unusual()),
             **plain(self.method.settings(self, variant)),
         }
         folder = None
@@ -183,11 +186,23 @@ class Experiment:
         """The result of a run that was trained and measured before, or None.
 
         Raises:
-            CheckpointError: its result file is cut short.
+            CheckpointError: its result file is cut short, or it was measured on other photos than
+                there are now. Where none of them is on this disk the result stands as it is.
         """
-        run = self.run(variant, seed)
-        result = results.read(run.folder) if run.folder else None
+        result = self._read(self.run(variant, seed))
         return result and self.method.completed(self, result)
+
+    def _read(self, run: Run) -> Result | None:
+        """What a run's folder holds, compared with the data; no photo is decoded."""
+        result = results.read(run.folder) if run.folder else None
+        if result is None:
+            return None
+        try:
+            data = self.parts[self.method.eval_split(self)]
+        except DatasetMissing:  # a result may be read where its photos aren't
+            return result
+        results.check_photos(run.folder, result, data.split, len(data))
+        return result
 
     def model(self, run: Run) -> nn.Module:
         """The network of a run as training starts."""
@@ -232,6 +247,7 @@ class Experiment:
     ) -> tuple[nn.Module, dict[str, checkpoints.History], Result]:
         """The same, with the folder held."""
         self._features_by = self.deadline
+        result = self._read(run) if max_steps is None else None
         model, histories, stage = self.model(run), {}, None
         data = {part: [len(photos), photos.split] for part, photos in self.parts.items()}
         for stage in self.method.stages(self, run, model):
@@ -249,7 +265,6 @@ class Experiment:
                 best=stage.best,
                 deadline=self.deadline,
             )
-        result = results.read(run.folder) if run.folder and max_steps is None else None
         if result is not None:
             path = run.folder / WEIGHTS_FILE
             state, _ = checkpoints.load_weights(path, self.method.name)

@@ -113,9 +113,7 @@ class FeatureCache:
                 shapes += [[tuple(level.shape) for level in levels] for levels in looks]
 
     def _write(self, look: Look, folder: Path, progress: bool) -> None:
-        """Compute the maps into a file, or the rest of them; the index comes last and says that
-        they are whole.
-        """
+        """Compute the maps, or the rest, into a file; the index comes last and vouches for them."""
         path = folder / MAPS_FILE
         shapes = self._begun(folder)
         try:
@@ -188,9 +186,7 @@ class FeatureCache:
     def __call__(
         self, photos: Sequence[int], views: Sequence[int], device: torch.device | str = "cpu"
     ) -> list[Tensor]:
-        """A batch: single-precision maps (B, C, H, W), one a level, padded with zeros to the
-        largest.
-        """
+        """A batch: maps (B, C, H, W) in single precision, one a level, padded with zeros."""
         samples = [self.levels(photo, view) for photo, view in zip(photos, views, strict=True)]
         return [_padded(level).to(device).float() for level in zip(*samples, strict=True)]
 

@@ -2,6 +2,7 @@
 what is measured.
 """
 
+import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 
 OPTION = "option"  # in a field's metadata
+# What every network with a backbone is shown photos by; see `Method.usual`.
+NORMALISATION = {
+    "cropnb.backbones.network.IMAGENET_MEAN": (0.485, 0.456, 0.406),
+    "cropnb.backbones.network.IMAGENET_DEVIATION": (0.229, 0.224, 0.225),
+}
 
 
 def option(default: Any) -> Any:
@@ -136,6 +142,14 @@ class Method:
     )
     blind_answer: ClassVar[str] = "the photo's middle"  # what looks at no photo; see `blind`
     constants: ClassVar[Mapping[str, object]] = {}  # whatever else changes a run's result
+    # More of these, by where they stand → the value at which they stay out of the identity. Any
+    # other value is part of it: so they could be named here after runs had been made.
+    usual: ClassVar[Mapping[str, object]] = {}
+
+    def unusual(self) -> dict[str, object]:
+        """The constants that have another value than `usual` says, by where they stand."""
+        values = {place: pkgutil.resolve_name(place) for place in self.usual}
+        return {place: value for place, value in values.items() if value != self.usual[place]}
 
     def profile(self, experiment: "Experiment") -> Profile:
         """The profile by its name, fitted to the dataset; what it returns is part of the
@@ -144,13 +158,16 @@ class Method:
         return self.profiles[experiment.profile_name]
 
     def parts(self, experiment: "Experiment") -> "Mapping[str, CropDataset]":
-        """The data of "train", "val" and "test"."""
+        """The data of "train", "val" and "test"; without "val" where no photo is held out."""
         from cropnb import datasets
 
         profile = experiment.profile
         sizes = (profile.train_photos, profile.validation_photos, profile.test_photos)
         parts = datasets.splits(experiment.dataset, experiment.form, *sizes)
-        return dict(zip(("train", "val", "test"), parts, strict=True))
+        named = dict(zip(("train", "val", "test"), parts, strict=True))
+        if not profile.validation_photos:
+            del named["val"]
+        return named
 
     def prepare(self, experiment: "Experiment", part: str) -> object:
         """The photos of a part in the form that the network reads; asked for once a part."""

@@ -1,8 +1,8 @@
 """The plan: every run that the ledger needs, as data in `book/plan.toml`.
 
 An entry is a training program with its variants and seeds, or a study: a program that measures
-without training. From an entry follow the tasks that a scheduler runs, the command that its ledger
-rows carry, and the pending rows of what can't be run here.
+without training. From an entry follow the tasks that a scheduler runs and the command that its
+ledger rows carry; what the ledger lacks of it, `waiting` says.
 """
 
 import importlib
@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
-from cropnb import ledger, paper
+from cropnb import ledger
 from cropnb.errors import CropnbError, PlanError
 from cropnb.runs.experiment import Experiment
 from cropnb.runs.method import Method
@@ -59,6 +59,9 @@ class Entry:
         after: entries whose runs it reads.
         tables: of the paper, whose printed numbers wait for this entry.
         ship: the first variant and seed ship with the package.
+        records: of a training program; without it other entries read the runs, and the ledger gets
+            no rows.
+        worth: of GPU entries: the larger, the earlier.
     """
 
     name: str
@@ -80,7 +83,8 @@ class Entry:
     after: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
     ship: bool = False
-    worth: float = 0.0  # of GPU entries: the larger, the earlier
+    records: bool = True
+    worth: float = 0.0
 
     @cached_property
     def experiment(self) -> Experiment:
@@ -104,8 +108,8 @@ class Entry:
 
     @property
     def paper(self) -> str:
-        """Whose rows it fills: the method, or the folder of its module."""
-        return self.method or self.module.split(".")[0]
+        """Whose rows it fills: a method, or another file of the ledger."""
+        return self.name.partition("/")[0]
 
     @property
     def program(self) -> list[str]:
@@ -130,7 +134,8 @@ class Entry:
             return shlex.join(self.program)
         runs = ["--variants", *self.variants, "--seeds", *map(str, self.seeds)]
         ship = ["--ship"] if self.ship else []
-        return shlex.join([*self.program, *runs, *ship, "--record"])
+        record = ["--record"] if self.records else []
+        return shlex.join([*self.program, *runs, *ship, *record])
 
     @property
     def stamp(self) -> Path:
@@ -261,96 +266,3 @@ def _tables(entry: Entry) -> set[str]:
     numbers = re.findall(r"\d+", in_name[1]) if in_name else []
     numbers += [number for table in entry.tables for number in re.findall(r"Table (\d+)", table)]
     return {f"{paper}/table-{number}" for number in numbers}
-
-
-_NOT_RUN = ", not run yet: "  # in the note of a planned row
-
-
-def pending(method: str) -> list[ledger.Row]:
-    """A row for each printed number of the paper's own rows that was not measured on the paper's
-    dataset yet, with the entry that would measure it.
-    """
-    if not paper.known(method):
-        return []
-    waiting = {table: entry for entry in read() if entry.paper == method for table in entry.tables}
-    notes = method_named(method).pending_notes if waiting else {}
-    # Whatever profile measured it: a number that was measured is not pending.
-    measured = {_cell(row) for row in ledger.read(method) if row.verdict != "pending"}
-    rows = [
-        ledger.Row(
-            paper=method,
-            table=table.name,
-            row=row,
-            column=column,
-            dataset=table.dataset,
-            split=table.split,
-            verdict="pending",
-            paper_value=table.value(row, column),
-            images=table.photos,
-            note=notes.get(column) or missing(waiting[table.name]),
-        )
-        for table in paper.read(method).tables.values()
-        if table.name in waiting
-        for row in table.own
-        for column in table.columns
-        if table.value(row, column) is not None
-    ]
-    return [row for row in rows if _cell(row) not in measured]
-
-
-def planned(method: str) -> list[ledger.Row]:
-    """A pending row for each cell of a paper's entries on scenes that were never run, variant by
-    variant, with the minutes of what is left of the entry; recording a run replaces them.
-    """
-    if not paper.known(method):
-        return []
-    recorded = [row for row in ledger.read(method) if row.verdict != "pending"]
-    done = {(row.command, row.table, row.row) for row in recorded}
-    measured = {row.key for row in recorded}
-    rows = []
-    for entry in read():
-        if entry.method != method or entry.needs:
-            continue
-        experiment = entry.experiment
-        suffix = experiment.method.suffix(experiment)
-        places = {v: experiment.method.places(experiment, v) for v in entry.variants}
-        left = {
-            variant: of
-            for variant, of in places.items()
-            if not any((entry.command, place.table, place.row + suffix) in done for place in of)
-        }
-        minutes = entry.minutes * len(left) * len(entry.seeds)
-        for place in (place for of in left.values() for place in of):
-            rows += [
-                ledger.Row(
-                    paper=method,
-                    table=place.table,
-                    row=place.row + suffix,
-                    column=column,
-                    dataset=entry.dataset,
-                    split=experiment.method.eval_split(experiment),
-                    verdict="pending",
-                    profile=entry.profile,
-                    note=f"{entry.name}, about {minutes:.0f} minutes of a core{_NOT_RUN}"
-                    f"{entry.command}",
-                )
-                for column in place.columns or experiment.method.columns
-            ]
-    return [row for row in rows if row.key not in measured]
-
-
-def is_planned(row: ledger.Row) -> bool:
-    """Whether a row is one of `planned`, of today's plan or of an earlier one."""
-    return row.verdict == "pending" and _NOT_RUN in row.note
-
-
-def missing(entry: Entry) -> str:
-    """What an entry waits for, and its command: the note of the rows that wait with it."""
-    photos = " and ".join(need for need in entry.needs if need != GPU)
-    needs = f"the photos of {photos} can't be redistributed and are not here" if photos else ""
-    gpu = "a GPU" if GPU in entry.needs else ""
-    return f"{needs}{'; needs ' + gpu if gpu else ''}; then: {entry.command}"
-
-
-def _cell(row: ledger.Row) -> tuple[str, ...]:
-    return (row.table, row.row, row.column, row.dataset, row.split)

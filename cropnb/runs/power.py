@@ -144,7 +144,7 @@ def _of_training(entry: plan.Entry) -> Iterator[Card]:
             cells = _named(claim, column) or _of_sides(method, experiment, sides, column)
             printed = _difference(method, column, cells, table.removeprefix("claim"))
             pilot = _pilot(method.name, [claim["name"]], column, like)
-            yield _card(method, claim, claim["name"], column, printed, pilot, **takes)
+            yield _card(method, claim, claim["name"], column, printed=printed, pilot=pilot, **takes)
 
 
 def _of_study(entry: plan.Entry, entries: Sequence[plan.Entry]) -> Iterator[Card]:
@@ -173,7 +173,7 @@ def _of_study(entry: plan.Entry, entries: Sequence[plan.Entry]) -> Iterator[Card
         for column in claim.get("columns") or method.claim_columns:
             printed = _difference(method, column, _named(claim, column))
             pilot = _pilot(method.name, names, column, like)
-            yield _card(method, claim, name, column, printed, pilot, **takes)
+            yield _card(method, claim, name, column, printed=printed, pilot=pilot, **takes)
 
 
 def _card(
@@ -181,6 +181,7 @@ def _card(
     claim: Mapping[str, Any],
     name: str,
     column: str,
+    *,
     printed: float | None,
     pilot: ledger.Row | None,
     **takes: float,

@@ -1,6 +1,7 @@
 """The program of every method: `python -m cropnb.vrn --profile cpu`, and so on."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ from cropnb.croppers import choose_sharpness, load, weights_path
 from cropnb.datasets import taught
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import CropnbError, DatasetMissing, WeightsUnavailable
-from cropnb.runs import plan, record, validation
+from cropnb.runs import plan, record, validation, waiting
 from cropnb.runs.context import Context
 from cropnb.runs.devices import device_name, torch_device
 from cropnb.runs.experiment import STARTS, WEIGHTS_FILE, Experiment
@@ -96,11 +97,14 @@ def study(
         if chosen.dry_run:
             describe(photos(chosen))
             return 0
-        for rows in measure(chosen, replace(context, arguments=repeatable(given))):
+        here = replace(context, arguments=repeatable(given))
+        for rows in measure(chosen, here):
             for row in rows:
                 print(row_line(row), flush=True)
             if chosen.record:
                 ledger.record(context.method, rows)
+        if chosen.record:
+            waiting.settle(context.method, here.command)
         return 0
 
     return run(start, options, arguments)
@@ -144,10 +148,10 @@ def main(method: Method, arguments: Sequence[str] | None = None) -> int:
             ship(experiment, variants[0], chosen.seeds[0], results[variants[0]][0])
         if chosen.record:
             rows = record.rows(context(experiment, results, given), experiment, results)
+            rows = record.without_fewer_seeds(rows, method.name)
             ledger.record(method.name, rows)
             # After them, so that what was measured just now waits no longer.
-            waiting = plan.pending(method.name) + plan.planned(method.name)
-            ledger.record(method.name, waiting, instead_of=plan.is_planned)
+            waiting.record(method.name)
             validation.write(method.name, validation.of_runs(results.values()))
             print(f"recorded {len(rows)} rows in {ledger.folder() / (method.name + '.json')}")
         return 0
@@ -196,6 +200,21 @@ def chosen_experiment(method: Method, chosen: argparse.Namespace) -> tuple[Exper
     )
     names = (v for name in chosen.variants for v in method.groups.get(name, (name,)))
     return experiment, list(dict.fromkeys(names))
+
+
+def experiment_of(row: ledger.Row) -> Experiment:
+    """The experiment that trained a row of a method's ledger, as its command names it; nothing of
+    it is kept or read.
+
+    Raises:
+        CropnbError: a method, dataset or profile that isn't there any more.
+    """
+    method = plan.method_named(row.paper)
+    options = argparse.ArgumentParser(allow_abbrev=False)
+    options.add_argument("--form")
+    options.add_argument("--frozen", action="store_true")
+    chosen, _ = options.parse_known_args(shlex.split(row.command))
+    return Experiment(method, row.dataset, chosen.form, row.profile, frozen=chosen.frozen, out=None)
 
 
 def measure(

@@ -27,6 +27,20 @@ def rows(context: Context, experiment: Experiment, results: Results) -> list[led
     ]
 
 
+def without_fewer_seeds(rows: Iterable[ledger.Row], name: str) -> list[ledger.Row]:
+    """Without the rows in whose place the ledger has one of the same training that stands on these
+    seeds and more: two entries of the plan may share a variant, and ask for unlike seeds.
+    """
+    there = {row.key: row for row in ledger.read(name)}
+    remaining = []
+    for row in rows:
+        old = there.get(row.key)
+        same = old is not None and row.config_hash and old.config_hash == row.config_hash
+        if not same or not set(row.seeds) < set(old.seeds):
+            remaining.append(row)
+    return remaining
+
+
 def cells(
     context: Context, experiment: Experiment, variant: str, runs: Sequence[Result]
 ) -> list[ledger.Row]:

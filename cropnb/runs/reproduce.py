@@ -20,7 +20,7 @@ import torch
 from cropnb import datasets, files
 from cropnb.datasets import gaze, unlabelled
 from cropnb.errors import CropnbError, PlanError
-from cropnb.runs import plan
+from cropnb.runs import plan, waiting
 from cropnb.runs.plan import GPU, Entry, Task
 from cropnb.runs.task import minutes_left
 
@@ -74,8 +74,13 @@ def tasks_of(entries: Sequence[Entry], wanted: Sequence[Entry]) -> list[Task]:
     return list(outputs.values())
 
 
-def show(tasks: Sequence[Task], left_out: Sequence[tuple[Entry, str]], cores: int) -> None:
-    """Print what would run, and how long."""
+def show(
+    tasks: Sequence[Task],
+    left_out: Sequence[tuple[Entry, str]],
+    cores: int,
+    wanted: Sequence[Entry] = (),
+) -> None:
+    """Print what would run, what the ledger lacks of the wanted entries, and how long."""
     for task in tasks:
         state = "done   " if task.output.exists() else f"{task.minutes:4.0f} min"
         print(f"{state}  {task.name}: {task.command}")
@@ -83,7 +88,27 @@ def show(tasks: Sequence[Task], left_out: Sequence[tuple[Entry, str]], cores: in
         print(f"left out  {entry.name}: needs {reason}")
     undone = sum(not task.output.exists() for task in tasks)
     minutes = minutes_left([vars(task) for task in tasks], cores)
+    lacking = _lacking(wanted)
     print(f"{undone} of {len(tasks)} tasks to do, about {minutes:.0f} minutes on {cores} cores")
+    if lacking:
+        print(
+            f"the ledger waits for {len(lacking)} trainings and studies, about "
+            f"{sum(lacking.values()):.0f} minutes"
+        )
+
+
+def _lacking(entries: Sequence[Entry]) -> dict[Path, float]:
+    """The minutes of each training or study on which no row stands, by its output; prints them."""
+    minutes: dict[Path, float] = {}
+    for entry in entries:
+        for variant, seeds in waiting.missing_seeds(entry).items():
+            print(f"waits     {entry.name}/{variant}: seeds {', '.join(map(str, seeds))}")
+            runs = (entry.experiment.run(variant, seed).folder for seed in seeds)
+            minutes |= dict.fromkeys(runs, entry.minutes)
+        if entry.module and (left := waiting.minutes_left(entry)):
+            print(f"waits     {entry.name}")
+            minutes[entry.stamp] = left
+    return minutes
 
 
 def snakemake_command(
@@ -165,8 +190,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A cluster has what it has; here a task that can't run is named and left out.
         reasons = [(entry, "" if chosen.profile else missing(entry)) for entry in wanted]
         left_out = [(entry, reason) for entry, reason in reasons if reason]
-        tasks = tasks_of(entries, [entry for entry, reason in reasons if not reason])
-        show(tasks, left_out, chosen.cores)
+        here = [entry for entry, reason in reasons if not reason]
+        tasks = tasks_of(entries, here)
+        show(tasks, left_out, chosen.cores, here)
         if chosen.dry_run and not chosen.profile:
             return 0
         return 1 if snakemake(tasks, chosen.cores, chosen.profile, chosen.dry_run) else 0

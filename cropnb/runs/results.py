@@ -64,18 +64,40 @@ def read(folder: Path) -> Result | None:
     if not path.exists():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        unknown = set(content) - {one.name for one in fields(Result)}
-        if unknown:
-            raise TypeError(f"unknown: {', '.join(sorted(unknown))}")
-        result = Result(**content)
-        _check(result)
-        return result
+        return parse(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError, AttributeError, OSError, RecursionError) as error:
         raise CheckpointError(
             f"{path} is cut short or of another version of cropnb ({error}); remove it, and the "
             "run is measured again"
         ) from error
+
+
+def parse(content: Mapping[str, object]) -> Result:
+    """A result from what its file holds.
+
+    Raises:
+        AttributeError, TypeError: it is none, or one of another version.
+    """
+    unknown = set(content) - {one.name for one in fields(Result)}
+    if unknown:
+        raise TypeError(f"unknown: {', '.join(sorted(unknown))}")
+    result = Result(**content)
+    _check(result)
+    return result
+
+
+def check_photos(folder: Path, result: Result, split: str, photos: int) -> None:
+    """Compare a result with the data that it would be read for.
+
+    Raises:
+        CheckpointError: the result was measured on another split, or another number of photos.
+    """
+    if (result.split, result.photos) != (split, photos):
+        raise CheckpointError(
+            f"{folder} was measured on {result.photos} photos of {result.dataset}, {result.split}; "
+            f"there are {photos} of {split} now: bring the others back, or remove the folder, and "
+            "the run is made anew"
+        )
 
 
 def _check(result: Result) -> None:

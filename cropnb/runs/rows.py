@@ -25,8 +25,8 @@ def measured(
     listed: int | None = None,
     **fields: object,
 ) -> ledger.Row:
-    """The row of one cell: mean and 95 % interval over photos (and seeds), beside the printed value
-    where there is one.
+    """The row of one cell: mean and 95 % interval over photos and seeds (`metrics.mean_interval`),
+    beside the printed value where there is one.
 
     The verdict compares with print only on the dataset of the paper's table; on another one the
     number is `measured`, and on layouts of that dataset it is `not_comparable`.
@@ -53,18 +53,16 @@ def difference(
     second: Values,
     **fields: object,
 ) -> ledger.Row:
-    """The row of a paired difference that a paper prints as a number: `metrics.compare`'s interval,
-    as a claim has it.
+    """The row of a paired difference that is no claim, with the interval of one, beside the printed
+    number where there is one.
 
     Args:
         first: One number a photo, (photos,), or a list of these for each seed.
         second: What is taken from it: the same photos and seeds.
         fields: Further fields of `ledger.Row`.
     """
-    gain = metrics.compare(first, second)
-    interval = metrics.Interval(gain.mean, gain.low, gain.high)
-    fields = {"images": photos(first), **fields}
-    return _beside_print(context, (table, row, column), interval, fields)
+    gaps = np.subtract(first, second).tolist()
+    return measured(context, table, row, column, gaps, **fields)
 
 
 def resampled(

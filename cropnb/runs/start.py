@@ -14,7 +14,8 @@ def run_of(
     """The run of another method, or of another profile, with the main variant and seed 0. Its
     `config_hash` belongs into the identity of a run that starts from its weights.
 
-    dataset: by default that of the experiment.
+    Args:
+        dataset: by default that of the experiment.
     """
     other = Experiment(
         method_named(method),

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -25,7 +26,8 @@ def main(listing: str, name: str, cores: int) -> int:
     """Say how much is left, and run the task's command; a recording that ends well gets its stamp.
 
     Returns:
-        The exit status of the command.
+        The exit status of the command, or 2 where the stamp can't be written, which is said in one
+        line.
     """
     tasks = json.loads(Path(listing).read_text(encoding="utf-8"))
     task = next(one for one in tasks if one["name"] == name)
@@ -37,9 +39,28 @@ def main(listing: str, name: str, cores: int) -> int:
     status = subprocess.run([program, *rest], check=False).returncode
     output = Path(task["output"])
     if status == 0 and not output.exists():
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(task["command"] + "\n", encoding="utf-8")
+        return _stamp(output, task["command"])
     return status
+
+
+def _stamp(output: Path, command: str) -> int:
+    """Write a stamp, whole or not at all; the exit status."""
+    new = output.with_name(f".{output.name}.new")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        new.write_text(command + "\n", encoding="utf-8")
+        new.replace(output)
+    except OSError as error:
+        with suppress(OSError):
+            new.unlink()
+        reason = error.strerror or error
+        print(
+            f"error: {output} can't be written ({reason}); free space, or choose another folder "
+            "with CROPNB_RUNS; the rows are recorded",
+            file=sys.stderr,
+        )
+        return 2
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The conditional transformer's layers (Sec. 3.3, after Meng et al., "Conditional DETR"), written
+"""The conditional transformer's layers (Sec. 3.3), after Meng et al., "Conditional DETR", written
 out.
 
 B photos, T tokens (cells of the feature map), Q anchors, C channels, A heads of D = C / A channels

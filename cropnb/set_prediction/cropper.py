@@ -15,6 +15,7 @@ from cropnb.errors import BoxError
 from cropnb.set_prediction.labels import CropPhotos, Features, resize_to
 from cropnb.set_prediction.model import Predictions, SetPredictionCropper, pad
 
+COUNTS, DETECTIONS, THRESHOLDS = (5, 10), (5, 10, 40), (0.85, 0.90)  # N, K and ε of the tables
 LEAST = 1.0  # pixels that a proposed crop is wide and high at least
 # Of a required ratio, chosen on validation photos of taught photographs:
 # `studies/required_ratio.py`.
@@ -218,9 +219,7 @@ def windows_within(boxes: Tensor, aspect: float) -> Tensor:
 
 
 def _in_pixels(xyxy: Tensor, width: int, height: int) -> Tensor:
-    """Boxes (N, 4) divided by the sides → pixels, each at least a pixel wide and high and inside
-    the photo.
-    """
+    """Boxes (N, 4) in shares → pixels, a pixel wide and high at least and inside the photo."""
     size = xyxy.new_tensor([width, height])
     first = torch.minimum((xyxy[:, :2] * size).clamp(min=0), size - LEAST)
     second = torch.minimum(torch.maximum(xyxy[:, 2:] * size, first + LEAST), size)

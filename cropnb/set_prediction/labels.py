@@ -1,7 +1,7 @@
 """What the network learns from a photo: its good crops, and soft validity labels for all others.
 
-Soft labels come from the quality of a crop's neighbours (Eq. 4), or from the model itself (Eqs. 5
-and 6).
+Soft labels come from the quality of a crop's neighbours (Eq. 4), or from the model itself
+(Eq. 5 and 6).
 """
 
 import copy
@@ -19,12 +19,12 @@ from cropnb.errors import CropnbError, MetricError
 from cropnb.images import resize_short_side, short_side_size
 from cropnb.set_prediction.model import to_cxcywh, to_xyxy
 
-# Sec. 4.3: good crops have a higher score than four in GAICD and than two in CPC. CPC's scores as
+# Good crops have a higher score than four in GAICD and than two in CPC (Sec. 4.3). CPC's scores as
 # the dataset gives them, and those of the scenes in its form, average 0.66 and hardly reach two;
 # there the best fifth of crops counts.
 GOOD = {"gaicd": 4.0, "gaicd_v2": 4.0, "cpc": 1.2}
 LONG_SIDE = 1333  # pixels at most, as the multi-scale augmentation of DETR has it
-THETA = 0.5  # Sec. 4.3: of (Eq. 5)
+THETA = 0.5  # θ (Eq. 5), its value (Sec. 4.3)
 # (photos, which of them mirrored) → their maps, (1, C, h, w) each
 Features = Callable[[Sequence[int], Sequence[bool]], list[Tensor]]
 
@@ -152,8 +152,8 @@ def resize_to(image: Tensor, short_side: int) -> Tensor:
 
 
 def change_colours(photo: Tensor, rng: torch.Generator) -> Tensor:
-    """Contrast and saturation between one half and one and a half, as GAIC trains (Sec. 4.3 refers
-    to it).
+    """Contrast and saturation between one half and one and a half, as GAIC trains, to which
+    the paper refers (Sec. 4.3).
     """
     contrast, saturation = (0.5 + torch.rand(2, generator=rng)).tolist()
     return TF.adjust_saturation(TF.adjust_contrast(photo, contrast), saturation)
@@ -173,7 +173,7 @@ def mirror_cxcywh(boxes: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Smoothing:
-    """How soft labels follow from quality; the defaults are Sec. 4.3's.
+    """How soft labels follow from quality; the defaults are the paper's (Sec. 4.3).
 
     Attributes:
         mu: the highest soft label.

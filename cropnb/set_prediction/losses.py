@@ -1,5 +1,5 @@
-"""What is minimised: which anchor answers for which good crop (Eqs. 1 and 2), and the loss (Eq. 3)
-under that matching, at every layer of the decoder, with smoothed labels (Eqs. 4 and 6).
+"""What is minimised: which anchor answers for which good crop (Eq. 1 and 2), and the loss (Eq. 3)
+under that matching, at every layer of the decoder, with smoothed labels (Eq. 4 and 6).
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from cropnb.set_prediction.labels import (
 )
 from cropnb.set_prediction.model import Predictions, SetPredictionCropper, to_xyxy
 
-# Sec. 4.3; the focal weight is called λ_bce in the text below (Eq. 3)
+# the paper's (Sec. 4.3); the focal weight is called λ_bce in the text below (Eq. 3)
 LAMBDA_IOU = LAMBDA_FOCAL = 0.4
 ALPHA, GAMMA = 0.25, 2.0  # of the focal loss, as in Conditional DETR; the paper gives none
 MISSES = ("1 - p_t", "distance")  # of the focal loss; they differ for soft labels only

@@ -23,7 +23,6 @@ from cropnb.set_prediction.attention import (
 # The last stage of the backbone. MobileNetV2's is thin, so the last map of the stage before it is
 # pooled beside it.
 CUTS = {"resnet50": ("c5_3",), "mobilenet_v2": ("c4_7", "c5_4")}
-STRIDE = 32
 # validity of every anchor before training, as for any detector trained with the focal loss
 PRIOR = 0.01
 
@@ -263,9 +262,7 @@ def pad(maps: list[Tensor]) -> tuple[Tensor, Tensor | None]:
 
 
 def _dilate(backbone: backbones.Backbone) -> None:
-    """ResNet50's last stage without its stride: its 3 × 3 filters reach twice as far instead, with
-    the same weights.
-    """
+    """ResNet50's last stage without its stride: the same filters reach twice as far instead."""
     first, *others = backbone.units[-3:]
     first.conv2.stride = first.downsample[0].stride = (1, 1)
     for block in others:
@@ -273,9 +270,7 @@ def _dilate(backbone: backbones.Backbone) -> None:
 
 
 def _clusters(points: Tensor, count: int, seed: int, rounds: int = 20) -> Tensor:
-    """The centres (count, D) of clusters of points (N, D), by Lloyd's rounds from `count` points
-    drawn at random.
-    """
+    """The centres (count, D) of points (N, D): Lloyd's rounds from `count` of them at random."""
     points = points.double().cpu()
     rng = torch.Generator().manual_seed(seed)
     centres = points[torch.randperm(len(points), generator=rng)[:count]].clone()

@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from cropnb import boxes
+from cropnb import boxes as box_math
 from cropnb.candidates import grid_anchors
 from cropnb.datasets.scenes.dice import Dice
 from cropnb.datasets.scenes.forms import FAT_ASPECTS, cpc_picks, cpc_windows
@@ -83,7 +83,7 @@ def _fat(seen: Seen, dice: Dice) -> Labels:
 def _cuhk_icd(seen: Seen, dice: Dice) -> Labels:
     """A box of each of three photographers, always in the same order."""
     windows, probabilities = seen.posterior
-    shares = boxes.area(windows) / (seen.size[0] * seen.size[1])  # (N,)
+    shares = box_math.area(windows) / (seen.size[0] * seen.size[1])  # (N,)
     wide = (shares - LEAST_AREA) / (1 - LEAST_AREA)  # (N,), 0…1
     chosen = []
     for worth in WIDTHS:

@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from cropnb import backbones, boxes, metrics
+from cropnb import backbones, metrics
+from cropnb import boxes as box_math
 from cropnb.attention.model import (
     CUTS,
     MULTIPLE,
@@ -82,7 +83,7 @@ class Teacher:
         """Points of MOS by which each crop (N, 4), in pixels, is better than the average grid
         anchor, (N,).
         """
-        crops_norm = boxes.normalize(crops, *size).clamp(0, 1)[None]  # (1, N, 4)
+        crops_norm = box_math.normalize(crops, *size).clamp(0, 1)[None]  # (1, N, 4)
         sizes = torch.tensor([size], dtype=torch.float32)
         return mean_scores(self.layouts, attention[None], sizes, crops_norm)[0]
 
@@ -111,7 +112,7 @@ class Teacher:
         """
         weights = SHARPNESS * self.scores(attention, size, windows)  # (N,)
         if one_ratio:
-            sides = relative_size(boxes.normalize(windows, *size).clamp(0, 1))
+            sides = relative_size(box_math.normalize(windows, *size).clamp(0, 1))
             weights = weights + log_size_weights(sides / sides.amax(), self.sizes)
         return weights.softmax(0)
 

@@ -23,6 +23,8 @@ __all__ = [
 def load_cropper(weights: str | Path | None = None, device: str = "cpu") -> cropper.AnchorCropper:
     """A trained VRN without its image-wise learner, which inference drops (Sec. 3.1).
 
-    Raises `WeightsUnavailable` without weights, `CheckpointError` for those of another method.
+    Raises:
+        WeightsUnavailable: there are no weights.
+        CheckpointError: they are those of another method.
     """
     return cropper.load("vrn", Vrn(weights=None).drop_image_learner(), weights, device)

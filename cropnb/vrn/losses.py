@@ -13,12 +13,12 @@ from torch import Tensor
 from cropnb.errors import MetricError
 
 OVER_VIEWS = ("sum", "mean")
-LAMBDA = 3.0  # λ of (Eq. 5), from Sec. 4.2
+LAMBDA = 3.0  # λ (Eq. 5), its value (Sec. 4.2)
 
 
 def similarity(scores: Tensor, mos: Tensor) -> Tensor:
-    """σ = ŝ − |s − ŝ| (Eq. 3, which equals Eq. 2): how near a prediction is, never more than its
-    target.
+    """σ = ŝ − |s − ŝ| (Eq. 3), which equals (Eq. 2): how near a prediction is, never more than
+    its target.
 
     scores, mos (N,) → (N,).
     """
@@ -29,7 +29,7 @@ def annotated_ranks(mos: Tensor) -> Tensor:
     """The rank i = 1…N of each view by its annotated score, best first; mos (N,) → (N,).
 
     Views of equal score get different ranks, in the order in which they stand: no two views share a
-    label.
+    rank.
     """
     order = mos.argsort(descending=True, stable=True)
     return torch.empty_like(order).scatter_(
@@ -64,7 +64,7 @@ def ranking_gain_loss(scores: Tensor, mos: Tensor, over_views: str = "sum") -> T
 
     Meant for mean-subtracted scores: with raw opinion scores β starts around a hundred and more,
     and exp(−β) and its gradient are zero, or too small to matter, in single precision. As a sum
-    over 64 views β is about −4 to −8 before training, and exp(−β) up to thousands; as a mean it
+    over 64 views β is about −2 to −8 before training, and exp(−β) up to thousands; as a mean it
     stays near 1, the size that λ = 3 is made for.
     """
     return torch.exp(-ranking_gain(scores, mos, over_views))

@@ -23,7 +23,7 @@ import traitlets
 from PIL import Image
 from torch import Tensor
 
-from cropnb import boxes as box_tools
+from cropnb import boxes as box_math
 from cropnb.errors import BoxError
 
 if TYPE_CHECKING:
@@ -70,10 +70,12 @@ def data_uri(image: Image.Image) -> str:
 
 
 def checked_boxes(boxes: Any, width: int, height: int, name: str) -> list[list[float]]:
-    """Boxes (N, 4) as nested lists, to a thousandth of a pixel. Raises BoxError unless all lie
-    within the photo.
+    """Boxes (N, 4) as nested lists, to a thousandth of a pixel.
+
+    Raises:
+        BoxError: they don't all lie within the photo.
     """
-    boxes = box_tools.check(
+    boxes = box_math.check(
         np.asarray(boxes, dtype=float) if isinstance(boxes, Sequence) else boxes, name=name
     )
     if boxes.ndim != 2 or len(boxes) == 0:
@@ -82,11 +84,15 @@ def checked_boxes(boxes: Any, width: int, height: int, name: str) -> list[list[f
         )
     # A box computed in float32 may stick out by a rounding error.
     boxes = (boxes.detach().cpu().double() * 1000).round() / 1000
-    return box_tools.check(boxes, width=width, height=height, name=name).tolist()
+    return box_math.check(boxes, width=width, height=height, name=name).tolist()
 
 
 def checked_scores(scores: Any, count: int, name: str) -> list[float]:
-    """One finite number a box as a list. Raises BoxError otherwise."""
+    """One finite number a box as a list.
+
+    Raises:
+        BoxError: another number of them, or one that isn't finite.
+    """
     values = (
         scores.detach().cpu().double()
         if isinstance(scores, Tensor)
@@ -102,12 +108,14 @@ def checked_scores(scores: Any, count: int, name: str) -> list[float]:
 
 
 def whole_pixels(box: Any, width: int, height: int) -> list[int]:
-    """A box (4,) rounded to whole pixels, as the figures move it. Raises BoxError unless it lies
-    within the photo.
+    """A box (4,) rounded to whole pixels, as the figures move it.
+
+    Raises:
+        BoxError: it doesn't lie within the photo.
     """
     flat = box.tolist() if isinstance(box, (Tensor, np.ndarray)) else box
     rounded = np.rint(checked_boxes([flat], width, height, "box")).astype(int)
-    return box_tools.check(rounded, width=width, height=height, name="box")[0].int().tolist()
+    return box_math.check(rounded, width=width, height=height, name="box")[0].int().tolist()
 
 
 class PageFigure(anywidget.AnyWidget):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import traitlets
 
-from cropnb import boxes as box_tools
+from cropnb import boxes as box_math
 from cropnb import metrics
 from cropnb.errors import BoxError
 from cropnb.images import read_photo
@@ -55,7 +55,7 @@ class CropExplorer(Figure):
     ) -> None:
         image = read_photo(photo)
         size = image.size
-        truths = torch.as_tensor(box_tools.check(truths, name="truths")).reshape(-1, 4)
+        truths = torch.as_tensor(box_math.check(truths, name="truths")).reshape(-1, 4)
         if scores is not None and candidates is None:
             raise BoxError("scores belong to candidates; give both, or neither")
         candidates = [] if candidates is None else checked_boxes(candidates, *size, "candidates")
@@ -78,7 +78,7 @@ class CropExplorer(Figure):
         truths = torch.tensor(self.truths, dtype=torch.float64)
         overlap, displacement = metrics.iou_and_bde(box, truths, self.width, self.height)
         shifts = metrics.bde(box, truths, self.width, self.height)
-        ties = box_tools.iou(box, truths) == overlap
+        ties = box_math.iou(box, truths) == overlap
         truth = int(shifts.masked_fill(~ties, torch.inf).argmin())
         offset = metrics.center_offset(box, truths[truth])
         values = {
@@ -89,9 +89,9 @@ class CropExplorer(Figure):
         }
         if self.candidates:
             candidates = torch.tensor(self.candidates, dtype=torch.float64)
-            overlaps = box_tools.pairwise_iou(candidates, truths).amax(1)
+            overlaps = box_math.pairwise_iou(candidates, truths).amax(1)
             values["rank"] = 1 + int((overlaps > values["iou"]).sum())
-            values["nearest"] = int(box_tools.iou(box, candidates).argmax())
+            values["nearest"] = int(box_math.iou(box, candidates).argmax())
         if self.scores:
             scores = torch.tensor(self.scores, dtype=torch.float64)
             values["score"] = float(scores[values["nearest"]])

@@ -12,7 +12,7 @@ import traitlets
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from cropnb import boxes as box_tools
+from cropnb import boxes as box_math
 from cropnb.errors import BoxError, CropnbError
 from cropnb.images import read_photo
 from cropnb.widgets.base import Figure, checked_boxes, checked_scores, program
@@ -153,7 +153,7 @@ class MatchPlayer(Figure):
         predicted = torch.tensor(self.boxes[self.moment], dtype=torch.float64) / size  # (Q, 4)
         p = torch.tensor(self.validities[self.moment], dtype=torch.float64).clamp(1e-6, 1 - 1e-6)
         regression = (_centred(predicted) - _centred(truths)).abs().sum(-1)
-        apart = 1 - box_tools.generalized_iou(
+        apart = 1 - box_math.generalized_iou(
             predicted.expand(len(truths), -1, -1), truths.expand(-1, len(predicted), -1)
         )
         focal = -ALPHA * (1 - p) ** GAMMA * p.log() + (1 - ALPHA) * p**GAMMA * (1 - p).log()
@@ -186,14 +186,14 @@ class MatchPlayer(Figure):
                 if pairs
                 else (torch.zeros(0, dtype=torch.long),) * 2
             )
-            overlaps = box_tools.iou(predicted[columns], truths[rows])
+            overlaps = box_math.iou(predicted[columns], truths[rows])
             return {
                 "total": float(self.costs()[rows, columns].sum()),
                 "anchors": len(set(columns.tolist())),
                 "iou": float(overlaps.mean()) if pairs else 0.0,
             }
         chosen = self._chosen()
-        near = box_tools.pairwise_iou(predicted[chosen], truths) >= self.eps - 1e-6
+        near = box_math.pairwise_iou(predicted[chosen], truths) >= self.eps - 1e-6
         return {
             "shown": len(chosen),
             "hits": int(near.any(1).sum()),

@@ -9,7 +9,7 @@ import torch
 import traitlets
 from torch import Tensor
 
-from cropnb import boxes as box_tools
+from cropnb import boxes as box_math
 from cropnb.errors import BoxError
 from cropnb.images import read_photo
 from cropnb.widgets.base import _FOLDER, Figure, checked_boxes, program, whole_pixels
@@ -137,7 +137,7 @@ class MethodCrops(Figure):
         """
         box = torch.tensor(self.box, dtype=torch.float64)
         crops = torch.tensor(self.crops, dtype=torch.float64)
-        overlaps = box_tools.iou(box, crops).tolist()
+        overlaps = box_math.iou(box, crops).tolist()
         numbers = {
             f"overlap_{name}": overlap for name, overlap in zip(self.names, overlaps, strict=True)
         }

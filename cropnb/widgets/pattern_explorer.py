@@ -14,7 +14,7 @@ import torch
 import traitlets
 from torch import Tensor
 
-from cropnb import candidates as windows
+from cropnb.candidates import aspect_windows, grid_anchors
 from cropnb.errors import BoxError
 from cropnb.images import read_photo
 from cropnb.widgets.base import Figure, checked_boxes, program, whole_pixels
@@ -89,7 +89,7 @@ class PatternExplorer(Figure):
         size = image.size
         if not maps:
             raise BoxError("maps is empty; give a score map for each pattern, {pattern: (L, h, w)}")
-        candidates = windows.grid_anchors(*size) if candidates is None else candidates
+        candidates = grid_anchors(*size) if candidates is None else candidates
         squares = _squares(*size) if squares is None else checked_boxes(squares, *size, "squares")
         self._patterns = {one.name: one for one in maps}
         state = {
@@ -134,9 +134,7 @@ class PatternExplorer(Figure):
         return sums / areas.clamp(min=1e-12), areas / areas.sum()
 
     def _sums(self, score_map: Tensor, box: Any) -> tuple[Tensor, Tensor]:
-        """Sums and areas of the partitions: how much of each pixel of the map lies in each cell,
-        and no tables.
-        """
+        """Sums and areas of partitions, by what of each pixel lies in each cell: no tables."""
         cells = self._patterns[self.pattern].cells
         (x1, y1, x2, y2), (rows, columns) = whole_pixels(box, self.width, self.height), cells.shape
         height, width = score_map.shape[1:]
@@ -162,7 +160,7 @@ class PatternExplorer(Figure):
         )
 
     def values(self) -> dict[str, float]:
-        """`score` of the crop (Eq. 1, or Eq. 9 for a circle), its `rank`, and the `best`
+        """`score` of the crop, (Eq. 1) or for a circle (Eq. 9), its `rank`, and the `best`
         candidate's index.
         """
         score_map = self.score_map()
@@ -227,9 +225,7 @@ def _edges(start: float, end: float, cells: int) -> Tensor:
 
 
 def _overlaps(edges: Tensor, pixels: int) -> Tensor:
-    """How much of each of `pixels` pixels lies between neighbouring edges: (..., E) → (..., E − 1,
-    pixels).
-    """
+    """The share of each pixel between neighbouring edges: (..., E) → (..., E − 1, pixels)."""
     pixel = torch.arange(pixels, dtype=torch.double)
     return (edges[..., 1:, None].minimum(pixel + 1) - edges[..., :-1, None].maximum(pixel)).clamp(
         min=0
@@ -250,7 +246,7 @@ def _label_cells(cells: Tensor) -> list[tuple[int, int]]:
 
 def _squares(width: int, height: int) -> list[list[float]]:
     """Squares in whole pixels, some 300 of several sizes."""
-    squares = windows.aspect_windows(width, height, 1, 300)
+    squares = aspect_windows(width, height, 1, 300)
     side = (squares[:, 2] - squares[:, 0] + 1e-3).floor()[:, None]
     return torch.cat([squares[:, :2].floor(), squares[:, :2].floor() + side], dim=1).tolist()
 

@@ -14,7 +14,7 @@ import torch
 import traitlets
 from torch import Tensor
 
-from cropnb import boxes as box_tools
+from cropnb import boxes as box_math
 from cropnb.errors import BoxError, CropnbError
 from cropnb.images import read_photo
 from cropnb.widgets.base import Figure, data_uri, program
@@ -35,9 +35,11 @@ _SHORTEST, _SHORTEST_LONG, _LONGEST = 3, 19, 274
 class Recording:
     """What a model predicted for one photo at each recorded ratio.
 
-    photo: what `cropnb.images.read_photo` takes. maps: (R, h, w) in 0…1. cell: width and height of
-        a map's cell in
-        pixels of the photo. alt: what is on the photo, in words.
+    Attributes:
+        photo: what `cropnb.images.read_photo` takes.
+        maps: (R, h, w) in 0…1.
+        cell: width and height of a map's cell in pixels of the photo.
+        alt: what is on the photo, in words.
     """
 
     photo: Any
@@ -190,9 +192,9 @@ class RatioSlider(Figure):
         box = crops.boxes[0].double()
         window = torch.tensor(largest_window(self.ratios[self.at], *photo.size))
         return {
-            "kept": 100 * float(box_tools.area(box)) / (photo.width * photo.height),
+            "kept": 100 * float(box_math.area(box)) / (photo.width * photo.height),
             "above": 100 * float((self.maps()[self.at] > self.threshold).double().mean()),
-            "overlap": float(box_tools.iou(box, window)),
+            "overlap": float(box_math.iou(box, window)),
         }
 
     def _summary(self) -> str:

@@ -75,7 +75,8 @@ class SampleBrowser(Figure):
     def of(cls, datasets: Sequence[CropDataset], each: int = 6, **options: Any) -> "SampleBrowser":
         """A browser through the first `each` samples with photos of every dataset.
 
-        Raises DatasetMissing for a dataset without a photo.
+        Raises:
+            DatasetMissing: a dataset without a photo.
         """
         named = [
             (dataset.name if dataset.name != "scenes" else f"scenes as {dataset.form}", sample)

@@ -12,7 +12,7 @@ import torch
 import traitlets
 from torch import Tensor
 
-from cropnb import boxes as box_tools
+from cropnb import boxes as box_math
 from cropnb.errors import BoxError, CropnbError
 from cropnb.images import read_photo
 from cropnb.widgets.base import Figure, checked_boxes, program
@@ -84,7 +84,7 @@ class StepPlayer(Figure):
         alt: str = "",
     ) -> None:
         image = read_photo(photo)
-        truths = torch.as_tensor(box_tools.check(truths, name="truths")).reshape(-1, 4)
+        truths = torch.as_tensor(box_math.check(truths, name="truths")).reshape(-1, 4)
         table = [[int(shift) for shift in move] for move in moves.values()]
         if not table or any(len(move) != 4 for move in table):
             raise CropnbError(
@@ -205,7 +205,7 @@ def play_out(
     match: str,
 ) -> dict[str, list]:
     """The episode that follows from a list of actions, from the whole photo on: boxes, actions,
-    rewards (LA2C, Eq. 1) and ious, as the page computes them. Actions after the end are left
+    LA2C's rewards (Eq. 1) and ious, as the page computes them. Actions after the end are left
     out."""
     cells = [0, 0, divisions, divisions]
     sides = torch.tensor([*size, *size], dtype=torch.float64) / divisions
@@ -219,7 +219,7 @@ def play_out(
         actions.append(int(action))
         if not any(moves[action]) or len(actions) >= limit:
             break
-    overlaps = box_tools.pairwise_iou(torch.stack(boxes), truths)  # (T + 1, M)
+    overlaps = box_math.pairwise_iou(torch.stack(boxes), truths)  # (T + 1, M)
     ious = (overlaps.mean(1) if match == "mean" else overlaps.amax(1)).tolist()
     rewards = [
         after if after > before else -after if after < before else 0.0

@@ -69,3 +69,6 @@ def test_a_run_says_what_it_measured_and_records_nothing_unasked(
     rows = ledger.find("asm_net", table="Figure 7", dataset="scenes")
     assert len(rows) == 2 * (3 * 2 + 1)
     assert {row.images for row in rows} == {12}
+    claims = [row for row in rows if row.verdict in ledger.CLAIM_VERDICTS]
+    assert [row.worth_having for row in claims] == [1.0, 1.0]
+    assert all(len(ledger.differences(row)[0]) == 12 for row in claims)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from cropnb import boxes, datasets
+from cropnb import boxes as box_math
+from cropnb import datasets
 from cropnb.asm_net import AsmNet
 from cropnb.asm_net.cropper import AsmCropper
 from cropnb.asm_net.studies import first_stage
@@ -24,6 +25,6 @@ def test_both_beginnings_are_measured_by_the_overlap_that_they_can_expect(monkey
     # By hand: the middle's overlap with each anchor, weighed by how likely that one is.
     width, height = samples[0].size
     middle = torch.tensor([[0.05 * width, 0.05 * height, 0.95 * width, 0.95 * height]])
-    overlap = boxes.pairwise_iou(middle, samples[0].boxes)[0]
+    overlap = box_math.pairwise_iou(middle, samples[0].boxes)[0]
     expected = float((overlap * samples[0].scores.softmax(0)).sum())
     assert columns["the middle 90 %"][0] == pytest.approx(expected, abs=1e-4)

@@ -20,8 +20,8 @@ from cropnb.asm_net import (
 )
 from cropnb.asm_net.model import prepare
 from cropnb.asm_net.pooling import RULES
+from cropnb.asm_net.pooling.circles import inscribed
 from cropnb.asm_net.studies import equation_2
-from cropnb.asm_net.studies.circles import inscribed
 from cropnb.croppers import Cropper
 from cropnb.errors import BoxError, CheckpointError, CropnbError, ImageError, PatternError
 

@@ -15,7 +15,7 @@ from cropnb.asm_net import (
     partition_scores,
 )
 from cropnb.asm_net.pooling import _corners, summed_area_table
-from cropnb.asm_net.studies.circles import bounding_squares, inscribed
+from cropnb.asm_net.pooling.circles import bounding_squares, inscribed
 from cropnb.errors import BoxError, CropnbError, PatternError
 
 EACH = pytest.mark.parametrize("pattern", PATTERNS.values(), ids=PATTERNS)

@@ -24,7 +24,7 @@ from cropnb.asm_net.recipe import (
 from cropnb.asm_net.studies import best_crops, tables
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import BoxError, CropnbError
-from cropnb.runs import Experiment, FeatureCache, Result, plan, program, record
+from cropnb.runs import Experiment, FeatureCache, Result, plan, program, record, waiting
 from cropnb.runs.context import Context
 from cropnb.saliency import spectral_residual
 
@@ -447,6 +447,7 @@ def test_rows_and_claims(tmp_path, monkeypatch):
         "cross_rectangle": 0.85,
         "λ=0": 0.82,
         "λ=0.1, mean over pairs": 0.86,
+        "λ=100, mean over pairs": 0.9,
     }
     context = Context("asm_net", "scenes", ["--record"], seeds=(0, 1, 2), profile="cpu")
     results = {name: list(runs_of(name, share)) for name, share in shares.items()}
@@ -472,6 +473,8 @@ def test_rows_and_claims(tmp_path, monkeypatch):
         "1 × 3 beats 3 × 1": "contradicted",
         "cross-rectangle beats 5 × 5": "holds",
         "λ = 0.1 beats no saliency": "holds",
+        "λ = 0.1 beats no saliency, mean over pairs": "holds",
+        "λ = 0.1 beats λ = 100, mean over pairs": "contradicted",
         "cross-rectangle beats 1 × 1 by ten points": "holds",
     }
     near = {"cross_rectangle": 0.68, "grid_1x1": 0.6}
@@ -491,15 +494,15 @@ def test_rows_and_claims(tmp_path, monkeypatch):
 def test_the_papers_rows_wait_for_photos(tmp_path, monkeypatch):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
     monkeypatch.setenv("CROPNB_PLAN", str(PLAN))
-    waiting = plan.pending("asm_net")
-    values = {(row.table, row.row, row.column): row.paper_value for row in waiting}
+    rows = waiting.pending("asm_net")
+    values = {(row.table, row.row, row.column): row.paper_value for row in rows}
     assert len(values) == 7 + 1 + 2 + 2 + 3
     assert values["Table 1", "cross_rectangle", "Accuracy"] == 87.59
     assert values["Figure 5", "λ=0.1 less λ=0", "Accuracy"] == 3.22
     assert values["Table 3", "ASM-Net", "IoU"] == 0.8486
     assert values["Table 4", "ASM-Net", "SRCC"] == 0.766
-    assert all(row.verdict == "pending" and "--record" in row.note for row in waiting)
-    assert {row.dataset for row in waiting} == {"cpc", "fcdb", "flms", "gaicd"}
+    assert all(row.verdict == "pending" and "--record" in row.note for row in rows)
+    assert {row.dataset for row in rows} == {"cpc", "fcdb", "flms", "gaicd"}
 
 
 PLAN = plan.plan_file()  # before a test names other results

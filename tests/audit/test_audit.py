@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cropnb import baselines, boxes, candidates, datasets, ledger
+from cropnb import baselines, candidates, datasets, ledger
+from cropnb import boxes as box_math
 from cropnb.audit import __main__ as program
 from cropnb.audit import blind, curves, epochs, rows, shares, tolerance
 from cropnb.datasets.base import CropDataset, Sample
@@ -339,10 +340,10 @@ def test_anchors_spread_over_the_grid_cover_it():
     cells = curves.spread_cells(20, 0.85)
     anchors = candidates.anchors_at(candidates.grid_cells(1200, 900), 1200, 900).double()
     spread = candidates.anchors_at(cells, 1200, 900).double()
-    reached = boxes.pairwise_iou(anchors, spread) >= 0.85
+    reached = box_math.pairwise_iou(anchors, spread) >= 0.85
     assert len(cells.unique(dim=0)) == 20
     assert reached.any(1).double().mean() > 0.9
-    assert reached[:, 0].sum() == (boxes.pairwise_iou(anchors, anchors) >= 0.85).sum(0).max()
+    assert reached[:, 0].sum() == (box_math.pairwise_iou(anchors, anchors) >= 0.85).sum(0).max()
 
 
 def test_curves_are_written_and_read(tmp_path, monkeypatch):

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from cropnb import boxes, candidates, datasets
+from cropnb import boxes as box_math
+from cropnb import candidates, datasets
 
 
 def need(real_data: Path, name: str) -> Path:
@@ -36,7 +37,7 @@ def test_gaicd_boxes_are_the_grid_anchors_of_the_size_that_they_imply(real_data)
         *datasets.load("gaicd", "train", root=folder),
         *datasets.load("gaicd", "test", root=folder),
     ]:
-        boxes.check(sample.boxes, width=sample.width, height=sample.height)
+        box_math.check(sample.boxes, width=sample.width, height=sample.height)
         anchors = candidates.grid_anchors(*sample.size)
         exact += {tuple(box) for box in sample.boxes.tolist()} == {
             tuple(box) for box in anchors.tolist()
@@ -58,7 +59,7 @@ def test_fcdb_counts(real_data):
         pytest.skip("CROPNB_DATA has no photos of FCDB")
     for sample in test.with_photos():
         assert sample.photo().size == sample.size
-        boxes.check(sample.boxes, width=sample.width, height=sample.height)
+        box_math.check(sample.boxes, width=sample.width, height=sample.height)
 
 
 def test_flms_counts(real_data):

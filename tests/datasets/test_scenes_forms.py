@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from cropnb import boxes, candidates, datasets, ledger
+from cropnb import boxes as box_math
+from cropnb import candidates, datasets, ledger
 from cropnb.datasets import scenes
 from cropnb.datasets.scenes import __main__ as program
 from cropnb.datasets.scenes import forms, reference
@@ -56,7 +57,7 @@ def test_every_form_gives_samples_of_drawn_photos(form):
         assert image.shape == (3, sample.height, sample.width)
         assert image.min() >= 0
         assert image.max() <= 1
-        boxes.check(sample.boxes, width=sample.width, height=sample.height)
+        box_math.check(sample.boxes, width=sample.width, height=sample.height)
         assert torch.equal(sample.boxes, sample.boxes.round())
 
 
@@ -78,7 +79,7 @@ def test_gaicd_form_is_dense_scores_on_grid_anchors(form):
 
 def test_cpc_form_is_24_crops_in_four_ratios_with_votes():
     for sample in scenes.load("train", "cpc", size=40):
-        ratio = boxes.aspect(sample.boxes).reshape(4, 6)
+        ratio = box_math.aspect(sample.boxes).reshape(4, 6)
         torch.testing.assert_close(
             ratio, torch.tensor([1, 4 / 3, 3 / 4, 16 / 9])[:, None].expand(4, 6), atol=0.02, rtol=0
         )
@@ -110,7 +111,7 @@ def test_fat_form_is_boxes_of_required_ratios():
     for sample in scenes.load("train", "fat", size=60):
         assert 1 <= len(sample.boxes) <= 3
         assert sample.aspects.shape == (len(sample.boxes),)
-        torch.testing.assert_close(boxes.aspect(sample.boxes), sample.aspects, atol=0, rtol=0.04)
+        torch.testing.assert_close(box_math.aspect(sample.boxes), sample.aspects, atol=0, rtol=0.04)
         assert len(sample.aspects.unique()) == len(sample.aspects)
         seen |= {round(aspect, 3) for aspect in sample.aspects.tolist()}
     assert min(seen) == 0.5
@@ -121,7 +122,7 @@ def test_fat_form_is_boxes_of_required_ratios():
 def test_cuhk_form_keeps_each_photographers_taste():
     """The second one likes wide crops and the third tight ones, in this order in every photo."""
     dataset = scenes.load("train", "cuhk_icd", size=60)
-    share = torch.stack([boxes.area(s.boxes) / (s.width * s.height) for s in dataset])
+    share = torch.stack([box_math.area(s.boxes) / (s.width * s.height) for s in dataset])
     first, wide, tight = share.mean(0).tolist()
     assert tight + 0.1 < first < wide - 0.1
     assert (share[:, 1] > share[:, 2]).float().mean() > 0.9
@@ -261,6 +262,10 @@ def test_noise_sets_a_ceiling_and_one_person_stays_below_it(measured, form):
 def test_the_standard_sizes_recorded_the_same(measured):
     """What the ledger says about the full sizes: every share of the gap below the limit."""
     rows = ledger.find("scenes", row=GAP)
+    for row in rows:
+        (values,) = ledger.differences(row)
+        assert len(values) == row.images
+        assert sum(values) / len(values) == pytest.approx(row.ours, abs=0.01)
     assert {row.table for row in rows} == set(scenes.SIZES)
     assert all(row.verdict == "holds" and row.ours < 100 * LIMIT for row in rows)
     # The small trial lies near the recorded ceiling, so that the recorded one belongs to these
@@ -275,7 +280,42 @@ def test_gap_closed_is_the_share_of_the_way():
         for name, value in ((CENTRE, 0.4), (PRIOR, 0.5), (CEILING, 0.9))
     }
     assert reference.gap_closed(rows, "IoU").mean == pytest.approx(0.2)
+    assert reference.gap_shares(rows, "IoU").tolist() == pytest.approx([0.2, 0.2])
     assert reference.columns(rows) == ["IoU"]
+
+
+def test_the_shares_of_photos_have_the_mean_and_the_spread_of_the_ratio():
+    rng = torch.Generator().manual_seed(0)
+    centre = torch.rand(400, generator=rng)
+    rows = {
+        CENTRE: {"IoU": centre},
+        PRIOR: {"IoU": centre + 0.1 * torch.randn(400, generator=rng) + 0.05},
+        CEILING: {"IoU": centre + 0.2 * torch.rand(400, generator=rng) + 0.3},
+    }
+    shares = reference.gap_shares(rows, "IoU")
+    gain, gap = rows[PRIOR]["IoU"] - centre, rows[CEILING]["IoU"] - centre
+    assert float(shares.mean()) == pytest.approx(float(gain.sum() / gap.sum()), abs=1e-6)
+    drawn = torch.randint(400, (2000, 400), generator=rng)
+    ratios = gain[drawn].sum(1) / gap[drawn].sum(1)
+    assert float(shares.std()) / 20 == pytest.approx(float(ratios.std()), rel=0.1)
+    # A share is below the limit where prior − centre − limit · (ceiling − centre) is below zero.
+    over = (gain - LIMIT * gap).mean() > 0
+    assert bool(shares.mean() > LIMIT) == bool(over)
+
+
+def test_the_rows_carry_their_differences(tmp_path, monkeypatch):
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+    rows = {
+        name: {"IoU": torch.tensor(values), "BDE": torch.tensor(values)}
+        for name, values in ((CENTRE, [0.4, 0.5]), (PRIOR, [0.4, 0.6]), (CEILING, [0.9, 1.0]))
+    }
+    context = Context(reference.NAME, ledger.SCENES, ["--reference"])
+    ledger.record(reference.NAME, reference.ledger_rows(context, "fcdb", rows, 0.1))
+    (row,) = ledger.find(reference.NAME, row=GAP)
+    (values,) = ledger.differences(row)
+    assert values == pytest.approx([0, 20], abs=1e-4)
+    assert row.ours == pytest.approx(10)
+    assert (row.margin, row.below, row.images) == (100 * LIMIT, True, 2)
 
 
 def test_ledger_rows_say_when_the_claim_is_contradicted():
@@ -294,9 +334,9 @@ def test_ledger_rows_say_when_the_claim_is_contradicted():
 
 def test_the_lattice_of_a_ratio_is_inside_and_has_the_ratio():
     windows = reference._lattice(384, 256, (9, 16))
-    boxes.check(windows, width=384, height=256)
+    box_math.check(windows, width=384, height=256)
     torch.testing.assert_close(
-        boxes.aspect(windows), torch.full((len(windows),), 9 / 16), atol=0.01, rtol=0
+        box_math.aspect(windows), torch.full((len(windows),), 9 / 16), atol=0.01, rtol=0
     )
     centre = reference._lattice(384, 256, (1, 1), scales=(100,), places=(0.5,))
     assert centre.tolist() == [[64, 0, 320, 256]]
@@ -306,7 +346,7 @@ def test_the_choices_of_a_free_hand_are_no_methods_windows():
     windows = forms.choices(384, 256)
     assert len(windows) > 1000
     assert len(windows.unique(dim=0)) == len(windows)
-    boxes.check(windows, width=384, height=256)
+    box_math.check(windows, width=384, height=256)
     slid = {tuple(box) for box in candidates.sliding_windows(384, 256).round().tolist()}
     assert sum(tuple(box) in slid for box in windows.tolist()) < 0.1 * len(windows)
 

@@ -223,7 +223,7 @@ def test_the_program_records_and_ships(tmp_path, monkeypatch, capsys):
     given = ["--init", "random", "--device", "cpu", "--record", "--ship"]
     arguments = [*given[:4], "--out", str(tmp_path / "runs"), *given[4:]]
     assert main(METHOD, arguments) == 0
-    rows = ledger.read("gaic")
+    rows = [row for row in ledger.read("gaic") if row.verdict != "pending"]
     assert {row.column for row in rows} >= {"Acc 1/5", "Acc 5", "Acc 1/10", "Acc 10", "SRCC"}
     for row in rows:
         assert row.images == 4

@@ -288,7 +288,7 @@ def test_stable_baselines_trains_on_it(bank: ImageBank):
 
 def test_a_plain_gymnasium_copy_does_the_same(bank: ImageBank):
     """The boxes and IoU of random play, recomputed with `cropnb.boxes` alone."""
-    from cropnb import boxes
+    from cropnb import boxes as box_math
 
     env = BatchedCropEnv(bank, 6, size=SIZE, truths="mean")
     env.start(torch.arange(6), torch.arange(6))
@@ -296,5 +296,5 @@ def test_a_plain_gymnasium_copy_does_the_same(bank: ImageBank):
     for _ in range(20):
         env.act(torch.randint(8, (6,), generator=rng))
     for row, sample in enumerate(bank.samples):
-        wanted = boxes.iou(env.boxes()[row], sample.boxes.double()).mean()
+        wanted = box_math.iou(env.boxes()[row], sample.boxes.double()).mean()
         assert env.iou[row].item() == pytest.approx(wanted.item(), abs=1e-9)

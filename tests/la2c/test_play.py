@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from cropnb import boxes as box_math
-from cropnb import checkpoints, datasets, ledger, paper, training
+from cropnb import checkpoints, croppers, datasets, ledger, paper, training
 from cropnb.croppers import Cropper
 from cropnb.errors import CheckpointError, CropnbError, ImageError, WeightsUnavailable
 from cropnb.la2c import Agent, BatchedCropEnv, load_cropper, oracle, play, play_all, rules
@@ -19,6 +19,7 @@ from cropnb.la2c.cropper import StepCropper, window_around
 from cropnb.la2c.envs import planning
 from cropnb.la2c.envs.banks import ImageBank
 from cropnb.la2c.envs.features import FeatureBank, bank_for, calibrate, changed, look_with
+from cropnb.la2c.envs.judges import LatticeJudge
 from cropnb.la2c.model import PolicyOutput, reset_memory
 from cropnb.la2c.recipe import METHOD
 from cropnb.la2c.studies import perfect_play, rows
@@ -431,6 +432,50 @@ def test_savings_against_another_design():
     assert written["fewer seconds"].ours == 0
 
 
+def under_limits(
+    seed: int, ious: dict[str, list[float]], **columns: list[float]
+) -> SimpleNamespace:
+    """A run that has no more than what is read of step limits."""
+    details = {"limits": {limit: {"IoU": values} for limit, values in ious.items()}}
+    return SimpleNamespace(seed=seed, details=details, columns=columns)
+
+
+def test_who_stopped_by_itself_within_a_limit(photos: list):
+    ends = play_all(
+        willed(4, 5, 0), BatchedCropEnv(ImageBank(photos), 3, size=32), step_limits=[2, 4, 9]
+    )
+    whole = {"steps": ends[9].steps.tolist(), "stopped": ends[9].stopped.double().tolist()}
+    run = under_limits(0, {}, **whole)
+    for limit, end in ends.items():
+        assert rows.stopped_within(run, limit) == (100 * end.stopped.double()).tolist()
+    assert [sum(rows.stopped_within(run, limit)) for limit in ends] == [0, 400, 400]
+    # At the last limit an agent that was cut off took as many steps as one that stopped.
+    cut_off = under_limits(0, {}, steps=[9, 9], stopped=[0.0, 1.0])
+    assert rows.stopped_within(cut_off, 9) == [0, 100]
+
+
+def test_a_lead_is_over_the_seeds_that_both_have_at_each_limit():
+    results = {
+        "LA2C": [
+            under_limits(0, {"5": [0.5, 0.7], "10": [0.6, 0.8]}),
+            under_limits(1, {"5": [0.5, 0.5], "10": [0.9, 0.7]}),
+            under_limits(2, {"5": [0.0, 0.0], "10": [0.0, 0.0]}),
+        ],
+        "A2-RL": [
+            under_limits(1, {"5": [0.6, 0.6], "10": [0.5, 0.5]}),
+            under_limits(0, {"5": [0.6, 0.6], "10": [0.5, 0.5]}),
+        ],
+    }
+    context = Context("la2c", "scenes", [], profile="long", seeds=(0, 1, 2))
+    written = {row.row: row for row in rows.leads(context, "A2-RL", results)}
+    assert [round(row.ours, 4) for row in written.values()] == [-0.05, 0.25]
+    assert list(written) == ["5 steps", "10 steps"]
+    row = written["10 steps"]
+    assert (row.table, row.column, row.seeds) == ("step limits, LA2C less A2-RL", "IoU", (0, 1))
+    assert not rows.leads(context, "LA2C", results)
+    assert not rows.leads(context, "stride 1/15", results)
+
+
 SMOKE = METHOD.profiles["smoke"]
 TINY = replace(
     SMOKE,
@@ -456,9 +501,12 @@ def test_the_program_from_end_to_end(tmp_path, monkeypatch, capsys):
     command += ["--record", "--variants", "LA2C", "LA2C-LSTM", "aesthetic score", "1 environment"]
     assert main(METHOD, command) == 0
     tables = {row.table for row in ledger.read("la2c") if row.verdict != "pending"}
+    others = ("LA2C-LSTM", "aesthetic score", "1 environment")
     assert tables == {
         *("Table 1", "Table 2", "Table 3", "variants", "claim", "noise-free best box"),
         *("step limits", "step limits, LSTM"),
+        *("step limits, aesthetic score", "step limits, 1 environment"),
+        *(f"step limits, LA2C less {name}" for name in others),
     }
     here = {"dataset": "scenes", "profile": "smoke"}
     measured = ledger.one("la2c", table="Table 2", row="LA2C", column="IoU", **here)
@@ -480,6 +528,10 @@ def test_the_program_from_end_to_end(tmp_path, monkeypatch, capsys):
     ]
     assert limits == sorted(limits)
     assert limits[0] <= 5
+    wanted = {"row": "10 steps", "column": "IoU"}
+    tables = ("step limits, LA2C less LA2C-LSTM", "step limits", "step limits, LSTM")
+    lead, ours, theirs = (ledger.one("la2c", table=name, **wanted).ours for name in tables)
+    assert lead == pytest.approx(ours - theirs, abs=2e-4)
     claims = {row.row for row in ledger.find("la2c", table="claim")}
     assert claims == {
         *("IoU beats the aesthetic score", "no LSTM is better", "parallel learners are efficient"),
@@ -537,6 +589,96 @@ def test_frozen_means_a_shared_backbone():
     experiment = Experiment(METHOD, profile="full", frozen=True, out=None)
     assert experiment.profile.shared
     assert not Experiment(METHOD, profile="full", out=None).profile.shared
+
+
+class Leftmost:
+    """Scores crops by how far to the left they end, and counts how often it is asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def score(self, photo, boxes):
+        self.asked.append(len(boxes))
+        return -boxes[:, 2] / photo.size[0] + boxes[:, 1] / photo.size[1] / 100
+
+
+def test_a_judge_scores_all_boxes_of_the_lattice_at_once(photos: list):
+    scorer = Leftmost()
+    judge, actions = LatticeJudge(scorer, "a2rl"), rules.ACTIONS["a2rl"]
+    cells = torch.tensor([[0, 0, 20, 20], [3, 1, 9, 20], [15, 15, 20, 20]])
+    for sample in photos[:2]:
+        boxes = rules.to_pixels(cells, torch.tensor(sample.size), actions)
+        expected = -cells[:, 2] / 20 + cells[:, 1] / 20 / 100
+        torch.testing.assert_close(judge(sample, boxes), expected.float())
+        assert judge(sample, boxes[1:2]).shape == (1,)
+    assert scorer.asked == [136**2] * 2  # once a photo: 136 places of a side of five cells or more
+
+
+def write_fcdb(root):
+    """A copy of FCDB's layout with six training photos and two test photos."""
+    (root / "photos").mkdir(parents=True)
+    for split, part, count in (("train", "training", 6), ("test", "testing", 2)):
+        entries = []
+        for number, sample in enumerate(datasets.load("scenes", split, form="fcdb", size=count)):
+            x1, y1, x2, y2 = sample.boxes[0].round().int().tolist()
+            name = f"{part}{number}.jpg"
+            sample.photo().save(root / "photos" / name)
+            entry = {"url": f"https://a.b/{name}", "flickr_photo_id": len(entries)}
+            entries.append({**entry, "crop": [x1, y1, x2 - x1, y2 - y1]})
+        (root / f"cropping_{part}_set.json").write_text(json.dumps(entries))
+
+
+def test_a2_rl_is_paid_by_another_networks_score_on_photographs(tmp_path, monkeypatch):
+    write_fcdb(tmp_path / "data" / "fcdb")
+    monkeypatch.setenv("CROPNB_DATA", str(tmp_path / "data"))
+    scorer, loaded = Leftmost(), []
+    monkeypatch.setattr(croppers, "load", lambda name, **_: loaded.append(name) or scorer)
+    tiny = replace(TINY, views=0, narrow=0, symmetric=False)
+    experiment = Experiment(METHOD, "fcdb", profile=tiny, init="random", out=None, progress=False)
+    run = experiment.run("A2-RL", 0)
+    assert len(run.identity["variant"]["judge"]) > 10
+    env = experiment.method.env(experiment, run, "train", experiment.model(run), episodes=2)
+    assert loaded == ["gaic"]
+    env.restart(torch.arange(2), training.generator(0, "test"))
+    names = list(rules.ACTIONS["a2rl"].moves)
+    shrink, stay = names.index((1, 1, -1, -1)), rules.ACTIONS["a2rl"].stop
+    assert env.act(torch.tensor([shrink, stay])).reward.tolist() == pytest.approx([0.999, -0.001])
+    result = experiment.train("A2-RL", 0)[2]
+    assert result.photos == 2
+    assert "the aesthetic score is that of GAIC's weights" in METHOD.note([result])
+    # What is measured asks no judge, nor do scenes, whose runs are called as before.
+    scenes = Experiment(METHOD, profile=tiny, init="random", out=None)
+    assert "judge" not in scenes.run("A2-RL", 0).identity["variant"]
+    assert "judge" not in experiment.run("LA2C", 0).identity["variant"]
+
+
+def test_a2_rl_sees_as_many_pixels_as_its_own_network_reads():
+    learning = replace(TINY.learning, rollout=1)
+    whole = replace(TINY, shared=False, neck=0, narrow=0, symmetric=False, learning=learning)
+    experiment = Experiment(METHOD, profile=whole, init="random", out=None, progress=False)
+    for name, pixels in (("A2-RL", 224), ("A2-RL, 227 pixels", 227)):
+        run = experiment.run(name, 0)
+        agent = experiment.model(run)
+        stage = next(iter(METHOD.stages(experiment, run, agent)))
+        learner = stage.trained
+        assert learner.env.observe().shape == (16, 3, pixels, pixels)
+        before = agent.policy.weight.clone()
+        losses = stage.loss([0], training.generator(0, "test"))
+        losses["loss"].backward()
+        stage.optimizer.step()
+        assert torch.isfinite(losses["loss"])
+        assert not torch.equal(agent.policy.weight, before)
+    assert "size" not in experiment.run("A2-RL", 0).identity["variant"]
+    assert experiment.run("A2-RL, 227 pixels", 0).identity["variant"]["size"] == 227
+    other = experiment.run("A2-RL", 0).identity["variant"] | {"size": 227}
+    assert experiment.run("A2-RL, 227 pixels", 0).identity["variant"] == other
+
+
+def test_the_gpu_trains_a2_rl_itself_and_not_its_stand_in():
+    entries = {entry.name: entry.variants for entry in plan.read()}
+    assert entries["la2c/fcdb"] == ("LA2C", "LA2C-LSTM", "A2-RL")
+    assert {"A2-RL", "A2-RL, 227 pixels"} < set(entries["la2c/whole-network"])
+    assert rows.RIVALS[0] == "A2-RL"
 
 
 def test_real_photos_go_the_same_way(tmp_path, photos: list):

@@ -156,7 +156,7 @@ def test_padding_is_no_crop(tmp_path):
 
 def test_training_learns_from_scenes_is_recorded_and_read_again(tmp_path, monkeypatch):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setattr(METHOD, "profiles", {"smoke": Profile(12, 4, 6, epochs=30)})
+    monkeypatch.setitem(METHOD.profiles, "smoke", Profile(12, 4, 6, epochs=30))
     out = str(tmp_path / "runs")
     arguments = ["--variants", "objects", "jittered", "--out", out, "--device", "cpu"]
     assert main(METHOD, [*arguments, "--record"]) == 0
@@ -167,7 +167,8 @@ def test_training_learns_from_scenes_is_recorded_and_read_again(tmp_path, monkey
     run = experiment.run("objects", 0)
     model = load_layout_network(run.folder / "weights.safetensors")
     again = protocol(model, experiment.photos("test"))["SRCC"].mean().item()
-    assert ledger.one("layout", row="objects", column="SRCC").ours == pytest.approx(again, abs=1e-4)
+    row = ledger.one("layout", row="objects", column="SRCC", dataset="scenes")
+    assert row.ours == pytest.approx(again, abs=1e-4)
     checkpoints.save_weights(tmp_path / "other", model.state_dict(), {"method": "vrn"})
     with pytest.raises(CheckpointError, match="vrn"):
         load_layout_network(tmp_path / "other")

@@ -119,6 +119,12 @@ def test_the_networks_that_ship_are_asked_among_windows_of_other_sizes(
         for name in ("Mars", "gaic, 1140 windows of other sizes")
     )
     assert row.ours == pytest.approx(ours - theirs, abs=2e-4)
+    cells = {(row.table, row.row, row.column) for row in ledger.read("mars")}
+    assert {cell for cell in cells if not cell[0].startswith("claim")} == {
+        (place.table, place.row, column)
+        for place in against_windows.places(given)
+        for column in place.columns
+    }
     assert against_windows.main(["--photos", "0"]) == 2
     assert against_windows.main(["--profile", "trained", "--out", str(tmp_path)]) == 2
     assert "python -m cropnb.mars --profile trained --seeds 0" in capsys.readouterr().err

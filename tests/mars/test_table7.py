@@ -70,7 +70,11 @@ def test_the_program_records_rows_of_scenes_without_the_printed_number(
     tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
-    assert table7.main(["--photos", "3", "--forms", "fcdb", "--record"]) == 0
+    given = ["--photos", "3", "--forms", "fcdb", "--record"]
+    assert table7.main(given) == 0
+    cells = {(row.table, row.row, row.column) for row in ledger.read("mars")}
+    places = table7.places(given)
+    assert cells == {(place.table, place.row, one) for place in places for one in place.columns}
     row = ledger.one("mars", table="Table 7, FCDB", row="Mars, MobileNetV2", column="BDE")
     assert (row.dataset, row.images, row.verdict, row.paper_value) == (
         "scenes",
@@ -93,6 +97,9 @@ def test_true_crops_have_the_sizes_of_the_usual_windows_and_not_of_the_others() 
         rows[name, table7.SAME_SIZE].ours for name in (table7.USUAL_SIZES, table7.OTHER_SIZES)
     )
     assert usual > 2 * other
+    places = table7.places(["--window-sizes", "--forms", "fat"])
+    assert set(rows) == {(place.row, column) for place in places for column in place.columns}
+    assert {row.table for row in rows.values()} == {place.table for place in places}
     for name in (table7.USUAL_SIZES, table7.OTHER_SIZES):
         assert 0.8 < rows[name, table7.NEAREST].ours < 1
     assert "less 40, 45" in rows[table7.OTHER_SIZES, table7.NEAREST].note
@@ -112,7 +119,7 @@ def test_windows_of_other_sizes_are_paired_with_the_usual_ones():
 def test_runs_on_another_dataset_are_measured_in_place_of_what_ships(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("CROPNB_RUNS", str(tmp_path))
     assert table7.main(["--trained-on", "fat"]) == 2
-    assert "fat-fat-full" in capsys.readouterr().err
+    assert "fat-fat-retrained" in capsys.readouterr().err
     chosen = argparse.Namespace(trained_on="fat", weights=None)
     names = [path.parent.name for path in table7.weights(chosen)]
     assert [name.rpartition("-")[0].rpartition("-")[0] for name in names] == ["Mars", "vgg16-c4-3"]

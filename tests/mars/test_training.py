@@ -2,6 +2,8 @@
 crops.
 """
 
+import argparse
+import json
 import math
 from dataclasses import replace
 
@@ -16,6 +18,7 @@ from cropnb.mars.losses import predict_crops, predicted_maps, search_threshold, 
 from cropnb.mars.model import LEFT_OUT, Variant
 from cropnb.mars.photos import BAND, Augmentations, RatioPhotos, long_side_size, prepare
 from cropnb.mars.recipe import METHOD, UNSEEN, MarsMethod, Profile, optimizer
+from cropnb.mars.studies import table7
 from cropnb.mars.studies.fixed_shape import FixedShape
 from cropnb.runs import Experiment, Result, plan, program, record
 from cropnb.runs.context import Context
@@ -274,8 +277,55 @@ def test_real_datasets_are_not_stretched_and_fat_is_measured_on_held_out_photos(
     assert (fat.profile.octaves, scenes.profile.octaves) == (0.0, 0.2)
     assert (fat.profile.validation_photos, scenes.profile.validation_photos) == (1000, 500)
     assert (METHOD.eval_split(fat), METHOD.eval_split(scenes)) == ("val", "test")
+    again = Experiment(METHOD, "fat", profile="retrained", out=None)
+    assert METHOD.eval_split(again) == "test"
+    assert replace(again.profile, validation_photos=1000) == fat.profile
     frozen = Experiment(METHOD, profile="full", frozen=True, out=None)
     assert (frozen.profile.epochs, frozen.profile.head_epochs) == (0, 50)
+
+
+def write_fat(root):
+    """A copy of FAT's layout with six training photos and two test photos."""
+    for split, count in (("train", 6), ("test", 2)):
+        entries = []
+        for number, sample in enumerate(datasets.load("scenes", split, form="fat", size=count)):
+            name = f"{split}-{number}.jpg"
+            (root / "images").mkdir(parents=True, exist_ok=True)
+            sample.photo().save(root / "images" / name)
+            width, height = sample.size
+            lists = {"boxes": sample.boxes.tolist(), "aspects": sample.aspects.tolist()}
+            entries.append({"name": name, "width": width, "height": height, **lists})
+        (root / f"{split}.json").write_text(json.dumps(entries), encoding="utf-8")
+
+
+def test_table_7s_networks_learn_from_all_training_photos(tmp_path, monkeypatch):
+    write_fat(tmp_path / "data" / "fat")
+    monkeypatch.setenv("CROPNB_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("CROPNB_RUNS", str(tmp_path / "runs"))
+    small = replace(TINY, train_photos=None, test_photos=None, head_epochs=1, threshold_photos=3)
+    for name, held_out in (("full", 2), ("retrained", 0)):
+        monkeypatch.setitem(METHOD.profiles, name, replace(small, validation_photos=held_out))
+    parts = {
+        name: Experiment(METHOD, "fat", profile=name, out=None).parts
+        for name in ("full", "retrained")
+    }
+    sizes = {name: {part: len(of) for part, of in each.items()} for name, each in parts.items()}
+    assert sizes == {
+        "full": {"train": 4, "val": 2, "test": 2},
+        "retrained": {"train": 6, "test": 2},
+    }
+    command = ["--dataset", "fat", "--profile", "retrained", "--init", "random", "--device", "cpu"]
+    assert program.main(METHOD, [*command, "--out", str(tmp_path / "runs"), "--dry-run"]) == 0
+    assert program.main(METHOD, [*command, "--out", str(tmp_path / "runs")]) == 0
+    again = Experiment(METHOD, "fat", profile="retrained", init="random", out=tmp_path / "runs")
+    result = again.finished("Mars", 0)
+    assert (result.split, result.photos, result.validation) == ("test", 2, [])
+    # No table prints them: Table 7 has a protocol of its own, and reads the weights.
+    assert METHOD.places(again, "Mars") == []
+    chosen = argparse.Namespace(trained_on="fat", weights=None)
+    imagenet = Experiment(METHOD, "fat", profile="retrained", out=tmp_path / "runs")
+    assert table7.weights(chosen)[0].parent == imagenet.run("Mars", 0).folder
 
 
 def test_the_program_trains_records_and_reads_finished_runs(tmp_path, monkeypatch, capsys):
@@ -367,9 +417,9 @@ def test_tables_name_groups_of_variants_and_every_claim_lies_in_one():
 def test_left_out_ratios_are_never_asked_for_in_training(monkeypatch):
     asked = []
 
-    def remember(model, photos, features, annotations, views, *others):
+    def remember(model, photos, features, annotations, views, **others):
         asked.append(photos.ratios(annotations, views))
-        return step_loss(model, photos, features, annotations, views, *others)
+        return step_loss(model, photos, features, annotations, views, **others)
 
     monkeypatch.setattr(recipe, "step_loss", remember)
     monkeypatch.setitem(

@@ -13,6 +13,7 @@ from cropnb import datasets, ledger, paper
 from cropnb.checkpoints import History
 from cropnb.la2c import rules
 from cropnb.notebook.chapters import la2c as figures
+from cropnb.notebook.chapters import la2c_tables as tables
 
 NINE = rules.ACTIONS["la2c"]
 
@@ -28,6 +29,12 @@ def titles() -> list[str]:
 
 def texts() -> list[str]:
     return [text.get_text() for ax in plt.gcf().axes for text in ax.texts]
+
+
+def cells_of(table: str) -> dict[str, list[str]]:
+    """The cells behind each line's name, the heads among them."""
+    lines = [line.strip("| ").split(" | ") for line in table.splitlines()]
+    return {name: cells for name, *cells in lines}
 
 
 def history(updates: int) -> History:
@@ -113,14 +120,68 @@ def test_trainings_share_a_legend() -> None:
     assert [text.get_text() for text in legend.get_texts()] == ["first", "second"]
 
 
-def test_three_agents_under_step_limits() -> None:
+def test_four_agents_under_step_limits_look_different_without_colour() -> None:
     figures.step_limits()
-    named = [text.get_text() for text in plt.gca().get_legend().get_texts()]
-    assert [name.partition(",")[0] for name in named] == ["LA2C", "LA2C", "LA2C-LSTM"]
+    curves, labels = plt.gca().get_legend_handles_labels()
+    agents = [label.partition(",")[0] for label in labels]
+    assert agents == ["LA2C", "LA2C", "LA2C-LSTM", "A2-RL"]
+    looks = {(curve[0].get_linestyle(), curve[0].get_marker()) for curve in curves}
+    assert len(looks) == len(curves)
+
+
+def test_the_centred_crop_is_a_line_with_its_name_below_the_step_limits() -> None:
+    figures.step_limits()
+    row = ledger.one("scenes", table="fcdb", row="centred crop", column="IoU")
+    (level,) = (line for line in plt.gca().lines if list(line.get_ydata()) == [row.ours] * 2)
+    (name,) = plt.gca().texts
+    assert (name.get_text(), name.xy[1]) == ("centred crop", level.get_ydata()[0])
+
+
+def test_each_variant_at_each_limit_beside_the_centred_crop() -> None:
+    cells = cells_of(tables.at_limits("IoU", "long"))
+    heads = cells["IoU, cut off after"]
+    assert heads == [*(f"{limit} steps" for limit in (5, 10, 15, 20, 30, 40)), "seeds"]
+    assert {"LA2C", "LA2C-LSTM", "A2-RL", "IoU difference", "stride 1/15", "random start"} <= {
+        *cells
+    }
+    middle = ledger.one("scenes", table="fcdb", row="centred crop", column="IoU")
+    assert cells["centred crop"] == [f"{middle.ours:.3f}"] * 6 + ["–"]
+    stars = set()
+    for name, limits in {"A2-RL": "step limits, A2-RL", "LA2C": "step limits"}.items():
+        for head, cell in zip(heads[:-1], cells[name], strict=False):
+            wanted = {"table": limits, "row": head, "column": "IoU", "profile": "long"}
+            row = ledger.one("la2c", **wanted)
+            above = row.low > middle.high
+            assert cell == f"{row.ours:.3f}" + " ★" * above
+            stars.add(above)
+    assert stars == {True, False}
+
+
+def test_who_has_stopped_bears_no_star() -> None:
+    cells = cells_of(tables.at_limits("stopped", "long"))
+    row = ledger.one("la2c", table="variants", row="A2-RL", column="stopped", profile="long")
+    assert cells["A2-RL"][5] == f"{row.ours:.0f}"
+    assert "centred crop" not in cells
+    assert "★" not in str(cells)
+
+
+def test_a_lead_is_bold_where_zero_lies_outside_of_its_interval() -> None:
+    cells = cells_of(tables.leads("long"))
+    heads = cells["LA2C less"]
+    bold = set()
+    for name in ("A2-RL", "stride 1/15", "LA2C-LSTM"):
+        for head, cell in zip(heads, cells[name], strict=True):
+            row = ledger.one("la2c", table=f"step limits, LA2C less {name}", row=head)
+            apart = row.low > 0 or row.high < 0
+            assert cell.startswith("**") == cell.endswith("**") == apart
+            bold.add((apart, row.ours > 0))
+    assert len(bold) == 4  # ahead and behind, each with and without
+    assert "+0.000" not in str(cells)
+    assert "−0.000" not in str(cells)
 
 
 def test_the_variants_stand_by_their_iou_beside_the_centred_crop() -> None:
-    lines = figures.variants("trial").splitlines()[2:]
+    lines = tables.variants("trial").splitlines()[2:]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     ious = [float(cell[1].split()[0]) for cell in cells]
     assert ious == sorted(ious, reverse=True)
@@ -132,13 +193,13 @@ def test_the_variants_stand_by_their_iou_beside_the_centred_crop() -> None:
 
 def test_pairs_of_variants_say_whether_their_intervals_are_apart() -> None:
     pairs = [("LA2C", "1 environment", "IoU"), ("LA2C", "IoU difference", "IoU")]
-    apart, overlap = figures.compared(pairs, "trial").splitlines()[2:]
+    apart, overlap = tables.compared(pairs, "trial").splitlines()[2:]
     assert "are apart" in apart
     assert "overlap" in overlap
 
 
 def test_speeds_have_a_line_a_measurement() -> None:
-    lines = figures.speeds().splitlines()[2:]
+    lines = tables.speeds().splitlines()[2:]
     assert lines
     assert len(lines) <= len(ledger.read("speed"))
     assert all("times" in line for line in lines)

@@ -1,5 +1,6 @@
 """What the chapter on Mars draws and tabulates: every figure and table once, with small inputs."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -201,6 +202,17 @@ def test_what_the_sizes_of_windows_are_worth_is_a_sentence_of_the_ledger(
     assert "paired by photo -0.0102 [-0.01379, -0.006656]. About" in text
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
     assert "isn't measured yet" in tables.window_sizes()
+
+
+def test_what_waits_is_no_line_of_table_7_on_scenes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+    waits = {"verdict": "pending", "ours": None, "low": None, "high": None, "note": "not run"}
+    asked = row("Table 7, FAT", "center", "IoU", 0.5, command="python")
+    ledger.record("mars", [asked, replace(asked, row="other", **waits)])
+    names = [line.split(" | ")[1] for line in tables.table_7_scenes(["FAT"]).splitlines()[2:]]
+    assert names == ["center"]
 
 
 def test_tables_of_the_ledger_show_mars_and_what_it_is_compared_with() -> None:

@@ -14,7 +14,7 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 from cropnb import ledger, paper  # noqa: E402
-from cropnb.notebook import folded, measured_row  # noqa: E402
+from cropnb.notebook import folded, measured_row, measured_rows  # noqa: E402
 from cropnb.notebook.chapters import set_prediction as figures  # noqa: E402
 from cropnb.runs import Profile, plan  # noqa: E402
 from cropnb.set_prediction.recipe import METHOD  # noqa: E402
@@ -199,7 +199,7 @@ def test_the_audits_rows():
     assert len(head) == 4
     assert [line[0] for line in body][:2] == ["last epoch", "best on validation"]
     assert len(lines(figures.scale_bias())) == 2 + len(
-        ledger.find("set_prediction", table="Section 5", dataset="scenes")
+        measured_rows("set_prediction", table="Section 5", dataset="scenes")
     )
 
 

@@ -158,6 +158,13 @@ def test_validation_is_drawn_where_it_was_recorded(tmp_path, monkeypatch) -> Non
     assert figure.axes[0].lines[0].get_color() == "black"
 
 
+def test_no_two_rows_are_drawn_alike() -> None:
+    for wanted in ({"dataset": "gaicd_layouts"}, {"dataset": "scenes", "profile": "trained"}):
+        (ax,) = figures.validation_curves(**wanted).axes
+        looks = [(line.get_color(), line.get_marker()) for line in ax.lines]
+        assert len(looks) == len(set(looks)) == 7
+
+
 def test_split_features_draw_a_photo_and_two_maps_a_line() -> None:
     feature = torch.rand(1, 4, 3, 5)
     photo = torch.zeros(6, 8, 3).byte().numpy()

@@ -1,11 +1,15 @@
 """The box that says what came out of reproducing a paper."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cropnb import ledger
 from cropnb.notebook import came_out, what_it_takes
+from cropnb.notebook.outcome import ran
+from cropnb.runs import waiting
+from cropnb.runs.program import experiment_of
 
 NAME = "both modules beat neither"
 
@@ -65,6 +69,81 @@ def test_entries_that_nobody_has_run_wait_with_their_minutes(
     ]
     ledger.record("mars", [_claim("cpu", -0.02), *waiting])
     assert "; mars/trained, about 270 minutes of a core (2 rows) |" in came_out("mars")
+
+
+def _trained(dataset: str, profile: str, command: str, paper: str = "set_prediction") -> ledger.Row:
+    return ledger.Row(
+        paper=paper,
+        table="variants",
+        row=command,
+        column="IoU",
+        dataset=dataset,
+        split="test",
+        verdict="measured",
+        ours=0.5,
+        images=200,
+        seeds=(0, 1, 2),
+        profile=profile,
+        minutes=5.0,
+        command=f"python -m cropnb.{paper} --profile {profile} {command} --record",
+        config_hash=command,
+    )
+
+
+def test_the_trainings_are_told_with_the_photos_that_they_learned_from() -> None:
+    two_forms = [_trained("scenes", "cpu", "--form gaicd"), _trained("scenes", "cpu", "--form cpc")]
+    for rows in (two_forms, two_forms[::-1]):
+        assert ran(rows) == (
+            "scenes, profile cpu: 2 settings, 3 seeds each, 10 minutes in all, trained on "
+            "1\N{NO-BREAK SPACE}036 to 4\N{NO-BREAK SPACE}000 scenes, tested on 200 photos"
+        )
+    few = _trained("scenes", "long", "--threads 1", "la2c")
+    assert "trained on 2\N{NO-BREAK SPACE}000 scenes, tested" in ran([few])
+    layouts = _trained("gaicd_layouts", "trained", "--dataset gaicd_layouts")
+    assert "trained on all training photos of gaicd_layouts, tested" in ran([layouts])
+    joined = _trained("scenes+taught", "photographs", "--dataset scenes+taught", "la2c")
+    text = "trained on 2 000 scenes and at most 2 000 training photos of taught, tested".replace(
+        "2 000", "2\N{NO-BREAK SPACE}000"
+    )
+    assert text in ran([joined])
+
+
+@pytest.mark.parametrize("name", ["asm_net", "la2c", "mars", "set_prediction", "vrn"])
+def test_a_run_on_scenes_learned_from_as_many_as_the_box_says(name: str) -> None:
+    rows = [row for row in ledger.read(name) if row.config_hash and row.dataset == "scenes"]
+    by_command = {row.command: row for row in rows}
+    assert by_command
+    for row in by_command.values():
+        trained = replace(row, minutes=1.0, seeds=(0,))
+        count = f"{len(experiment_of(row).parts['train']):_}".replace("_", "\N{NO-BREAK SPACE}")
+        assert f"trained on {count} scenes, tested" in ran([trained]), row.command
+
+
+def test_entries_with_fewer_seeds_than_they_ask_for_wait_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = """
+[[run]]
+name = "mars/few"
+why = "for this test"
+method = "mars"
+variants = ["no ARS-FTM", "FC x 0"]
+seeds = [0, 1, 2]
+minutes = 4
+"""
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("CROPNB_PLAN", str(tmp_path / "plan.toml"))
+    (tmp_path / "plan.toml").write_text(entry, encoding="utf-8")
+    row = replace(_claim("cpu", 0.01), table="Table 3", row="without ARS-FTM", seeds=(0,))
+    row = replace(row, verdict="measured", detectable=None, differences=None)
+    ledger.record("mars", row)
+    waiting.record("mars")
+    line = next(line for line in came_out("mars").splitlines() if line.startswith("| Waits"))
+    text = "mars/few, about 20 minutes of a core (3 rows; 2 more seeds of 1 setting) |"
+    assert line.endswith(text)
+    ledger.record("mars", replace(row, table="Table 2", row="FC 512 x 0", seeds=(0, 1)))
+    waiting.record("mars")  # Offset alone has no number
+    assert "mars/few, about 12 minutes of a core (2 rows; 1 to 2 more seeds" in came_out("mars")
 
 
 HEADLINE = "beats sliding windows"

@@ -16,7 +16,8 @@ from PIL import Image, ImageSequence
 
 import cropnb
 from cropnb.errors import ImageError, PhotoWarning
-from cropnb.photos import exif, open_photo, texts
+from cropnb.photos import exif as exif_blocks
+from cropnb.photos import open_photo, texts
 
 SECONDS = 10  # for what takes a fraction of one, and took minutes to years
 
@@ -67,25 +68,27 @@ def test_xmp_that_cannot_be_corrected_is_left_out_and_named(tmp_path):
 
 
 def test_exif_directories_that_point_at_each_other_are_passed_once():
-    pointers = [(tag, 4, 1, 8) for tag in (exif.EXIF, exif.INTEROP) for _ in range(2000)]
+    pointers = [
+        (tag, 4, 1, 8) for tag in (exif_blocks.EXIF, exif_blocks.INTEROP) for _ in range(2000)
+    ]
     block = b"II*\0" + struct.pack("<I", 8) + directory(*pointers)
     started = time.process_time()
-    assert exif.Block(block).corrected(30, 20, None)
+    assert exif_blocks.Block(block).corrected(30, 20, None)
     assert time.process_time() - started < SECONDS
 
 
 def test_places_that_overlap_are_not_cleared_for_ever():
     values = [(5, 1, 1_000_000, 60_000)] * 4000
-    gps = directory((exif.GPS, 4, 1, 26))
+    gps = directory((exif_blocks.GPS, 4, 1, 26))
     block = b"II*\0" + struct.pack("<I", 8) + gps + directory(*values)
     block += bytes(1_060_001 - len(block))
     started = time.process_time()
-    with pytest.raises(exif.DamagedExif):
-        exif.Block(block).corrected(30, 20, None, drop_location=True)
+    with pytest.raises(exif_blocks.DamagedExif):
+        exif_blocks.Block(block).corrected(30, 20, None, drop_location=True)
     assert time.process_time() - started < SECONDS
-    twice = directory((exif.GPS, 4, 1, 60), (exif.GPS, 4, 1, 90))
-    with pytest.raises(exif.DamagedExif, match="more than one place"):
-        exif.Block(b"II*\0" + struct.pack("<I", 8) + twice + bytes(90)).corrected(
+    twice = directory((exif_blocks.GPS, 4, 1, 60), (exif_blocks.GPS, 4, 1, 90))
+    with pytest.raises(exif_blocks.DamagedExif, match="more than one place"):
+        exif_blocks.Block(b"II*\0" + struct.pack("<I", 8) + twice + bytes(90)).corrected(
             30, 20, None, drop_location=True
         )
 

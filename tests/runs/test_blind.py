@@ -82,10 +82,10 @@ def test_who_crops_no_better_saves_no_steps(
             SimpleNamespace(
                 seed=0,
                 validation=[0.5] * 6,
-                columns={"IoU": (middle + more).tolist(), "steps": (steps + middle).tolist()},
+                columns={"IoU": (middle + lead).tolist(), "steps": (steps + middle).tolist()},
             )
         ]
-        for more, steps in ((0.2, 9.0), (gain, 15.0))
+        for lead, steps in ((0.2, 9.0), (gain, 15.0))
     ]
     (claim_of_steps,) = (
         one for one in paper.read("la2c").claims if one["name"] == "fewer steps than A2-RL"

@@ -5,13 +5,17 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
+import torch
 
-from cropnb import ledger
+from cropnb import checkpoints, files, ledger
 from cropnb.errors import CheckpointError
 from cropnb.runs import __main__ as program
-from cropnb.runs import borrowed, plan
+from cropnb.runs import borrowed, borrowed_folder, plan
+from cropnb.runs.results import Result
 
 PLAN = """
 [[run]]
@@ -117,7 +121,9 @@ def test_what_fits_is_run_without_the_books_packages_and_comes_home(place):
     assert done.returncode == 0, done.stderr[-2000:]
     files = list((place / "flat").iterdir())
     assert len(files) == 4  # a summary, the results and two checkpoints
-    assert all(file.is_file() and file.stat().st_size < borrowed.MOST_BYTES for file in files)
+    assert all(
+        file.is_file() and file.stat().st_size < borrowed_folder.MOST_BYTES for file in files
+    )
     summary = json.loads((place / "flat" / "summary.json").read_text())
     assert [(line["entry"], line["state"]) for line in summary] == [
         ("vrn/much", "done"),
@@ -129,12 +135,12 @@ def test_what_fits_is_run_without_the_books_packages_and_comes_home(place):
     assert {row.row for row in rows} == {"FS + RGL, frozen backbone"}
     assert {row.command for row in rows} == {plan.read()[1].command}
     again = plan.read()[1].experiment
-    experiment = borrowed._experiment(plan.read()[1], "cpu", place / "home")
+    experiment = borrowed_folder.experiment_of(plan.read()[1], "cpu", place / "home")
     assert experiment.finished("FS + RGL", 0).config_hash == again.run("FS + RGL", 0).config_hash
     assert experiment.trained("FS + RGL", 0) is not None  # its weights came home
     (place / "plan.toml").write_text(PLAN.replace("frozen = true\n", ""), encoding="utf-8")
     with pytest.raises(CheckpointError, match="settings have changed"):
-        borrowed.collect(place / "flat", plan.read(), place / "home")
+        borrowed_folder.collect(place / "flat", plan.read(), place / "home")
 
 
 @pytest.mark.slow
@@ -160,12 +166,14 @@ def test_a_run_that_the_time_cuts_short_goes_on_later(place):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cropnb.training.time", Clock)
         patch.setattr(borrowed.time, "monotonic", lambda: 0.0)
-        patch.setattr(borrowed, "MOST_BYTES", 1 << 30)  # VRN's weights with Adam's state are large
+        patch.setattr(
+            borrowed_folder, "MOST_BYTES", 1 << 30
+        )  # VRN's weights with Adam's state are large
         (line,) = borrowed.run(entries, "cpu", 1e6, out, place / "second", 0.0)
     assert line["state"].startswith("cut short")
     assert (out / line["folder"] / "head" / "run.safetensors").exists()
     home, entries_here = place / "home", plan.read()
-    assert borrowed.collect(place / "second", entries_here, home) == []  # no rows yet
+    assert borrowed_folder.collect(place / "second", entries_here, home) == []  # no rows yet
     brought = home / line["folder"] / "head" / "run.safetensors"
     assert brought.read_bytes() == (out / line["folder"] / "head" / "run.safetensors").read_bytes()
     (line,) = borrowed.run(entries, "cpu", 1e6, out, place / "third")
@@ -197,7 +205,7 @@ def test_the_rows_of_a_study_come_home_with_the_plans_command(place, studies):
         "left out: needs the runs of vrn/much",
     ]
     assert ledger.read("speed") == []  # not in the ledger of the machine that was borrowed
-    (row,) = borrowed.collect(flat, plan.read(), place / "home")
+    (row,) = borrowed_folder.collect(flat, plan.read(), place / "home")
     assert ledger.read("speed") == [row]
     assert row.command == studies[0].command
     assert row.device.startswith("CPU")
@@ -209,7 +217,7 @@ def test_the_rows_of_a_study_come_home_with_the_plans_command(place, studies):
     changed = (PLAN + STUDY).replace('"--rounds", "1"', '"--rounds", "2"')
     (place / "plan.toml").write_text(changed, encoding="utf-8")
     with pytest.raises(CheckpointError, match="speed/some: its settings have changed"):
-        borrowed.collect(flat, plan.read(), place / "home")
+        borrowed_folder.collect(flat, plan.read(), place / "home")
 
 
 ROW = ledger.Row(
@@ -231,6 +239,100 @@ ROW = ledger.Row(
 )
 
 
+def done(entry, seed=0):
+    """A line of a training that was made, without the making."""
+    experiment = borrowed_folder.experiment_of(entry, "cpu", Path("runs"))
+    run = experiment.run(entry.variants[0], seed)
+    result = Result(
+        **{"method": entry.method, "variant": run.variant, "dataset": "scenes", "form": "gaicd"},
+        **{"profile": "smoke", "init": "random", "frozen": entry.frozen, "seed": seed},
+        **{"split": "test", "photos": 2, "minutes": 1.0, "device": "GPU", "commit": "c"},
+        **{"config_hash": run.config_hash, "settings": {}, "validation": []},
+        columns={"SRCC": [0.5, 1.0]},
+    )
+    line = {"entry": entry.name, "variant": run.variant, "seed": seed, "state": "done"}
+    folder = str(run.folder.relative_to("runs"))
+    return {**line, "folder": folder, "result": asdict(result), "minutes": 1.0}
+
+
+@pytest.fixture
+def two_done(place, monkeypatch):
+    """The lines of two trainings, and their weights; recording makes no rows."""
+    lines = [done(entry) for entry in borrowed.entries_for(plan.read(), [])]
+    for line in lines:
+        path = place / "runs" / line["folder"] / "weights.safetensors"
+        checkpoints.save_weights(path, {"a": torch.zeros(1)}, {"method": line["result"]["method"]})
+    monkeypatch.setattr(borrowed_folder.record, "rows", lambda *_: [])
+    return lines
+
+
+def came_home(place):
+    borrowed_folder.collect(place / "flat", plan.read(), place / "home")
+    return sorted(path.parent.parent.parent.name for path in place.glob("home/*/*/*/result.json"))
+
+
+@pytest.mark.parametrize("writes", range(6))
+def test_a_kill_between_two_files_leaves_the_lines_before_it_whole(
+    place, two_done, monkeypatch, writes
+):
+    flat = place / "flat"
+    borrowed_folder.write(two_done[:1], place / "runs", flat)
+    write, count = files.write_atomically, iter(range(100))
+
+    def killed(path, content):
+        if next(count) == writes:
+            raise KeyboardInterrupt
+        write(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "write_atomically", killed)
+        patch.setattr(checkpoints, "write_atomically", killed)
+        try:
+            borrowed_folder.write(two_done, place / "runs", flat)
+        except KeyboardInterrupt:
+            assert writes < 3  # results, summary, the second one's weights
+    assert came_home(place) == (["vrn"] if writes < 2 else ["gaic", "vrn"])
+
+
+def test_without_its_summary_a_folder_is_not_whole(place, two_done):
+    borrowed_folder.write(two_done, place / "runs", place / "flat")
+    borrowed_folder.clear(place / "flat")
+    assert list((place / "flat").iterdir()) == []
+    borrowed_folder.write(two_done, place / "runs", place / "flat")
+    (place / "flat" / "summary.json").unlink()
+    with pytest.raises(CheckpointError, match=r"flat holds no whole results .*summary\.json"):
+        came_home(place)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("results.json", lambda all: all[:1], "2 trainings are done and 1 have a result"),
+        ("results.json", lambda all: all[::-1], "the result of vrn/much is one of GAIC"),
+        ("results.json", lambda all: [{**all[0], "photos": "2"}, all[1]], "photos is '2'"),
+        ("results.json", lambda all: [None, None], "NoneType"),
+        ("summary.json", lambda all: [{"entry": "vrn/much"}], r"summary\.json has no state"),
+        ("summary.json", lambda all: [{"state": "done", "folder": "x"}], "no entry and no variant"),
+        ("summary.json", lambda all: {"state": 1}, "holds no whole results"),
+        ("rows.json", lambda all: [{"rows": []}], "KeyError: 'entry'"),
+    ],
+)
+def test_a_folder_that_does_not_belong_together_is_one_clear_line(
+    place, two_done, capsys, file, change, message
+):
+    flat = place / "flat"
+    borrowed_folder.write(two_done, place / "runs", flat)
+    path = flat / file
+    content = json.loads(path.read_text()) if path.exists() else []
+    path.write_text(json.dumps(change(content)))
+    with pytest.raises(CheckpointError, match=message):
+        came_home(place)
+    assert program.main(["--collect", str(flat), "--out", str(place / "home")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {flat} holds no whole results of a borrowed GPU (")
+    assert not (place / "home").exists()
+
+
 SLEEPS = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; {}'])"
 
 
@@ -250,7 +352,7 @@ def test_a_study_is_ended_at_the_deadline_and_what_it_recorded_is_kept(place, st
     lines = borrowed.run(studies[:1], "cpu", 5, place / "runs", place / "flat", started)
     assert lines[0]["state"] == "cut short: ended at the deadline; what it recorded is kept"
     assert time.monotonic() - started < 100
-    (row,) = borrowed.collect(place / "flat", plan.read(), place / "home")
+    (row,) = borrowed_folder.collect(place / "flat", plan.read(), place / "home")
     assert (row.seeds, row.command) == ((0, 1), studies[0].command)
     assert ledger.differences(ledger.one("speed", row="a row")) == [[1.0, 2.0], [1.0, 2.0]]
 
@@ -270,8 +372,8 @@ def test_what_no_time_is_left_for_and_what_fails_is_named(place, capsys):
         "results.json",
         "summary.json",
     ]
-    with pytest.raises(CheckpointError, match="no results of a borrowed GPU"):
-        borrowed.collect(place, entries, place / "home")
-    if not os.environ.get("CUDA_VISIBLE_DEVICES") and not __import__("torch").cuda.is_available():
+    with pytest.raises(CheckpointError, match="no whole results of a borrowed GPU"):
+        borrowed_folder.collect(place, entries, place / "home")
+    if not os.environ.get("CUDA_VISIBLE_DEVICES") and not torch.cuda.is_available():
         assert program.main([]) == 2
         assert "no CUDA GPU here" in capsys.readouterr().err

@@ -47,6 +47,7 @@ def copies(tmp_path_factory):
             for name in names:
                 text = "5 10 115 230 3.14\n5 50 95 210 2.5\n"
                 save(root / f"{dataset}/annotations/{split}/{Path(name).stem}.txt", text)
+                save(root / f"{dataset}/objects/{split}/{Path(name).stem}.txt", "5 10 115 230\n")
     scored = {"scores": [[3, 1], [2, 1]], "bboxes": [[10, 20, 110, 80], [0, 0, 60, 90]]}
     photos("cpc/images", names)
     for name in names:

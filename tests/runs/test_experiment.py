@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from torch import nn
 
 from cropnb import checkpoints, ledger
 from cropnb.datasets.base import CropDataset, Sample
-from cropnb.errors import CheckpointError, CropnbError
+from cropnb.errors import CheckpointError, CropnbError, DatasetMissing
 from cropnb.runs import (
     Column,
     Experiment,
@@ -174,6 +175,34 @@ def test_a_run_folder_of_another_version_is_refused(tmp_path):
     (other / results.RESULT_FILE).unlink()
     with pytest.raises(CheckpointError, match="another recipe, model, data or version"):
         trial.train("plain", 1)
+
+
+@pytest.mark.parametrize("change", ["one photo less", "another split"])
+def test_a_result_of_other_photos_is_refused_and_its_folder_named(tmp_path, monkeypatch, change):
+    trial = experiment(tmp_path)
+    trial.train("plain", 0)
+    folder = trial.run("plain", 0).folder
+    shutil.rmtree(folder / "only")  # as a result lies that came home from a borrowed machine
+    parts = Tiny().parts(trial)
+    if change == "one photo less":
+        parts["test"].samples.pop()
+    else:
+        parts["test"].split = "val"
+    monkeypatch.setattr(Tiny, "parts", lambda self, experiment: parts)
+    monkeypatch.setattr(Tiny, "stages", None)  # nothing is trained
+    for ask in (experiment(tmp_path).finished, experiment(tmp_path).train):
+        with pytest.raises(CheckpointError, match=f"{folder.name} was measured on 3 photos of"):
+            ask("plain", 0)
+
+
+def test_a_result_can_be_read_where_its_photos_are_not(tmp_path, monkeypatch):
+    result = experiment(tmp_path).train("plain", 0)[2]
+
+    def gone(self, experiment):
+        raise DatasetMissing("none of the photos is on this disk")
+
+    monkeypatch.setattr(Tiny, "parts", gone)
+    assert experiment(tmp_path).finished("plain", 0) == result
 
 
 def test_other_data_below_the_same_settings_are_refused(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ import yaml
 
 from cropnb import ledger
 from cropnb.errors import PlanError
-from cropnb.runs import plan, reproduce
+from cropnb.runs import plan, reproduce, waiting
 
 TINY = """
 [[run]]
@@ -93,6 +93,35 @@ def test_the_plan_and_the_ledger_know_each_others_commands():
     commands = {entry.command for entry in plan.read()}
     recorded = {row.command for name in ledger.names() for row in ledger.read(name) if row.command}
     assert recorded <= commands
+
+
+def test_every_entry_has_a_row_that_was_measured_or_waits():
+    rows = [row for name in ledger.names() for row in ledger.read(name)]
+    commands = {row.command for row in rows}
+    notes = {row.note for row in rows if row.verdict == "pending"}
+    without = [
+        entry.name
+        for entry in plan.read()
+        if "--record" in shlex.split(entry.command)
+        and entry.command not in commands
+        and not any(entry.command in note for note in notes)
+    ]
+    assert without == []
+
+
+def test_what_waits_in_the_ledger_is_what_the_plan_has_today():
+    for name in dict.fromkeys(entry.paper for entry in plan.read()):
+        planned = {row.key: row.note for row in waiting.planned(name)}
+        there = {row.key: row.note for row in ledger.read(name) if waiting.is_planned(row)}
+        assert there == planned, f"python -m cropnb.runs.waiting {name}"
+
+
+def test_an_entry_without_rows_trains_and_records_nothing(tmp_path):
+    (entry,) = plan.read(written(tmp_path, TINY + "records = false\n"))
+    assert "--record" not in entry.command
+    assert waiting.missing_seeds(entry) == {}
+    assert waiting.of_entry(entry) == []
+    assert len(entry.tasks([entry])) == 3  # its runs are for other entries
 
 
 def test_every_printed_table_has_an_entry_that_its_pending_rows_name():

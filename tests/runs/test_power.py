@@ -71,7 +71,7 @@ def test_one_seed_tells_no_spread() -> None:
     [
         ("la2c/long", "fewer steps than A2-RL", "steps", 5.6),  # 13.56 less 7.96, Table 3
         ("la2c/long", "crops better than A2-RL", "IoU", 0.0211),
-        ("asm_net/table-1", "λ = 0.1 beats no saliency", "Accuracy", 3.22),  # Section 4.3
+        ("asm_net/table-1", "λ = 0.1 beats no saliency", "Accuracy", 3.22),  # (Sec. 4.3)
         ("asm_net/against-gaic", "beats GAIC", "SRCC", 0.031),
         ("vrn/against-gaic", "beats GAIC", "Acc 1/5", 16.0),
         ("vrn/against-gaic", "beats GAIC", "SRCC", None),  # Table 1 has no such column

@@ -51,6 +51,8 @@ def test_anchors_and_sets_are_measured_alike(
         (against_anchors.NEAREST, f"ε = {eps:.2f}, {against_anchors.NEAR}") for eps in THRESHOLDS
     }
     assert measured == {(name, column) for name in names for column in columns} | near
+    places = against_anchors.places(command)
+    assert measured == {(place.row, column) for place in places for column in place.columns}
     # In GAICD's form every good crop is an anchor.
     for name, column in near:
         place = {"table": against_anchors.TABLE, "row": name, "column": column}
@@ -70,6 +72,7 @@ def test_anchors_and_sets_are_measured_alike(
     table = f"{against_anchors.TABLE}, truths off the grid"
     reached = ledger.find("set_prediction", table=table, row=against_anchors.NEAREST)
     assert len(reached) == len(THRESHOLDS)
+    assert {one.table for one in against_anchors.places(["--truths", "off-grid"])} == {table}
     assert all(row.ours < 100 for row in reached)
     off = ledger.find("set_prediction", row="sets beat anchors, truths off the grid")
     assert len(off) == len(claims)

@@ -1,4 +1,4 @@
-"""(Eqs. 4 to 6): soft labels from neighbours, by hand, and the momentum-averaged model."""
+"""(Eq. 4 to 6): soft labels from neighbours, by hand, and the momentum-averaged model."""
 
 import pytest
 import torch

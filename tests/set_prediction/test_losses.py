@@ -1,4 +1,4 @@
-"""(Eqs. 1 to 3): the matching by hand and by trying all assignments, and the wrong versions that
+"""(Eq. 1 to 3): the matching by hand and by trying all assignments, and the wrong versions that
 it must not be.
 """
 

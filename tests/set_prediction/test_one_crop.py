@@ -10,7 +10,7 @@ from cropnb import ledger
 from cropnb.runs import Experiment, plan, power, results
 from cropnb.set_prediction.cropper import CropPredictions
 from cropnb.set_prediction.recipe import METHOD
-from cropnb.set_prediction.studies import one_crop, tables
+from cropnb.set_prediction.studies import one_crop
 
 TINY = replace(
     METHOD.profiles["smoke"],
@@ -47,7 +47,6 @@ def test_one_crop_is_trained_on_the_best_and_compared_with_the_first_of_a_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setattr(tables, "SAMPLES", 20)
     monkeypatch.setitem(METHOD.profiles, "smoke", TINY)
     trained = Experiment(METHOD, init="random", out=tmp_path, progress=False)
     photos = METHOD.photos(trained, "train", "one crop")
@@ -62,6 +61,9 @@ def test_one_crop_is_trained_on_the_best_and_compared_with_the_first_of_a_set(
     assert one_crop.main(command) == 0
     rows = {(row.row, row.column): row for row in ledger.read("set_prediction")}
     assert {row.table for row in rows.values()} == {one_crop.TABLE}
+    places = one_crop.places(command)
+    assert set(rows) == {(place.row, column) for place in places for column in place.columns}
+    assert {place.table for place in places} == {one_crop.TABLE}
     assert (one_crop.ONE, one_crop.APART) not in rows  # a lone crop has no other to differ from
     shares = [f"a set's first {count} crops" for count in (5, 10)]
     five, ten = (rows[name, one_crop.REACHED].ours for name in shares)

@@ -9,7 +9,8 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from cropnb import backbones, boxes, checkpoints, croppers, datasets, ledger, metrics, paper
+from cropnb import backbones, checkpoints, croppers, datasets, ledger, metrics, paper
+from cropnb import boxes as box_math
 from cropnb.datasets.base import CropDataset
 from cropnb.errors import CheckpointError, CropnbError, LedgerError, WeightsUnavailable
 from cropnb.runs import Experiment, Result, plan, program, record, results
@@ -30,8 +31,9 @@ from cropnb.set_prediction.cropper import (
     windows_of_ratio,
     windows_within,
 )
-from cropnb.set_prediction.recipe import METHOD, MUS, FromCut
-from cropnb.set_prediction.studies import anchors, figures, measures, scatter, tables
+from cropnb.set_prediction.recipe import METHOD, MUS
+from cropnb.set_prediction.recipe.variants import FromCut
+from cropnb.set_prediction.studies import anchors, figures, measures, scatter
 from cropnb.set_prediction.studies.bench import matching_share
 from cropnb.set_prediction.studies.required_ratio import (
     PEOPLE_SIZES,
@@ -373,7 +375,6 @@ def ledger_rows(form: str, dataset: str = "scenes") -> list[ledger.Row]:
 
 
 def test_rows_and_claims_keep_the_ledgers_rules(monkeypatch, tmp_path):
-    monkeypatch.setattr(tables, "SAMPLES", 40)
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
 
     def cells(rows: list[ledger.Row]) -> set[tuple[str, str, str]]:
@@ -444,7 +445,7 @@ def test_every_printed_cell_waits_or_is_measured():
 def test_every_equation_names_a_function_that_carries_its_number():
     for equation in paper.read("set_prediction").equations:
         function = pkgutil.resolve_name(equation["function"])
-        cited = re.findall(r"\(Eqs?\. ([^)]*)\)", inspect.getdoc(function))
+        cited = re.findall(r"\(Eq\. ([^)]*)\)", inspect.getdoc(function))
         assert any(str(equation["number"]) in numbers for numbers in cited), equation["function"]
 
 
@@ -452,7 +453,6 @@ def test_the_program_trains_and_records(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CROPNB_PLAN", str(plan.plan_file()))
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
     monkeypatch.setitem(METHOD.profiles, "smoke", TINY)
-    monkeypatch.setattr(tables, "SAMPLES", 20)
     monkeypatch.setattr(anchors, "PATH", tmp_path / "anchors.json")
     weights = tmp_path / "weights.safetensors"
     monkeypatch.setattr(program, "weights_path", lambda *asked: weights)
@@ -507,7 +507,7 @@ def test_figures_on_what_is_annotated():
     assert measures.unmatched(all_elsewhere, test).isnan().all()
     overlap, (anchor, crop) = measures.farthest_from_grid(elsewhere[0], test.dataset[0].size)
     assert 0 < overlap < 0.85
-    assert float(boxes.iou(anchor, crop)) == pytest.approx(overlap)
+    assert float(box_math.iou(anchor, crop)) == pytest.approx(overlap)
     assert measures.farthest_from_grid(right[0], test.dataset[0].size)[0] > 0.99
 
 
@@ -560,6 +560,7 @@ def test_rows_of_the_figures(tmp_path, monkeypatch, capsys):
         "QG, all anchors": "test",
         "QG, unmatched anchors of training photos": "train",
     }
+    assert {(row.table, row.row, row.column) for row in recorded} == cells(command)
     (module,) = {row.command.split()[2] for row in recorded}
     assert module == "cropnb.set_prediction.studies.figures"
     panels = scatter.read("QG")
@@ -572,6 +573,12 @@ def test_rows_of_the_figures(tmp_path, monkeypatch, capsys):
         scatter.read("QG")
     assert "Figure 4" in capsys.readouterr().out
     assert figures.main([*command, "--variants", "SD"]) == 2
+
+
+def cells(arguments):
+    """What a call of `figures` says that it fills."""
+    places = figures.places(arguments)
+    return {(place.table, place.row, column) for place in places for column in place.columns}
 
 
 class FewPhotos:
@@ -589,6 +596,9 @@ def test_table_3_tests_on_flms_what_cpc_trained(tmp_path, monkeypatch):
     cpc = experiment(tmp_path, replace(TINY, train_photos=12, epochs=1, distil_after=1), form="cpc")
     cpc.train("SD", 0)
     rows = figures.rows(Context("set_prediction", "scenes", []), cpc, "SD", [0])
+    assert {(row.table, row.row, row.column) for row in rows} == cells(
+        ["--form", "cpc", "--variants", "SD", "--device", "cpu"]
+    )
     (table_3,) = [row for row in rows if row.table == "Table 3"]
     assert (table_3.row, table_3.column, table_3.images) == ("Ours", "IoU", 3)
     assert 0 < table_3.ours < 1

@@ -2,8 +2,9 @@
 
 import pytest
 
-from cropnb import boxes, croppers, evaluation, ledger
-from cropnb.datasets import scenes as scenes_of
+from cropnb import boxes as box_math
+from cropnb import croppers, evaluation, ledger
+from cropnb.datasets import scenes
 from cropnb.teacher.studies import imitation
 
 
@@ -12,8 +13,8 @@ def drawn(monkeypatch):
     """Scenes that stand for taught photographs."""
 
     def load(name, split, form):
-        scenes = scenes_of.load(split, form, size=3)
-        return type(scenes)(ledger.TAUGHT, split, form, None, scenes.samples)
+        three = scenes.load(split, form, size=3)
+        return type(three)(ledger.TAUGHT, split, form, None, three.samples)
 
     monkeypatch.setattr(imitation.datasets, "load", load)
     monkeypatch.setattr(imitation.taught, "likely", lambda scores, root: scores.softmax(0))
@@ -24,7 +25,7 @@ def test_the_whole_photo_by_hand(drawn):
     photos = imitation.datasets.load(ledger.TAUGHT, "test", "gaicd")
     free = imitation.overlaps(croppers.load("full"), photos, evaluation.FREE)
     sample = photos[0]
-    shares = boxes.area(sample.boxes) / (sample.width * sample.height)
+    shares = box_math.area(sample.boxes) / (sample.width * sample.height)
     assert float(free[0]) == pytest.approx(
         float((shares * sample.scores.softmax(0)).sum()), abs=1e-4
     )

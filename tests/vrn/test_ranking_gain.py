@@ -75,6 +75,8 @@ def test_every_trial_has_a_name_of_its_own():
     names = [trial.name for trial in study.TRIALS]
     assert len(set(names)) == len(names)
     assert "FS + RGL, rate 0.0001, no bound" in names
+    assert [place.row for place in study.places(["--parts", "training"])] == names
+    assert study.places(["--parts", "annotations"]) == []
 
 
 def test_a_trial_trains_the_head_and_measures_it():

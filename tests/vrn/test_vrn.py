@@ -2,16 +2,17 @@
 
 import importlib
 import math
-from dataclasses import fields
+import shlex
+from dataclasses import fields, replace
 
 import pytest
 import torch
 
-from cropnb import candidates, ledger, paper
+from cropnb import candidates, datasets, ledger, paper
 from cropnb.errors import CropnbError, MetricError
 from cropnb.gaic.losses import MOS_MEAN
 from cropnb.gaic.recipe import Profile
-from cropnb.runs import Experiment, Result, record
+from cropnb.runs import Experiment, Result, plan, record
 from cropnb.runs.context import Context
 from cropnb.runs.program import main
 from cropnb.vrn import FeatureSplitter, Vrn
@@ -286,6 +287,49 @@ def test_the_program_writes_measured_claimed_and_pending_rows(tmp_path, monkeypa
     assert len(waiting) == 20  # 4 numbers of Table 1, 16 of Table 2
     assert all(row.dataset == "gaicd" and "photos" in row.note for row in waiting)
     assert not any(row.paper_value for row in rows if row.dataset == "scenes")
+
+
+def write_layouts(root):
+    """Eight scenes with one object each, written as GAICD's layouts."""
+    for split, count in (("train", 6), ("test", 2)):
+        for kind in ("annotations", "objects"):
+            (root / kind / split).mkdir(parents=True)
+        for number, sample in enumerate(datasets.load("scenes", split, form="gaicd", size=count)):
+            boxes = sample.boxes.round().int().tolist()
+            pairs = zip(boxes, sample.scores.tolist(), strict=True)
+            lines = [f"{y1} {x1} {y2} {x2} {score}" for (x1, y1, x2, y2), score in pairs]
+            (root / f"annotations/{split}/{number}.txt").write_text("\n".join(lines))
+            (root / f"objects/{split}/{number}.txt").write_text("20 20 90 120\n")
+
+
+def test_offsets_are_trained_on_layouts_too(tmp_path, monkeypatch):
+    write_layouts(tmp_path / "data" / "gaicd")
+    monkeypatch.setenv("CROPNB_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
+    (entry,) = plan.select(plan.read(), ["vrn/offsets-layouts"])
+    monkeypatch.setitem(METHOD.profiles, "cpu", Profile(4, 2, 2, head_epochs=1, views=16))
+    arguments = shlex.split(entry.command)[3:]
+    seeds = arguments.index("--seeds")
+    arguments[seeds + 1 : seeds + 4] = ["0"]
+    out = ["--init", "random", "--device", "cpu", "--out", str(tmp_path)]
+    assert main(METHOD, [*arguments, *out]) == 0
+    rows = [row for row in ledger.read("vrn") if row.seeds and not row.table.startswith("claim")]
+    assert {(row.table, row.dataset) for row in rows} == {("Table 2, layouts", "gaicd_layouts")}
+    names = {row.row: row.ours for row in rows if row.column == "SRCC"}
+    assert set(names) == {f"{name}, frozen backbone" for name in entry.variants}
+    plain, moved = (names[f"baseline{by}, frozen backbone"] for by in ("", ", offset 1"))
+    assert plain != moved
+
+
+def test_longer_rows_are_the_trained_ones_with_twice_the_epochs():
+    trained, longer = METHOD.profiles["trained"], METHOD.profiles["longer"]
+    assert longer == replace(trained, epochs=2 * trained.epochs)
+    names = ("vrn/trained", "vrn/longer")
+    short, long = (plan.select(plan.read(), [name])[0] for name in names)
+    assert long.variants == short.variants
+    assert (len(long.seeds), long.minutes) == (3, 2 * short.minutes)
+    runs = {entry.experiment.run("FS", 0).config_hash for entry in (short, long)}
+    assert len(runs) == 2
 
 
 def test_offsets_are_the_same_draws_and_reach_the_targets():

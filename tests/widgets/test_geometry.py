@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from cropnb import boxes, metrics, widgets
+from cropnb import boxes as box_math
+from cropnb import metrics, widgets
 from cropnb.widgets.composition_rules import RULES, rule_distance
 
 GEOMETRY = Path(widgets.__file__).parent / "geometry.js"
@@ -45,9 +46,9 @@ def test_overlap_measures_agree(node: str) -> None:
     pairs = list(zip(a.tolist(), b.tolist(), strict=True))
     page = in_page(node, [("iou", list(pair)) for pair in pairs])
     torch.testing.assert_close(
-        torch.tensor(page, dtype=torch.float64), boxes.iou(a, b), atol=1e-6, rtol=0
+        torch.tensor(page, dtype=torch.float64), box_math.iou(a, b), atol=1e-6, rtol=0
     )
-    assert boxes.iou(a, b).max() > 0.5
+    assert box_math.iou(a, b).max() > 0.5
     page = in_page(node, [("boundaryDisplacement", [*pair, WIDTH, HEIGHT]) for pair in pairs])
     expected = metrics.bde(a, b, WIDTH, HEIGHT)
     torch.testing.assert_close(

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from cropnb import boxes, widgets
+from cropnb import boxes as box_math
+from cropnb import widgets
 from cropnb.errors import BoxError
 from cropnb.widgets import MethodCrops
 from cropnb.widgets.method_crops import (
@@ -32,7 +33,7 @@ console.log(JSON.stringify([linePairs(...rest.slice(2)),
 def test_a_box_of_the_grid_has_its_own_value() -> None:
     grid = grid_boxes(WIDTH, HEIGHT)
     assert len(grid) == len(line_pairs()) ** 2
-    boxes.check(grid, width=WIDTH, height=HEIGHT)
+    box_math.check(grid, width=WIDTH, height=HEIGHT)
     assert len(grid.unique(dim=0)) == len(grid)
     values = torch.arange(len(grid)) % 199
     for place in (0, 17, 1234, len(grid) - 1):

@@ -12,7 +12,7 @@ import torch
 from cropnb import widgets
 from cropnb.asm_net.patterns import PATTERNS, Pattern
 from cropnb.asm_net.pooling import composition_pool, partition_scores
-from cropnb.asm_net.studies.circles import circle_pool, circle_scores, inscribed
+from cropnb.asm_net.pooling.circles import circle_pool, circle_scores, inscribed
 from cropnb.errors import BoxError
 from cropnb.widgets import PatternExplorer
 from cropnb.widgets.pattern_explorer import partition_names

@@ -16,7 +16,8 @@ import pytest
 import torch
 from PIL import Image
 
-from cropnb import boxes, widgets
+from cropnb import boxes as box_math
+from cropnb import widgets
 from cropnb.errors import BoxError, CropnbError
 from cropnb.la2c import rules
 from cropnb.widgets import StepPlayer
@@ -125,7 +126,7 @@ def test_the_limit_and_stop_end_an_episode() -> None:
     assert stopped["boxes"][-1] == stopped["boxes"][-2] == [48, 0, 480, 320]
     assert stopped["rewards"][-1] == 0
     assert stopped["ious"][1] == pytest.approx(
-        float(boxes.iou(torch.tensor([16.0, 0, 480, 320]), TRUTHS).mean())
+        float(box_math.iou(torch.tensor([16.0, 0, 480, 320]), TRUTHS).mean())
     )
     limited = play_out([ACTIONS["top edge in"]] * 20, table, TRUTHS, (WIDTH, HEIGHT), **RULES)
     assert len(limited["actions"]) == RULES["limit"]
@@ -160,7 +161,7 @@ def test_the_reader_plays_by_the_rules_of_the_environment(name: str, match: str)
 
 def test_python_says_what_the_figure_shows(player: StepPlayer) -> None:
     assert player.shown == "late"
-    whole = float(boxes.iou(torch.tensor([0.0, 0, 480, 320]), TRUTHS).mean())
+    whole = float(box_math.iou(torch.tensor([0.0, 0, 480, 320]), TRUTHS).mean())
     assert player.values()["iou"] == pytest.approx(whole, abs=1e-5)  # recorded to five decimals
     player.step = 2
     episode = player.episodes[1]

@@ -16,7 +16,7 @@ const KINDS = {
     async score({ sessions }, look, boxes, { width, height }) {
       const [, , h, w] = look.seen.dims;
       const own = boxes.map((box) => scaled(box, w / width, h / height));
-      const { scores } = await sessions.score({ judged: look.judged, share: look.share, boxes: cells(own) });
+      const { scores } = await sessions.score({ reduced: look.reduced, share: look.share, boxes: cells(own) });
       return Array.from(scores.data);
     },
     async crops(method, look, photo, ratio) {

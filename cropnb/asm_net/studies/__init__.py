@@ -1,1 +1,1 @@
-"""What the ledger needs beside training: tables, figures, speeds, circles."""
+"""What the ledger needs beside training: tables, figures, speeds."""

@@ -23,6 +23,7 @@ from cropnb.runs.context import Context
 from cropnb.runs.rows import measured
 
 QUARTER = 0.25
+WORTH_HAVING = 1.0  # points between the best and the worst quarter, as for every other share
 Measure = Callable[[Tensor, int, int], Tensor]
 
 
@@ -110,6 +111,7 @@ def rows(context: Context, samples: Sequence[Sample]) -> list[Row]:
                         best,
                         worst,
                         table="Figure 7",
+                        worth_having=WORTH_HAVING,
                         note="best less worst quarter of a photo's crops, in points; "
                         f"{context.dataset}",
                     )

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from cropnb import boxes, croppers, datasets, ledger
+from cropnb import boxes as box_math
+from cropnb import croppers, datasets, ledger
 from cropnb.asm_net.cropper import AsmCropper, search
 from cropnb.asm_net.recipe import METHOD
 from cropnb.datasets.base import CropDataset
@@ -42,7 +43,7 @@ def overlaps(network: AsmCropper, dataset: CropDataset, limits: Sequence[float])
             search(score_map, *sample.size, network.pattern, least_area=limit)[0][0].cpu()
             for limit in limits
         ]
-        pairs = boxes.pairwise_iou(torch.stack(crops).double(), sample.boxes.double())
+        pairs = box_math.pairwise_iou(torch.stack(crops).double(), sample.boxes.double())
         columns.append(pairs.amax(1))  # (limits,)
     return torch.stack(columns, 1)
 

@@ -197,9 +197,7 @@ def _check_directory(archive: Path) -> None:
 
 
 def _check_tar_end(archive: Path) -> None:
-    """A plain tar that was cut between two entries looks whole to `tarfile`; only its last block
-    tells.
-    """
+    """Refuse a plain tar that was cut between two entries: only its last block tells."""
     with archive.open("rb") as stream:
         if stream.read(262)[257:] != b"ustar":
             return  # packed: the packing has an end of its own
@@ -289,9 +287,7 @@ def _too_long(path: PurePosixPath) -> bool:
 
 
 def _inside(archive: Path, entry: _Entry) -> PurePosixPath | None:
-    """An entry's path below the folder; None for what no one wants. ArchiveError where it would
-    leave the folder.
-    """
+    """A path below the folder, None for what no one wants; ArchiveError for one outside of it."""
     text = entry.path.replace("\\", "/")
     path = PurePosixPath(text)
     if entry.kind == "folder" and not path.parts:  # "./", the root itself

@@ -196,9 +196,7 @@ class Resuming:
         self._notes.unlink(missing_ok=True)
 
     def _attempt(self, session: "requests.Session", url: str) -> str | None:
-        """One request. Returns None when the file is complete, or the address behind a page of
-        confirmation.
-        """
+        """One request: None for a complete file, else the address behind a confirmation."""
         import requests
 
         asked = {"User-Agent": AGENT, "Accept-Encoding": "identity", **self._range()}

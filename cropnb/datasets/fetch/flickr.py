@@ -103,9 +103,7 @@ def is_complete(job: Job) -> bool:
 
 
 def _lists(job: Job, unpacked: Path, notes: list[str]) -> bool:
-    """Put the two lists in place, from what was given or by fetching them. Returns whether any was
-    missing.
-    """
+    """Put the two lists in place, given or fetched; returns whether any was missing."""
     changed = False
     with storage.disk_errors(job.folder):
         job.folder.mkdir(parents=True, exist_ok=True)
@@ -166,9 +164,7 @@ def _present(
 
 
 def _from_flickr(job: Job, wanted: dict[str, tuple[str, list[float]]]) -> dict[str, str]:
-    """Ask for every photo. Stops with DownloadError where none of the first ones can even be asked
-    for.
-    """
+    """Ask for every photo; DownloadError where none of the first can even be asked for."""
     if download.offline():
         raise DownloadError(
             f"CROPNB_OFFLINE=1 forbids fetching {len(wanted)} photos from Flickr; unset it, or "
@@ -186,7 +182,7 @@ def _from_flickr(job: Job, wanted: dict[str, tuple[str, list[float]]]) -> dict[s
         if unreachable.is_set():
             return name, FAILED, "not tried"
         local.session = getattr(local, "session", None) or requests.Session()
-        status, problem = _one(job, local.session, url, crop, name, parts)
+        status, problem = _one(job, local.session, url=url, crop=crop, name=name, parts=parts)
         return name, status, problem
 
     problems: list[str] = []
@@ -240,9 +236,7 @@ def _one(
 
 
 def _is_placeholder(path: Path) -> bool:
-    """Flickr answers for some photos with a small PNG or GIF that says so, whatever the address
-    ends with.
-    """
+    """Whether this is the small PNG or GIF that Flickr sends, whatever the address ends with."""
     try:
         with Image.open(path) as image:
             return image.format in ("PNG", "GIF") and path.suffix.lower() in (".jpg", ".jpeg")

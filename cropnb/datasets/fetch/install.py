@@ -130,13 +130,13 @@ def report(job: Job, done: bool, notes: Sequence[str] = ()) -> Report:
     """What is in the dataset's folder now."""
     annotated, photo_count = layouts.count(job.name, job.folder)
     return Report(
-        job.name,
-        job.folder,
-        done,
-        annotated,
-        photo_count,
-        job.installed().get("damaged", {}),
-        list(notes),
+        name=job.name,
+        folder=job.folder,
+        done=done,
+        annotated=annotated,
+        photos=photo_count,
+        damaged=job.installed().get("damaged", {}),
+        notes=list(notes),
     )
 
 
@@ -144,8 +144,9 @@ def assign(sources: Sequence[Source], given: Sequence[Path]) -> dict[Source | No
     """Which given file is which source: by its name, or by being the only one. A folder is `None`:
     all of it.
 
-    Raises DatasetMissing for a path that isn't there, DownloadError for one that can't be told
-    apart.
+    Raises:
+        DatasetMissing: a path that isn't there.
+        DownloadError: one that can't be told apart.
     """
     assigned: dict[Source | None, Path] = {}
     for path in given:
@@ -182,9 +183,7 @@ def fetched(job: Job, source: Source, notes: list[str]) -> Path:
 
 
 def _known(job: Job, source: Source) -> str | None:
-    """The hash that a file must have: the user's, else the manifest's, else the one recorded the
-    first time.
-    """
+    """The hash that a file must have: the user's, the manifest's, or the first download's."""
     if len(job.trusted) == 1 and len(manifest.entry(job.name).sources) == 1:
         return job.trusted[0]
     return source.sha256 or job.receipts().get(source.file, {}).get("sha256")
@@ -220,9 +219,7 @@ def verify(job: Job, source: Source, path: Path, notes: list[str], how: str) -> 
 
 
 def _discard(job: Job, sources: Sequence[Source]) -> None:
-    """Throw away what was fetched and turned out to be no dataset, with receipts that nobody had
-    vouched for.
-    """
+    """Throw away what was fetched and is no dataset, with receipts that nobody vouched for."""
     receipts = job.receipts()
     for source in sources:
         (job.work / source.file).unlink(missing_ok=True)
@@ -237,8 +234,11 @@ def today() -> str:
 
 
 def open_archive(path: Path, folder: Path, progress: bool) -> None:
-    """Put what a file, an archive or a folder holds below a new folder. Raises ArchiveError or
-    StorageError.
+    """Put what a file, an archive or a folder holds below a new folder.
+
+    Raises:
+        ArchiveError: an archive that can't be unpacked.
+        StorageError: a full or forbidden disk.
     """
     if path.is_dir():
         with storage.disk_errors(folder):
@@ -296,9 +296,7 @@ def _carry_over(job: Job) -> None:
 
 
 def _recover(job: Job) -> None:
-    """After a kill between two renames: what was there before goes back, or is tidied away as it
-    would have been.
-    """
+    """After a kill between two renames: put back what was there before, or tidy it away."""
     old = job.work / "replaced"
     if old.exists() and not job.target.exists():
         os.rename(old, job.target)

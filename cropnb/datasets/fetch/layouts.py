@@ -25,8 +25,10 @@ FAT_LISTS = ("train.json", "test.json")
 
 
 def find(unpacked: Path, name: str, *, folder: bool = False) -> Path:
-    """The file or folder of that name that lies least deep. Raises DatasetMissing where there is
-    none.
+    """The file or folder of that name that lies least deep.
+
+    Raises:
+        DatasetMissing: there is none.
     """
     matches = [path for path in unpacked.rglob(name) if path.is_dir() == folder]
     if not matches:
@@ -57,9 +59,7 @@ def _move(paths: Iterable[Path], folder: Path) -> None:
 
 
 def _gaicd(unpacked: Path, ready: Path) -> None:
-    """Version 1 has the photos in folders by split and all annotations in one; version 2 has both
-    in folders.
-    """
+    """Version 1: photos in folders by split, all annotations in one; version 2: both in folders."""
     images, texts = (
         find(unpacked, "images", folder=True),
         find(unpacked, "annotations", folder=True),

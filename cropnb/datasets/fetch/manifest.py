@@ -73,7 +73,11 @@ def entries() -> Mapping[str, Entry]:
 
 
 def entry(name: str) -> Entry:
-    """One dataset. Raises CropnbError for a name that the manifest doesn't have."""
+    """One dataset.
+
+    Raises:
+        CropnbError: a name that the manifest doesn't have.
+    """
     if name not in entries():
         raise CropnbError(
             f"there is nothing to fetch for {name!r}; the datasets are {', '.join(entries())}"

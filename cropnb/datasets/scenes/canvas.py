@@ -126,9 +126,7 @@ class Canvas:
         return np.arange(window[1] * 4, window[3] * 4) * 4 + 2
 
     def _fill(self, window, left: np.ndarray, right: np.ndarray, colour, opacity: int) -> None:
-        """Blend a colour into what lies from `left` to `right` on each of the scan lines of a
-        window.
-        """
+        """Blend a colour in from `left` to `right` on each of the scan lines of a window."""
         x1, y1, x2, y2 = window
         edges = np.arange(x1 * UNIT, x2 * UNIT, UNIT, dtype=np.int32)
         ends = np.stack([np.maximum(left, right), left]).astype(np.int32)

@@ -112,9 +112,13 @@ def describe(seed: int, index: int, split: str = "train") -> Scene:
     # Ranges chosen so that a subject can stand nearly anywhere: whoever guesses without looking
     # should guess badly.
     tall = SHORT_SIDE * dice.roll(24, 44) // 100
-    subjects = [_main_subject(dice, width, height, horizon, ground, tall)]
+    subjects = [
+        _main_subject(dice, width=width, height=height, horizon=horizon, ground=ground, tall=tall)
+    ]
     for _ in range(count - 1):
-        other = _companion(dice, width, height, horizon, ground, subjects)
+        other = _companion(
+            dice, width=width, height=height, horizon=horizon, ground=ground, others=subjects
+        )
         if other is not None:
             subjects.append(other)
     distractors = []
@@ -123,19 +127,19 @@ def describe(seed: int, index: int, split: str = "train") -> Scene:
         if other is not None:
             distractors.append(other)
     return Scene(
-        seed,
-        split,
-        index,
-        width,
-        height,
-        horizon,
-        ground,
-        light,
-        sun,
-        hills,
-        clouds,
-        tuple(subjects),
-        tuple(distractors),
+        seed=seed,
+        split=split,
+        index=index,
+        width=width,
+        height=height,
+        horizon=horizon,
+        ground=ground,
+        light=light,
+        sun=sun,
+        hills=hills,
+        clouds=clouds,
+        subjects=tuple(subjects),
+        distractors=tuple(distractors),
     )
 
 

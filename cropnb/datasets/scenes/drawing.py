@@ -171,9 +171,7 @@ def _backdrop(canvas: Canvas, scene: Scene, dice: Dice) -> None:
 
 
 def _shadow(canvas: Canvas, scene: Scene, thing: Thing) -> None:
-    """A shadow on the ground, away from the sun; on water a reflection's dark streak; none in the
-    air.
-    """
+    """A shadow away from the sun; on water a reflection's dark streak; none in the air."""
     x1, _, x2, y2 = thing.box
     if y2 <= scene.horizon or thing.kind in ("gull", "balloon"):
         return

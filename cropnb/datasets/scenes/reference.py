@@ -20,8 +20,9 @@ from cropnb.datasets.scenes.describe import SPLITS, Scene
 from cropnb.datasets.scenes.dice import Dice
 from cropnb.datasets.scenes.panel import PANEL, PHOTOGRAPHERS, Annotator, share_of_photo
 from cropnb.datasets.scenes.score import aesthetic_score, term_matrix
+from cropnb.runs.claims import claim
 from cropnb.runs.context import Context
-from cropnb.runs.rows import measured, number
+from cropnb.runs.rows import measured
 
 NAME = "scenes"
 CEILING, MEMBER, PRIOR, CENTRE = (
@@ -63,22 +64,21 @@ def reference(form: str, train: int | None = None, test: int | None = None, seed
     )
 
 
-def gap_closed(rows: Rows, column: str, seed: int = 0, samples: int = 2_000) -> metrics.Interval:
-    """The share of the gap from the centred crop to the ceiling that the prior closes, with its
-    bootstrap interval.
+def gap_shares(rows: Rows, column: str) -> Tensor:
+    """The share of the gap from the centred crop to the ceiling that the prior closes, as one
+    number a photo whose mean is that share, (photos,).
+
+    They are the ratio's linear part, as the delta method has it; their spread is the share's.
     """
-    prior, centre, ceiling = (
-        rows[name][column].double().numpy() for name in (PRIOR, CENTRE, CEILING)
-    )
-    count = len(prior)
-    weights = np.random.default_rng(seed).multinomial(
-        count, np.full(count, 1 / count), size=samples
-    )
-    shares = (weights @ (prior - centre)) / (weights @ (ceiling - centre))
-    low, high = np.quantile(shares, (0.025, 0.975))
-    return metrics.Interval(
-        float((prior - centre).sum() / (ceiling - centre).sum()), float(low), float(high)
-    )
+    prior, centre, ceiling = (rows[name][column].double() for name in (PRIOR, CENTRE, CEILING))
+    gain, gap = prior - centre, ceiling - centre
+    share = gain.sum() / gap.sum()
+    return share + (gain - share * gap) / gap.mean()
+
+
+def gap_closed(rows: Rows, column: str) -> metrics.Interval:
+    """The mean of `gap_shares` with its bootstrap interval."""
+    return metrics.bootstrap_interval(gap_shares(rows, column))
 
 
 def columns(rows: Rows) -> list[str]:
@@ -108,24 +108,11 @@ def ledger_rows(context: Context, form: str, rows: Rows, minutes: float) -> list
         "and ceiling"
     )
     for column in columns(rows):
-        ours, low, high = (round(100 * end, 2) + 0.0 for end in gap_closed(rows, column))  # no −0.0
+        shares = 100 * gap_shares(rows, column)
+        bounds = {"margin": 100 * LIMIT, "below": True}
+        fields = {"table": form, "minutes": minutes, "note": note}
         cells.append(
-            number(
-                context,
-                form,
-                GAP,
-                column,
-                ours,
-                cells[0].images,
-                low=low,
-                high=high,
-                verdict=ledger.claim_verdict(low, high, 100 * LIMIT, below=True),
-                margin=100 * LIMIT,
-                below=True,
-                detectable=ledger.detectable_of(low, high),
-                minutes=minutes,
-                note=note,
-            )
+            claim(context, GAP, column, shares, torch.zeros_like(shares), **bounds, **fields)
         )
     return cells
 

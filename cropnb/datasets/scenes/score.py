@@ -29,7 +29,8 @@ def score_terms(scene: Scene, boxes: Tensor | np.ndarray) -> dict[str, Tensor]:
     """Each term of the score, 0 … 1, for crops `(N, 4)` in pixels: a dictionary of `(N,)` float32
     tensors.
 
-    Raises BoxError for boxes that are not boxes.
+    Raises:
+        BoxError: boxes that are not boxes.
     """
     return {
         name: torch.from_numpy(row / 1000).float()

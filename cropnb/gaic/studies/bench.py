@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from cropnb import backbones, candidates
-from cropnb.bench import Ratio, Step, keep_signals, ratios, training_speed
+from cropnb.bench import Ratio, Step, keep_signals, parallel_speed, ratios, training_speed
 from cropnb.gaic.losses import gaic_loss
 from cropnb.gaic.model import Gaic, ViewScorer
 from cropnb.gaic.recipe import ViewLoss
@@ -84,6 +84,11 @@ def training_steps(model: nn.Module, loss: ViewLoss, rate: float = 1e-4) -> tupl
     return one_by_one, together
 
 
+def from_a_cut() -> Step:
+    """A step of GAIC from the kept maps of c3_3 on."""
+    return training_steps(Gaic(weights=None), gaic_loss)[1]
+
+
 MEASURED = {
     **training_speed(
         "GAIC, training the network",
@@ -91,6 +96,7 @@ MEASURED = {
         TRAINING_PHOTOS,
         1.5,
     ),
+    **parallel_speed("GAIC, training from c3_3 on", from_a_cut, TRAINING_PHOTOS),
     "view scorer with shared points": Ratio(
         shared_points_against_dense, "times the same with a RoDAlign feature a view"
     ),

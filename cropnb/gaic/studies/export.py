@@ -27,11 +27,11 @@ class Look(nn.Module):
         first, second, third = self.features.backbone(photo)  # strides 8, 16 and 32
         maps = [F.interpolate(first, scale_factor=0.5, mode="bilinear"), second]
         maps.append(F.interpolate(third, scale_factor=2.0, mode="bilinear"))
-        judged = self.reduce(torch.cat(maps, dim=1))  # (1, C, h, w)
-        _, values = roi.discard_samples(judged, ALIGN, MultiScaleFeatures.stride)  # (1, C, P)
+        reduced = self.reduce(torch.cat(maps, dim=1))  # (1, C, h, w)
+        _, values = roi.discard_samples(reduced, ALIGN, MultiScaleFeatures.stride)  # (1, C, P)
         cells = values[0].reshape(-1, ALIGN * ALIGN, roi.SAMPLES**2).permute(1, 2, 0)
         share = torch.bmm(cells, self.learner.drop) / roi.SAMPLES**2  # (81, S², hidden)
-        return judged, share.reshape(-1, share.shape[-1])
+        return reduced, share.reshape(-1, share.shape[-1])
 
 
 class Score(nn.Module):
@@ -41,10 +41,10 @@ class Score(nn.Module):
         super().__init__()
         self.learner = learner
 
-    def forward(self, judged: Tensor, share: Tensor, boxes: Tensor) -> Tensor:
+    def forward(self, reduced: Tensor, share: Tensor, boxes: Tensor) -> Tensor:
         """What views keep by RoIAlign, and what RoDAlign leaves to them outside."""
-        views = roi.roi_align(judged, [boxes], ALIGN, MultiScaleFeatures.stride)  # (N, C, 9, 9)
-        points, _ = roi.discard_samples(judged, ALIGN, MultiScaleFeatures.stride)  # (P, 2)
+        views = roi.roi_align(reduced, [boxes], ALIGN, MultiScaleFeatures.stride)  # (N, C, 9, 9)
+        points, _ = roi.discard_samples(reduced, ALIGN, MultiScaleFeatures.stride)  # (P, 2)
         outside = roi.discarded(points, boxes).to(share.dtype)  # (N, P)
         hidden = self.learner.keep(views.flatten(1)) + outside @ share  # (N, hidden)
         return self.learner.rest(hidden).squeeze(1)
@@ -61,16 +61,16 @@ def two_networks(
     look = Look(features, reduce, learner).eval()
     photo = torch.rand(1, 3, 256, 384)
     with torch.inference_mode():
-        judged, share = look(photo)
+        reduced, share = look(photo)
     boxes = torch.tensor([[16.0, 16.0, 300.0, 200.0], [64.0, 32.0, 384.0, 256.0]])
     networks = [
-        Network("look", look, {"photo": photo}, ("judged", "share"), {"photo": (2, 3)}),
+        Network("look", look, {"photo": photo}, ("reduced", "share"), {"photo": (2, 3)}),
         Network(
             "score",
             Score(learner).eval(),
-            {"judged": judged.clone(), "share": share.clone(), "boxes": boxes},
+            {"reduced": reduced.clone(), "share": share.clone(), "boxes": boxes},
             ("scores",),
-            {"judged": (2, 3), "boxes": (0,), "scores": (0,)},
+            {"reduced": (2, 3), "boxes": (0,), "scores": (0,)},
         ),
     ]
     facts = {

@@ -42,7 +42,7 @@ class ImageBank:
         self._set_boxes(list(dataset), device)
         photos = [_photo(sample, resolution) for sample in self.samples]
         self._set_shape([(photo.shape[2], photo.shape[1]) for photo in photos])
-        images = torch.zeros(len(photos), *self.shape, dtype=torch.uint8)
+        images = torch.zeros(len(photos), *self.shape, dtype=torch.uint8)  # (N, W, 3 · H)
         for row, photo in zip(images, photos, strict=True):
             view = row.view(self.shape[0], self.channels, -1)  # (W, 3, H)
             view[: photo.shape[2], :, : photo.shape[1]] = photo.permute(2, 0, 1)
@@ -101,7 +101,7 @@ def pad_truths(samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
     most = max(len(boxes) for boxes in truths)
     # What fills up the places is a box all the same.
     padded = torch.tensor([0.0, 0, 1, 1], dtype=torch.float64).repeat(len(truths), most, 1)
-    valid = torch.zeros(len(truths), most, dtype=torch.bool)
+    valid = torch.zeros(len(truths), most, dtype=torch.bool)  # (N, M)
     for index, boxes in enumerate(truths):
         padded[index, : len(boxes)], valid[index, : len(boxes)] = boxes, True
     return padded, valid

@@ -135,7 +135,7 @@ class BatchedCropEnv(nn.Module):
     def restart(self, rows: Tensor, rng: torch.Generator) -> None:
         """Begin episodes on photos drawn at random."""
         if len(rows):
-            photos = torch.randint(len(self.bank), (len(rows),), generator=rng)
+            photos = torch.randint(len(self.bank), (len(rows),), generator=rng)  # (K,)
             self.start(rows, photos.to(self.photo.device))
 
     def boxes(self, rows: Tensor | slice = slice(None)) -> Tensor:
@@ -148,32 +148,41 @@ class BatchedCropEnv(nn.Module):
         Of a bank of feature maps it is the crops of these, (E, C, size, size) floats.
         """
         rows = self._all_rows() if rows is None else rows
-        share = self.cells[rows].double() / self.actions.divisions
+        share = self.cells[rows].double() / self.actions.divisions  # (E, 4)
         sizes, channels = self.bank.image_sizes[self.photo[rows]], self.bank.channels
-        crops = cut(self.images, rows, sizes, share, self.size, channels)
+        crops = cut(
+            self.images, rows, sizes=sizes, boxes_norm=share, size=self.size, channels=channels
+        )  # (E, C, size, size)
         return to_bytes(crops) if channels == 3 else crops.float()
 
     def act(self, chosen: Tensor) -> StepResult:
         """One action (E,) in each episode; nothing is begun anew."""
-        before, cells = self.iou, rules.move(self.cells, chosen, self.actions)
-        moved = (cells != self.cells).any(-1)
+        before, cells = self.iou, rules.move(self.cells, chosen, self.actions)  # (E,), (E, 4)
+        moved = (cells != self.cells).any(-1)  # (E,)
         self.cells, self.taken = cells, self.taken + 1
         self.iou = self._overlap(slice(None))
         if self.score is not None:
             last, self.scores = self.scores, self._score(self._all_rows())
-            width, height = (self.boxes()[:, 2:] - self.boxes()[:, :2]).unbind(-1)
+            width, height = (self.boxes()[:, 2:] - self.boxes()[:, :2]).unbind(-1)  # (E,) each
             reward = rules.aesthetic_sign(last, self.scores, self.taken, width / height)
         else:
             pay = rules.iou_sign if self.reward == "iou_sign" else rules.iou_difference
             reward = pay(before, self.iou)
-        terminated = chosen == self.actions.stop
-        truncated = (self.taken >= self.step_limit) & ~terminated
-        return StepResult(reward.float(), terminated, truncated, self.iou, moved, self.taken)
+        terminated = chosen == self.actions.stop  # (E,)
+        truncated = (self.taken >= self.step_limit) & ~terminated  # (E,)
+        return StepResult(
+            reward=reward.float(),
+            terminated=terminated,
+            truncated=truncated,
+            iou=self.iou,
+            moved=moved,
+            length=self.taken,
+        )
 
     def step(self, chosen: Tensor, rng: torch.Generator) -> StepResult:
         """`act`, and begin anew on a photo drawn at random what has ended. The training's step."""
         result = self.act(chosen)
-        cut_off = result.truncated.nonzero().squeeze(-1)
+        cut_off = result.truncated.nonzero().squeeze(-1)  # (K,)
         result = dataclasses.replace(
             result,
             iou=result.iou.clone(),
@@ -184,8 +193,8 @@ class BatchedCropEnv(nn.Module):
         return result
 
     def _overlap(self, rows: Tensor | slice) -> Tensor:
-        photo = self.photo[rows]
-        truths, valid = self.bank.truths[photo], self.bank.valid[photo]
+        photo = self.photo[rows]  # (K,)
+        truths, valid = self.bank.truths[photo], self.bank.valid[photo]  # (K, M, 4), (K, M)
         return rules.overlap(self.boxes(rows), truths, valid, self.truths)
 
     def _score(self, rows: Tensor) -> Tensor:

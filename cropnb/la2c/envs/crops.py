@@ -25,13 +25,13 @@ def taps(low: Tensor, high: Tensor, length: Tensor, size: int, count: int) -> tu
         sum to 1 over the taps.
     """
     scale = (high - low) / size  # (B,), pixels of the photo for one of the crop
-    support = scale.clamp(min=1.0)[:, None]
-    steps = torch.arange(size, device=low.device)
+    support = scale.clamp(min=1.0)[:, None]  # (B, 1)
+    steps = torch.arange(size, device=low.device)  # (size,)
     centre = low[:, None] + (steps + 0.5) * scale[:, None]  # (B, size)
-    first = (centre - support - 0.5).ceil()
-    place = first[..., None] + torch.arange(count, device=low.device)
+    first = (centre - support - 0.5).ceil()  # (B, size)
+    place = first[..., None] + torch.arange(count, device=low.device)  # (B, size, count)
     weight = (1 - (place + 0.5 - centre[..., None]).abs() / support[..., None]).clamp(min=0)
-    weight = weight * ((place >= 0) & (place < length[:, None, None]))
+    weight = weight * ((place >= 0) & (place < length[:, None, None]))  # (B, size, count)
     place = torch.minimum(place.clamp(min=0), length[:, None, None] - 1)
     # These weights are multiples of 2 to the power of −25, so a sum in double precision is exact:
     # the same however many taps of weight zero the other crops of the batch add.
@@ -54,20 +54,20 @@ def cut(
         (B, C, size, size).
     """
     width, height = images.shape[1], images.shape[2] // channels
-    boxes = (boxes_norm * torch.cat([sizes, sizes], -1)).float()
+    boxes = (boxes_norm * torch.cat([sizes, sizes], -1)).float()  # (B, 4)
     # As many taps as the largest reduction needs. To know it a GPU would have to be waited for:
     # there the bound does.
     known = len(boxes) and not boxes.is_cuda
     longest = float((boxes[:, 2:] - boxes[:, :2]).max()) if known else max(width, height)
     count = int(2 * max(longest / size, 1)) + 2
-    number = torch.arange(len(rows), device=rows.device)[:, None, None]
-    place, weight = taps(boxes[:, 0], boxes[:, 2], sizes[:, 0], size, count)
+    number = torch.arange(len(rows), device=rows.device)[:, None, None]  # (B, 1, 1)
+    place, weight = taps(boxes[:, 0], boxes[:, 2], sizes[:, 0], size, count)  # (B, size, taps)
     columns = _bag(images.flatten(0, 1), place + rows[:, None, None] * width, weight)
-    columns = columns.view(-1, size, channels, height)
+    columns = columns.view(-1, size, channels, height)  # (B, size, C, H)
     by_row = columns.permute(0, 3, 2, 1).reshape(-1, channels * size)  # (B · H, C · size)
-    place, weight = taps(boxes[:, 1], boxes[:, 3], sizes[:, 1], size, count)
+    place, weight = taps(boxes[:, 1], boxes[:, 3], sizes[:, 1], size, count)  # (B, size, taps)
     crops = _bag(by_row, place + number * height, weight)  # (B, size, C · size)
-    return crops.view(-1, size, channels, size).permute(0, 2, 1, 3)
+    return crops.view(-1, size, channels, size).permute(0, 2, 1, 3)  # (B, C, size, size)
 
 
 def to_bytes(crops: Tensor) -> Tensor:
@@ -77,6 +77,6 @@ def to_bytes(crops: Tensor) -> Tensor:
 
 def _bag(table: Tensor, place: Tensor, weight: Tensor) -> Tensor:
     """Weighted sums of rows of `table` (R, C): place, weight (B, size, taps) → (B, size, C)."""
-    weights = weight.to(table.dtype).flatten(0, 1)
+    weights = weight.to(table.dtype).flatten(0, 1)  # (B · size, taps)
     sums = F.embedding_bag(place.flatten(0, 1), table, per_sample_weights=weights, mode="sum")
     return sums.view(*place.shape[:2], -1)

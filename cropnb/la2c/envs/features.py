@@ -55,7 +55,7 @@ class FeatureBank(ImageBank):
 
     def read(self, photos: Tensor) -> Tensor:
         """Maps of photos (K,), padded to the largest: (K, W, C · H) in half precision."""
-        images = torch.zeros(len(photos), *self.shape, dtype=torch.half)
+        images = torch.zeros(len(photos), *self.shape, dtype=torch.half)  # (K, W, C · H)
         for row, photo in zip(images, photos.tolist(), strict=True):
             one = self._maps[photo]  # (W', C, H')
             row.view(self.shape[0], self.channels, -1)[: one.shape[0], :, : one.shape[2]] = one
@@ -113,7 +113,7 @@ def changed(image: Tensor, rng: torch.Generator) -> Tensor:
         training.seed_global(rng)
         image = v2.ColorJitter(**COLOURS)(image)
     scale = SHORT_SIDE / min(image.shape[-2:]) / MULTIPLE
-    stretch = 1 + STRETCH * (2 * torch.rand(2, generator=rng) - 1)
+    stretch = 1 + STRETCH * (2 * torch.rand(2, generator=rng) - 1)  # (2,)
     sides = [
         max(round(side * scale * float(by)), 6) * MULTIPLE
         for side, by in zip(image.shape[-2:], stretch, strict=True)

@@ -265,9 +265,7 @@ class CropVectorEnv(_Rules, VectorEnv):
     def _masked(
         self, infos: dict[str, np.ndarray], mask: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
-        """Beside each value the mask of the environments that gave one, as Gymnasium's vector
-        environments do.
-        """
+        """Beside each value the mask of environments that gave one, as Gymnasium has it."""
         mask = np.ones(self.num_envs, dtype=bool) if mask is None else mask
         return {
             key: part

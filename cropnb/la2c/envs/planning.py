@@ -45,14 +45,14 @@ def oracle(
     chosen = rules.action_set(actions)
     truths, sizes = truths.double(), torch.as_tensor(sizes).double()
     valid = torch.ones(truths.shape[:2], dtype=torch.bool) if valid is None else valid
-    cells = rules.whole_photo(len(truths), chosen, truths.device)
-    steps = torch.zeros(len(truths), dtype=torch.long)
-    going = torch.ones(len(truths), dtype=torch.bool)
+    cells = rules.whole_photo(len(truths), chosen, truths.device)  # (N, 4)
+    steps = torch.zeros(len(truths), dtype=torch.long)  # (N,)
+    going = torch.ones(len(truths), dtype=torch.bool)  # (N,)
     for _ in range(step_limit):
         around = neighbours(cells, chosen)  # (N, A, 4)
         pixels = rules.to_pixels(around, sizes[:, None].expand(-1, len(chosen), -1), chosen)
         reached = rules.overlap(pixels, truths[:, None], valid[:, None], match)  # (N, A)
-        best = reached.argmax(1)
+        best = reached.argmax(1)  # (N,)
         better = going & (reached.amax(1) > reached[:, chosen.stop] + 1e-12)
         steps += going.long()
         cells = torch.where(better[:, None], around[torch.arange(len(around)), best], cells)
@@ -134,18 +134,26 @@ def plan(
     if not 0 <= gamma <= 1:
         raise CropnbError(f"γ is {gamma}; a discount lies between 0 and 1")
     actions = rules.action_set(actions)
-    cells, following = lattice(actions)
-    boxes = rules.to_pixels(cells, torch.tensor([size]), actions)
+    cells, following = lattice(actions)  # (N, 4), (N, A)
+    boxes = rules.to_pixels(cells, torch.tensor([size]), actions)  # (N, 4)
     iou = rules.overlap(boxes, truths[None], torch.ones(1, len(truths), dtype=torch.bool), how)
-    rewards = reward(iou[:, None].expand(following.shape), iou[following]).float()
-    continues = torch.ones(len(actions))
+    rewards = reward(iou[:, None].expand(following.shape), iou[following]).float()  # (N, A)
+    continues = torch.ones(len(actions))  # (A,)
     continues[actions.stop] = 0.0  # after stop nothing comes
-    values = torch.zeros(len(cells))
+    values = torch.zeros(len(cells))  # (N,)
     for _ in range(horizon):
-        gains = rewards + gamma * continues * values[following]
-        values = gains.amax(-1)
-    best = len(actions) - 1 - (gains.flip(-1) >= values[:, None] - 1e-6).int().argmax(-1)
-    return Plan(cells, iou, following, rewards, values, best, actions)
+        gains = rewards + gamma * continues * values[following]  # (N, A)
+        values = gains.amax(-1)  # (N,)
+    best = len(actions) - 1 - (gains.flip(-1) >= values[:, None] - 1e-6).int().argmax(-1)  # (N,)
+    return Plan(
+        cells=cells,
+        iou=iou,
+        following=following,
+        rewards=rewards,
+        values=values,
+        best=best,
+        actions=actions,
+    )
 
 
 @lru_cache(maxsize=2)
@@ -181,7 +189,7 @@ def farming_gamma(
     """
     perfect = plan(truths, size, 0.0, actions=actions, how=how, horizon=1)
     best = int(perfect.iou.argmax())
-    around = perfect.iou[perfect.following[best]]
+    around = perfect.iou[perfect.following[best]]  # (A,)
     return float((around[around < perfect.iou[best]] / perfect.iou[best]).min())
 
 

@@ -15,7 +15,7 @@ from cropnb.errors import CropnbError
 from cropnb.la2c import rules
 from cropnb.la2c.cropper import play
 from cropnb.la2c.envs.banks import ImageBank
-from cropnb.la2c.envs.batched import BatchedCropEnv, Outcome, scene_of
+from cropnb.la2c.envs.batched import Outcome, scene_of
 from cropnb.la2c.envs.planning import oracle
 from cropnb.la2c.learner import per_episode
 from cropnb.la2c.model import Agent
@@ -23,14 +23,7 @@ from cropnb.runs import Measurement
 
 STEP_LIMITS = (5, 10, 15, 20, 30, 40)
 TIMED = 40  # photos on which the time a photo is taken, one at a time
-TOGETHER = 128  # photos that are cropped side by side in an evaluation
 CURVE = 200  # updates that a point of the learning curve stands for
-
-
-def mean_iou(outcome: Outcome, env: BatchedCropEnv) -> float:
-    """The mean over photos of the IoU that the environment pays for."""
-    truths, valid = env.bank.truths.cpu(), env.bank.valid.cpu()
-    return float(rules.overlap(outcome.boxes, truths, valid, env.truths).mean())
 
 
 def columns(outcome: Outcome, bank: ImageBank) -> dict[str, Tensor]:

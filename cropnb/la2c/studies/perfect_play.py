@@ -40,7 +40,7 @@ def stops(truth: torch.Tensor, size: tuple[int, int], gamma: float) -> bool:
 def rows(context: Context, photos: int, climbed: int) -> list[ledger.Row]:
     """How many photos perfect play stops on, for each γ; and how long the greedy oracle climbs."""
     dataset = datasets.load("scenes", "train", form="fcdb", size=max(photos, climbed))
-    note = "per cent of photos on which perfect play under Equation 1 ever stops"
+    note = "per cent of photos on which perfect play under (Eq. 1) ever stops"
     written = []
     for gamma in GAMMAS:
         values = [100.0 * stops(one.boxes[0], one.size, gamma) for one in dataset.samples[:photos]]
@@ -50,7 +50,7 @@ def rows(context: Context, photos: int, climbed: int) -> list[ledger.Row]:
 
 def oracle_rows(context: Context, samples: Sequence[Sample]) -> list[ledger.Row]:
     """IoU and steps of the greedy oracle on each lattice, and what a larger stride costs the nine
-    actions (Sec. 3.1, item 3): no policy that climbs greedily gets nearer.
+    actions (Sec. 3.1): no policy that climbs greedily gets nearer.
     """
     nine = rules.ACTIONS["la2c"]
     coarser = [with_stride(nine, divisions) for divisions in LARGER]

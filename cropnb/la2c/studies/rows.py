@@ -3,18 +3,19 @@ oracle's gain, and what is saved against A2-RL.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from cropnb import ledger, metrics
 from cropnb.la2c import rules
+from cropnb.la2c.recipe.variants import LSTM, MAIN, OWN
 from cropnb.runs import Experiment, Place, Result, record
 from cropnb.runs.context import Context
-from cropnb.runs.rows import measured, number, rounded
+from cropnb.runs.rows import difference, measured, number, rounded
 
 # The first of them that was run is what LA2C is compared with.
-MAIN, RIVALS = "LA2C", ("A2-RL", "A2-RL actions, aesthetic score")
-STEP_LIMITS = {MAIN: "step limits", "LA2C-LSTM": "step limits, LSTM"}  # tables of the ledger
+RIVALS = ("A2-RL", "A2-RL actions, aesthetic score")
 NOISE_FREE = "noise-free best box"
 
 
@@ -46,6 +47,8 @@ def note(results: Sequence[Result], calibrated: int) -> str:
         f"{len(results)} seed(s), the agent of the best validation score; reward "
         f"{chosen['reward']}, actions {chosen['actions']}, {chosen['environments']} environment(s)"
     )
+    if "judge" in chosen:
+        text += "; the aesthetic score is that of GAIC's weights for photographs"
     if chosen["updates"] != 1:
         text += f"; {chosen['updates']:g} times the updates, which take about as long"
     if "random" in (chosen["init"], results[0].init):
@@ -62,8 +65,9 @@ def further(
     rows = []
     for name, runs in results.items():
         rows += seconds(context, experiment, name, runs)
-        if name in STEP_LIMITS:
-            rows += step_limits(context, name, runs) + noise_free(context, name, runs)
+        rows += step_limits(context, name, runs) + leads(context, name, results)
+        if name in OWN:
+            rows += noise_free(context, name, runs)
     return rows + savings(context, results)
 
 
@@ -81,20 +85,56 @@ def seconds(
     ]
 
 
+def limits_table(name: str) -> str:
+    """Where the numbers of a variant under step limits stand."""
+    return "step limits" + {MAIN: "", LSTM: ", LSTM"}.get(name, f", {name}")
+
+
 def step_limits(context: Context, name: str, runs: Sequence[Result]) -> list[ledger.Row]:
-    """Where the same agent is when it is cut off earlier."""
+    """Where the same agent is when it is cut off earlier, and the share of photos, per cent, on
+    which it had stopped by itself.
+    """
     fields = record.row_fields(runs)
+    rows = []
+    for limit in runs[0].details["limits"]:
+        ends = [run.details["limits"][limit] for run in runs]
+        columns = {column: [end[column] for end in ends] for column in ("IoU", "steps")}
+        columns["stopped"] = [stopped_within(run, int(limit)) for run in runs]
+        rows += [
+            measured(context, limits_table(name), f"{limit} steps", column, values, **fields)
+            for column, values in columns.items()
+        ]
+    return rows
+
+
+def stopped_within(run: Result, limit: int) -> list[float]:
+    """100 for each photo on which the agent stopped by itself within so many steps, else 0."""
+    photos = zip(run.columns["stopped"], run.columns["steps"], strict=True)
+    return [100.0 * (stopped and steps <= limit) for stopped, steps in photos]
+
+
+def leads_table(name: str) -> str:
+    """Where LA2C's lead on a variant under step limits stands."""
+    return f"step limits, {MAIN} less {name}"
+
+
+def leads(context: Context, name: str, results: Mapping[str, list[Result]]) -> list[ledger.Row]:
+    """The IoU of LA2C less that of another variant, photo by photo, both cut off after as many
+    steps; over the seeds that both have.
+    """
+    sides = [{run.seed: run for run in results.get(one, ())} for one in (MAIN, name)]
+    seeds = sorted(set(sides[0]) & set(sides[1]))
+    if name == MAIN or not seeds:
+        return []
+    here = replace(context, seeds=tuple(seeds))
+    limits = sides[0][seeds[0]].details["limits"]
+    ious = {
+        limit: [[side[seed].details["limits"][limit]["IoU"] for seed in seeds] for side in sides]
+        for limit in limits
+    }
     return [
-        measured(
-            context,
-            STEP_LIMITS[name],
-            f"{limit} steps",
-            column,
-            [run.details["limits"][limit][column] for run in runs],
-            **fields,
-        )
-        for limit in runs[0].details["limits"]
-        for column in ("IoU", "steps")
+        difference(here, leads_table(name), f"{limit} steps", "IoU", *pair)
+        for limit, pair in ious.items()
     ]
 
 

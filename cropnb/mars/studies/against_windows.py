@@ -27,7 +27,7 @@ from cropnb.evaluation import ManyWindows
 from cropnb.gaic.recipe import METHOD as GAIC
 from cropnb.mars.recipe import METHOD
 from cropnb.mars.studies import table7
-from cropnb.runs import Experiment, blind, program, record, validation
+from cropnb.runs import Experiment, Place, blind, program, record, validation
 from cropnb.runs.claims import claim
 from cropnb.runs.context import Context
 from cropnb.runs.devices import device_name
@@ -43,6 +43,21 @@ Values = dict[str, list[list[float]]]  # column → (seeds, photos)
 def claim_names(arguments: Sequence[str]) -> list[str]:
     """What a call decides, for the card of its power."""
     return [CLAIM["name"]]
+
+
+def places(arguments: Sequence[str]) -> list[Place]:
+    """Where the rows of a call stand, beside its claim."""
+    chosen = _options().parse_args(list(arguments))
+    return [
+        Place(table_of(form), name, CLAIM["columns"])
+        for form in chosen.forms
+        for name in (METHOD.main, WINDOWS, table7.NAMES[table7.CENTRED])
+    ]
+
+
+def table_of(form: str) -> str:
+    """The table of a form of the scenes."""
+    return f"{TABLE}, {table7.FORMS[form].removeprefix('Table 7, ')}"
 
 
 def networks(chosen: argparse.Namespace) -> dict[str, list[Path]]:
@@ -119,13 +134,13 @@ def rows(
         arms = {name: values[column] for name, values in by_side.items()}
         judged = METHOD.columns[column]
         written += [
-            measured(context, f"{TABLE}, {form}", name, column, values, note=boxes)
+            measured(context, table_of(dataset.form), name, column, values, note=boxes)
             for name, values in arms.items()
         ]
         written += [
             measured(
                 replace(context, seeds=()),
-                f"{TABLE}, {form}",
+                table_of(dataset.form),
                 table7.NAMES[table7.CENTRED],
                 column,
                 middle[column],
@@ -163,15 +178,6 @@ def photos(chosen: argparse.Namespace) -> Iterator[CropDataset]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and with `--record` write the rows. Returns the exit status."""
-    options = program.parser(STUDY, __doc__)
-    options.set_defaults(device="cpu")
-    options.add_argument(
-        "--forms", nargs="+", default=["fat"], choices=list(table7.FORMS), help="of the scenes"
-    )
-    options.add_argument("--photos", type=int, help="of each form; by default all there are")
-    options.add_argument("--profile", help="of finished runs of both; by default those that ship")
-    options.add_argument("--seeds", nargs="+", type=int, default=[0], help="of these runs")
-    options.add_argument("--out", default="runs", help="where they lie")
 
     def measure(chosen: argparse.Namespace, shared: Context) -> Iterator[list[ledger.Row]]:
         files = networks(chosen)
@@ -189,7 +195,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             yield rows(here, sides, dataset, ends)
 
     context = Context(METHOD.name, ledger.SCENES, arguments=(), module=f"cropnb.{STUDY}")
-    return program.study(measure, options, context, arguments, photos)
+    return program.study(measure, _options(), context, arguments, photos)
+
+
+def _options() -> argparse.ArgumentParser:
+    """What a call may say."""
+    options = program.parser(STUDY, __doc__)
+    options.set_defaults(device="cpu")
+    options.add_argument(
+        "--forms", nargs="+", default=["fat"], choices=list(table7.FORMS), help="of the scenes"
+    )
+    options.add_argument("--photos", type=int, help="of each form; by default all there are")
+    options.add_argument("--profile", help="of finished runs of both; by default those that ship")
+    options.add_argument("--seeds", nargs="+", type=int, default=[0], help="of these runs")
+    options.add_argument("--out", default="runs", help="where they lie")
+    return options
 
 
 if __name__ == "__main__":

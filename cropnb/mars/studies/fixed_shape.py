@@ -18,7 +18,8 @@ class FixedShape:
     photo (3, height, width) in 0…1 that has its longest side at 256 already and returns the crop
     (4,) in its pixels, on the device. The tensor is overwritten by the next call.
 
-    compiled: let `torch.compile` fuse what lies between the convolutions first.
+    Args:
+        compiled: let `torch.compile` fuse what lies between the convolutions first.
     """
 
     def __init__(
@@ -65,9 +66,7 @@ class FixedShape:
 
     @torch.inference_mode()
     def __call__(self, image: Tensor) -> Tensor:
-        """A photo (3, height, width) in 0…1 → the crop (4,) in its pixels; the next call overwrites
-        it.
-        """
+        """A photo (3, height, width) in 0…1 → the crop (4,) in its pixels, until the next call."""
         self._input.copy_(image[None], non_blocking=True)
         if self._graph is None:
             return self._run(self._input)

@@ -170,7 +170,18 @@ OPTIONS = {
     **{field.name: (False, True) for field in fields(Reading) if field.type is bool},
 }
 OURS = Reading(
-    "by resolution", 2, "1x1 before", "1x1", "1x1", True, False, False, False, True, True, False
+    vgg="by resolution",
+    kernel=2,
+    narrowing="1x1 before",
+    second="1x1",
+    resnet="1x1",
+    biases=True,
+    norms=False,
+    transform_bias=False,
+    predictor_bias=False,
+    meta_biases=True,
+    embeddings=True,
+    statistics=False,
 )
 
 
@@ -208,9 +219,7 @@ def search(at_most: int = 1) -> list[Fit]:
 
 @lru_cache(maxsize=64)
 def _trunk(backbone: str, cut: str) -> tuple[int, int, int, int]:
-    """Parameters of the backbone up to a cut, its channels and stride there, and its running
-    statistics.
-    """
+    """A backbone's parameters up to a cut, channels and stride there, and running statistics."""
     with torch.device("meta"):
         network = Backbone(backbone, [cut])
     statistics = sum(buffer.numel() for name, buffer in network.named_buffers() if "units" in name)
@@ -227,8 +236,8 @@ def rows(context: Context) -> list[ledger.Row]:
             cell.table,
             cell.row,
             COLUMN,
-            round(parameters / 1e6, 4),
-            1,
+            ours=round(parameters / 1e6, 4),
+            images=1,
             paper_value=cell.printed,
             verdict="exact" if fits else "contradicts",
             note=(

@@ -27,7 +27,7 @@ from cropnb.datasets.base import CropDataset
 from cropnb.errors import CropnbError
 from cropnb.mars.photos import RatioPhotos, asked_ratios
 from cropnb.mars.recipe import METHOD
-from cropnb.runs import Experiment, plan, program
+from cropnb.runs import Experiment, Place, plan, program
 from cropnb.runs.context import Context
 from cropnb.runs.devices import device_name
 from cropnb.runs.experiment import WEIGHTS_FILE
@@ -36,7 +36,8 @@ from cropnb.runs.rows import measured
 FORMS = {"fat": "Table 7, FAT", "fcdb": "Table 7, FCDB", "flms": "Table 7, HCDB"}
 COLUMNS = {"fat": ("IoU", "Offset"), "fcdb": ("IoU", "BDE"), "flms": ("IoU", "BDE")}
 BACKBONES = {"mobilenet_v2": "Mars, MobileNetV2", "vgg16": "Mars, VGG16"}  # rows of the paper
-VARIANTS = (METHOD.main, "vgg16 c4_3")  # the networks of these rows
+# The networks of these rows; they are trained again, on all training photos (Sec. 4.3).
+VARIANTS, TRAINED_ON_ALL = (METHOD.main, "vgg16 c4_3"), "retrained"
 CENTRED = "center_window"
 NAMES = {CENTRED: "largest centred window"}
 USUAL_SIZES, OTHER_SIZES = "40, 45 … 100 % of the largest", "42.5, 47.5 … 97.5 and 100 %"
@@ -173,7 +174,7 @@ def weights(chosen: argparse.Namespace) -> list[Path]:
     if chosen.trained_on is None:
         return [chosen.weights or shipped("mars", "scenes")]
     out = plan.runs_folder()
-    experiment = Experiment(METHOD, chosen.trained_on, profile="full", out=out)
+    experiment = Experiment(METHOD, chosen.trained_on, profile=TRAINED_ON_ALL, out=out)
     return [experiment.run(variant, 0).folder / WEIGHTS_FILE for variant in VARIANTS]
 
 
@@ -201,7 +202,9 @@ def measured_rows(chosen: argparse.Namespace, context: Context) -> Iterator[list
             else:
                 asked = [evaluation.load(name, chosen.device)]
             for cropper in asked:
-                yield rows(context, name, cropper, dataset, listed, measured_before)
+                yield rows(
+                    context, name, cropper, dataset, listed=listed, measured_before=measured_before
+                )
 
 
 def forms(chosen: argparse.Namespace) -> list[str]:
@@ -214,8 +217,36 @@ def read(chosen: argparse.Namespace) -> Iterator[CropDataset]:
     return (photos(chosen.dataset, form, chosen.photos)[0] for form in forms(chosen))
 
 
+def places(arguments: Sequence[str]) -> list[Place]:
+    """Where the rows of a call stand that measures the network that ships."""
+    chosen = _options().parse_args(list(arguments))
+    if chosen.window_sizes:
+        table, columns = "1140 windows, {}", dict.fromkeys(FORMS, (SAME_SIZE, NEAREST))
+        names = list(WINDOW_SIZES)
+    else:
+        table, columns = "Table 7, {}", COLUMNS
+        ships = BACKBONES["mobilenet_v2"]
+        names = [ships if name == "mars" else NAMES.get(name, name) for name in chosen.methods]
+    return [
+        Place(table.format(FORMS[form].removeprefix("Table 7, ")), name, columns[form])
+        for form in forms(chosen)
+        for name in names
+    ]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and with `--record` write the rows. Returns the exit status."""
+    context = Context(
+        method="mars",
+        dataset=ledger.SCENES,
+        arguments=(),
+        module="cropnb.mars.studies.table7",
+    )
+    return program.study(measured_rows, _options(), context, arguments, read)
+
+
+def _options() -> argparse.ArgumentParser:
+    """What a call may say."""
     options = program.parser("mars.studies.table7", __doc__)
     options.set_defaults(device="cpu")
     options.add_argument("--dataset", default=ledger.SCENES, choices=[ledger.SCENES, *FORMS])
@@ -241,15 +272,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument(
         "--trained-on",
         metavar="DATASET",
-        help=f"in place of it, the finished runs of {' and '.join(VARIANTS)} there, profile full",
+        help=f"in place of it, the finished runs of {' and '.join(VARIANTS)} there, profile "
+        f"{TRAINED_ON_ALL}",
     )
-    context = Context(
-        method="mars",
-        dataset=ledger.SCENES,
-        arguments=(),
-        module="cropnb.mars.studies.table7",
-    )
-    return program.study(measured_rows, options, context, arguments, read)
+    return options
 
 
 if __name__ == "__main__":

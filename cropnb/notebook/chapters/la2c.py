@@ -1,4 +1,6 @@
-"""Figures and tables of the chapter on LA2C: an agent's steps, its rewards, its training."""
+"""Figures of the chapter on LA2C: an agent's steps, its rewards, its training; its tables stand in
+`la2c_tables`.
+"""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from cropnb import ledger
 from cropnb.la2c import learner, rules
 from cropnb.ledger import Row
+from cropnb.notebook.chapters.la2c_tables import at_limit, centred_crop
 from cropnb.notebook.comparison import METHOD_COLORS, place_labels
 from cropnb.notebook.drawing import draw_arrow, draw_block, draw_boxes, draw_estimates
-from cropnb.notebook.source import Markdown
-from cropnb.notebook.tables import markdown_table, measured_row, measured_rows, with_interval
+from cropnb.notebook.tables import measured_row
 
 if TYPE_CHECKING:
     from cropnb.checkpoints import History
@@ -33,12 +34,13 @@ _LOOKS: dict[str, dict[str, Any]] = {
 }
 # What the ledger calls them, where it has another name.
 _ROWS = {"oracle, 1/30": "la2c", "oracle, 1/20": "a2rl"}
-_LIMITS = {
-    "LA2C, shipped": ("step limits", "cpu", {"fmt": "o-"}),
-    "LA2C, 12 000 updates": ("step limits", "long", {"fmt": "^:", **_HOLLOW}),
-    "LA2C-LSTM, 12 000 updates": ("step limits, LSTM", "long", {"fmt": "s--", **_HOLLOW}),
+# Agents under step limits: the variant, its profile, and a look of its own.
+_LIMITS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "LA2C, shipped": ("LA2C", "cpu", {"fmt": "o-", "color": _BLUE}),
+    "LA2C, 12 000 updates": ("LA2C", "long", {"fmt": "^:", "color": _BLUE, **_HOLLOW}),
+    "LA2C-LSTM, 12 000 updates": ("LA2C-LSTM", "long", {"fmt": "s--", "color": _BLUE, **_HOLLOW}),
+    "A2-RL, 12 000 updates": ("A2-RL", "long", {"fmt": "D-.", "color": "black"}),
 }
-_DECIMALS = {"IoU": ".3f", "steps": ".1f", "stopped": ".0f", "aesthetic score": ".3f"}
 
 
 def claim(printed: "Paper", profile: str) -> None:
@@ -239,60 +241,22 @@ def trainings(histories: Mapping[str, "History"], window: int = 30) -> None:
 
 
 def step_limits() -> None:
-    """The ledger's IoU of three agents where a step limit cuts them off."""
+    """The ledger's IoU of four agents where a step limit cuts them off, and the centred crop's."""
     import matplotlib.pyplot as plt
 
-    _, ax = plt.subplots(figsize=(7, 3.6))
-    for name, (table, profile, look) in _LIMITS.items():
-        reached, walked = (rows_of(table, column, profile) for column in ("IoU", "steps"))
+    _, ax = plt.subplots(figsize=(7, 3.8))
+    for name, (variant, profile, look) in _LIMITS.items():
+        reached, walked = (at_limit(variant, column, profile) for column in ("IoU", "steps"))
         if reached:
             steps = [walked[limit].ours for limit in reached]
             first = next(iter(reached.values()))
             label = f"{name}, seeds: {len(first.seeds)}"
-            draw_estimates(ax, steps, list(reached.values()), color=_BLUE, label=label, **look)
+            draw_estimates(ax, steps, list(reached.values()), label=label, **look)
             ax.set_title(f"{first.images} scenes")
-            ax.legend()
+    if middle := centred_crop():
+        ax.axhline(middle.ours, color=_GREY, linewidth=1.2)
+        ax.axhspan(middle.low, middle.high, color=_GREY, alpha=0.2, linewidth=0)
+        note = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
+        ax.annotate("centred crop", (1, middle.ours), **note)
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 0.18))
     ax.set(xlabel="steps a photo, where the limit cuts off", ylabel="IoU with the true box")
-
-
-def rows_of(table: str, column: str, profile: str) -> dict[str, Row]:
-    """The measured rows of one column of a table, by name."""
-    rows = measured_rows("la2c", table=table, column=column, profile=profile)
-    return {row.row: row for row in rows}
-
-
-def variants(profile: str) -> Markdown:
-    """Variants and centred crop by their IoU, and whose whole interval lies above the crop's."""
-    columns = {column: rows_of("variants", column, profile) for column in _DECIMALS}
-    centred = measured_row("scenes", table="fcdb", row="centred crop", column="IoU")
-    rows = [centred, *columns["IoU"].values()]
-    lines = []
-    for row in sorted(rows, key=lambda row: -row.ours):
-        values = {"IoU": row} | {name: of[row.row] for name, of in columns.items() if row.row in of}
-        cells = [
-            with_interval(values[name], spec) if name in values else None
-            for name, spec in _DECIMALS.items()
-        ]
-        above = None if row is centred else "yes" if row.low > centred.high else "no"
-        lines.append([row.row, *cells, None if row is centred else len(row.seeds), above])
-    return markdown_table(["variant", *_DECIMALS, "seeds", "above the centred crop"], lines)
-
-
-def compared(pairs: Sequence[tuple[str, str, str]], profile: str) -> Markdown:
-    """Whether the intervals of (first, second, column) are apart, a pair of variants a line."""
-    lines = []
-    for first, second, column in pairs:
-        rows = rows_of("variants", column, profile)
-        a, b = rows[first], rows[second]
-        apart = a.low > b.high or b.low > a.high
-        numbers = [f"{name} {rows[name].ours:.3f}" for name in (first, second)]
-        lines.append([column, *numbers, "are apart" if apart else "overlap"])
-    return markdown_table(["column", "first", "second", "the intervals"], lines, "llll")
-
-
-def speeds() -> Markdown:
-    """What batching gains, from the ledger of speeds."""
-    names = ("16 crops", "SyncVectorEnv", "LA2C's")
-    rows = [row for row in ledger.read("speed") if row.row.startswith(names)]
-    lines = [[row.row, with_interval(row, ".2f"), row.column, row.device] for row in rows]
-    return markdown_table(["this", "takes [95 % of the rounds]", "", "device"], lines, "lrll")

@@ -132,7 +132,8 @@ def table_7_scenes(names: Sequence[str]) -> Markdown:
     """Table 7's protocol on scenes in the form of these of its datasets, and what the network that
     ships reaches in FAT's; below it Mars against a search among windows, paired by photo.
     """
-    rows = {(row.table, row.row, row.column): row for row in ledger.find("mars", dataset="scenes")}
+    measured = measured_rows("mars", dataset="scenes")
+    rows = {(row.table, row.row, row.column): row for row in measured}
     for row in ledger.find("shipped", row="mars"):
         rows["Table 7, FAT", f"Mars as it ships, {TRAINED}", row.column] = row
     lines = []

@@ -254,16 +254,16 @@ def sets_against_anchors() -> Markdown:
 
 def one_crop() -> Markdown:
     """One crop beside a set that was trained alike, and the verdicts."""
-    from cropnb.set_prediction.studies import one_crop as study
+    from cropnb.set_prediction.studies.one_crop import APART, NEAR, REACHED, TABLE
 
     reached = [f"a crop within ε = {eps} of the best one" for eps in ("0.85", "0.90")]
-    columns = [*reached, study.REACHED, study.APART, f"AP, ε = {study.NEAR}"]
-    place = (study.TABLE, "one-crop-rows", "one crop against a set", columns, ".3g")
+    columns = [*reached, REACHED, APART, f"AP, ε = {NEAR}"]
+    place = (TABLE, "one-crop-rows", "one crop against a set", columns, ".3g")
     parts = [measured_table(*place)]
-    judged = [f"ε = 0.85, ACC 1/{count}" for count in (1, 5, 10)] + ["ε = 0.90, ACC 1/1"]
+    claimed = [f"ε = 0.85, ACC 1/{count}" for count in (1, 5, 10)] + ["ε = 0.90, ACC 1/1"]
     names = ("one best crop is ambiguous", "several crops find the best one")
     if any(ledger.find(LEDGER, table="claim", row=name) for name in names):
-        parts.append(differences("claim", judged, names))
+        parts.append(differences("claim", claimed, names))
     return Markdown("\n\n".join(parts))
 
 

@@ -27,6 +27,7 @@ _VARIANTS = ("baseline", "FS", "RGL", "FS + RGL")
 # The whole method has VRN's colour; its parts have colours that no figure of the chapter gives to
 # another method.
 _VARIANT_COLORS = {"FS": "black", "RGL": "grey", "FS + RGL": METHOD_COLORS["vrn"]}
+_CONTROLS = {"baseline": ("black", "x"), "mean-subtracted targets": ("#CC79A7", "s")}  # and marker
 _SCORED = {"gaicd": "GAICD, people", "scenes": "Composed Scenes"}  # by whom
 _FROZEN = ", frozen backbone"
 _SERIES = {"Acc 1/5": ("o", None), "Acc 1/10": ("s", "white")}  # marker, filling
@@ -302,11 +303,14 @@ def validation_curves(**wanted: object) -> "Figure | Markdown":
 
 
 def _in_our_colors(ax: "Axes") -> None:
-    """A colour for each part of the method; a mean over views has hollow points."""
+    """A colour for each part of the method and a marker for what has none of them; a mean over
+    views has hollow points.
+    """
     for line, band in zip(ax.lines, ax.collections, strict=True):
         variant = line.get_label()
         color = _VARIANT_COLORS.get(variant.removesuffix(", mean"), "grey")
-        line.set(color=color, marker="o" if variant.endswith(", mean") else "", mfc="white")
+        color, marker = _CONTROLS.get(variant, (color, "o" if variant.endswith(", mean") else ""))
+        line.set(color=color, marker=marker, mfc="white", markersize=5)
         band.set_color(color)
 
 

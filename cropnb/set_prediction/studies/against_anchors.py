@@ -28,7 +28,7 @@ from cropnb.datasets.scenes import off_grid
 from cropnb.errors import CropnbError
 from cropnb.gaic.recipe import METHOD as GAIC
 from cropnb.ledger import Row
-from cropnb.runs import Experiment, blind, program, validation
+from cropnb.runs import Experiment, Place, blind, program, validation
 from cropnb.runs.claims import claim
 from cropnb.runs.context import Context
 from cropnb.runs.maps import from_photos
@@ -38,8 +38,10 @@ from cropnb.set_prediction.labels import CropPhotos
 from cropnb.set_prediction.recipe import METHOD
 from cropnb.set_prediction.studies.tables import DETECTIONS, THRESHOLDS
 
+MODULE = f"{METHOD.name}.studies.against_anchors"
 ANCHORS, SETS, TABLE = "GAIC's anchors", "set of crops", "sets against anchors"
 CLAIM, NEAREST, NEAR = "sets beat anchors", "any anchor", "good crops with an anchor near"
+WITHIN, DIFFERENT = f"ε = {{:.2f}}, {NEAR}", "different first crops, seed {}"  # columns
 GRID_FORMS = ("gaicd", "gaicd_v2")
 OFF_GRID = "off-grid"  # truths
 
@@ -100,6 +102,22 @@ def claim_names(arguments: Sequence[str]) -> list[str]:
     return [f"{CLAIM}, truths off the grid" if OFF_GRID in arguments else CLAIM]
 
 
+def places(arguments: Sequence[str]) -> list[Place]:
+    """Where the rows of a call stand, beside its claim."""
+    chosen = _options().parse_args(list(arguments))
+    sets, _ = program.chosen_experiment(METHOD, chosen)
+    table, columns = table_of(sets, chosen.truths), tuple(METHOD.columns)
+    columns += tuple(map(DIFFERENT.format, chosen.seeds))
+    near = Place(table, NEAREST, tuple(map(WITHIN.format, THRESHOLDS)))
+    return [*(Place(table, arm, columns) for arm in (SETS, ANCHORS)), near]
+
+
+def table_of(sets: Experiment, truths: str | None) -> str:
+    """The table of a form of the photos, and of truths off the grid."""
+    off = ", truths off the grid" if truths == OFF_GRID else ""
+    return TABLE + METHOD.tables(sets)[2] + off
+
+
 def rows(
     context: Context, sets: Experiment, seeds: Sequence[int], truths: str | None = None
 ) -> list[Row]:
@@ -123,9 +141,9 @@ def rows(
         progress=sets.progress,
     )
     test, form = METHOD.photos(sets, "test", METHOD.main), METHOD.tables(sets)[2]
-    table, (name,) = TABLE + form, claim_names([truths or ""])
+    table, (name,) = table_of(sets, truths), claim_names([truths or ""])
     if truths == OFF_GRID:
-        test, table = off_grid_photos(sets), f"{table}, truths off the grid"
+        test = off_grid_photos(sets)
     names = [sample.name for sample in sets.parts["test"].samples]
     runs = {
         SETS: [METHOD.predictions(sets, METHOD.main, seed) for seed in seeds],
@@ -146,7 +164,7 @@ def rows(
             replace(context, seeds=(seed,)),
             table,
             arm,
-            f"different first crops, seed {seed}",
+            DIFFERENT.format(seed),
             first_crops(one),
             len(test),
         )
@@ -154,7 +172,7 @@ def rows(
         for seed, one in zip(seeds, per_seed, strict=True)
     ]
     written += [
-        measured(context, table, NEAREST, f"ε = {eps:.2f}, {NEAR}", near_anchors(test, eps))
+        measured(context, table, NEAREST, WITHIN.format(eps), near_anchors(test, eps))
         for eps in THRESHOLDS
     ]
     blind_columns = METHOD.blind_columns(sets, test)
@@ -191,20 +209,24 @@ def off_grid_photos(sets: Experiment) -> CropPhotos:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and with `--record` write the rows. Returns the exit status."""
-    module = f"{METHOD.name}.studies.against_anchors"
-    options = program.parser(module, __doc__)
-    program.experiment_options(options, METHOD)
-    options.add_argument(
-        "--truths", choices=[OFF_GRID], help="windows off the grid in place of the annotated ones"
-    )
 
     def measure(chosen: argparse.Namespace, shared: Context) -> Iterator[list[Row]]:
         experiment, _ = program.chosen_experiment(METHOD, chosen)
         here = program.of_experiment(shared, experiment, chosen.seeds)
         yield rows(here, experiment, chosen.seeds, chosen.truths)
 
-    context = Context(METHOD.name, ledger.SCENES, arguments=(), module=f"cropnb.{module}")
-    return program.study(measure, options, context, arguments)
+    context = Context(METHOD.name, ledger.SCENES, arguments=(), module=f"cropnb.{MODULE}")
+    return program.study(measure, _options(), context, arguments)
+
+
+def _options() -> argparse.ArgumentParser:
+    """What a call may say."""
+    options = program.parser(MODULE, __doc__)
+    program.experiment_options(options, METHOD)
+    options.add_argument(
+        "--truths", choices=[OFF_GRID], help="windows off the grid in place of the annotated ones"
+    )
+    return options
 
 
 if __name__ == "__main__":

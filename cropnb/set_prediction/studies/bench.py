@@ -152,9 +152,7 @@ def _labels(device: str) -> Labels:
 
 
 def _predictions() -> tuple[list[tuple[Tensor, Tensor]], list[Tensor]]:
-    """Good crops of 500 scenes, and forty predictions each: candidates of the photo, a few pixels
-    off.
-    """
+    """Good crops of 500 scenes, and forty predictions each: candidates, a few pixels off."""
     rng = torch.Generator().manual_seed(0)
     predictions, truths = [], []
     for sample in datasets.load("scenes", "test", form="gaicd_v2", size=PHOTOS).samples:

@@ -17,7 +17,7 @@ from torch import Tensor
 from cropnb import datasets, ledger, metrics
 from cropnb.datasets.base import CropDataset
 from cropnb.ledger import Row
-from cropnb.runs import Experiment, program
+from cropnb.runs import Experiment, Place, program
 from cropnb.runs.context import Context
 from cropnb.runs.rows import measured, number
 from cropnb.set_prediction.cropper import CropPredictions, predict
@@ -28,6 +28,22 @@ from cropnb.set_prediction.studies import measures, scatter
 # quality and validity of the crops of every photo, a list of photos for each seed
 Panel = list[list[tuple[Tensor, Tensor]]]
 GOOD_QUALITY = 3.5  # s_u: from here on a soft label is as high as it gets
+MODULE = f"{METHOD.name}.studies.figures"
+# Columns, and what of a figure's rows is no variant's name.
+UNMATCHED = (
+    "per cent with a scored neighbour",
+    "mean estimated quality",
+    "per cent of these of 3.5 or more",
+)
+OFF_GRID = (
+    "a corner outside of the grid's regions",
+    "no anchor within ε = 0.85",
+    "no anchor within ε = 0.90",
+)
+APART, SRCC = "mean of 1 − IoU between two crops", "SRCC with quality"
+BIAS, REACHED = "area less the good crops'", "per cent reached within ε = 0.85 by 40"
+WHEN, THIRDS = ("before training", "after training"), ("smallest", "middle", "largest")
+PANELS = ("all anchors", "unmatched anchors of training photos")
 
 
 @dataclass(frozen=True)
@@ -54,7 +70,9 @@ class Study:
     def number(self, table: str, row: str, column: str, value: float, **fields: object) -> Row:
         """A number over all photos at once."""
         photos = len(self.test)
-        return number(self.context, table, row, column, round(float(value), 4), photos, **fields)
+        return number(
+            self.context, table, row, column, ours=round(float(value), 4), images=photos, **fields
+        )
 
     @property
     def name(self) -> str:
@@ -64,11 +82,46 @@ class Study:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and with `--record` write the rows. Returns the exit status."""
-    module = f"{METHOD.name}.studies.figures"
-    options = program.parser(module, __doc__)
+    context = Context(METHOD.name, ledger.SCENES, arguments=(), module=f"cropnb.{MODULE}")
+    return program.study(_measure, _options(), context, arguments, read)
+
+
+def _options() -> argparse.ArgumentParser:
+    """What a call may say."""
+    options = program.parser(MODULE, __doc__)
     program.experiment_options(options, METHOD)
-    context = Context(METHOD.name, ledger.SCENES, arguments=(), module=f"cropnb.{module}")
-    return program.study(_measure, options, context, arguments, read)
+    return options
+
+
+def places(arguments: Sequence[str]) -> list[Place]:
+    """Where the rows of a call stand."""
+    experiment, variants = program.chosen_experiment(METHOD, _options().parse_args(list(arguments)))
+    on, cpc = _on(experiment), experiment.form == "cpc"
+    found = []
+    for variant in variants:
+        name = variant + on
+        found += [
+            Place("Figure 4", f"{name}, ten most valid crops", OFF_GRID),
+            Place("Figure 5", f"{name}, five most valid crops", (APART,)),
+            Place("Figure 5", f"annotated good crops{on}", (APART,)),
+            Place("Section 5", f"{name}, ten most valid crops", (BIAS,)),
+            *(
+                Place("Section 5", f"{name}, {third} third of the good crops", (REACHED,))
+                for third in THIRDS
+            ),
+        ]
+        if cpc:
+            found.append(Place("Table 3", _row_of_table_3(variant), ("IoU",)))
+            continue
+        rows_of_3 = (f"{name}, unmatched anchors, {when}" for when in WHEN)
+        found += [Place("Figure 3", row, UNMATCHED) for row in rows_of_3]
+        found += [Place("Figure 7", f"{name}, {panel}", (SRCC,)) for panel in PANELS]
+    return found
+
+
+def _on(experiment: Experiment) -> str:
+    """What is added to names of rows: all forms stand in one table."""
+    return {", CPC": " on CPC", ", v2": " on v2"}.get(METHOD.tables(experiment)[2], "")
 
 
 def _measure(chosen: argparse.Namespace, context: Context) -> Iterator[list[Row]]:
@@ -100,7 +153,7 @@ def rows(
         seeds=seeds,
         test=METHOD.photos(experiment, "test", variant),
         runs=[METHOD.predictions(experiment, variant, seed) for seed in seeds],
-        on={", CPC": " on CPC", ", v2": " on v2"}.get(METHOD.tables(experiment)[2], ""),
+        on=_on(experiment),
     )
     shared = [*globality(study), *diversity(study), *bias(study)]
     if experiment.form == "cpc":  # whose scores are on another scale than (Eq. 4)'s
@@ -120,31 +173,28 @@ def invalid_anchors(study: Study) -> list[Row]:
         features = METHOD.features(study.experiment, "test", model)
         early.append(predict(model, study.test, features))
     cells = []
-    for when, runs in (("before training", early), ("after training", study.runs)):
+    for when, runs in zip(WHEN, (early, study.runs), strict=True):
         quality = torch.cat([measures.unmatched(run, study.test) for run in runs])
         known = quality[~quality.isnan()]
-        values = {
-            "per cent with a scored neighbour": 100 * len(known) / len(quality),
-            "mean estimated quality": known.mean(),
-            "per cent of these of 3.5 or more": 100 * (known >= GOOD_QUALITY).double().mean(),
-        }
+        values = (
+            100 * len(known) / len(quality),
+            known.mean(),
+            100 * (known >= GOOD_QUALITY).double().mean(),
+        )
         row = f"{study.name}, unmatched anchors, {when}"
-        cells += [study.number("Figure 3", row, *cell) for cell in values.items()]
+        pairs = zip(UNMATCHED, values, strict=True)
+        cells += [study.number("Figure 3", row, *cell) for cell in pairs]
     return cells
 
 
 def globality(study: Study) -> list[Row]:
     """Figure 4: the share of the ten most valid crops that no grid anchor can give."""
     far = partial(measures.far_from_grid, photos=study.test)
-    kinds = {
-        "a corner outside of the grid's regions": measures.off_grid,
-        "no anchor within ε = 0.85": partial(far, eps=0.85),
-        "no anchor within ε = 0.90": partial(far, eps=0.90),
-    }
+    kinds = (measures.off_grid, partial(far, eps=0.85), partial(far, eps=0.90))
     row = f"{study.name}, ten most valid crops"
     return [
         study.measured("Figure 4", row, column, [(100 * kind(run)).tolist() for run in study.runs])
-        for column, kind in kinds.items()
+        for column, kind in zip(OFF_GRID, kinds, strict=True)
     ]
 
 
@@ -153,10 +203,9 @@ def diversity(study: Study) -> list[Row]:
     runs = [measures.diversity([one.xyxy[:5] for one in run]).tolist() for run in study.runs]
     annotated = measures.diversity(study.test.truths)
     annotated = annotated[~annotated.isnan()].tolist()
-    column = "mean of 1 − IoU between two crops"
     return [
-        study.measured("Figure 5", f"{study.name}, five most valid crops", column, runs),
-        study.measured("Figure 5", f"annotated good crops{study.on}", column, annotated),
+        study.measured("Figure 5", f"{study.name}, five most valid crops", APART, runs),
+        study.measured("Figure 5", f"annotated good crops{study.on}", APART, annotated),
     ]
 
 
@@ -169,7 +218,7 @@ def correlations(study: Study, by_panel: Mapping[str, Panel]) -> list[Row]:
     cells = []
     for (panel, by_run), split in zip(by_panel.items(), splits, strict=True):
         values = [[_rank_correlation(*pair) for pair in run] for run in by_run]
-        place = ("Figure 7", f"{study.name}, {panel}", "SRCC with quality")
+        place = ("Figure 7", f"{study.name}, {panel}", SRCC)
         cells.append(study.measured(*place, values, note=note, split=split))
     return cells
 
@@ -185,8 +234,8 @@ def panels(study: Study) -> dict[str, Panel]:
         learned.append(predict(model, photos, METHOD.features(study.experiment, "train", model)))
     pairs = partial(measures.quality_and_validity, photos=photos, unmatched_only=True)
     return {
-        "all anchors": [measures.quality_and_validity(run, study.test) for run in study.runs],
-        "unmatched anchors of training photos": [pairs(run) for run in learned],
+        PANELS[0]: [measures.quality_and_validity(run, study.test) for run in study.runs],
+        PANELS[1]: [pairs(run) for run in learned],
     }
 
 
@@ -194,15 +243,14 @@ def bias(study: Study) -> list[Row]:
     """(Sec. 5) Are small good crops ignored?"""
     areas = [(100 * measures.area_bias(run, study.test)).tolist() for run in study.runs]
     row = f"{study.name}, ten most valid crops"
-    cells = [study.measured("Section 5", row, "area less the good crops'", areas)]
+    cells = [study.measured("Section 5", row, BIAS, areas)]
     by_run = [measures.recall_by_area(run, study.test) for run in study.runs]
     thirds = zip(*by_run, strict=True)  # a tuple of runs for each
-    for third, parts in zip(("smallest", "middle", "largest"), thirds, strict=True):
+    for third, parts in zip(THIRDS, thirds, strict=True):
         reached = torch.stack([part[1] for part in parts]).mean(0)  # (M,)
         row = f"{study.name}, {third} third of the good crops"
-        column = "per cent reached within ε = 0.85 by 40"
         note = f"mean area {100 * parts[0][0]:.1f} % of the photo; {len(reached)} good crops"
-        cells.append(study.number("Section 5", row, column, 100 * reached.mean(), note=note))
+        cells.append(study.number("Section 5", row, REACHED, 100 * reached.mean(), note=note))
     return cells
 
 
@@ -214,9 +262,13 @@ def table_3(study: Study) -> Row:
     photos = CropPhotos(flms_photos(experiment), experiment.profile.test_side, experiment.device)
     models = [experiment.trained(study.variant, seed) for seed in study.seeds]
     runs = [measures.best_iou(predict(model, photos), photos).tolist() for model in models]
-    row = "Ours" if study.variant == "SD" else f"Ours, {study.variant}"
     note = "trained on CPC's form, tested on FLMS's"
-    return study.measured("Table 3", row, "IoU", runs, note=note)
+    return study.measured("Table 3", _row_of_table_3(study.variant), "IoU", runs, note=note)
+
+
+def _row_of_table_3(variant: str) -> str:
+    """The paper's own row is that of the self-distilled network."""
+    return "Ours" if variant == "SD" else f"Ours, {variant}"
 
 
 def flms_photos(experiment: Experiment) -> CropDataset:

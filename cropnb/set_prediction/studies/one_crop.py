@@ -25,18 +25,22 @@ import torch
 from cropnb import ledger
 from cropnb.boxes import pairwise_iou
 from cropnb.ledger import Row
-from cropnb.runs import Experiment, program
+from cropnb.runs import Experiment, Place, program
 from cropnb.runs.context import Context
-from cropnb.runs.rows import measured, resampled
-from cropnb.set_prediction.cropper import CropPredictions, set_accuracy
+from cropnb.runs.rows import measured
+from cropnb.set_prediction.cropper import COUNTS, THRESHOLDS, CropPredictions, set_accuracy
 from cropnb.set_prediction.labels import CropPhotos
 from cropnb.set_prediction.recipe import METHOD
 from cropnb.set_prediction.studies import measures
-from cropnb.set_prediction.studies.tables import COUNTS, THRESHOLDS, precision
+from cropnb.set_prediction.studies.tables import blind_predictions, precision
 
+MODULE = f"{METHOD.name}.studies.one_crop"
 SET, ONE, TABLE = "w/o smoothing", "one crop", "one crop against a set"
 ORACLE, BLIND = "the good crop near the most others", "one box that looks at no photo"
+FIRST, SEVERAL = "a set's first crop", [f"a set's first {count} crops" for count in COUNTS]
 NEAR = 0.85
+HITS = {eps: f"a crop within ε = {eps:.2f} of the best one" for eps in THRESHOLDS}
+AP = f"AP, ε = {NEAR}"
 REACHED = f"per cent of the good crops within ε = {NEAR}"
 APART = "mean of 1 − IoU between two crops"
 
@@ -75,12 +79,11 @@ def answers(experiment: Experiment, seeds: Sequence[int], test: CropPhotos) -> M
     sets, single = (
         [METHOD.predictions(experiment, variant, seed) for seed in seeds] for variant in (SET, ONE)
     )
-    blind = next(crops for eps, crops in METHOD.blind_predictions(experiment) if eps == NEAR)
-    several = {f"a set's first {count} crops": first(sets, count) for count in COUNTS}
+    blind = next(crops for eps, crops in blind_predictions(experiment) if eps == NEAR)
     return {
         ONE: single,
-        "a set's first crop": first(sets, 1),
-        **several,
+        FIRST: first(sets, 1),
+        **{name: first(sets, count) for name, count in zip(SEVERAL, COUNTS, strict=True)},
         ORACLE: [best_single(test)],
         BLIND: first([blind], 1),
     }
@@ -100,30 +103,43 @@ def rows(context: Context, experiment: Experiment, seeds: Sequence[int]) -> list
         columns = {REACHED: [reached(run, test) for run in runs]}
         for eps in THRESHOLDS:
             hits = [(100 * set_accuracy(run, test, shown, eps)).tolist() for run in runs]
-            columns[f"a crop within ε = {eps:.2f} of the best one"] = hits
+            columns[HITS[eps]] = hits
+        columns[AP] = precision(runs, test.truths, NEAR, shown).tolist()
         if shown > 1:  # a lone crop has no other to differ from
             columns[APART] = [
                 measures.diversity([one.xyxy for one in run]).tolist() for run in runs
             ]
         written += [measured(here, table, name, *cell) for cell in columns.items()]
-        ap = precision(runs, test.truths, NEAR, shown)
-        written.append(resampled(here, table, name, f"AP, ε = {NEAR}", *ap, len(test)))
     return written
+
+
+def places(arguments: Sequence[str]) -> list[Place]:
+    """Where the rows of a call stand."""
+    experiment, _ = program.chosen_experiment(METHOD, _options().parse_args(list(arguments)))
+    table, columns = TABLE + METHOD.tables(experiment)[2], (REACHED, *HITS.values(), AP)
+    return [
+        Place(table, name, (*columns, APART) if name in SEVERAL else columns)
+        for name in (ONE, FIRST, *SEVERAL, ORACLE, BLIND)
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and with `--record` write the rows. Returns the exit status."""
-    module = f"{METHOD.name}.studies.one_crop"
-    options = program.parser(module, __doc__)
-    program.experiment_options(options, METHOD)
 
     def measure(chosen: argparse.Namespace, shared: Context) -> Iterator[list[Row]]:
         experiment, _ = program.chosen_experiment(METHOD, chosen)
         here = program.of_experiment(shared, experiment, chosen.seeds)
         yield rows(here, experiment, chosen.seeds)
 
-    context = Context(METHOD.name, ledger.SCENES, arguments=(), module=f"cropnb.{module}")
-    return program.study(measure, options, context, arguments)
+    context = Context(METHOD.name, ledger.SCENES, arguments=(), module=f"cropnb.{MODULE}")
+    return program.study(measure, _options(), context, arguments)
+
+
+def _options() -> argparse.ArgumentParser:
+    """What a call may say."""
+    options = program.parser(MODULE, __doc__)
+    program.experiment_options(options, METHOD)
+    return options
 
 
 if __name__ == "__main__":

@@ -44,11 +44,13 @@ def overlaps(cropper: SetCropper, samples: Sequence[datasets.Sample]) -> dict[st
             "cut out of the most valid crop": windows_within(boxes[:1], aspect)[0],
         }
         for sharpness in SHARPNESSES:
-            windows, _ = windows_of_ratio(boxes, validity, sample.size, aspect, sharpness, None)
+            windows, _ = windows_of_ratio(
+                boxes, validity, sample.size, aspect, sharpness=sharpness, ratio_sharpness=None
+            )
             best[f"expected overlap, sharpness {sharpness:g}"] = windows[0]
             for scale in RATIO_SHARPNESSES:
                 windows, _ = windows_of_ratio(
-                    boxes, validity, sample.size, aspect, sharpness, scale
+                    boxes, validity, sample.size, aspect, sharpness=sharpness, ratio_sharpness=scale
                 )
                 best[f"{PEOPLE_SIZES}, sharpness {sharpness:g} and {scale:g}"] = windows[0]
         for name, box in best.items():

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from cropnb import boxes, croppers, datasets, evaluation, ledger, metrics
+from cropnb import boxes as box_math
+from cropnb import croppers, datasets, evaluation, ledger, metrics
 from cropnb.croppers import Cropper
 from cropnb.datasets import taught
 from cropnb.datasets.base import CropDataset
@@ -40,7 +41,7 @@ def overlaps(cropper: Cropper, photos: CropDataset, table: str) -> Tensor:
             values.append(metrics.expected_iou(crop.box[None], chances, sample.boxes)[0])
         else:  # the first of three ratios
             (crop,) = cropper(sample.photo(), aspect=float(sample.aspects[0]))
-            values.append(boxes.iou(crop.box, sample.boxes[0]))
+            values.append(box_math.iou(crop.box, sample.boxes[0]))
     return torch.stack(values).double()
 
 

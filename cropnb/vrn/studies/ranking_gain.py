@@ -19,7 +19,7 @@ from cropnb import datasets, ledger, metrics, training
 from cropnb.errors import DatasetMissing
 from cropnb.gaic.recipe import Profile, ViewLoss
 from cropnb.gaic.views import draw_views
-from cropnb.runs import Experiment, Run, Stage, program
+from cropnb.runs import Experiment, Place, Run, Stage, program
 from cropnb.runs.context import Context
 from cropnb.runs.devices import device_name
 from cropnb.runs.rows import number
@@ -27,7 +27,7 @@ from cropnb.vrn.losses import LAMBDA, ranking_gain, ranking_gain_loss
 from cropnb.vrn.model import Vrn
 from cropnb.vrn.recipe import METHOD, VrnMethod
 
-VIEWS = 64  # Sec. 4.2: views of a photo in one step
+VIEWS = 64  # views of a photo in one step (Sec. 4.2)
 READINGS = ("raw scores", "mean-subtracted scores")
 
 
@@ -117,7 +117,7 @@ class Trial:
         return f"{self.variant}, rate {self.learning_rate:g}, {bound}"
 
 
-# the rate of Sec. 4.2 without a bound, and what our profiles train with
+# the printed rate (Sec. 4.2) without a bound, and what our profiles train with
 _PAPER, _OURS = (1e-4, None), (1e-3, 1.0)
 TRIALS = tuple(
     Trial(variant, *setting)
@@ -128,6 +128,14 @@ TRIALS = tuple(
         "FS + RGL, mean": (_PAPER, (1e-3, None)),
     }.items()
     for setting in settings
+)
+
+
+COLUMNS = (
+    "SRCC",
+    "gradient norm, first step",
+    "gradient norm, median",
+    "gradient norm, largest",
 )
 
 
@@ -250,17 +258,21 @@ def trial_rows(
             "minutes": round((time.monotonic() - started) / 60, 2),
             "note": f"{epochs} epochs of {train} scenes, head only, frozen backbone",
         }
-        cells = {
-            "SRCC": metrics.bootstrap_interval(srcc),
-            "gradient norm, first step": float(norms[0]),
-            "gradient norm, median": float(norms.median()),
-            "gradient norm, largest": float(norms.max()),
-        }
+        sizes = map(float, (norms[0], norms.median(), norms.max()))
+        values = (metrics.bootstrap_interval(srcc), *sizes)
         where = replace(context, split="val", seeds=(seed,))
         yield [
-            _row(where, held_out, "study", trial.name, column, value, **fields)
-            for column, value in cells.items()
+            _row(
+                where, held_out, table="study", row=trial.name, column=column, value=value, **fields
+            )
+            for column, value in zip(COLUMNS, values, strict=True)
         ]
+
+
+def places(arguments: Sequence[str]) -> list[Place]:
+    """Where the rows of the trials stand, of a call that trains them."""
+    trained = "training" in _options().parse_args(list(arguments)).parts
+    return [Place("study", trial.name, COLUMNS) for trial in TRIALS if trained]
 
 
 def load(name: str) -> datasets.base.CropDataset:
@@ -285,7 +297,7 @@ def _row(
     ends = value if isinstance(value, metrics.Interval) else (value, None, None)
     ours, low, high = (None if end is None else float(f"{end:.4g}") for end in ends)
     fields |= {"low": low, "high": high}
-    return number(context, table, row, column, ours, images, **fields)
+    return number(context, table, row, column, ours=ours, images=images, **fields)
 
 
 def measure(chosen: argparse.Namespace, context: Context) -> Iterator[list[ledger.Row]]:
@@ -303,12 +315,6 @@ def measure(chosen: argparse.Namespace, context: Context) -> Iterator[list[ledge
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and with `--record` write the rows. Returns the exit status."""
-    options = program.parser("vrn.studies.ranking_gain", __doc__)
-    parts = ("annotations", "training")
-    options.add_argument("--parts", nargs="+", choices=parts, default=parts, help="all by default")
-    options.add_argument("--epochs", type=int, default=4)
-    options.add_argument("--train", type=int, default=100, help="scenes (default: %(default)s)")
-    options.add_argument("--val", type=int, default=60, help="scenes (default: %(default)s)")
     context = Context(
         method="vrn",
         dataset=ledger.SCENES,
@@ -317,7 +323,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         split="train",
         device=device_name("cpu"),
     )
-    return program.study(measure, options, context, arguments)
+    return program.study(measure, _options(), context, arguments)
+
+
+def _options() -> argparse.ArgumentParser:
+    """What a call may say."""
+    options = program.parser("vrn.studies.ranking_gain", __doc__)
+    parts = ("annotations", "training")
+    options.add_argument("--parts", nargs="+", choices=parts, default=parts, help="all by default")
+    options.add_argument("--epochs", type=int, default=4)
+    options.add_argument("--train", type=int, default=100, help="scenes (default: %(default)s)")
+    options.add_argument("--val", type=int, default=60, help="scenes (default: %(default)s)")
+    return options
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the set predictor is trained on and how: the rows of its tables, and the three profiles."""
+"""How the set predictor is trained and measured, and what its tables say of it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -7,20 +7,23 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from cropnb import backbones, datasets, ledger
+from cropnb import backbones, datasets, ledger, metrics
 from cropnb.datasets.base import CropDataset
-from cropnb.runs import Column, Experiment, Measurement, Result, Run, Stage
+from cropnb.ledger import Row
+from cropnb.runs import Column, Experiment, Measurement, Method, Place, Result, Run, Stage
+from cropnb.runs.context import Context
 from cropnb.runs.maps import Maps, cached, from_cache, from_photos, from_stem
+from cropnb.runs.method import NORMALISATION
 from cropnb.runs.start import run_of, state_of
-from cropnb.set_prediction.cropper import predict
-from cropnb.set_prediction.labels import (
-    GOOD,
-    PAPER,
-    THETA,
-    CropPhotos,
-    Smoothing,
-    mirror_cxcywh,
+from cropnb.set_prediction.cropper import (
+    COUNTS,
+    DETECTIONS,
+    THRESHOLDS,
+    CropPredictions,
+    predict,
+    set_accuracy,
 )
+from cropnb.set_prediction.labels import GOOD, THETA, CropPhotos, mirror_cxcywh
 from cropnb.set_prediction.losses import (
     ALPHA,
     GAMMA,
@@ -30,86 +33,21 @@ from cropnb.set_prediction.losses import (
     set_loss,
 )
 from cropnb.set_prediction.model import SetPredictionCropper, pad
-from cropnb.set_prediction.studies import anchors, epochs
-from cropnb.set_prediction.studies.tables import COUNTS, DETECTIONS, THRESHOLDS, TablesMethod
-from cropnb.set_prediction.studies.variants import FromCut, Profile, Variant
+from cropnb.set_prediction.recipe import epochs
+from cropnb.set_prediction.recipe.variants import ASIDE, PROFILES, VARIANTS, Profile, Variant
+from cropnb.set_prediction.studies import anchors, tables
 from cropnb.training import Loss, Recipe, rate_groups
 
 CPC_TEST_PHOTOS = 1000
-MUS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)  # Figure 6: 0 is the model without smoothing, 0.5 QG's
 
 
-_FROZEN = Profile(
-    None,
-    100,
-    None,
-    learning_rate=1e-3,
-    backbone_rate=None,
-    batch_size=8,
-    clip=1.0,
-    start_from_crops=True,
-)
-# What a CPU trains of the network in minutes: the first units, which cost most, stay.
-_TRAINED = FromCut(
-    None,
-    100,
-    None,
-    epochs=8,
-    milestone=6,
-    distil_after=6,
-    longer=2,
-    learning_rate=1e-3,
-    backbone_rate=5e-4,
-    batch_size=8,
-    clip=1.0,
-    start_from_crops=True,
-)
-# Beside the paper's rows; each is trained by an entry of its own.
-_ASIDE = {
-    "QG, distance in the focal loss": Variant(PAPER, miss="distance"),
-    "w/o smoothing, as long as SD": Variant(as_distilled=True),
-    "w/o smoothing, twice as long": Variant(times=2),
-    "one crop": Variant(one_crop=True),
-}
-_FEW = {"train_photos": 48, "validation_photos": 16, "test_photos": 32}
-
-
-class SetPredictionMethod(TablesMethod):
+class SetPredictionMethod(Method):
     """The variants of Tables 1 to 5 and of Figure 6."""
 
     name, main = "set_prediction", "QG"
-    variants = {
-        "QG": Variant(PAPER),
-        "w/o smoothing": Variant(),
-        "SD": Variant(teacher="iterates"),
-        "SD, running mean": Variant(teacher="mean"),
-        "QG, good from 4 on": Variant(PAPER, at_least=True),
-        **{f"QG, μ = {mu:g}": Variant(Smoothing(mu=mu)) for mu in MUS if mu not in (0.0, 0.5)},
-        **_ASIDE,
-    }
-    groups = {"all": tuple(name for name in variants if name not in _ASIDE)}
-    profiles = {
-        "smoke": replace(_FROZEN, **_FEW, epochs=4, milestone=3, distil_after=2, longer=1),
-        "cpu": replace(_FROZEN, epochs=16, milestone=12, distil_after=12, longer=4),
-        "trained": _TRAINED,
-        "photographs": replace(
-            _TRAINED,
-            validation_photos=150,
-            epochs=5,
-            milestone=4,
-            distil_after=2,
-            longer=1,
-            learning_rate=3e-4,
-            backbone_rate=2e-4,
-            # Anew it finds one window that is good enough everywhere, and looks no further.
-            starts_from="cpu",
-            bfloat16=True,
-        ),
-        # Sec. 4.3, with the short sides of DETR's multi-scale augmentation.
-        "full": Profile(
-            None, 36, None, short_sides=tuple(range(480, 801, 32)), test_side=600, light=False
-        ),
-    }
+    variants = VARIANTS
+    groups = {"all": tuple(name for name in VARIANTS if name not in ASIDE)}
+    profiles = PROFILES
     forms = ("gaicd", "gaicd_v2", "cpc")
     columns = {
         f"ε = {eps:.2f}, {name}": Column(100, worth_having=1.0)
@@ -121,6 +59,7 @@ class SetPredictionMethod(TablesMethod):
         "required ratio it gives a window that may expect to overlap with the crops that it "
         "proposes without one, and is as large as people draw them."
     )
+    blind_answer = "a set that looks at no photo"
     claim_columns = ("ε = 0.85, K = 10", "ε = 0.85, K = 40", "ε = 0.90, K = 40")
     constants = {
         "optimizer": "AdamW",
@@ -128,6 +67,18 @@ class SetPredictionMethod(TablesMethod):
         "weights": [LAMBDA_IOU, LAMBDA_FOCAL],
         "focal": [ALPHA, GAMMA],
         "theta": THETA,
+    }
+    usual = {
+        **NORMALISATION,
+        "cropnb.set_prediction.model.CUTS": {
+            "resnet50": ("c5_3",),
+            "mobilenet_v2": ("c4_7", "c5_4"),
+        },
+        "cropnb.set_prediction.model.PRIOR": 0.01,
+        "cropnb.set_prediction.attention.TEMPERATURE": 10_000,
+        "cropnb.set_prediction.labels.LONG_SIDE": 1333,
+        "cropnb.set_prediction.losses.LOOKED_AT": 6,
+        "cropnb.set_prediction.recipe.method.CPC_TEST_PHOTOS": 1000,
     }
 
     def profile(self, experiment: Experiment) -> Profile:
@@ -166,6 +117,10 @@ class SetPredictionMethod(TablesMethod):
             for at_least in (False, True)
         }
 
+    def photos(self, experiment: Experiment, part: str, variant: str) -> CropPhotos:
+        """The photos of a part, with the good crops of a variant."""
+        return experiment.photos(part)[self.variants[variant].at_least]
+
     def build(self, experiment: Experiment, run: Run) -> SetPredictionCropper:
         """The paper's network, or the light one that a CPU trains; some profiles start it from
         other weights.
@@ -195,7 +150,15 @@ class SetPredictionMethod(TablesMethod):
             return from_photos(model.features, photos)
         levels = {"levels": "pooled to the last"}
         backbone = model.backbone.eval()
-        cache = cached(experiment, part, backbone, photos, photos.short_side, model.join, levels)
+        cache = cached(
+            experiment,
+            part,
+            backbone,
+            photos,
+            size=photos.short_side,
+            join=model.join,
+            described=levels,
+        )
         return from_cache(cache, experiment.device)
 
     def training_features(
@@ -230,7 +193,14 @@ class SetPredictionMethod(TablesMethod):
         yield Stage(
             name="whole" if whole else "head",
             trained=trainee,
-            loss=self._step(experiment, variant, trainee, photos, epoch_steps, features["train"]),
+            loss=self._step(
+                experiment=experiment,
+                variant=variant,
+                trainee=trainee,
+                photos=photos,
+                epoch_steps=epoch_steps,
+                features=features["train"],
+            ),
             size=len(photos),
             recipe=Recipe(
                 epochs=count,
@@ -289,16 +259,84 @@ class SetPredictionMethod(TablesMethod):
         columns = self.columns_of(predictions, photos)
         return Measurement(columns, tensors={"xyxy": xyxy, "validity": validity})
 
+    def columns_of(
+        self, predictions: Sequence[CropPredictions], photos: CropPhotos
+    ) -> dict[str, Sequence[float]]:
+        """What each photo adds to every number of Tables 1 and 2, and whether the first crop alone
+        comes near the best one (ACC 1/1), (photos,) each, 0…1.
+        """
+        columns = {}
+        for eps in THRESHOLDS:
+            for count in (1, *COUNTS):
+                hits = set_accuracy(predictions, photos, count, eps)  # (photos,)
+                columns[f"ε = {eps:.2f}, ACC 1/{count}"] = hits.tolist()
+            for most in DETECTIONS:
+                shares = metrics.average_precision_by_photo(
+                    predictions, photos.truths, iou_threshold=eps, max_detections=most
+                )  # (photos,)
+                columns[f"ε = {eps:.2f}, K = {most}"] = shares.tolist()
+        return columns
+
+    def predictions(self, experiment: Experiment, variant: str, seed: int) -> list[CropPredictions]:
+        """What a finished run predicts for the test photos; `CheckpointError` without one."""
+        tensors = experiment.tensors(variant, seed)
+        return list(map(CropPredictions, tensors["xyxy"], tensors["validity"]))
+
+    def completed(self, experiment: Experiment, result: Result) -> Result:
+        """With the columns that are younger than the run, from the predictions that it kept."""
+        if result.columns.keys() >= self.columns.keys():
+            return result
+        predictions = self.predictions(experiment, result.variant, result.seed)
+        columns = self.columns_of(predictions, self.photos(experiment, "test", result.variant))
+        return replace(result, columns={**columns, **result.columns})
+
     def card(self, result: Result) -> dict[str, object]:
         """The short side that the cropper resizes to, and the scores under the ledger's names."""
         side = result.settings["profile"]["test_side"]
         return {"short_side": side, "scores": self.scores(result)}
+
+    def scores(self, result: Result) -> dict[str, float]:
+        """What a run reached, in per cent, under the ledger's names."""
+        means, first = result.means(), f"ε = {THRESHOLDS[0]:.2f}"
+        names = {f"ACC 1/{count}": f"{first}, ACC 1/{count}" for count in COUNTS}
+        names[f"AP, {first}, K = 10"] = f"{first}, K = 10"
+        return {name: round(100 * means[column], 4) for name, column in names.items()}
 
     def ship_beside(self, experiment: Experiment, run: Run, result: Result) -> None:
         """How the anchors moved on scenes, for the chapter."""
         if experiment.dataset != ledger.SCENES:
             return
         anchors.write(experiment, run, self.photos(experiment, "val", run.variant))
+
+    def blind(self, experiment: Experiment) -> dict[str, Sequence[float]]:
+        """What the content-blind set of each ε reaches."""
+        return self.blind_columns(experiment, self.photos(experiment, "test", self.main))
+
+    def blind_columns(self, experiment: Experiment, test: CropPhotos) -> dict[str, Sequence[float]]:
+        """The same with other truths for the test photos."""
+        return tables.blind_columns(experiment, test)
+
+    def tables(self, experiment: Experiment) -> tuple[str, str, str]:
+        """The tables of ACC 1/N and of AP, and what is added to the names of all others."""
+        return tables.names(experiment)
+
+    def claim_table(self, experiment: Experiment) -> str:
+        """The form of the photos is named where it isn't the paper's first."""
+        return "claim" + self.tables(experiment)[2] + self.suffix(experiment)
+
+    def places(self, experiment: Experiment, variant: str) -> list[Place]:
+        """Of ACC 1/N; AP is no mean over photos, and stands in `further_rows`."""
+        return tables.places(experiment, variant)
+
+    def note(self, results: Sequence[Result]) -> str:
+        """Which epoch, and which crop where several are best."""
+        return "last epoch; of tied best crops the first"
+
+    def further_rows(
+        self, context: Context, experiment: Experiment, results: Mapping[str, list[Result]]
+    ) -> list[Row]:
+        """AP of every variant, and what a set that never looks at a photo reaches."""
+        return tables.further(context, experiment, results)
 
 
 METHOD = SetPredictionMethod()

@@ -1,4 +1,4 @@
-"""What the agent is trained on and how: the variants that are compared, and the profiles.
+"""What the agent is trained on and how: the profiles, and the steps of a training and a test.
 
 The paper gives the 16 environments, the 1/30 of a side, the 224 pixels, and no other number of its
 training. What had to be chosen is listed in `paper.toml` ([[detail]]): on training and validation
@@ -11,27 +11,34 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import nn
 
-from cropnb import backbones, datasets
+from cropnb import backbones, croppers, datasets, ledger
+from cropnb.croppers import shipped
 from cropnb.datasets.base import CropDataset
+from cropnb.files import file_hash
 from cropnb.la2c import rules
-from cropnb.la2c.cropper import play_all
+from cropnb.la2c.cropper import mean_iou, play_all
 from cropnb.la2c.envs.banks import RESOLUTION, ImageBank
 from cropnb.la2c.envs.batched import BatchedCropEnv
 from cropnb.la2c.envs.features import SIZE, VIEWS, FeatureBank, calibrate, look_with
+from cropnb.la2c.envs.judges import LatticeJudge
 from cropnb.la2c.learner import Learner, Settings
 from cropnb.la2c.model import CUT, HIDDEN, SHARED_CUT, Agent
+from cropnb.la2c.recipe.variants import AESTHETIC, ENTROPY_WEIGHT, MAIN, OWN, VARIANTS
 from cropnb.la2c.studies import measures, rows
-from cropnb.la2c.studies.variants import ENTROPY_WEIGHT, MAIN, OWN, VARIANTS
 from cropnb.ledger import Row
 from cropnb.runs import Column, Experiment, Measurement, Method, Place, Result, Run, Stage, blind
 from cropnb.runs import Profile as Base
 from cropnb.runs.context import Context
+from cropnb.runs.experiment import plain
+from cropnb.runs.method import NORMALISATION
 from cropnb.runs.start import run_of, state_of
 
 GAMMA = 0.5  # detail 1: leaves little to farm
+JUDGE = "gaic"  # detail 14: whose weights for photographs stand for A2-RL's aesthetic score
 VALUE_WEIGHT = 0.5  # detail 2: λ; β is `ENTROPY_WEIGHT`
 # training photos that give the batch statistics of a backbone that starts at random
 CALIBRATED = 64
+TOGETHER = 128  # photos that are cropped side by side in an evaluation
 
 
 @dataclass(frozen=True)
@@ -122,6 +129,7 @@ class La2cMethod(Method):
         "step_limits": measures.STEP_LIMITS,
         "timed": measures.TIMED,
     }
+    usual = {**NORMALISATION, "cropnb.la2c.studies.measures.CURVE": 200}
     variants = VARIANTS
     profiles = {
         "smoke": Profile(
@@ -153,8 +161,8 @@ class La2cMethod(Method):
         "long": Profile(
             2000, 200, 500, learning=replace(_LEARNING, updates=12_000, validate_every=1000)
         ),
-        # Sec. 3: 16 environments, 224 pixels, the whole network. For a GPU; it was not run for the
-        # ledger.
+        # 16 environments, 224 pixels, the whole network (Sec. 3). For a GPU; it was not run for
+        # the ledger.
         "full": Profile(
             None,
             200,
@@ -185,8 +193,9 @@ class La2cMethod(Method):
         # The start of a variant's backbone is part of it.
         profile = experiment.profile
         other = None if chosen.init else profile.backbone_of
+        judge = {"judge": file_hash(shipped(JUDGE))} if self._judged(experiment, variant) else {}
         return {
-            "variant": chosen,
+            "variant": {**plain(chosen), **judge},
             "actions": rules.ACTIONS[chosen.actions],
             "init": chosen.init or experiment.init,
             **(
@@ -195,6 +204,11 @@ class La2cMethod(Method):
                 else {}
             ),
         }
+
+    def _judged(self, experiment: Experiment, variant: str) -> bool:
+        """Whether a variant is paid by an aesthetic score on photos that bring none."""
+        scenes = ledger.kind(experiment.dataset) == ledger.SCENES
+        return self.variants[variant].reward == AESTHETIC and not scenes
 
     def prepare(self, experiment: Experiment, part: str) -> ImageBank:
         """Photos and their true boxes, resized once."""
@@ -258,9 +272,13 @@ class La2cMethod(Method):
             "reward": variant.reward,
             "truths": profile.match,
             "step_limit": profile.step_limit,
-            "size": agent.grid if profile.shared else profile.size,
+            "size": agent.grid if profile.shared else variant.size or profile.size,
+            **changes,
         }
-        return BatchedCropEnv(self.bank(experiment, part, agent), **{**options, **changes})
+        if options["reward"] == AESTHETIC and self._judged(experiment, run.variant):
+            judge = croppers.load(JUDGE, device=experiment.device)
+            options["reward"] = LatticeJudge(judge, variant.actions)
+        return BatchedCropEnv(self.bank(experiment, part, agent), **options)
 
     def stages(self, experiment: Experiment, run: Run, model: nn.Module) -> Iterator[Stage]:
         """One, of the agent. An epoch is a number of updates, whose photos the environments
@@ -269,16 +287,14 @@ class La2cMethod(Method):
         settings = self.variants[run.variant].learning(experiment.profile.learning)
         env = self.env(experiment, run, "train", model, episodes=settings.environments)
         learner = Learner(model, env, settings, run.seed)
-        check = self.env(
-            experiment, run, "val", model, episodes=measures.TOGETHER, reward="iou_sign"
-        )
+        check = self.env(experiment, run, "val", model, episodes=TOGETHER, reward="iou_sign")
         yield Stage(
             name="agent",
             trained=learner,
             loss=learner.loss,
             size=settings.epoch_updates,
             recipe=settings.recipe(run.seed),
-            validate=lambda: measures.mean_iou(play_all(model, check), check),
+            validate=lambda: mean_iou(play_all(model, check), check),
             optimizer=learner.optimizer(),
             best=model,
             record=measures.curves,
@@ -289,10 +305,9 @@ class La2cMethod(Method):
         seconds.
         """
         profile, variant = experiment.profile, self.variants[run.variant]
-        env = self.env(
-            experiment, run, "test", model, episodes=measures.TOGETHER, reward="iou_sign"
-        )
-        how = {"actions": variant.actions, "step_limit": profile.step_limit, "size": profile.size}
+        env = self.env(experiment, run, "test", model, episodes=TOGETHER, reward="iou_sign")
+        size = variant.size or profile.size
+        how = {"actions": variant.actions, "step_limit": profile.step_limit, "size": size}
         limits = sorted({*measures.STEP_LIMITS, profile.step_limit})
         ends = play_all(model, env, step_limits=limits)
         return Measurement(

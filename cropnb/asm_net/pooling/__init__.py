@@ -118,14 +118,14 @@ def summed_area_table(score_map: Tensor) -> Tensor:
 
 
 def cell_edges(start: Tensor, end: Tensor, cells: int, whole: bool) -> Tensor:
-    """Where the cells between start and end (N,) begin and end: (N, cells + 1), in pixels.
+    """Where the cells between start and end (..., N) begin and end: (..., N, cells + 1), in pixels.
 
     Args:
         whole: move each edge to the first pixel whose centre lies behind it, so that cells hold
             whole pixels.
     """
     step = torch.arange(cells + 1, device=start.device, dtype=torch.double)
-    edges = start[..., None] + (end - start)[..., None] * step / cells
+    edges = start[..., None] + (end - start)[..., None] * step / cells  # (..., N, cells + 1)
     return (edges - 0.5).ceil() if whole else edges
 
 
@@ -137,13 +137,11 @@ def _pool(
     rule: str | None,
     by_cell: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Sums and areas of each partition, or of each cell, of each crop: two tensors (..., N, L or
-    L̃).
-    """
+    """Sums and areas of each partition or cell of each crop: two tensors (..., N, L or L̃)."""
     boxes, rule, batched = _checked(score_map, boxes, pattern, size, rule)
-    x1, y1, x2, y2 = boxes.unbind(-1)
+    x1, y1, x2, y2 = boxes.unbind(-1)  # (..., N) each
     x = cell_edges(x1, x2, pattern.columns, rule != "area").mT  # (..., columns + 1, N)
-    y = cell_edges(y1, y2, pattern.rows, rule != "area").mT
+    y = cell_edges(y1, y2, pattern.rows, rule != "area").mT  # (..., rows + 1, N)
     maps, x, y = (score_map, x, y) if batched else (score_map[None], x[None], y[None])
     x, y = x.contiguous(), y.contiguous()
     corners = _corners(pattern, by_cell)
@@ -154,11 +152,12 @@ def _pool(
     # Memory that a few channels fill again and again stays at hand; all corners of all crops at
     # once wouldn't.
     for first, begin, end in zip(firsts, bounds, bounds[1:], strict=False):
+        # of K corners: (K,) each, and their signs (K, L or L̃)
         channel, row, column, group = (part[begin:end].to(score_map.device) for part in corners)
-        at_x = x.index_select(1, column)  # (B, corners, N)
-        at_y = y.index_select(1, row)
+        at_x = x.index_select(1, column)  # (B, K, N)
+        at_y = y.index_select(1, row)  # (B, K, N)
         table = summed_area_table(maps[:, first : first + at_once])  # (B, channels, H + 1, W + 1)
-        values = _look_up(table, channel - first, at_x, at_y, exact=rule != "area")
+        values = _look_up(table, channel - first, at_x, at_y, exact=rule != "area")  # (B, K, N)
         sums = sums + group.mT @ values  # (B, L or L̃, N)
         areas = areas + group.mT @ (at_x * at_y)  # (B, L or L̃, N)
     return (sums.mT, areas.mT) if batched else (sums[0].mT, areas[0].mT)
@@ -173,20 +172,20 @@ def _look_up(table: Tensor, channel: Tensor, x: Tensor, y: Tensor, exact: bool) 
     """
     photos, channels, height, width = table.shape
     flat = table.mT.flatten()  # column by column, as it lies in memory
-    photo = torch.arange(photos, device=table.device)[:, None, None]
+    photo = torch.arange(photos, device=table.device)[:, None, None]  # (B, 1, 1)
     base = (photo * channels + channel[:, None]) * width  # (B, K, 1)
 
     def at(row: Tensor, column: Tensor) -> Tensor:
-        index = (base + column) * height + row
+        index = (base + column) * height + row  # (B, K, N)
         return flat.index_select(0, index.flatten()).view(index.shape)
 
     if exact:
         return at(y.long(), x.long())
-    left = x.detach().floor().long().clamp(max=width - 2)
-    above = y.detach().floor().long().clamp(max=height - 2)
+    left = x.detach().floor().long().clamp(max=width - 2)  # (B, K, N)
+    above = y.detach().floor().long().clamp(max=height - 2)  # (B, K, N)
     right, below = x - left, y - above
-    upper = at(above, left) * (1 - right) + at(above, left + 1) * right
-    lower = at(above + 1, left) * (1 - right) + at(above + 1, left + 1) * right
+    upper = at(above, left) * (1 - right) + at(above, left + 1) * right  # (B, K, N)
+    lower = at(above + 1, left) * (1 - right) + at(above + 1, left + 1) * right  # (B, K, N)
     return upper * (1 - below) + lower * below
 
 
@@ -206,13 +205,13 @@ def _corners(pattern: Pattern, by_cell: bool) -> tuple[Tensor, Tensor, Tensor, T
     inside = F.pad(F.one_hot(groups, count), (0, 0, 1, 1, 1, 1))
     # (rows + 1, columns + 1, groups)
     signs = inside[1:, 1:] - inside[:-1, 1:] - inside[1:, :-1] + inside[:-1, :-1]
-    row, column, owner = signs.nonzero(as_tuple=True)
+    row, column, owner = signs.nonzero(as_tuple=True)  # (K,) each
     channels = torch.zeros(count, dtype=torch.long).scatter(
         0, groups.flatten(), pattern.cells.flatten()
-    )
-    order = channels[owner].argsort(stable=True)
+    )  # (groups,)
+    order = channels[owner].argsort(stable=True)  # (K,)
     row, column, owner = row[order], column[order], owner[order]
-    group = torch.zeros(len(owner), count, dtype=torch.double)
+    group = torch.zeros(len(owner), count, dtype=torch.double)  # (K, groups)
     group[torch.arange(len(owner)), owner] = signs[row, column, owner].double()
     return channels[owner], row, column, group
 
@@ -239,8 +238,8 @@ def _checked(
             f"boxes have the shape {tuple(boxes.shape)} for maps {tuple(score_map.shape)}: "
             "give (N, 4)"
         )
-    sides = (boxes[..., 2:] - boxes[..., :2]).detach()
-    small = (sides < sides.new_tensor([pattern.columns, pattern.rows])).any(-1)
+    sides = (boxes[..., 2:] - boxes[..., :2]).detach()  # (..., N, 2)
+    small = (sides < sides.new_tensor([pattern.columns, pattern.rows])).any(-1)  # (..., N)
     if bool(small.any()):
         w, h = sides[small][0].tolist()
         raise BoxError(

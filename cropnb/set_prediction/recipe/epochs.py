@@ -6,10 +6,9 @@ import torch
 
 from cropnb import metrics
 from cropnb.runs import Measurement
-from cropnb.set_prediction.cropper import CropPredictions, predict, set_accuracy
+from cropnb.set_prediction.cropper import COUNTS, CropPredictions, predict, set_accuracy
 from cropnb.set_prediction.labels import CropPhotos, Features
 from cropnb.set_prediction.losses import EPOCH_COLUMNS, Trainee
-from cropnb.set_prediction.studies.tables import COUNTS
 from cropnb.training import History
 
 
