@@ -10,6 +10,7 @@ from cropnb import datasets, ledger, paper
 from cropnb.runs import Experiment, plan, validation
 from cropnb.runs.context import Context
 from cropnb.runs.validation import Curve
+from cropnb.set_prediction.studies.tables import precision_places
 
 PAPERS = ("asm_net", "la2c", "mars", "set_prediction", "vrn")
 # What studies call the arms of a claim in its note.
@@ -52,7 +53,7 @@ def of_claim(row: ledger.Row) -> dict[str, Sequence[Sequence[float]]]:
         return {}
     claim = claims[name]
     better, worse = CALLED.get(name, (claim["better"], claim["worse"]))
-    found = {}
+    by_arm = {}
     for curve in validation.read(row.paper):
         method = plan.method_named(row.paper)
         own = method.claim_table(experiment(curve, row.paper))
@@ -62,15 +63,15 @@ def of_claim(row: ledger.Row) -> dict[str, Sequence[Sequence[float]]]:
         )
         if same and curve.profile == row.profile:
             if curve.variant == claim["better"]:
-                found[better] = scores(curve, row)
+                by_arm[better] = scores(curve, row)
             if "rival" not in claim and curve.variant == claim["worse"]:
-                found[worse] = scores(curve, row)
+                by_arm[worse] = scores(curve, row)
             for other in validation.read(claim["rival"]) if "rival" in claim else ():
                 alike = (other.dataset, other.profile) == (curve.dataset, curve.profile)
                 form = row.profile == ledger.PHOTOGRAPHS or other.form == curve.form
                 if other.variant == claim["worse"] and alike and form:
-                    found[worse] = scores(other, row)
-    return {arm: found[arm] for arm in (better, worse) if found.get(arm)}
+                    by_arm[worse] = scores(other, row)
+    return {arm: by_arm[arm] for arm in (better, worse) if by_arm.get(arm)}
 
 
 @pytest.mark.parametrize("name", PAPERS)
@@ -94,7 +95,7 @@ def cells(curve: Curve, method: str) -> Iterator[tuple[str, str]]:
             (table, row)
             for eps in (0.85, 0.90)
             for most in (5, 10, 40)
-            for table, row, _ in of.method.precision_places(of, curve.variant, eps, most)
+            for table, row, _ in precision_places(of, curve.variant, eps, most)
         ]
     for table_name, row in places:
         yield table(curve, method, table_name), row + of.method.suffix(of)
