@@ -1,6 +1,7 @@
 """The figures and tables of the chapter on set prediction."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,20 @@ def test_differences_have_a_line_a_claim_and_their_verdicts():
     assert len(cells) == len(rows)
     assert sum("*holds*" in cell for cell in cells) == sum(row.verdict == "holds" for row in rows)
     assert METHOD.claim_columns == figures.CLAIMED
+
+
+def test_differences_say_how_the_trainings_of_both_sides_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = ledger.find("set_prediction", table="claim", row="guidance helps")
+    ends = "still rising at the end: QG; too short to say whether still rising: w/o smoothing"
+    rows = [
+        replace(row, note=f"QG less w/o smoothing, AP in points; {ends}; aside") for row in rows
+    ]
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+    ledger.record("set_prediction", rows)
+    _, _, line = lines(figures.differences("claim"))
+    assert line[0].endswith(f"<br>QG less w/o smoothing; {ends}")
 
 
 def test_what_is_not_measured_names_its_entry(

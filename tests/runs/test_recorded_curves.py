@@ -53,7 +53,7 @@ def of_claim(row: ledger.Row) -> dict[str, Sequence[Sequence[float]]]:
         return {}
     claim = claims[name]
     better, worse = CALLED.get(name, (claim["better"], claim["worse"]))
-    curves = {}
+    by_arm = {}
     for curve in validation.read(row.paper):
         method = plan.method_named(row.paper)
         own = method.claim_table(experiment(curve, row.paper))
@@ -63,15 +63,15 @@ def of_claim(row: ledger.Row) -> dict[str, Sequence[Sequence[float]]]:
         )
         if same and curve.profile == row.profile:
             if curve.variant == claim["better"]:
-                curves[better] = scores(curve, row)
+                by_arm[better] = scores(curve, row)
             if "rival" not in claim and curve.variant == claim["worse"]:
-                curves[worse] = scores(curve, row)
+                by_arm[worse] = scores(curve, row)
             for other in validation.read(claim["rival"]) if "rival" in claim else ():
                 alike = (other.dataset, other.profile) == (curve.dataset, curve.profile)
                 form = row.profile == ledger.PHOTOGRAPHS or other.form == curve.form
                 if other.variant == claim["worse"] and alike and form:
-                    curves[worse] = scores(other, row)
-    return {arm: curves[arm] for arm in (better, worse) if curves.get(arm)}
+                    by_arm[worse] = scores(other, row)
+    return {arm: by_arm[arm] for arm in (better, worse) if by_arm.get(arm)}
 
 
 @pytest.mark.parametrize("name", PAPERS)
