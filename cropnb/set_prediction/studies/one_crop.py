@@ -32,7 +32,7 @@ from cropnb.set_prediction.cropper import COUNTS, THRESHOLDS, CropPredictions, s
 from cropnb.set_prediction.labels import CropPhotos
 from cropnb.set_prediction.recipe import METHOD
 from cropnb.set_prediction.studies import measures
-from cropnb.set_prediction.studies.tables import blind_predictions, precision
+from cropnb.set_prediction.studies.tables import blind_predictions, precision_row
 
 MODULE = f"{METHOD.name}.studies.one_crop"
 SET, ONE, TABLE = "w/o smoothing", "one crop", "one crop against a set"
@@ -104,12 +104,13 @@ def rows(context: Context, experiment: Experiment, seeds: Sequence[int]) -> list
         for eps in THRESHOLDS:
             hits = [(100 * set_accuracy(run, test, shown, eps)).tolist() for run in runs]
             columns[HITS[eps]] = hits
-        columns[AP] = precision(runs, test.truths, NEAR, shown).tolist()
         if shown > 1:  # a lone crop has no other to differ from
             columns[APART] = [
                 measures.diversity([one.xyxy for one in run]).tolist() for run in runs
             ]
         written += [measured(here, table, name, *cell) for cell in columns.items()]
+        place = (table, name, AP)
+        written.append(precision_row(here, place, runs, test.truths, eps=NEAR, most=shown))
     return written
 
 

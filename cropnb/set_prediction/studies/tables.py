@@ -13,7 +13,7 @@ from cropnb import datasets, metrics
 from cropnb.ledger import Row
 from cropnb.runs import Experiment, Place, Result, record
 from cropnb.runs.context import Context
-from cropnb.runs.rows import measured
+from cropnb.runs.rows import measured, resampled
 from cropnb.set_prediction.cropper import (
     COUNTS,
     DETECTIONS,
@@ -114,10 +114,13 @@ def further(
         fields = record.row_fields(runs, record.run_note(method, runs))
         for eps in THRESHOLDS:
             for most in DETECTIONS:
-                values = precision(predictions, truths, eps, most).tolist()
                 for table, row, column in precision_places(experiment, variant, eps, most):
                     place = (table, row + method.suffix(experiment), column)
-                    rows.append(measured(context, *place, values, **fields))
+                    rows.append(
+                        precision_row(
+                            context, place, predictions, truths, eps=eps, most=most, **fields
+                        )
+                    )
     if method.main in results:
         rows += _blind_rows(replace(context, seeds=()), experiment)
     return rows
@@ -136,9 +139,12 @@ def _blind_rows(context: Context, experiment: Experiment) -> list[Row]:
             place = (accuracy_table, row, f"ACC 1/{count}")
             rows.append(measured(context, *place, hits.tolist(), note=note))
         for most in DETECTIONS:
-            values = precision([predictions], test.truths, eps, most).tolist()
             place = (precision_table, row, f"K = {most}")
-            rows.append(measured(context, *place, values, note=note))
+            rows.append(
+                precision_row(
+                    context, place, [predictions], test.truths, eps=eps, most=most, note=note
+                )
+            )
     return rows
 
 
@@ -147,13 +153,27 @@ def _row(experiment: Experiment, variant: str, eps: float) -> str:
     return f"{'Ours' if variant == experiment.method.main else variant} (ε = {eps:.2f})"
 
 
-def precision(
-    runs: Sequence[Sequence[CropPredictions]], truths: Sequence[Tensor], eps: float, most: int
-) -> np.ndarray:
-    """AP of several seeds in per cent, as what each photo adds to it: (seeds, photos)."""
-    return 100 * np.stack(
-        [
-            metrics.average_precision_by_photo(run, truths, iou_threshold=eps, max_detections=most)
-            for run in runs
-        ]
-    )
+def precision_row(
+    context: Context,
+    place: tuple[str, str, str],
+    runs: Sequence[Sequence[CropPredictions]],
+    truths: Sequence[Tensor],
+    *,
+    eps: float,
+    most: int,
+    **fields: object,
+) -> Row:
+    """The row of AP in per cent. One run has the interval of resampled photos; of several it is
+    Student's, over what each photo adds to each.
+    """
+    if len(runs) == 1:
+        interval, resamples = metrics.average_precision_interval(
+            runs[0], truths, iou_threshold=eps, max_detections=most
+        )
+        values = {"value": 100 * interval.mean, "resamples": 100 * resamples}
+        return resampled(context, *place, **values, images=len(truths), **fields)
+    added = [
+        metrics.average_precision_by_photo(run, truths, iou_threshold=eps, max_detections=most)
+        for run in runs
+    ]  # (seeds, photos)
+    return measured(context, *place, (100 * np.stack(added)).tolist(), **fields)
