@@ -12,7 +12,7 @@ from typing import Any
 from cropnb import checkpoints, files, ledger
 from cropnb.checkpoints import RUN_FILE
 from cropnb.errors import CheckpointError, PlanError
-from cropnb.runs import record, results
+from cropnb.runs import record, results, waiting
 from cropnb.runs.experiment import WEIGHTS_FILE, Experiment, Run
 from cropnb.runs.plan import Entry
 from cropnb.runs.program import context
@@ -161,6 +161,8 @@ def collect(flat: Path, entries: Sequence[Entry], out: Path) -> list[ledger.Row]
         written = record.without_fewer_seeds(written, entry.method)
         ledger.record(entry.method, written)
         rows += written
+    for paper in dict.fromkeys(row.paper for row in rows):
+        waiting.record(paper)  # what was measured waits no longer
     return rows
 
 

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ import torch
 from cropnb import checkpoints, files, ledger
 from cropnb.errors import CheckpointError
 from cropnb.runs import __main__ as program
-from cropnb.runs import borrowed, borrowed_folder, plan
+from cropnb.runs import borrowed, borrowed_folder, plan, waiting
 from cropnb.runs.results import Result
 
 PLAN = """
@@ -130,8 +130,11 @@ def test_what_fits_is_run_without_the_books_packages_and_comes_home(place):
         ("gaic/little", "done"),
     ]
     home = ["--collect", str(place / "flat"), "--out", str(place / "home")]
+    waiting.record("vrn")
+    (earlier, *_) = ledger.read("vrn")
+    ledger.record("vrn", replace(earlier, row="a row of an earlier plan"))
     assert program.main(home) == 0
-    rows = ledger.read("vrn")
+    rows = ledger.read("vrn")  # and nothing waits any more
     assert {row.row for row in rows} == {"FS + RGL, frozen backbone"}
     assert {row.command for row in rows} == {plan.read()[1].command}
     again = plan.read()[1].experiment
