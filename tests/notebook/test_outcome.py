@@ -8,7 +8,7 @@ import pytest
 from cropnb import ledger
 from cropnb.notebook import came_out, what_it_takes
 from cropnb.notebook.outcome import ran
-from cropnb.runs import waiting
+from cropnb.runs import plan, waiting
 from cropnb.runs.program import experiment_of
 
 NAME = "both modules beat neither"
@@ -213,13 +213,24 @@ def test_what_claims_take_is_told_for_entries_together() -> None:
         "embeddings beat the bare ratio",
         "interpolation beats the nearest embedding",
     ]
-    assert all(line.endswith(" 90 |") for line in lines if line.startswith(f"| {NAME} |"))
+    (entry,) = plan.select(plan.read(), ["mars/trained"])
+    minutes = 2 * entry.minutes * len(entry.seeds)  # both arms, all seeds
+    first = [line for line in lines if line.startswith(f"| {NAME} |")]
+    assert all(line.endswith(f" {minutes:.0f} |") for line in first)
 
 
 def test_without_an_earlier_run_a_card_says_what_is_printed_and_the_minutes() -> None:
     heads, _, iou, offset = what_it_takes("mars/against-windows").splitlines()
     assert heads.endswith("| minutes that the plan has for it |")
     unknown = "no earlier run tells"
-    assert iou == f"| beats sliding windows | IoU | +0.125: {unknown} | +0.005: {unknown} | 3 |"
-    assert offset == f"| beats sliding windows | Offset | +18.5: {unknown} | +1: {unknown} | 3 |"
+    (entry,) = plan.select(plan.read(), ["mars/against-windows"])
+    minutes = f"{entry.minutes:.0f}"
+    assert (
+        iou
+        == f"| beats sliding windows | IoU | +0.125: {unknown} | +0.005: {unknown} | {minutes} |"
+    )
+    assert (
+        offset
+        == f"| beats sliding windows | Offset | +18.5: {unknown} | +1: {unknown} | {minutes} |"
+    )
     assert "| none named |" in what_it_takes("mars/left-out")
