@@ -33,12 +33,6 @@ CITED = re.compile(r"\(Eq\. \d+(?:(?:,| and| to) \d+)*\)|\(Sec\. \d+(?:\.\d+)*\)
 MOST_PLACES = 5  # arguments of a call that are told apart by their place alone
 # but for what takes numbers of one kind, or draws with x, y, width and height
 IN_PLACES = {"permute", "reshape", "validate", "ellipse", "line", "shape"}
-LATER = {  # changed elsewhere at the moment
-    "cropnb/asm_net/studies/tables.py",
-    "cropnb/datasets/scenes/reference.py",
-    "cropnb/runs/blind.py",
-    "cropnb/set_prediction/studies/against_anchors.py",
-}
 
 
 @cache
@@ -205,7 +199,7 @@ def test_a_module_has_one_alias_everywhere():
     assert not wrong
     called: dict[str, dict[str, str]] = {}  # module → alias → one place that has it
     for where, tree in sources():
-        if not where.endswith(".py") or where in LATER:
+        if not where.endswith(".py"):
             continue  # a chapter has no variable that a module's own name would hide
         for module, name in imported(tree):
             path = ROOT / module.replace(".", "/")
@@ -221,7 +215,7 @@ def test_equations_and_sections_are_cited_one_way():
         for path in sorted((ROOT / folder).rglob("*.py")):
             where = str(path.relative_to(ROOT))
             for text, line in texts(path):
-                if where not in LATER and (citations := loose_citations(text)):
+                if citations := loose_citations(text):
                     loose[f"{where}:{line}"] = citations
     assert not loose
 
@@ -230,7 +224,7 @@ def test_a_call_names_what_it_gives():
     program = {
         where: tree
         for where, tree in sources()
-        if where.endswith(".py") and not where.startswith("tests/") and where not in LATER
+        if where.endswith(".py") and not where.startswith("tests/")
     }
     assert len(program) > 200
     assert not {where: calls for where, tree in program.items() if (calls := calls_by_place(tree))}

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cropnb import boxes, metrics
+from cropnb import boxes as box_math
+from cropnb import metrics
 from cropnb.croppers.windows import CentredWindow
 from cropnb.datasets.base import Sample
 from cropnb.methods import BASELINES
@@ -22,7 +23,7 @@ def middle(width: float, height: float) -> Tensor:
 def scores(sample: Sample) -> Tensor:
     """A score for each box of a sample, (N,): its IoU with the middle of the photo."""
     window = middle(*sample.size).expand(len(sample.boxes), 4)
-    return boxes.iou(sample.boxes.float(), window)
+    return box_math.iou(sample.boxes.float(), window)
 
 
 def ranking(samples: Iterable[Sample]) -> dict[str, list[float]]:

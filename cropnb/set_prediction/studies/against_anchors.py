@@ -165,8 +165,8 @@ def rows(
             table,
             arm,
             DIFFERENT.format(seed),
-            first_crops(one),
-            len(test),
+            ours=first_crops(one),
+            images=len(test),
         )
         for arm, per_seed in runs.items()
         for seed, one in zip(seeds, per_seed, strict=True)
