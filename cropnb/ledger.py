@@ -5,6 +5,7 @@ Only a run writes a row, and a row names the command that repeats it. Chapters p
 prose can't drift from what was measured.
 """
 
+import functools
 import json
 import os
 import subprocess
@@ -214,9 +215,21 @@ def read(name: str, where: Path | None = None) -> list[Row]:
     path = (where or folder()) / f"{ledger_rules.checked_name(name)}.json"
     if not path.exists():
         return []
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ledger_rules.no_ledger(path, error) from error
+    return list(_rows(name, path, content))
+
+
+# A chapter asks for rows hundreds of times, and each of 1 000 rows is checked at each reading: what
+# a file holds is checked once for each content that it has.
+@functools.lru_cache(maxsize=32)
+def _rows(name: str, path: Path, content: bytes) -> tuple[Row, ...]:
+    """The checked rows of a file with this content."""
     rows: dict[tuple[str, ...], Row] = {}
     for number, fields_of_row in enumerate(
-        ledger_rules.parse(path, set(_CHECKS), _NEEDED), start=1
+        ledger_rules.parse(path, content, set(_CHECKS), _NEEDED), start=1
     ):
         seeds = fields_of_row.get("seeds", ())
         row = Row(**{**fields_of_row, "seeds": tuple(seeds) if type(seeds) is list else seeds})
@@ -229,7 +242,7 @@ def read(name: str, where: Path | None = None) -> list[Row]:
         if row.key in rows:
             raise LedgerError(f"{path}, row {number}: row {row.key} is there twice")
         rows[row.key] = row
-    return list(rows.values())
+    return tuple(rows.values())
 
 
 def names(where: Path | None = None) -> list[str]:

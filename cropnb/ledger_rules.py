@@ -93,18 +93,27 @@ def number_problems(row: Any, verdict: Callable[..., str], decimals: Callable[..
     return problems
 
 
-def parse(path: Path, known: set[str], needed: set[str]) -> list[dict[str, Any]]:
+def no_ledger(path: Path, error: Exception) -> LedgerError:
+    """What to say of a file that can't be read as a ledger."""
+    return LedgerError(f"{path} is no ledger file ({error}); restore it from git")
+
+
+def parse(path: Path, content: bytes, known: set[str], needed: set[str]) -> list[dict[str, Any]]:
     """The rows of one file as JSON gives them, with no unknown and no missing field.
+
+    Args:
+        path: of the file, for what is said of it.
+        content: of the file.
+        known: the fields that a row may have.
+        needed: those that it must have.
 
     Raises:
         LedgerError: when the file is no list of such objects, naming the first row that isn't one.
     """
     try:
-        rows = json.loads(
-            path.read_text(encoding="utf-8"), parse_constant=_refuse, object_pairs_hook=_once
-        )
-    except (ValueError, OSError, RecursionError) as error:
-        raise LedgerError(f"{path} is no ledger file ({error}); restore it from git") from error
+        rows = json.loads(content.decode("utf-8"), parse_constant=_refuse, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise no_ledger(path, error) from error
     if not isinstance(rows, list):
         raise LedgerError(f"{path} is no ledger file (it holds no list); restore it from git")
     for number, row in enumerate(rows, start=1):

@@ -2,10 +2,12 @@
 ledger and tests.
 """
 
+import functools
 import math
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cropnb.errors import CropnbError
 
@@ -106,7 +108,7 @@ def parse(path: Path) -> Paper:
         CropnbError: when it is no TOML, or has another form; naming the file.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = _toml(path.read_text(encoding="utf-8"))
         tables = {}
         for entry in content.get("table", []):
             table = _table(entry)
@@ -118,6 +120,12 @@ def parse(path: Path) -> Paper:
     # Other than a RecursionError, which means that it is nested too deep, they name the place.
     except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
         raise CropnbError(f"{path} can't be read as a paper ({error!r:.200})") from error
+
+
+@functools.lru_cache(maxsize=16)  # a chapter asks for its paper in nearly every cell
+def _toml(text: str) -> dict[str, Any]:
+    """What a TOML file of this text holds."""
+    return tomllib.loads(text)
 
 
 def _table(entry: dict) -> Table:
