@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import cropnb
-from cropnb import checkpoints, croppers, datasets, evaluation, ledger, metrics
+from cropnb import checkpoints, croppers, datasets, ledger, metrics
 from cropnb.boxes import iou
 from cropnb.croppers import SHIPPED, Cropper, shipped, weights_path
 from cropnb.datasets import CropDataset
@@ -31,21 +31,24 @@ def ranking(cropper: Cropper, test: CropDataset) -> dict[str, Tensor]:
 
 def boxes(cropper: Cropper, test: CropDataset) -> dict[str, Tensor]:
     """IoU and BDE of the best crop, (photos,) each."""
-    return evaluation.measure(cropper, test, required=False, progress=False)
+    crops = cropper([sample.photo() for sample in test.samples])
+    values = [
+        torch.stack(metrics.iou_and_bde(crop.box, sample.boxes, *sample.size))
+        for sample, (crop,) in zip(test.samples, crops, strict=True)
+    ]
+    iou, bde = torch.stack(values).double().unbind(dim=1)
+    return {"IoU": iou, "BDE": bde}
 
 
 def required_ratios(cropper: Cropper, test: CropDataset) -> dict[str, Tensor]:
     """IoU of the crop for each required ratio against its true box, over all annotations: (A,)."""
-    pairs = [
-        (s, box, ratio)
-        for s in test.samples
-        for box, ratio in zip(s.boxes, s.aspects.tolist(), strict=True)
-    ]
-    return {
-        "IoU": torch.stack(
-            [iou(cropper(s.photo(), aspect=ratio)[0].box, box) for s, box, ratio in pairs]
-        )
-    }
+    overlaps: list[Tensor] = []
+    for ratio in sorted({ratio for sample in test.samples for ratio in sample.aspects.tolist()}):
+        shown = [sample for sample in test.samples if ratio in sample.aspects.tolist()]
+        crops = cropper([sample.photo() for sample in shown], aspect=ratio)
+        for sample, (crop,) in zip(shown, crops, strict=True):
+            overlaps.extend(iou(crop.box, box) for box in sample.boxes[sample.aspects == ratio])
+    return {"IoU": torch.stack(overlaps)}
 
 
 def first_crops(cropper: Cropper, test: CropDataset) -> dict[str, Tensor]:
@@ -53,8 +56,9 @@ def first_crops(cropper: Cropper, test: CropDataset) -> dict[str, Tensor]:
     one? (photos,)
     """
     hits: dict[str, list[Tensor]] = {"ACC 1/5": [], "ACC 1/10": []}
-    for sample in test.samples:
-        crops = torch.stack([crop.box for crop in cropper(sample.photo(), k=10)])
+    answers = cropper([sample.photo() for sample in test.samples], k=10)
+    for sample, answer in zip(test.samples, answers, strict=True):
+        crops = torch.stack([crop.box for crop in answer])
         best = sample.boxes[sample.scores.argmax()]
         for column, values in hits.items():
             values.append(
