@@ -11,6 +11,7 @@ import pytest
 
 from cropnb import bench, ledger
 from cropnb.croppers import bench as croppers_bench
+from cropnb.mars.studies import bench as mars_bench
 
 METHODS = Path(bench.__file__).parent
 
@@ -92,9 +93,12 @@ def test_what_needs_a_gpu_waits_without_one(tmp_path, monkeypatch, capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", bench.measured())
 def test_each_measurement_runs(name, monkeypatch):
-    # Four photos show that it runs as well as a hundred do.
-    folder = croppers_bench._folder
+    # A few photos show that it runs as well as a hundred do.
+    folder, shown = croppers_bench._folder, mars_bench.photos
     monkeypatch.setattr(croppers_bench, "_folder", lambda number, size: folder(4, size))
+    monkeypatch.setattr(mars_bench, "photos", lambda number=2: shown(2))
+    monkeypatch.setattr(mars_bench, "TRAINING_PHOTOS", 8)
+    monkeypatch.setattr(bench, "REPEATED", 1)
     if bench.measured()[name].needs_cuda and not bench.torch.cuda.is_available():
         pytest.skip("there is no CUDA GPU here")
     assert all(ratio > 0 for ratio in bench.measured()[name].measure(1))

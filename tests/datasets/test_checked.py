@@ -189,13 +189,13 @@ def test_a_file_too_large_for_annotations_is_not_read(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["fat", "fcdb"])
-def test_300_000_entries_are_read_in_seconds(name, tmp_path):
+def test_150_000_entries_are_read_in_seconds(name, tmp_path):
     (path,) = MAKE[name](tmp_path).iterdir()
     (entry,) = json.loads(path.read_text())
-    path.write_text(json.dumps([entry] * 300_000))
+    path.write_text(json.dumps([entry] * 150_000))
     start = time.process_time()
-    assert len(load(name, tmp_path)) == 300_000
-    assert time.process_time() - start < 20
+    assert len(load(name, tmp_path)) == 150_000
+    assert time.process_time() - start < 10
     entry |= {"boxes": [[5, 5, 5, 9]], "crop": [5, 5, 0, 9]}
     path.write_text(json.dumps([*json.loads(path.read_text())[:9], entry]))
     with pytest.raises(BoxError, match="entry 10 "):
