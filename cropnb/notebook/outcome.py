@@ -75,19 +75,23 @@ def what_it_takes(*entry_names: str) -> Markdown:
     it. See `cropnb.runs.power`.
 
     Args:
-        entry_names: such as `vrn/layouts`; of those that train, and of studies.
+        entry_names: such as `vrn/layouts`; of those that train, and of studies. Of several, each
+            line names its own.
     """
     from cropnb.runs import plan, power
 
     whole, lines = plan.read(), []
     entries = {entry.name: entry for entry in plan.select(whole, entry_names)}
-    for card in (card for name in entry_names for card in power.cards(entries[name], whole)):
-        printed = _takes(card, card.printed, card.enough_for_printed) or "none printed"
-        worth_having = _takes(card, card.worth_having, card.enough) or "none named"
-        budget = _grouped(round(card.budget))
-        lines.append([card.claim, card.column, printed, worth_having, budget])
+    several = len(entry_names) > 1
+    for name in entry_names:
+        for card in power.cards(entries[name], whole):
+            printed = _takes(card, card.printed, card.enough_for_printed) or "none printed"
+            worth_having = _takes(card, card.worth_having, card.enough) or "none named"
+            line = [card.claim, card.column, printed, worth_having, _grouped(round(card.budget))]
+            lines.append([name, *line] if several else line)
     heads = ["claim", "column", "the printed difference takes", "one worth having takes"]
-    return markdown_table([*heads, "minutes that the plan has for it"], lines, "llllr")
+    heads = [*(["run of the plan"] if several else []), *heads, "minutes that the plan has for it"]
+    return markdown_table(heads, lines, "l" * (len(heads) - 1) + "r")
 
 
 def _takes(card: "Card", difference: float | None, enough: tuple[int, int] | None) -> str:
