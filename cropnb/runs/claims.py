@@ -26,19 +26,19 @@ def claim(
     """The verdict on «this beats that»: the paired difference, photo by photo and seed by seed.
 
     Args:
-        context: What the rows of the program share.
-        name: The claim's, from `paper.toml`.
-        column: What is compared.
+        context: what the rows of the program share.
+        name: the claim's, from `paper.toml`.
+        column: what is compared.
         better: (photos,) or (seeds, photos) of the side that the paper calls better.
-        worse: The same photos and seeds of the other side.
-        table: Where the row stands.
-        margin: The boundary, in the unit of the column: the claim holds when the whole 95 %
+        worse: the same photos and seeds of the other side.
+        table: where the row stands.
+        margin: the boundary, in the unit of the column: the claim holds when the whole 95 %
             interval of the gain lies above it.
-        worth_having: The difference worth having, named beforehand; with the whole interval below
+        worth_having: the difference worth having, named beforehand; with the whole interval below
             it the claim is trivial. `bounds` reads both from a claim of `paper.toml`.
-        below: The claim is that the gain stays below the margin, so no gain is worth having.
-        higher_is_better: Whether a higher number is the better one.
-        columns: Further fields of `ledger.Row`, such as note or seeds.
+        below: the claim is that the gain stays below the margin, so no gain is worth having.
+        higher_is_better: whether a higher number is the better one.
+        columns: further fields of `ledger.Row`, such as note or seeds.
 
     The row carries the differences themselves, and the smallest one that these photos and seeds
     could have settled.

@@ -57,9 +57,9 @@ def difference(
     number where there is one.
 
     Args:
-        first: One number a photo, (photos,), or a list of these for each seed.
-        second: What is taken from it: the same photos and seeds.
-        fields: Further fields of `ledger.Row`.
+        first: one number a photo, (photos,), or a list of these for each seed.
+        second: what is taken from it: the same photos and seeds.
+        fields: further fields of `ledger.Row`.
     """
     gaps = np.subtract(first, second).tolist()
     return measured(context, table, row, column, gaps, **fields)
