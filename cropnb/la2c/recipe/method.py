@@ -34,7 +34,7 @@ from cropnb.runs.method import NORMALISATION
 from cropnb.runs.start import run_of, state_of
 
 GAMMA = 0.5  # detail 1: leaves little to farm
-JUDGE = "gaic"  # detail 14: whose weights for photographs stand for A2-RL's aesthetic score
+JUDGE = "gaic"  # detail 15: whose weights for photographs stand for A2-RL's aesthetic score
 VALUE_WEIGHT = 0.5  # detail 2: λ; β is `ENTROPY_WEIGHT`
 # training photos that give the batch statistics of a backbone that starts at random
 CALIBRATED = 64
