@@ -307,6 +307,6 @@ VARIANTS = {
     "64 channels": _row("Table 6", "1/4, 64", out_channels=64),
     "128 channels": _row("Table 6", "1/4, 128", out_channels=128),
     "256 channels": _row("Table 6", "1/4, 256", out_channels=256),
-    # Not in a table: (Sec. 3.1) says that ratios need not appear in training.
+    # Not in a table: (Sec. 3.2) says that ratios need not appear in training.
     "ratios left out": Variant(left_out=LEFT_OUT),
 }
