@@ -201,7 +201,8 @@ def loop() -> None:
     draw_arrow(ax, (6.2, 2.45), (1.0, 2.05), drawn, (3.7, 3.06), bend=0.22)
     draw_arrow(ax, (1.0, 1.0), (2.2, 0.35), "reward", (1.35, 0.52), dashed=True)
     draw_arrow(ax, (6.3, 0.62), (5.85, 0.4), dashed=True)
-    ax.set(xlim=(0, 7.6), ylim=(0, 3.2))
+    draw_arrow(ax, (7.15, 2.05), (5.75, 0.1), dashed=True, bend=-0.95)
+    ax.set(xlim=(0, 8.0), ylim=(0, 3.2))
     ax.axis("off")
 
 
