@@ -1,6 +1,6 @@
 """Asking a trained ASM-Net for crops, and for its score map.
 
-The search has two stages (Sec. 3.3): some 895 windows first, then what lies around the ten best.
+The search has two stages (Sec. 3.3): some 900 windows first, then what lies around the ten best.
 """
 
 import copy
@@ -156,8 +156,7 @@ def search(
             training crops' areas: below it the network's order is a guess. At a required ratio the
             share is of the largest window.
         rated: without a required ratio the first stage looks at the crops that people rate, GAICD's
-            grid anchors, in place of windows of all sizes, of which the many small ones would
-            together be the likelier: `studies/first_stage.py`.
+            grid anchors, in place of windows that slide over the photo: `studies/first_stage.py`.
 
     Returns:
         Boxes (N, 4) in pixels of the photo, and scores (N,).

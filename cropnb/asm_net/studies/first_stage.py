@@ -2,8 +2,10 @@
 `python -m cropnb.asm_net.studies.first_stage --record`.
 
 On validation photos of taught photographs, which no photo of a test is among: the crop that is
-found from the windows of the paper's first stage, and from the anchors that people rate, by its
-expected overlap with what the teacher says is drawn.
+found from sliding windows, as the paper's first stage has them (they are ours: it prints none), and
+from the anchors that people rate, by its expected overlap with what the teacher says is drawn. Both
+leave out what is smaller than half of the photo. The teacher's labels are scores of the anchors, so
+the measure is nearer to these from the start.
 """
 
 import sys

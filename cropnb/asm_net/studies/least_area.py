@@ -1,10 +1,10 @@
 """What the search loses to windows smaller than the crops that were compared in training:
 `python -m cropnb.asm_net.studies.least_area --record`.
 
-The paper's search looks at windows down to a quarter of the photo. Among those smaller than nearly
-all training crops the network's order is a guess, and of hundreds of guesses the best-scored one
-wins. The least area is chosen on validation scenes; test scenes are looked at without a limit and
-with the one that was chosen.
+The windows of our first stage (the paper prints none) go down to a quarter of the largest one of
+each ratio. Among those smaller than nearly all training crops the network's order is a guess, and
+of hundreds of guesses the best-scored one wins. The least area is chosen on validation scenes; test
+scenes are looked at without a limit and with the one that was chosen.
 """
 
 import argparse
