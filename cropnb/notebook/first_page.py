@@ -201,9 +201,16 @@ def _claimed(rows: "list[Row]") -> str:
 
 def _printed(rows: "list[Row]") -> str:
     """What became of the papers' numbers, in one sentence."""
-    from cropnb import paper
+    from cropnb import ledger, paper
 
-    printed = [row.verdict for row in rows if row.paper_value is not None]
+    printed, beside = [], 0
+    for row in rows:
+        if row.paper_value is None:
+            continue
+        if ledger.kind(row.dataset) == ledger.LAYOUTS:  # the same number once more, on layouts
+            beside += 1
+        else:
+            printed.append(row.verdict)
     waiting, exact = printed.count("pending"), printed.count("exact")
     other = len(printed) - waiting - exact
     mistakes = sum(len(paper.read(name).mistakes) for name in PAPERS)
@@ -211,8 +218,10 @@ def _printed(rows: "list[Row]") -> str:
         f"**What the papers print.** Of {len(printed)} numbers on their own methods, {exact} come "
         "out to the last digit, "
         + (f"{other} were measured and differ or hold within their interval, " if other else "")
-        + f"and {waiting} wait for photographs that nobody may pass on or for a GPU; on the way, "
-        f"{mistakes} places turned up that can't be right as printed, or leave something open."
+        + f"and {waiting} wait for photographs that nobody may pass on or for a GPU"
+        + (f" ({beside} of them have one on layouts beside them, never compared)" if beside else "")
+        + f"; on the way, {mistakes} places turned up that can't be right as printed, or leave "
+        "something open."
     )
 
 
