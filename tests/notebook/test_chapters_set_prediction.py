@@ -18,7 +18,7 @@ from cropnb.notebook import folded, measured_row, measured_rows  # noqa: E402
 from cropnb.notebook.chapters import set_prediction as figures  # noqa: E402
 from cropnb.runs import Profile, plan  # noqa: E402
 from cropnb.set_prediction.recipe import METHOD  # noqa: E402
-from cropnb.set_prediction.studies import scatter  # noqa: E402
+from cropnb.set_prediction.studies import scatter, words  # noqa: E402
 
 PAPER = paper.read("set_prediction")
 
@@ -188,6 +188,61 @@ def test_what_is_not_measured_names_its_entry(
         )  # fmt: skip
         ledger.record("set_prediction", [row])
         assert lines(figures.one_crop())[-1] == ["one crop", "7", "200", "2"]
+
+
+def test_numbers_are_told_apart_where_their_intervals_dont_meet():
+    row = measured_row("set_prediction", table="Table 2", dataset="scenes")
+    first, second, third = (
+        replace(row, ours=value, low=value - 1, high=value + 1) for value in (1.0, 2.5, 5.0)
+    )
+    assert words.place(first, second) == words.ALIKE
+    assert words.place(third, first) == "surely above"
+    assert words.place(first, third) == "surely below"
+    assert words.place(replace(third, low=None, high=None), first) == "above"
+
+
+@pytest.mark.parametrize("table", ["claim", "claim, v2", "claim, CPC"])
+def test_claims_in_words_have_the_verdicts_of_their_table(table: str) -> None:
+    rows = ledger.find("set_prediction", table=table)
+    rows = [row for row in rows if row.column in METHOD.claim_columns and row.ours is not None]
+    names = {claim["name"] for claim in PAPER.claims} & {row.row for row in rows}
+    spoken = words.claims(table, "claim").splitlines()
+    assert {line.split("**")[1] for line in spoken} == names
+    for line in spoken:
+        those = [row.says for row in rows if row.row == line.split("**")[1]]
+        assert f"of {len(those)} columns" in line
+        assert all(f"{says} in {those.count(says)}" in line for says in those)
+
+
+def test_claims_in_words_have_the_printed_difference_of_their_dataset():
+    helps = next(claim for claim in PAPER.claims if claim["name"] == "distillation helps")
+    table = PAPER.tables["Table 4, CPC"]
+    printed = table.value("w/ SD", "K = 40") - table.value("w/o SD", "K = 40")
+    assert words._printed(helps, "ε = 0.85, K = 40", "claim, CPC") == printed
+    assert words._printed(helps, "ε = 0.90, K = 40", "claim, CPC") is None
+    assert words._printed(helps, "ε = 0.90, K = 40", "claim, v2") == pytest.approx(43.5 - 42.8)
+
+
+def test_words_of_what_is_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+    for text in (
+        words.claims("claim, v2"),
+        words.beside_fixed_anchors(),
+        words.epochs(),
+        words.against("Figure 4", ["one"], [("first", "second")]),
+    ):
+        assert all(line.endswith(words.MISSING) for line in text.splitlines())
+
+
+def test_the_choice_of_the_epoch_in_words():
+    rows = ledger.find("audit", table=words.CHOICE)
+    rows = [row for row in rows if row.row.startswith("set_prediction") and "AP" in row.column]
+    rows = [row for row in rows if row.row.endswith(words.FROM_LAST)]
+    spoken = words.epochs().splitlines()
+    assert len(spoken) == len(rows) >= 3
+    for line, row in zip(spoken, rows, strict=True):
+        assert ("**gains**" in line) == (row.low > 0)
+        assert ("**loses**" in line) == (row.high < 0)
 
 
 def test_the_audits_rows():
