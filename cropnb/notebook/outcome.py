@@ -19,6 +19,13 @@ _HEADS = {
     "": "Says nothing: an arm is not surely better than an answer that never looks",
     "unsettled": "Unsettled",
 }
+# A table's name ends with the form of the dataset, where its method has several.
+_FORMS = {
+    "gaicd": "GAICD's form",
+    "v2": "GAICD v2's form",
+    "CPC": "CPC's form",
+    "FCDB": "FCDB's form",
+}
 _MOST = 5  # unsettled claims that stand beside the others; more of them are folded
 Kind = tuple[str, ...]  # a claim's name, and the kind of run that decided it
 
@@ -222,7 +229,8 @@ def _kinds(claims: Sequence[Row]) -> dict[Kind, dict[str, list[str]]]:
         runs.setdefault((row.table, row.row), []).append(row)
     kinds: dict[Kind, dict[str, list[str]]] = {}
     for row in claims:
-        alike, kind = runs[row.table, row.row], [row.row, row.table.partition(", ")[2]]
+        conditions = [_FORMS.get(part, part) for part in row.table.split(", ")[1:]]
+        alike, kind = runs[row.table, row.row], [row.row, *conditions]
         if len({one.dataset for one in alike}) > 1:
             kind.append(f"on {row.dataset}")
         if len({one.profile for one in alike}) > 1:

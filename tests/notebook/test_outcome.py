@@ -164,7 +164,7 @@ def test_headlines_stand_apart_and_first(tmp_path: Path, monkeypatch: pytest.Mon
     ]
     ledger.record("mars", of_headline)
     lines = came_out("mars").splitlines()
-    verdicts = "holds in IoU; holds in IoU (FCDB); unsettled in Offset"
+    verdicts = "holds in IoU; holds in IoU (FCDB's form); unsettled in Offset"
     assert lines[4] == f"| Headline: {HEADLINE} | {verdicts} |"
     assert lines[5] == f"| Held | {NAME} (IoU) |"
     assert not any(line.startswith("| Unsettled") for line in lines)
