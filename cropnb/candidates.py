@@ -154,10 +154,10 @@ def sliding_windows(
 ) -> Tensor:
     """Windows of several ratios and sizes, slid over the photo: 899 for a 3:2 photo.
 
-    VEN searches about 895 such windows and prints no rule; ASM-Net names neither. Ours: the largest window of
-    each of seven ratios (1:1, and 4:3, 3:2, 16:9 lying and standing), at 50, 60 … 100 % of its
-    sides; each slides in as many equal moves of at least 1 / `steps` of the photo's side as fit,
-    from border to border.
+    VEN searches about 895 such windows and prints no rule; ASM-Net names neither. Ours: the largest
+    window of each of seven ratios (1:1, and 4:3, 3:2, 16:9 lying and standing), at 50, 60 … 100 %
+    of its sides; each slides in as many equal moves of at least 1 / `steps` of the photo's side as
+    fit, from border to border.
 
     Args:
         width: of the photo, in pixels.
