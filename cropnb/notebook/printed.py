@@ -1,5 +1,6 @@
 """What a paper prints, as Markdown: its tables, its claims, its mistakes, what it leaves open."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from cropnb.notebook.source import Markdown
@@ -18,20 +19,35 @@ _TITLES: dict[str, str] = {
 }
 
 
-def printed_table(table: Table, columns: Sequence[str] | None = None, spec: str = "g") -> Markdown:
+def printed_column(values: Sequence[float | None]) -> list[str | None]:
+    """Numbers of one column of a table as papers print them: a float has lost the zeros at its end.
+
+    A number gets as many decimals as most of the column have, or one more where a third of them
+    have that; it keeps its own where they are more.
+    """
+    own = [0 if value is None else len(f"{value:g}".partition(".")[2]) for value in values]
+    counts = Counter(places for places, value in zip(own, values, strict=True) if value is not None)
+    usual = max(counts, key=lambda places: (counts[places], places), default=0)
+    written: list[str | None] = []
+    for places, value in zip(own, values, strict=True):
+        lost = 3 * counts[places + 1] >= counts.total()
+        decimals = max(places + lost, usual)
+        written.append(None if value is None else f"{value:.{decimals}f}")
+    return written
+
+
+def printed_table(table: Table, columns: Sequence[str] | None = None) -> Markdown:
     """A table of a paper as it is printed, with a line on what it was measured on.
 
     Args:
         table: one of `cropnb.paper.Paper.tables`.
         columns: only these of its columns.
-        spec: how the numbers are written, as in an f-string.
     """
     columns = table.columns if columns is None else columns
-    values = {row: [table.value(row, column) for column in columns] for row in table.rows}
-    lines = [
-        [row, *(None if value is None else f"{value:{spec}}" for value in line)]
-        for row, line in values.items()
+    written = [
+        printed_column([table.value(row, column) for row in table.rows]) for column in columns
     ]
+    lines = [[row, *cells] for row, *cells in zip(table.rows, *written, strict=True)]
     place = "" if table.name == "text" else f"{table.name}: "  # a sentence has no number
     data = _TITLES.get(table.dataset, table.dataset)
     caption = f"{place}{table.caption}; {table.photos} photographs of {data}, {table.split}."

@@ -8,6 +8,7 @@ import pytest
 from cropnb import ledger
 from cropnb.notebook import came_out, what_it_takes
 from cropnb.notebook.outcome import ran
+from cropnb.notebook.printed import printed_column
 from cropnb.runs import plan, waiting
 from cropnb.runs.program import experiment_of
 
@@ -239,3 +240,18 @@ def test_without_an_earlier_run_a_card_says_what_is_printed_and_the_minutes() ->
         == f"| beats sliding windows | Offset | +18.5: {unknown} | +1: {unknown} | {minutes} |"
     )
     assert "| none named |" in what_it_takes("mars/left-out")
+
+
+def test_a_printed_column_has_its_zeros_back() -> None:
+    assert printed_column([0.68, 0.735, None, 0.7]) == ["0.680", "0.735", None, "0.700"]
+    # The wrong version, as many decimals as the longest number has, would invent 13.5600 steps.
+    assert printed_column([0.1125, 13.56, 7.96]) == ["0.1125", "13.56", "7.96"]
+    # Most have lost one here, and a third haven't; two decimals fewer are another paper's habit.
+    assert printed_column([0.617, 0.68, 0.77, 0.63, 0.708, 0.71])[1:4] == [
+        "0.680",
+        "0.770",
+        "0.630",
+    ]
+    assert printed_column([0.64, 0.74, 0.72, 0.8352, 0.8486])[0] == "0.64"
+    assert printed_column([27, 108, 1]) == ["27", "108", "1"]
+    assert printed_column([None]) == [None]

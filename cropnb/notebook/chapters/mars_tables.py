@@ -10,6 +10,7 @@ from cropnb.epoch_shares import TABLE as SHARES
 from cropnb.ledger import Row
 from cropnb.mars.model import VARIANTS
 from cropnb.mars.studies.bench import speed_rows
+from cropnb.notebook.printed import printed_column
 from cropnb.notebook.source import Markdown, escaped
 from cropnb.notebook.tables import (
     markdown_table,
@@ -117,14 +118,14 @@ def table_7(printed: Paper) -> Markdown:
     """What Table 7 prints at the required ratio, a line a method."""
     columns = [("FAT", "Offset"), ("FCDB", "BDE"), ("HCDB", "BDE")]
     tables = {name: printed.tables[f"Table 7, {name}"] for name, _ in columns}
-    lines = []
-    for method in tables["FAT"].rows:
-        line = [method]
-        for name, error in columns:
-            there = method in tables[name].rows
-            line += [tables[name].value(method, part) if there else None for part in ("IoU", error)]
-        lines.append(line)
-    heads = [f"{name}, {part}" for name, error in columns for part in ("IoU", error)]
+    methods, written, heads = tables["FAT"].rows, [], []
+    for name, error in columns:
+        table = tables[name]
+        for part in ("IoU", error):
+            values = [table.value(row, part) if row in table.rows else None for row in methods]
+            written.append(printed_column(values))
+            heads.append(f"{name}, {part}")
+    lines = [[method, *cells] for method, *cells in zip(methods, *written, strict=True)]
     return markdown_table(["printed in Table 7", *heads], lines)
 
 
@@ -140,9 +141,11 @@ def table_7_scenes(names: Sequence[str]) -> Markdown:
     for name in names:
         table = f"Table 7, {name}"
         for asked in dict.fromkeys(row for place, row, _ in rows if place == table):
-            pair = {part: rows.get((table, asked, part)) for part in ("IoU", "Offset", "BDE")}
-            numbers = [row and with_interval(row, ".4g") for row in pair.values()]
-            lines.append([name, asked, *numbers, pair["IoU"].images])
+            specs = {"IoU": ".3f", "Offset": ".1f", "BDE": ".3f"}
+            pair = {part: rows.get((table, asked, part)) for part in specs}
+            numbers = [row and with_interval(row, specs[part]) for part, row in pair.items()]
+            named = asked.replace("Mars, MobileNetV2", "Mars, backbone frozen")
+            lines.append([name, named, *numbers, pair["IoU"].images])
     heads = ["scenes in the form of", "cropper", "IoU", "offset, px", "BDE", "photos"]
     return Markdown("\n\n".join([markdown_table(heads, lines, "llrrrr"), *against_windows(names)]))
 
