@@ -341,7 +341,8 @@ def loss_curve(history: Any, smooth: int = 1, color: str | None = None) -> "Figu
 
 def draw_validation(ax: "Axes", name: str, **wanted: object) -> "Axes":
     """Draw how recorded trainings of a method went: the validation score of each variant, mean over
-    seeds, with the seeds' range; dashed where it was still rising at the end.
+    seeds, with the seeds' range; dashed where it was still rising at the end. Where there are more
+    variants than colours, those of the second round have dots.
 
     Args:
         ax: where to draw.
@@ -361,11 +362,15 @@ def draw_validation(ax: "Axes", name: str, **wanted: object) -> "Axes":
     ]
     if not curves:
         raise LedgerError(f"{name}: no validation curves of {wanted or 'any run'} were recorded")
-    for curve, color in zip(curves, itertools.cycle(COLORS.values()), strict=False):
+    colors = list(COLORS.values())
+    for number, curve in enumerate(curves):
+        rounds, place_of_color = divmod(number, len(colors))
+        color, marker = colors[place_of_color], "o" if rounds else ""
         scores = np.array(curve.scores)  # (seeds, scores)
         place = np.arange(1, scores.shape[1] + 1)
         look = "--" if curve.end == "rising" else "-"
-        ax.plot(place, scores.mean(0), look, color=color, label=curve.variant)
+        line = {"color": color, "marker": marker, "markersize": 3.5, "label": curve.variant}
+        ax.plot(place, scores.mean(0), look, **line)
         ax.fill_between(place, scores.min(0), scores.max(0), color=color, alpha=0.15, linewidth=0)
     ax.set(xlabel="validations, in the order of training", ylabel="validation score")
     ax.legend()
