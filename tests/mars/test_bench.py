@@ -7,7 +7,7 @@ import torch
 
 from cropnb import paper
 from cropnb.mars.model import Mars
-from cropnb.mars.studies import bench
+from cropnb.mars.studies import bench as mars_bench
 from cropnb.runs import plan
 
 
@@ -17,29 +17,29 @@ def test_every_row_with_a_speed_is_measured_over_the_papers_model():
         (name, row) for name in ("Table 1", "Table 2", "Table 6") for row in tables[name].own
     }
     main = {("Table 1", "mobilenet_v2 c4_6"), ("Table 2", "FC 512 x 1"), ("Table 6", "1/4, 96")}
-    assert set(bench.speed_rows().values()) | main == printed
-    assert {f"Mars, {name}" for name in bench.speed_rows()} <= set(bench.MEASURED)
-    assert [name for name, ratio in bench.MEASURED.items() if ratio.needs_cuda] == [
+    assert set(mars_bench.speed_rows().values()) | main == printed
+    assert {f"Mars, {name}" for name in mars_bench.speed_rows()} <= set(mars_bench.MEASURED)
+    assert [name for name, ratio in mars_bench.MEASURED.items() if ratio.needs_cuda] == [
         "Mars, photos a second on a GPU"
     ]
 
 
 @pytest.mark.parametrize(("reuse", "predicted"), [(True, 3), (False, 12)])
 def test_kept_weights_are_predicted_once_for_each_ratio(monkeypatch, reuse, predicted):
-    monkeypatch.setattr(bench, "photos", lambda number: [torch.rand(3, 64, 96)] * number)
+    monkeypatch.setattr(mars_bench, "photos", lambda number: [torch.rand(3, 64, 96)] * number)
     asked = []
     before = Mars.ratio_weights
     monkeypatch.setattr(
         Mars, "ratio_weights", lambda self, ratio: asked.append(ratio) or before(self, ratio)
     )
-    call = bench.cropping(reuse=reuse, number=6)
+    call = mars_bench.cropping(reuse=reuse, number=6)
     call(), call()
     assert len(asked) == predicted
 
 
 def test_the_fast_training_step_trains_on_the_same_loss(monkeypatch):
-    monkeypatch.setattr(bench, "TRAINING_PHOTOS", 4)
-    plain, fast = bench.training_steps(bfloat16=False)
+    monkeypatch.setattr(mars_bench, "TRAINING_PHOTOS", 4)
+    plain, fast = mars_bench.training_steps(bfloat16=False)
     first = plain()
     # The stem's maps are kept in half precision.
     assert fast() == pytest.approx(first, rel=1e-3)
@@ -47,11 +47,11 @@ def test_the_fast_training_step_trains_on_the_same_loss(monkeypatch):
 
 
 def test_a_step_in_bfloat16_trains_on_the_same_loss_to_three_digits(monkeypatch):
-    monkeypatch.setattr(bench, "TRAINING_PHOTOS", 4)
-    single, half = bench.precisions()
+    monkeypatch.setattr(mars_bench, "TRAINING_PHOTOS", 4)
+    single, half = mars_bench.precisions()
     first = single()
     assert half() == pytest.approx(first, rel=2e-3)
     assert half() != pytest.approx(first, rel=2e-3)  # it does train
-    assert bench.IN_BFLOAT16 in bench.MEASURED
+    assert mars_bench.IN_BFLOAT16 in mars_bench.MEASURED
     (entry,) = plan.select(plan.read(), ["speed/mars-bfloat16"])
-    assert bench.IN_BFLOAT16 in entry.arguments
+    assert mars_bench.IN_BFLOAT16 in entry.arguments

@@ -190,7 +190,7 @@ def test_claims_without_a_row_say_so_and_zero_has_no_sign() -> None:
 
 def test_table_7_has_a_line_for_each_method_and_leaves_gaps() -> None:
     lines = tables.table_7(paper.read("mars")).splitlines()
-    assert "| Fast-AT | 0.68 | 55.0 | – | – | – | – |" in lines
+    assert "| Fast-AT | 0.680 | 55.0 | – | – | – | – |" in lines
     assert lines[0].count("IoU") == 3
 
 

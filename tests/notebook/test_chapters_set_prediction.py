@@ -16,9 +16,10 @@ import matplotlib.pyplot as plt  # noqa: E402
 from cropnb import ledger, paper  # noqa: E402
 from cropnb.notebook import folded, measured_row, measured_rows  # noqa: E402
 from cropnb.notebook.chapters import set_prediction as figures  # noqa: E402
+from cropnb.notebook.chapters import set_prediction_words as words  # noqa: E402
 from cropnb.runs import Profile, plan  # noqa: E402
 from cropnb.set_prediction.recipe import METHOD  # noqa: E402
-from cropnb.set_prediction.studies import scatter, words  # noqa: E402
+from cropnb.set_prediction.studies import scatter  # noqa: E402
 
 PAPER = paper.read("set_prediction")
 
