@@ -15,5 +15,6 @@ def own_style() -> Iterator[None]:
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
+        plt.close("all")  # of tests elsewhere
         yield
     plt.close("all")
