@@ -137,11 +137,11 @@ def table_7_scenes(names: Sequence[str]) -> Markdown:
     rows = {(row.table, row.row, row.column): row for row in measured}
     for row in ledger.find("shipped", row="mars"):
         rows["Table 7, FAT", f"Mars as it ships, {TRAINED}", row.column] = row
+    specs = {"IoU": ".3f", "Offset": ".1f", "BDE": ".3f"}
     lines = []
     for name in names:
         table = f"Table 7, {name}"
         for asked in dict.fromkeys(row for place, row, _ in rows if place == table):
-            specs = {"IoU": ".3f", "Offset": ".1f", "BDE": ".3f"}
             pair = {part: rows.get((table, asked, part)) for part in specs}
             numbers = [row and with_interval(row, specs[part]) for part, row in pair.items()]
             named = asked.replace("Mars, MobileNetV2", "Mars, backbone frozen")
