@@ -90,5 +90,8 @@ def test_the_experiment_of_a_row_is_that_of_its_command():
     assert (experiment.out, experiment.device.type) == (None, "cpu")
     plain = program.experiment_of(replace(row, command="python -m cropnb.asm_net.studies.x"))
     assert (plain.form, plain.frozen) == ("cpc", False)
+    assert (experiment.test_photos, plain.test_photos) == (None, None)
+    wider = program.experiment_of(replace(row, command=command + " --test-photos 1000"))
+    assert (wider.test_photos, len(wider.parts["test"])) == (1000, 1000)
     layouts = program.experiment_of(replace(row, dataset="gaicd_layouts", command="python"))
     assert (layouts.form, layouts.dataset) == ("gaicd", "gaicd_layouts")

@@ -29,7 +29,6 @@ from cropnb.runs import borrowed_folder, plan, reproduce
 from cropnb.runs.borrowed_folder import experiment_of, public
 from cropnb.runs.experiment import Experiment
 from cropnb.runs.plan import GPU, Entry
-from cropnb.runs.results import RESULT_FILE
 
 RESERVE = 0.1  # of the seconds, for measuring and for writing what is brought back
 
@@ -140,13 +139,9 @@ def _unfinished(entry: Entry, planned: Sequence[Entry], device: str, out: Path) 
         one.name
         for one in before
         for line in _lines(one)
-        if not _folder(experiment_of(one, device, out), line).joinpath(RESULT_FILE).exists()
+        if not experiment_of(one, device, out).result_path(line["variant"], line["seed"]).exists()
     ]
     return f"the runs of {' and '.join(dict.fromkeys(undone))}" if undone else ""
-
-
-def _folder(experiment: Experiment, line: Mapping[str, Any]) -> Path:
-    return experiment.run(line["variant"], line["seed"]).folder
 
 
 def _study(entry: Entry, device: str, deadline: float, out: Path) -> dict[str, Any]:

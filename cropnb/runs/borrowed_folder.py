@@ -53,6 +53,7 @@ def experiment_of(
         device=device,
         init=entry.init,
         frozen=entry.frozen,
+        test_photos=entry.test_photos or None,
         out=out,
         deadline=deadline,
         measured_by=measured_by,
@@ -143,7 +144,7 @@ def collect(flat: Path, entries: Sequence[Entry], out: Path) -> list[ledger.Row]
         if weights.exists():  # in half precision: its hash is of what lies here
             files.write_atomically(run.folder / WEIGHTS_FILE, weights.read_bytes())
             result = replace(result, checkpoint_hash=files.file_hash(run.folder / WEIGHTS_FILE))
-        result.write(run.folder)
+        result.write(run.folder, _experiment(line, by_name, out).result_files[0])
         of_entry.setdefault(line["entry"], {}).setdefault(line["variant"], []).append(result)
     rows = []
     for name, recorded in studies.items():
@@ -204,10 +205,18 @@ def _read_rows(path: Path) -> dict[str, list[ledger.Row]]:
     }
 
 
+def _experiment(
+    line: Mapping[str, Any], entries: Mapping[str, Entry], out: Path
+) -> Experiment | None:
+    """The experiment of a line of the summary; None where the plan has no such entry any more."""
+    entry = entries.get(line["entry"])
+    return entry and experiment_of(entry, "cpu", out)
+
+
 def _run_of(line: Mapping[str, Any], entries: Mapping[str, Entry], out: Path) -> Run:
     """The run of a line of the summary; its folder's name tells whether it is the same run here."""
-    entry = entries.get(line["entry"])
-    run = entry and experiment_of(entry, "cpu", out).run(line["variant"], line["seed"])
+    experiment = _experiment(line, entries, out)
+    run = experiment and experiment.run(line["variant"], line["seed"])
     if run is None or str(run.folder.relative_to(out)) != line["folder"]:
         raise CheckpointError(
             f"{line['entry']}, {line['variant']}: its settings have changed since it was run"

@@ -6,8 +6,10 @@ result, and the folder bears its fingerprint. So a run is never continued with o
 an older run stays where it is when a setting changes.
 """
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from torch import Tensor, nn
 
 from cropnb import checkpoints, datasets, files, ledger, training
 from cropnb.datasets.base import CropDataset
-from cropnb.errors import CropnbError, DatasetMissing
+from cropnb.errors import CheckpointError, CropnbError, DatasetMissing
 from cropnb.runs import results
 from cropnb.runs.devices import device_name, torch_device
 from cropnb.runs.features import FeatureCache, cache_key
@@ -58,13 +60,16 @@ class Experiment:
         profile: the name of one of the method's profiles, or a profile of one's own.
         init: how the backbone starts: "imagenet" or "random".
         frozen: train the head only.
+        test_photos: how many photos of the test part are measured, where it isn't as many as the
+            profile says. It changes no training: a run that is trained is measured once more, and
+            has a result for each number.
         out: the folder of all runs; None keeps nothing.
         deadline: of every training and of the features that it needs, on the clock of
             `time.monotonic`; see `training.train`.
         measured_by: of the features that measuring needs, a later one.
 
     Raises:
-        CropnbError: a name that the method doesn't have, or a GPU that isn't there.
+        CropnbError: a name that the method doesn't have, a GPU that isn't there, or no test photo.
     """
 
     def __init__(
@@ -77,6 +82,7 @@ class Experiment:
         device: str = "cpu",
         init: str = "imagenet",
         frozen: bool = False,
+        test_photos: int | None = None,
         out: str | Path | None = "runs",
         progress: bool = True,
         deadline: float | None = None,
@@ -96,6 +102,9 @@ class Experiment:
         self.profile: Profile = self._given or method.profile(self)
         self.device, self.progress = torch_device(device), progress
         self.deadline, self.measured_by = deadline, measured_by
+        if test_photos is not None and test_photos < 1:
+            raise CropnbError(f"test_photos is {test_photos}: measure at least one photo")
+        self.test_photos = test_photos
         self.out = Path(out) if out is not None else None
         self._parts: Mapping[str, CropDataset] | None = None
         self._prepared: dict[str, Any] = {}
@@ -106,8 +115,26 @@ class Experiment:
     def parts(self) -> Mapping[str, CropDataset]:
         """The data of "train", "test" and mostly "val", drawn or read when first asked for."""
         if self._parts is None:
-            self._parts = self.method.parts(self)
+            self._parts = self._profile_parts
+            if self.test_photos is not None:
+                wider = copy.copy(self)
+                wider.profile = replace(self.profile, test_photos=self.test_photos)
+                part = self.method.eval_split(self)
+                self._parts = {**self._parts, part: self.method.parts(wider)[part]}
         return self._parts
+
+    @cached_property
+    def _profile_parts(self) -> Mapping[str, CropDataset]:
+        """The parts as the profile says, whatever is measured."""
+        return self.method.parts(self)
+
+    @property
+    def result_files(self) -> tuple[str, str]:
+        """What a run's result and tensors are called in its folder."""
+        number = "" if self.test_photos is None else f"-{self.test_photos}"
+        names = (Path(results.RESULT_FILE), Path(TENSORS_FILE))
+        result, tensors = (f"{name.stem}{number}{name.suffix}" for name in names)
+        return result, tensors
 
     def photos(self, part: str) -> Any:
         """A part as the method's network reads it, prepared when first asked for."""
@@ -182,6 +209,13 @@ class Experiment:
             folder = self.out / self.method.name / kind / name
         return Run(variant=variant, seed=seed, identity=identity, folder=folder)
 
+    def result_path(self, variant: str, seed: int) -> Path:
+        """Where a run's result is, or will be; `CropnbError` where nothing is kept."""
+        folder = self.run(variant, seed).folder
+        if folder is None:
+            raise CropnbError("nothing of these runs is kept: give a folder with `out`")
+        return folder / self.result_files[0]
+
     def finished(self, variant: str, seed: int) -> Result | None:
         """The result of a run that was trained and measured before, or None.
 
@@ -194,7 +228,7 @@ class Experiment:
 
     def _read(self, run: Run) -> Result | None:
         """What a run's folder holds, compared with the data; no photo is decoded."""
-        result = results.read(run.folder) if run.folder else None
+        result = results.read(run.folder, self.result_files[0]) if run.folder else None
         if result is None:
             return None
         try:
@@ -219,7 +253,7 @@ class Experiment:
 
     def tensors(self, variant: str, seed: int) -> dict[str, Tensor]:
         """What a finished run kept beside its result; `CheckpointError` when there is none."""
-        path = (self.run(variant, seed).folder or Path("no folder")) / TENSORS_FILE
+        path = (self.run(variant, seed).folder or Path("no folder")) / self.result_files[1]
         return checkpoints.load_weights(path, self.method.name)[0]
 
     def train(
@@ -249,7 +283,11 @@ class Experiment:
         self._features_by = self.deadline
         result = self._read(run) if max_steps is None else None
         model, histories, stage = self.model(run), {}, None
-        data = {part: [len(photos), photos.split] for part, photos in self.parts.items()}
+        if result is None:
+            self._check_trained_here(run)
+        # What trains decides: a run is the same whatever is measured afterwards.
+        parts = self._profile_parts.items()
+        data = {part: [len(photos), photos.split] for part, photos in parts}
         for stage in self.method.stages(self, run, model):
             histories[stage.name] = training.train(
                 stage.trained,
@@ -324,11 +362,23 @@ class Experiment:
         card = {"method": self.method.name, "variant": run.variant, **self.method.card(result)}
         checkpoints.save_weights(run.folder / WEIGHTS_FILE, model.state_dict(), card)
         if tensors:
-            checkpoints.save_weights(run.folder / TENSORS_FILE, tensors, card)
+            checkpoints.save_weights(run.folder / self.result_files[1], tensors, card)
         weights = files.file_hash(run.folder / WEIGHTS_FILE)
         result = Result(**{**asdict(result), "checkpoint_hash": weights})
-        result.write(run.folder)
+        result.write(run.folder, self.result_files[0])
         return result
+
+    def _check_trained_here(self, run: Run) -> None:
+        """CheckpointError for a run that has weights and nothing that a training could go on
+        from.
+        """
+        if run.folder is None or not (run.folder / WEIGHTS_FILE).exists():
+            return
+        if not list(run.folder.glob(f"*/{checkpoints.RUN_FILE}")):
+            raise CheckpointError(
+                f"{run.folder} was trained on another machine and isn't measured on these photos; "
+                "measure it there, or remove the folder, and the run is made anew"
+            )
 
 
 def _lists(columns: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:

@@ -19,7 +19,6 @@ from cropnb import ledger
 from cropnb.errors import CropnbError, PlanError
 from cropnb.runs.experiment import Experiment
 from cropnb.runs.method import Method
-from cropnb.runs.results import RESULT_FILE
 from cropnb.training import fingerprint
 
 GPU = "gpu"  # a need that is no dataset
@@ -55,6 +54,7 @@ class Entry:
         memory: GB.
         method: of a training program; its variants and seeds are trained.
         module: of a study, below `cropnb`; `arguments` are what it is called with.
+        test_photos: how many photos are measured; 0 for as many as the profile says.
         needs: "gpu", and datasets beyond the scenes.
         after: entries whose runs it reads.
         tables: of the paper, whose printed numbers wait for this entry.
@@ -79,6 +79,7 @@ class Entry:
     variants: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0,)
     options: tuple[str, ...] = ()  # further options of the program
+    test_photos: int = 0
     needs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
@@ -100,6 +101,7 @@ class Entry:
             self.profile,
             init=self.init,
             frozen=self.frozen,
+            test_photos=self.test_photos or None,
             out=runs_folder(),
         )
         for variant in self.variants:
@@ -122,9 +124,10 @@ class Entry:
         device = ["--device", "cuda"] if GPU in self.needs else ["--threads", "1"]
         profile = ["--profile", self.profile]
         init = ["--init", self.init] if self.init != "imagenet" else []
+        tested = ["--test-photos", str(self.test_photos)] if self.test_photos else []
         return [
             *("python", "-m", f"cropnb.{self.method}"),
-            *(dataset + form + profile + init + frozen + list(self.options) + device),
+            *(dataset + form + profile + init + frozen + tested + list(self.options) + device),
         ]
 
     @property
@@ -155,7 +158,7 @@ class Entry:
                     Task(
                         name=f"{self.name}/{variant}/{seed}",
                         command=shlex.join([*self.program, *run, "--out", str(runs_folder())]),
-                        output=self.experiment.run(variant, seed).folder / RESULT_FILE,
+                        output=self.experiment.result_path(variant, seed),
                         inputs=tuple(before),
                         minutes=self.minutes,
                         **shared,

@@ -182,6 +182,12 @@ def experiment_options(options: argparse.ArgumentParser, method: Method) -> None
         "--frozen", action="store_true", help="train the head only, on features of the backbone"
     )
     options.add_argument(
+        "--test-photos",
+        type=int,
+        help="how many are measured; a run that is trained is not trained again (default: as the "
+        "profile says)",
+    )
+    options.add_argument(
         "--out", default=str(plan.runs_folder()), help="a run found there is continued"
     )
 
@@ -196,6 +202,7 @@ def chosen_experiment(method: Method, chosen: argparse.Namespace) -> tuple[Exper
         device=chosen.device,
         init=chosen.init,
         frozen=chosen.frozen,
+        test_photos=chosen.test_photos,
         out=chosen.out,
     )
     names = (v for name in chosen.variants for v in method.groups.get(name, (name,)))
@@ -213,8 +220,17 @@ def experiment_of(row: ledger.Row) -> Experiment:
     options = argparse.ArgumentParser(allow_abbrev=False)
     options.add_argument("--form")
     options.add_argument("--frozen", action="store_true")
+    options.add_argument("--test-photos", type=int)
     chosen, _ = options.parse_known_args(shlex.split(row.command))
-    return Experiment(method, row.dataset, chosen.form, row.profile, frozen=chosen.frozen, out=None)
+    return Experiment(
+        method,
+        row.dataset,
+        chosen.form,
+        row.profile,
+        frozen=chosen.frozen,
+        test_photos=chosen.test_photos,
+        out=None,
+    )
 
 
 def measure(

@@ -48,19 +48,19 @@ class Result:
         """The mean of each column over the photos for which it is a number."""
         return {name: _mean(values) for name, values in self.columns.items()}
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, name: str = RESULT_FILE) -> None:
         """Keep the result in the run's folder."""
         text = json.dumps(asdict(self), indent=1) + "\n"
-        write_atomically(folder / RESULT_FILE, text.encode())
+        write_atomically(folder / name, text.encode())
 
 
-def read(folder: Path) -> Result | None:
+def read(folder: Path, name: str = RESULT_FILE) -> Result | None:
     """The result in a run's folder; None where the run has not been measured.
 
     Raises:
         CheckpointError: the file is cut short or of another version.
     """
-    path = folder / RESULT_FILE
+    path = folder / name
     if not path.exists():
         return None
     try:

@@ -75,6 +75,7 @@ def _sides(
         ours.dataset,
         profile=profile or ours.profile_name,
         init=ours.init,
+        test_photos=ours.test_photos,
         out=ours.out,
     )
     sides = [
@@ -113,6 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--profile", default="trained")
     options.add_argument("--rival-profile", help="where the rival's has another name")
     options.add_argument("--seeds", nargs="+", type=int, default=[0])
+    options.add_argument("--test-photos", type=int, help="as both were measured")
     options.add_argument("--out", default="runs", help="where the runs lie")
 
     def start(chosen: argparse.Namespace, given: list[str]) -> int:
@@ -123,6 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             chosen.form,
             chosen.profile,
             device=chosen.device,
+            test_photos=chosen.test_photos,
             out=chosen.out,
         )
         arguments = program.repeatable(given)

@@ -140,6 +140,16 @@ def test_a_smaller_size_is_a_prefix_and_order_does_not_matter(form):
     assert [sample.name for sample in few] == names[:4]
 
 
+def test_a_test_split_goes_on_behind_its_standard_scenes():
+    usual, more = scenes.load("test"), scenes.load("test", size=forms.MOST_TEST_SCENES)
+    assert (len(usual), len(more)) == (200, 2000)
+    assert labels(more[199]) == labels(usual[199])
+    names = [sample.name for sample in more[190:210]]
+    assert len(set(names)) == 20
+    # GAICD's second release has the same scenes, and more of them.
+    assert labels(more[201]) == labels(scenes.load("test", "gaicd_v2")[201])
+
+
 def test_splits_and_seeds_differ():
     keys = (("train", 0), ("val", 0), ("test", 0), ("train", 1))
     first = {(split, seed): scenes.load(split, size=3, seed=seed)[0] for split, seed in keys}
@@ -165,10 +175,13 @@ def test_what_there_is_not_is_refused():
         scenes.load("test", form="ava")
     with pytest.raises(CropnbError, match="splits train"):
         scenes.load("dev")
-    with pytest.raises(CropnbError, match="1 to 200"):
-        scenes.load("test", size=201)
-    with pytest.raises(CropnbError, match="1 to 200"):
+    with pytest.raises(CropnbError, match="1 to 2000"):
+        scenes.load("test", size=2001)
+    with pytest.raises(CropnbError, match="1 to 2000"):
         scenes.load("test", size=0)
+    for split in ("train", "val"):
+        with pytest.raises(CropnbError, match=f"1 to {scenes.SIZES['gaicd'][split]}"):
+            scenes.load(split, size=scenes.SIZES["gaicd"][split] + 1)
     with pytest.raises(IndexError):
         scenes.load("test", size=3)[3]
 

@@ -48,6 +48,7 @@ class Tiny(Method):
     measured = 0
 
     def parts(self, experiment):
+        sizes = ("train", 4), ("val", 2), ("test", experiment.profile.test_photos)
         return {
             part: CropDataset(
                 "scenes",
@@ -56,7 +57,7 @@ class Tiny(Method):
                 None,
                 [Sample(f"{part}{i}", 9, 9, torch.zeros(1, 4)) for i in range(size)],
             )
-            for part, size in (("train", 4), ("val", 2), ("test", 3))
+            for part, size in sizes
         }
 
     def build(self, experiment, run):
@@ -75,7 +76,8 @@ class Tiny(Method):
     def measure(self, experiment, run, model):
         Tiny.measured += 1
         shift = self.variants[run.variant]
-        values = [model.bias.item() + shift + photo for photo in range(3)]
+        photos = len(experiment.parts["test"])
+        values = [model.bias.item() + shift + photo for photo in range(photos)]
         return Measurement({"error": values}, {"note": "d"}, {"kept": torch.tensor(values)})
 
     def places(self, experiment, variant):
@@ -98,6 +100,43 @@ def test_a_run_is_trained_and_measured_once(tmp_path):
     assert result.details == {"note": "d"}
     assert torch.equal(trial.trained("plain", 0).weight, model.weight)
     assert trial.tensors("plain", 0)["kept"].tolist() == pytest.approx(result.columns["error"])
+
+
+def test_other_test_photos_measure_a_trained_run_and_train_nothing(tmp_path):
+    trial, wider = experiment(tmp_path), experiment(tmp_path, test_photos=5)
+    model, histories, result = trial.train("plain", 0)
+    run = trial.run("plain", 0)
+    state = run.folder / "only" / checkpoints.RUN_FILE
+    weights, before = state.read_bytes(), Tiny.measured
+    assert wider.run("plain", 0) == run
+    assert wider.finished("plain", 0) is None  # it wasn't measured on five
+    again, resumed, second = wider.train("plain", 0)
+    assert Tiny.measured == before + 2
+    assert state.read_bytes() == weights
+    assert resumed["only"].steps == histories["only"].steps
+    assert torch.equal(again.weight, model.weight)
+    assert (result.photos, second.photos) == (3, 5)
+    assert second.config_hash == result.config_hash
+    assert second.columns["error"][:3] == result.columns["error"]
+    assert [len(one.tensors("plain", 0)["kept"]) for one in (trial, wider)] == [3, 5]
+    # Both results stay, each for its number of photos.
+    assert trial.finished("plain", 0) == result
+    assert wider.finished("plain", 0) == second
+    # In the other order the network is the same.
+    first = experiment(tmp_path / "other", test_photos=5)
+    assert first.train("plain", 0)[2].columns == second.columns
+    assert experiment(tmp_path / "other").train("plain", 0)[2].columns == result.columns
+    assert torch.equal(first.trained("plain", 0).weight, model.weight)
+
+
+def test_without_what_a_training_goes_on_from_nothing_is_trained_twice(tmp_path):
+    trial = experiment(tmp_path)
+    trial.train("plain", 0)
+    shutil.rmtree(trial.run("plain", 0).folder / "only")  # as it comes from a borrowed GPU
+    with pytest.raises(CheckpointError, match="trained on another machine"):
+        experiment(tmp_path, test_photos=5).train("plain", 0)
+    with pytest.raises(CropnbError, match="at least one photo"):
+        experiment(tmp_path, test_photos=0)
 
 
 @pytest.mark.parametrize(

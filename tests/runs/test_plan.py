@@ -45,6 +45,12 @@ def test_an_entry_becomes_trainings_and_their_recording(tmp_path, monkeypatch):
     assert recording.inputs == (first.output, second.output)
     assert shlex.split(entry.command)[-5:] == ["GAIC", "--seeds", "0", "1", "--record"]
     assert "--record" not in first.command
+    wider = plan.read(written(tmp_path, TINY + "test_photos = 50\n"))[0]
+    training = wider.tasks([wider])[0]
+    assert "--test-photos 50" in training.command
+    # The same training; its result stands beside the other one.
+    assert training.output.parent == first.output.parent
+    assert [task.output.name for task in (first, training)] == ["result.json", "result-50.json"]
 
 
 @pytest.mark.parametrize(

@@ -124,5 +124,8 @@ def test_the_program_prints_and_records(
     assert row.command == (
         "python -m cropnb.runs.rivals vrn --profile smoke --seeds 0 1 2 --record"
     )
+    assert rivals.main([*given, "--test-photos", "50", "--record"]) == 0
+    row = ledger.one("vrn", row="beats GAIC", column="SRCC")
+    assert row.command.endswith("--test-photos 50 --record")
     assert rivals.main(["nobody"]) == 2
     assert "no method 'nobody'" in capsys.readouterr().err
