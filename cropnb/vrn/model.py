@@ -94,8 +94,8 @@ class Vrn(nn.Module):
     def from_features(
         self, features: Tensor, boxes: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor | None]:
-        """The same from multi-scale features (B, 448, h, w), which a frozen backbone computes once
-        a photo.
+        """The scores of `forward`, from multi-scale features (B, 448, h, w): a frozen backbone
+        computes these once a photo.
         """
         reduced = self.reduce(features)  # (B, 32, h, w)
         if self.splitter is None:

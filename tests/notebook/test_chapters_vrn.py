@@ -50,7 +50,7 @@ def test_offsets_go_across_and_other_rows_are_left_out() -> None:
 
 def test_scores_of_photos_draw_a_box_each() -> None:
     (ax,) = figures.scores_of_photos([torch.linspace(1, 5, 9), torch.ones(4)]).axes
-    assert ax.get_xlabel().startswith("2 photos")
+    assert ax.get_xlabel().startswith("2 scenes")
     assert len(ax.get_xticks()) == 2
 
 
@@ -163,6 +163,16 @@ def test_no_two_rows_are_drawn_alike() -> None:
         (ax,) = figures.validation_curves(**wanted).axes
         looks = [(line.get_color(), line.get_marker()) for line in ax.lines]
         assert len(looks) == len(set(looks)) == 7
+
+
+def test_two_choices_on_each_other_keep_both_names() -> None:
+    photo = torch.zeros(60, 80, 3).byte().numpy()
+    views = torch.tensor([[8.0, 6, 72, 54], [8, 6, 72, 54]])
+    figure = figures.two_choices({"cat": (photo, views)})
+    gaic, vrn = figure.axes[0].texts
+    assert (gaic.get_text(), gaic.get_position()) == ("GAIC", (8.0, 6.0))
+    assert (vrn.get_text(), vrn.get_position()) == ("VRN", (72.0, 54.0))
+    assert to_hex(vrn.get_bbox_patch().get_facecolor()) == METHOD_COLORS["vrn"].lower()
 
 
 def test_split_features_draw_a_photo_and_two_maps_a_line() -> None:

@@ -10,6 +10,7 @@ from cropnb.notebook.drawing import (
     draw_block,
     draw_boxes,
     draw_estimates,
+    draw_photos,
     validation_figure,
 )
 from cropnb.notebook.source import Markdown
@@ -52,7 +53,7 @@ def ablation(printed: "Table", ours: Mapping[str, Sequence[Row]]) -> "Figure":
             places = [place for place, name in enumerate(_VARIANTS) if name in measured]
             draw_estimates(
                 ax,
-                [place + 0.1 * shift for place in places],
+                [place + 0.16 * shift for place in places],
                 [measured[_VARIANTS[place]] for place in places],
                 color=METHOD_COLORS["vrn"],
                 **look,
@@ -95,7 +96,7 @@ def offsets(rows: Sequence[Row], columns: Sequence[str] = ("SRCC", "Acc 5")) -> 
 
 
 def scores_of_photos(scores: Sequence["Tensor"]) -> "Figure":
-    """The opinion scores (N,) of the views of photos, a box diagram each, in the given order."""
+    """The opinion scores (N,) of the views of scenes, a box diagram each, in the given order."""
     import matplotlib.pyplot as plt
 
     figure, ax = plt.subplots(figsize=(7, 2.8))
@@ -105,7 +106,7 @@ def scores_of_photos(scores: Sequence["Tensor"]) -> "Figure":
         medianprops={"color": "black", "linewidth": 2.5},
         flierprops={"markersize": 3},
     )
-    ax.set(xlabel=f"{len(scores)} photos, ordered by their median", ylabel="MOS of their views")
+    ax.set(xlabel=f"{len(scores)} scenes, ordered by their median", ylabel="MOS of their views")
     return figure
 
 
@@ -312,6 +313,24 @@ def _in_our_colors(ax: "Axes") -> None:
         color, marker = _CONTROLS.get(variant, (color, "o" if variant.endswith(", mean") else ""))
         line.set(color=color, marker=marker, mfc="white", markersize=5)
         band.set_color(color)
+
+
+def two_choices(pictures: Mapping[str, tuple[Any, "Tensor"]]) -> "Figure":
+    """Photos with the views (2, 4) that GAIC and VRN score best, by their titles.
+
+    GAIC's name stands above its upper left corner and VRN's within its lower right one: views that
+    lie on each other keep both names.
+    """
+    colors = {"GAIC": METHOD_COLORS["gaic"], "VRN": METHOD_COLORS["vrn"]}
+    figure = draw_photos(pictures, colors=list(colors.values()))
+    for ax, (_, views) in zip(figure.axes, pictures.values(), strict=False):
+        (x1, y1, _, _), (_, _, x2, y2) = views.tolist()
+        corners = {"GAIC": (x1, y1, "left"), "VRN": (x2, y2, "right")}
+        for name, (x, y, side) in corners.items():
+            note = {"facecolor": colors[name], "edgecolor": "none", "boxstyle": "square,pad=0.25"}
+            look = {"color": "white", "fontsize": 10, "bbox": note}
+            ax.text(x, y, name, ha=side, va="bottom", clip_on=False, **look)
+    return figure
 
 
 def split_features(parts: Mapping[str, tuple[Any, "Tensor", "Tensor"]]) -> "Figure":
