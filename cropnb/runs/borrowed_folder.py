@@ -4,7 +4,7 @@ and how they come home into the runs and the ledger here.
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from cropnb import checkpoints, files, ledger
 from cropnb.checkpoints import RUN_FILE
 from cropnb.errors import CheckpointError, PlanError
 from cropnb.runs import record, results, waiting
-from cropnb.runs.experiment import WEIGHTS_FILE, Experiment, Run
+from cropnb.runs.experiment import WEIGHTS_FILE, Experiment
 from cropnb.runs.plan import Entry
 from cropnb.runs.program import context
 from cropnb.runs.results import Result
@@ -129,42 +129,73 @@ def collect(flat: Path, entries: Sequence[Entry], out: Path) -> list[ledger.Row]
             "bring it home again, or run what it was for once more"
         ) from error
     by_name = {entry.name: entry for entry in entries}
-    for number, line in enumerate(lines):
-        for path in flat.glob(f"{number}-*-{RUN_FILE}"):
-            stage = path.name.removeprefix(f"{number}-").removesuffix(f"-{RUN_FILE}")
-            run = _run_of(line, by_name, out)
-            files.make_folder(run.folder / stage)
-            files.write_atomically(run.folder / stage / RUN_FILE, path.read_bytes())
-    of_entry: dict[str, dict[str, list[Result]]] = {}
-    for number, result in measured.items():
-        line = lines[number]
-        run = _run_of(line, by_name, out)
-        files.make_folder(run.folder)
-        weights = flat / f"{number}-{WEIGHTS_FILE}"
-        if weights.exists():  # in half precision: its hash is of what lies here
-            files.write_atomically(run.folder / WEIGHTS_FILE, weights.read_bytes())
-            result = replace(result, checkpoint_hash=files.file_hash(run.folder / WEIGHTS_FILE))
-        result.write(run.folder, _experiment(line, by_name, out).result_files[0])
-        of_entry.setdefault(line["entry"], {}).setdefault(line["variant"], []).append(result)
-    rows = []
-    for name, recorded in studies.items():
-        entry = by_name.get(name)
-        if entry is None or any(row.command != entry.command for row in recorded):
-            raise CheckpointError(f"{name}: its settings have changed since it was run")
-        for paper in {row.paper for row in recorded}:
-            ledger.record(paper, [row for row in recorded if row.paper == paper])
-        rows += recorded
-    for name, runs in of_entry.items():
-        entry = by_name[name]
-        experiment = experiment_of(entry, "cpu", out)
-        shared = context(experiment, runs, shlex.split(entry.command)[3:])
-        written = record.rows(shared, experiment, runs) if entry.records else []
-        written = record.without_fewer_seeds(written, entry.method)
-        ledger.record(entry.method, written)
-        rows += written
+    _take_checkpoints(flat, lines, by_name, out)
+    of_entry = _take_results(flat, lines, measured, by_name, out)
+    rows = [*_record_studies(studies, by_name), *_record_runs(of_entry, by_name, out)]
     for paper in dict.fromkeys(row.paper for row in rows):
         waiting.record(paper)  # what was measured waits no longer
     return rows
+
+
+def _take_checkpoints(
+    flat: Path, lines: Sequence[Mapping[str, Any]], entries: Mapping[str, Entry], out: Path
+) -> None:
+    """Put what a training goes on from into its run's folder."""
+    for number, line in enumerate(lines):
+        for path in flat.glob(f"{number}-*-{RUN_FILE}"):
+            stage = path.name.removeprefix(f"{number}-").removesuffix(f"-{RUN_FILE}")
+            folder = _place(line, entries, out)[0] / stage
+            files.make_folder(folder)
+            files.write_atomically(folder / RUN_FILE, path.read_bytes())
+
+
+def _take_results(
+    flat: Path,
+    lines: Sequence[Mapping[str, Any]],
+    measured: Mapping[int, Result],
+    entries: Mapping[str, Entry],
+    out: Path,
+) -> dict[str, dict[str, list[Result]]]:
+    """Put results and weights into their runs' folders; entry → variant → results."""
+    of_entry: dict[str, dict[str, list[Result]]] = {}
+    for number, result in measured.items():
+        line = lines[number]
+        folder, name = _place(line, entries, out)
+        files.make_folder(folder)
+        weights = flat / f"{number}-{WEIGHTS_FILE}"
+        if weights.exists():  # in half precision: its hash is of what lies here
+            files.write_atomically(folder / WEIGHTS_FILE, weights.read_bytes())
+            result = replace(result, checkpoint_hash=files.file_hash(folder / WEIGHTS_FILE))
+        result.write(folder, name)
+        of_entry.setdefault(line["entry"], {}).setdefault(line["variant"], []).append(result)
+    return of_entry
+
+
+def _record_studies(
+    studies: Mapping[str, Sequence[ledger.Row]], entries: Mapping[str, Entry]
+) -> Iterator[ledger.Row]:
+    """Record each study's rows, where the plan still has its command."""
+    for name, rows in studies.items():
+        entry = entries.get(name)
+        if entry is None or any(row.command != entry.command for row in rows):
+            raise CheckpointError(f"{name}: its settings have changed since it was run")
+        for paper in {row.paper for row in rows}:
+            ledger.record(paper, [row for row in rows if row.paper == paper])
+        yield from rows
+
+
+def _record_runs(
+    of_entry: Mapping[str, dict[str, list[Result]]], entries: Mapping[str, Entry], out: Path
+) -> Iterator[ledger.Row]:
+    """Record the rows of trainings, as their program would here."""
+    for name, runs in of_entry.items():
+        entry = entries[name]
+        experiment = experiment_of(entry, "cpu", out)
+        shared = context(experiment, runs, shlex.split(entry.command)[3:])
+        rows = record.rows(shared, experiment, runs) if entry.records else []
+        rows = record.without_fewer_seeds(rows, entry.method)
+        ledger.record(entry.method, rows)
+        yield from rows
 
 
 def _read_lines(flat: Path) -> tuple[list[dict[str, Any]], dict[int, Result]]:
@@ -205,20 +236,16 @@ def _read_rows(path: Path) -> dict[str, list[ledger.Row]]:
     }
 
 
-def _experiment(
-    line: Mapping[str, Any], entries: Mapping[str, Entry], out: Path
-) -> Experiment | None:
-    """The experiment of a line of the summary; None where the plan has no such entry any more."""
+def _place(line: Mapping[str, Any], entries: Mapping[str, Entry], out: Path) -> tuple[Path, str]:
+    """The folder of a line's run, and what its result is called in it; the folder's name tells
+    whether it is the same run here.
+    """
     entry = entries.get(line["entry"])
-    return entry and experiment_of(entry, "cpu", out)
-
-
-def _run_of(line: Mapping[str, Any], entries: Mapping[str, Entry], out: Path) -> Run:
-    """The run of a line of the summary; its folder's name tells whether it is the same run here."""
-    experiment = _experiment(line, entries, out)
-    run = experiment and experiment.run(line["variant"], line["seed"])
-    if run is None or str(run.folder.relative_to(out)) != line["folder"]:
-        raise CheckpointError(
-            f"{line['entry']}, {line['variant']}: its settings have changed since it was run"
-        )
-    return run
+    if entry is not None:
+        experiment = experiment_of(entry, "cpu", out)
+        folder = experiment.run(line["variant"], line["seed"]).folder
+        if str(folder.relative_to(out)) == line["folder"]:
+            return folder, experiment.result_files[0]
+    raise CheckpointError(
+        f"{line['entry']}, {line['variant']}: its settings have changed since it was run"
+    )

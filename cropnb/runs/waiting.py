@@ -140,12 +140,15 @@ def _of_study(entry: Entry) -> list[ledger.Row]:
 
 def missing_seeds(entry: Entry) -> dict[str, tuple[int, ...]]:
     """The trainings that an entry asks for and on which no row of the ledger stands: variant →
-    seeds, without variants that have them all. Whichever entry recorded a row, its seeds count.
+    seeds, without variants that have them all. Whichever entry recorded a row, its seeds count,
+    where it stands on as many photos as this one asks for.
     """
     if not entry.method or not entry.records:
         return {}
     seeds: dict[tuple[str, str], set[int]] = {}
     for row in _measured(entry.paper):
+        if (row.images or 0) < entry.test_photos:
+            continue
         if row.seeds and (row.dataset, row.profile) == (entry.experiment.dataset, entry.profile):
             there = seeds.setdefault((row.table, row.row), set(row.seeds))
             there &= set(row.seeds)

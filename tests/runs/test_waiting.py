@@ -113,6 +113,10 @@ def test_other_trainings_of_a_variant_do_not_count(tmp_path, monkeypatch):
         assert waiting.missing_seeds(entry) == {"RGL, mean": (0, 1)}
     ledger.record("vrn", replace(row, command="python -m cropnb.vrn"))  # of another entry
     assert waiting.missing_seeds(entry) == {}
+    wider = replace(entry, test_photos=1000)  # on more photos than the row stands on
+    assert waiting.missing_seeds(wider) == {"RGL, mean": (0, 1)}
+    ledger.record("vrn", replace(row, images=1000))
+    assert waiting.missing_seeds(wider) == waiting.missing_seeds(entry) == {}
 
 
 def test_an_entry_with_fewer_seeds_takes_none_from_a_row(tmp_path, monkeypatch):
