@@ -158,6 +158,47 @@ def test_a_row_that_keeps_no_rule_stops_its_file(results: Path):
     assert path.read_bytes() == before
 
 
+def on_layouts(row: str, column: str, ours: float, low: float, **changed: object) -> dict:
+    """A measured row of set prediction's networks on layouts."""
+    of = {"paper": "set_prediction", "dataset": "gaicd_layouts", "profile": "trained", "note": ""}
+    values = {"table": "Table 2, layouts", "verdict": "measured", "row": row, "column": column}
+    return ROW | of | values | {"ours": ours, "low": low, "high": 2 * ours - low} | changed
+
+
+def test_an_old_comparison_is_void_where_an_arm_reaches_down_to_the_blind_set():
+    column = "ε = 0.85, K = 40"
+    floor = on_layouts("content-blind set (ε = 0.85)", "K = 40", 27.2, 24.7)
+    arms = [
+        on_layouts("Ours (ε = 0.85)", "K = 40", 30.0, 28.0),  # QG
+        on_layouts("SD (ε = 0.85)", "K = 40", 29.0, 24.0),
+        on_layouts("GAIC's anchors", column, 36.9, 32.4),
+    ]
+    (old,) = {commit for commit in migrate_ledger.JUDGED_BY_MEANS if commit.startswith("c1d")}
+    claim = {"table": "claim, layouts", "verdict": "unsettled", "commit": old}
+    helps = on_layouts("distillation helps", column, 1.0, -5.0, **claim, note="QG less SD; rising")
+    sure = on_layouts("a", column, -7, -9, **claim, note="QG less GAIC's anchors, the last stages")
+    before = [helps, sure, *arms, floor]
+    after = migrate_ledger.blind_by_rows(before)
+    assert after[0]["void"] == "SD not surely better than a set that looks at no photo"
+    assert after[0]["note"] == f"QG less SD; rising; {migrate_ledger.BY_ROWS}"
+    assert after[0]["verdict"] == "unsettled"
+    assert after[1:] == before[1:]
+    assert migrate_ledger.blind_by_rows(after) == after
+    # The means alone let SD pass; a new run is judged photo by photo; without rows nobody knows.
+    for other in ({"commit": "another"}, {"dataset": "scenes"}, {"void": "SD no better"}):
+        assert migrate_ledger.blind_by_rows([helps | other, *arms, floor])[0] == helps | other
+    assert migrate_ledger.blind_by_rows([helps, *arms])[0] == helps
+    scenes = floor | {"dataset": "scenes"}  # of other photos
+    assert migrate_ledger.blind_by_rows([helps, *arms, scenes])[0] == helps
+
+
+def test_no_verdict_of_the_book_on_layouts_has_an_arm_that_may_be_blind(monkeypatch):
+    monkeypatch.setenv("CROPNB_RESULTS", str(BOOK / "results"))
+    claims = ledger.find("set_prediction", table="claim, layouts")
+    assert claims
+    assert all(row.void for row in claims)
+
+
 @pytest.mark.parametrize(
     ("ends", "verdict"),
     [((-0.02, 0.0), "unsettled"), ((-0.02, -0.01), "contradicted"), ((0.0, 0.1), "unsettled")],
