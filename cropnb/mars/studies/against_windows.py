@@ -1,5 +1,5 @@
 """Mars against a search among windows of the required ratio, on the same scenes:
-`python -m cropnb.mars.studies.against_windows --photos 200 --record`.
+`python -m cropnb.mars.studies.against_windows --photos 500 --record`.
 
 Methods before Mars rate windows that slide over the photo; asked for a ratio, they rate windows of
 it (Sec. 4.3). The paper's Table 7 sets the two in rows side by side. Here GAIC chooses among 1140
