@@ -190,14 +190,14 @@ def epoch_rows(context: Context, folder: Path) -> list[Row]:
     every epoch.
     """
     groups: dict[tuple[str, str, str], list[tuple[Result, epochs.Selection]]] = {}
-    for path in sorted(folder.glob(f"*/*/*/{results.RESULT_FILE}")):
-        result = _finished(path.parent)
+    for run in sorted({path.parent for path in folder.glob("*/*/*/result*.json")}):
+        result = _finished(run)
         if result is None or "epochs" not in result.details or result.dataset != SCENES:
             continue
         scores = torch.tensor(result.details["epochs"])  # (epochs, 2, columns)
         for index, column in enumerate(result.details["epoch_columns"]):
             chosen = epochs.selection(*scores[:, :, index].unbind(1))
-            place = (result.method, path.parent.parent.name, column)
+            place = (result.method, run.parent.name, column)
             groups.setdefault(place, []).append((result, chosen))
     rows = []
     for (method, kind, column), runs in groups.items():
@@ -229,7 +229,7 @@ def epoch_rows(context: Context, folder: Path) -> list[Row]:
 def _finished(folder: Path) -> Result | None:
     """The result of a run with the settings of today; a line says what is left out."""
     try:
-        result = results.read(folder)
+        result = results.any_of(folder)
         experiment = Experiment(
             plan.method_named(result.method),
             result.dataset,

@@ -104,7 +104,8 @@ class Experiment:
         self.deadline, self.measured_by = deadline, measured_by
         if test_photos is not None and test_photos < 1:
             raise CropnbError(f"test_photos is {test_photos}: measure at least one photo")
-        self.test_photos = test_photos
+        usual = test_photos == self.profile.test_photos
+        self.test_photos = None if usual else test_photos
         self.out = Path(out) if out is not None else None
         self._parts: Mapping[str, CropDataset] | None = None
         self._prepared: dict[str, Any] = {}
@@ -225,6 +226,17 @@ class Experiment:
         """
         result = self._read(self.run(variant, seed))
         return result and self.method.completed(self, result)
+
+    def validation(self, variant: str, seed: int) -> Sequence[float] | None:
+        """The validation scores of a finished run, on however many photos it was measured; None for
+        one that is still to be trained.
+
+        Raises:
+            CheckpointError: its result file is cut short.
+        """
+        folder = self.run(variant, seed).folder
+        result = results.any_of(folder) if folder else None
+        return result and result.validation
 
     def _read(self, run: Run) -> Result | None:
         """What a run's folder holds, compared with the data; no photo is decoded."""
@@ -360,7 +372,8 @@ class Experiment:
         if run.folder is None or not finished:
             return result
         card = {"method": self.method.name, "variant": run.variant, **self.method.card(result)}
-        checkpoints.save_weights(run.folder / WEIGHTS_FILE, model.state_dict(), card)
+        if results.any_of(run.folder) is None:  # else they lie there, with a hash that is on record
+            checkpoints.save_weights(run.folder / WEIGHTS_FILE, model.state_dict(), card)
         if tensors:
             checkpoints.save_weights(run.folder / self.result_files[1], tensors, card)
         weights = files.file_hash(run.folder / WEIGHTS_FILE)

@@ -29,16 +29,23 @@ def rows(context: Context, experiment: Experiment, results: Results) -> list[led
 
 def without_fewer_seeds(rows: Iterable[ledger.Row], name: str) -> list[ledger.Row]:
     """Without the rows in whose place the ledger has one of the same training that stands on these
-    seeds and more: two entries of the plan may share a variant, and ask for unlike seeds.
+    seeds and more, or on these seeds and more photos: two entries of the plan may share a variant,
+    and ask for unlike seeds.
     """
     there = {row.key: row for row in ledger.read(name)}
     remaining = []
     for row in rows:
         old = there.get(row.key)
         same = old is not None and row.config_hash and old.config_hash == row.config_hash
-        if not same or not set(row.seeds) < set(old.seeds):
+        if not (same and _stands_on_less(row, old)):
             remaining.append(row)
     return remaining
+
+
+def _stands_on_less(row: ledger.Row, old: ledger.Row) -> bool:
+    """Whether a row has a part of another one's seeds, or the same ones on fewer photos."""
+    seeds, others = set(row.seeds), set(old.seeds)
+    return seeds < others or (seeds == others and (row.images or 0) < (old.images or 0))
 
 
 def cells(

@@ -72,6 +72,19 @@ def read(folder: Path, name: str = RESULT_FILE) -> Result | None:
         ) from error
 
 
+def any_of(folder: Path) -> Result | None:
+    """A result of a run, on however many photos it was measured, the usual number first; None for a
+    run that has none. All agree in what the training left behind.
+
+    Raises:
+        CheckpointError: as `read`.
+    """
+    usual = Path(RESULT_FILE)
+    others = sorted(path.name for path in folder.glob(f"{usual.stem}-*{usual.suffix}"))
+    read_in_turn = (read(folder, name) for name in (RESULT_FILE, *others))
+    return next((result for result in read_in_turn if result is not None), None)
+
+
 def parse(content: Mapping[str, object]) -> Result:
     """A result from what its file holds.
 

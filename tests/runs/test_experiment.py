@@ -127,6 +127,26 @@ def test_other_test_photos_measure_a_trained_run_and_train_nothing(tmp_path):
     assert first.train("plain", 0)[2].columns == second.columns
     assert experiment(tmp_path / "other").train("plain", 0)[2].columns == result.columns
     assert torch.equal(first.trained("plain", 0).weight, model.weight)
+    assert experiment(tmp_path, test_photos=3).test_photos is None  # as many as the profile says
+
+
+def test_what_a_training_left_is_read_whatever_was_measured(tmp_path):
+    wider = experiment(tmp_path, test_photos=5)
+    usual = experiment(tmp_path)
+    assert usual.validation("plain", 0) is None
+    result = wider.train("plain", 0)[2]
+    assert usual.finished("plain", 0) is None
+    assert usual.validation("plain", 0) == wider.validation("plain", 0) == result.validation
+    weights = usual.run("plain", 0).folder / "weights.safetensors"
+    before = weights.stat().st_mtime_ns
+    again = usual.train("plain", 0)[2]
+    assert weights.stat().st_mtime_ns == before  # their hash is on record
+    assert again.checkpoint_hash == result.checkpoint_hash != ""
+    (weights.parent / "result-5.json").write_text("{")
+    assert usual.validation("plain", 0) == result.validation
+    (weights.parent / "result.json").unlink()
+    with pytest.raises(CheckpointError, match="cut short"):
+        usual.validation("plain", 0)
 
 
 def test_without_what_a_training_goes_on_from_nothing_is_trained_twice(tmp_path):

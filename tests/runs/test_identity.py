@@ -11,12 +11,14 @@ import torch
 from torch import nn
 
 import cropnb
+from cropnb import methods
 from cropnb.asm_net import patterns
 from cropnb.runs import Experiment, plan
 from cropnb.runs.start import run_of
 
 PACKAGE = Path(cropnb.__file__).parent
-METHODS = sorted(path.parent.name for path in PACKAGE.glob("*/recipe.py"))
+# A recipe is a module, or a folder of them.
+METHODS = sorted(path.parent.name for path in PACKAGE.glob("*/recipe*") if path.suffix != ".toml")
 PLACES = [(name, place) for name in METHODS for place in plan.method_named(name).usual]
 
 _CARD = "what a cropper does with trained weights"
@@ -58,8 +60,10 @@ ELSEWHERE = {
     "la2c.model.SHARED_CUT": _CONSTANTS,
     "la2c.recipe.method.CALIBRATED": _CONSTANTS,
     "la2c.recipe.method.GAMMA": _VARIANT,
+    "la2c.recipe.method.JUDGE": "the hash of its weights stands in the settings",
     "la2c.recipe.method.TOGETHER": _FASTER,
     "la2c.recipe.method.VALUE_WEIGHT": _VARIANT,
+    "la2c.recipe.variants.AESTHETIC": _VARIANT,
     "la2c.recipe.variants.ENTROPY_WEIGHT": _VARIANT,
     "la2c.recipe.variants.LSTM": _NAMES,
     "la2c.recipe.variants.MAIN": _NAMES,
@@ -129,6 +133,10 @@ def test_another_value_of_a_constant_is_another_run(
     assert _hash(name) != before
     monkeypatch.undo()
     assert _hash(name) == before
+
+
+def test_every_method_with_a_chapter_is_looked_at() -> None:
+    assert set(METHODS) >= set(methods.METHODS)
 
 
 def test_constants_at_their_usual_values_are_no_part_of_a_run() -> None:

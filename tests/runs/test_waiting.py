@@ -128,6 +128,9 @@ def test_an_entry_with_fewer_seeds_takes_none_from_a_row(tmp_path, monkeypatch):
     three, other = replace(five, seeds=(0, 1, 2)), replace(five, seeds=(7, 8, 9))
     changed, without = replace(three, config_hash="another"), replace(three, config_hash="")
     assert record.without_fewer_seeds([three], "vrn") == []
+    # Nor does an entry with fewer photos.
+    assert record.without_fewer_seeds([replace(five, images=100)], "vrn") == []
+    assert record.without_fewer_seeds([wider := replace(five, images=1000)], "vrn") == [wider]
     for new in (five, other, changed, without, replace(three, column="Acc 5")):
         assert record.without_fewer_seeds([new], "vrn") == [new]
 

@@ -71,7 +71,7 @@ def networks(chosen: argparse.Namespace) -> dict[str, list[Path]]:
     files = {}
     for method in (METHOD, GAIC):
         experiment = Experiment(method, profile=chosen.profile, out=chosen.out)
-        missing = [seed for seed in chosen.seeds if not experiment.finished(method.main, seed)]
+        missing = [s for s in chosen.seeds if experiment.validation(method.main, s) is None]
         if missing:
             raise WeightsUnavailable(
                 f"{method.main} isn't finished with seeds {', '.join(map(str, missing))}; first: "
@@ -91,8 +91,7 @@ def curves(chosen: argparse.Namespace) -> dict[str, validation.Scores]:
     for method, side in ((METHOD, METHOD.main), (GAIC, WINDOWS)):
         if chosen.profile:
             experiment = Experiment(method, profile=chosen.profile, out=chosen.out)
-            runs = [experiment.finished(method.main, seed) for seed in chosen.seeds]
-            scores[side] = [run.validation for run in runs]
+            scores[side] = [experiment.validation(method.main, seed) for seed in chosen.seeds]
         else:
             card = checkpoints.load_weights(shipped(method.name), method.name)[1]
             names = ("variant", "dataset", "form", "profile", "init")

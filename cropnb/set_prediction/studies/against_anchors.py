@@ -151,8 +151,8 @@ def rows(
     }
     ends = validation.still_rising(
         {
-            SETS: [sets.finished(METHOD.main, seed).validation for seed in seeds],
-            ANCHORS: [grid.finished(GAIC.main, seed).validation for seed in seeds],
+            SETS: [sets.validation(METHOD.main, seed) for seed in seeds],
+            ANCHORS: [grid.validation(GAIC.main, seed) for seed in seeds],
         }
     )
     by_photo = {
