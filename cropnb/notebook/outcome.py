@@ -1,10 +1,11 @@
 """What came out of reproducing a paper, from its ledger: the box at the end of a chapter."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cropnb.ledger import Row
+from cropnb.notebook.headlines import Kind, decided, joined
 from cropnb.notebook.source import Markdown, escaped, folded
 from cropnb.notebook.tables import markdown_table
 
@@ -19,15 +20,16 @@ _HEADS = {
     "": "Says nothing: an arm is not surely better than an answer that never looks",
     "unsettled": "Unsettled",
 }
-# A table's name ends with the form of the dataset, where its method has several.
+# A table's name ends with the form of the dataset, where its method has several; a curve has it.
 _FORMS = {
     "gaicd": "GAICD's form",
     "v2": "GAICD v2's form",
+    "gaicd_v2": "GAICD v2's form",
     "CPC": "CPC's form",
+    "cpc": "CPC's form",
     "FCDB": "FCDB's form",
 }
 _MOST = 5  # unsettled claims that stand beside the others; more of them are folded
-Kind = tuple[str, ...]  # a claim's name, and the kind of run that decided it
 
 
 def came_out(name: str) -> Markdown:
@@ -45,16 +47,18 @@ def came_out(name: str) -> Markdown:
     words = printed.outcome
     kinds = _kinds([row for row in rows if row.verdict in ledger.CLAIM_VERDICTS])
     waiting = [row for row in rows if row.verdict == "pending"]
-    lines = [("Scope", words["scope"]), ("Run", ran(rows))]
+    lines: list[tuple[str, str]] = [("Scope", words["scope"]), ("Run", ran(rows))]
     headlines = [claim["name"] for claim in printed.claims if claim.get("headline")]
     for headline in headlines:
         own = {kind: kinds.pop(kind) for kind in list(kinds) if _is_about(kind[0], headline)}
-        lines.append((f"Headline: {headline}", _decided(own) or "not compared yet"))
+        verdict_of = decided(own, rows, _HEADS) if own else "not compared yet"
+        lines.append((f"Headline: {headline}", verdict_of))
     fold = []
     for verdict, head in _HEADS.items():
-        chosen = {kind: columns for kind, of in kinds.items() if (columns := of.get(verdict))}
+        chosen = {kind: found for kind, of in kinds.items() if (found := of.get(verdict))}
         listed = [
-            f"{kind[0]} ({', '.join([*kind[1:], _joined(of)])})" for kind, of in chosen.items()
+            f"{kind[0]} ({', '.join([*kind[1:], joined([row.column for row in of])])})"
+            for kind, of in chosen.items()
         ]
         if verdict == "unsettled" and len(listed) > _MOST:
             comparisons = sum(map(len, chosen.values()))
@@ -208,26 +212,35 @@ def _planned(name: str, rows: Sequence[Row]) -> list[str]:
 def _ends(curves: "Sequence[Curve]") -> str:
     """How many trainings had stopped getting better, and which had not."""
     ends = Counter(curve.end for curve in curves)
-    rising = [f"{c.variant} ({c.dataset}, {c.profile})" for c in curves if c.end == "rising"]
+    forms = {(curve.dataset, curve.form) for curve in curves}
+    several = {dataset for dataset, count in Counter(of for of, _ in forms).items() if count > 1}
+    rising: dict[str, list[str]] = {}
+    for curve in curves:
+        if curve.end == "rising":
+            form = _FORMS.get(curve.form, curve.form) if curve.dataset in several else ""
+            frozen = "frozen backbone" if curve.frozen else ""
+            kind = ", ".join(filter(None, (curve.dataset, form, curve.profile, frozen)))
+            rising.setdefault(kind, []).append(curve.variant)
     settings = _counted(str(len(curves)), "setting")
     parts = [f"{ends['flat']} of {settings} ended on a flat validation curve"]
     if rising:
-        parts.append(f"still rising: {', '.join(rising)}")
+        of_kinds = [f"{joined(variants)} ({kind})" for kind, variants in rising.items()]
+        parts.append(f"still rising: {'; '.join(of_kinds)}")
     if ends["too short"]:
         has = "has" if ends["too short"] == 1 else "have"
         parts.append(f"{ends['too short']} {has} too few scores to tell")
     return "; ".join(parts)
 
 
-def _kinds(claims: Sequence[Row]) -> dict[Kind, dict[str, list[str]]]:
-    """Each claim once in each kind of run → verdict → the columns that say so; of what says nothing
+def _kinds(claims: Sequence[Row]) -> dict[Kind, dict[str, list[Row]]]:
+    """Each claim once in each kind of run → verdict → the rows that say so; of what says nothing
     the verdict is empty. Profile and dataset are named where the table alone leaves open which run
     is meant.
     """
     runs: dict[tuple[str, str], list[Row]] = {}
     for row in claims:
         runs.setdefault((row.table, row.row), []).append(row)
-    kinds: dict[Kind, dict[str, list[str]]] = {}
+    kinds: dict[Kind, dict[str, list[Row]]] = {}
     for row in claims:
         conditions = [_FORMS.get(part, part) for part in row.table.split(", ")[1:]]
         alike, kind = runs[row.table, row.row], [row.row, *conditions]
@@ -235,32 +248,14 @@ def _kinds(claims: Sequence[Row]) -> dict[Kind, dict[str, list[str]]]:
             kind.append(f"on {row.dataset}")
         if len({one.profile for one in alike}) > 1:
             kind.append(f"profile {row.profile}" if row.profile else "an oracle")
-        columns = kinds.setdefault(tuple(filter(None, kind)), {})
-        columns.setdefault("" if row.void else row.verdict, []).append(row.column)
+        verdicts = kinds.setdefault(tuple(filter(None, kind)), {})
+        verdicts.setdefault("" if row.void else row.verdict, []).append(row)
     return kinds
 
 
 def _is_about(name: str, headline: str) -> bool:
     """Whether a row's claim is this one, perhaps under other conditions."""
     return name == headline or name.startswith(f"{headline}, ")
-
-
-def _decided(kinds: Mapping[Kind, Mapping[str, Sequence[str]]]) -> str:
-    """«contradicted in SRCC (layouts); unsettled in Acc 5 (layouts)»."""
-    parts = []
-    for verdict in _HEADS:
-        for (name, *kind), columns in kinds.items():
-            if verdict in columns:
-                conditions = [*name.split(", ")[1:], *kind]
-                where = f" ({', '.join(conditions)})" if conditions else ""
-                word = verdict or "says nothing"
-                parts.append(f"{word} in {_joined(columns[verdict])}{where}")
-    return "; ".join(parts)
-
-
-def _joined(columns: Sequence[str]) -> str:
-    """Names of columns, some of which have commas of their own, such as «ε = 0.85, K = 10»."""
-    return (" · " if any("," in column for column in columns) else ", ").join(columns)
 
 
 def _counted(number: str, thing: str) -> str:

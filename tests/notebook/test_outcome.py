@@ -9,7 +9,7 @@ from cropnb import ledger
 from cropnb.notebook import came_out, what_it_takes
 from cropnb.notebook.outcome import ran
 from cropnb.notebook.printed import printed_column
-from cropnb.runs import plan, waiting
+from cropnb.runs import plan, validation, waiting
 from cropnb.runs.program import experiment_of
 
 NAME = "both modules beat neither"
@@ -165,10 +165,110 @@ def test_headlines_stand_apart_and_first(tmp_path: Path, monkeypatch: pytest.Mon
     ]
     ledger.record("mars", of_headline)
     lines = came_out("mars").splitlines()
-    verdicts = "holds in IoU; holds in IoU (FCDB's form); unsettled in Offset"
+    verdicts = (
+        "**scenes**: holds in IoU; unsettled in Offset<br>**scenes, FCDB's form**: holds in IoU"
+    )
     assert lines[4] == f"| Headline: {HEADLINE} | {verdicts} |"
     assert lines[5] == f"| Held | {NAME} (IoU) |"
     assert not any(line.startswith("| Unsettled") for line in lines)
+
+
+def _headline(name: str = HEADLINE, paper: str = "mars") -> str:
+    lines = (line for line in came_out(paper).splitlines() if line.startswith("| Headline: "))
+    head, _, verdicts = next(line for line in lines if name in line).partition(f"{name} | ")
+    assert head == "| Headline: "
+    return verdicts.removesuffix(" |")
+
+
+def test_a_headline_says_that_it_stands_on_one_seed_and_on_a_training_that_was_not_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+    rising = validation.still_rising({"Mars": [[0.1, 0.2, 0.3, 0.4]], "gaic": [[0.1, 0.2]]})
+    claims = [_claim("cpu", low, HEADLINE, column) for low, column in ((0.01, "IoU"), (-1, "BDE"))]
+    once = [replace(row, seeds=(0,), note=f"Mars less gaic{rising}") for row in claims]
+    ledger.record("mars", once)
+    remark = (
+        "one seed, 500 photos; still rising at the end: Mars; too short to say whether still "
+        "rising: gaic"
+    )
+    assert _headline() == f"**scenes** ({remark}): holds in IoU; unsettled in BDE"
+    ledger.record("mars", claims[0])  # two seeds, whose trainings were over
+    assert _headline() == f"**scenes**: holds in IoU; unsettled in BDE ({remark})"
+    ledger.record("mars", [once[0], claims[1]])
+    assert _headline() == f"**scenes**: holds in IoU ({remark}); unsettled in BDE"
+
+
+def test_a_headline_counts_the_columns_that_say_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+    columns = [f"ε = 0.85, K = {count}" for count in (5, 10, 40)]
+    claims = [_claim("cpu", 0.01, HEADLINE, column) for column in columns]
+    voided = [replace(row, void="an arm no better") for row in claims]
+    layouts = {"table": "claim, layouts", "dataset": "gaicd_layouts"}
+    ledger.record("mars", [*voided[:2], claims[2], *(replace(row, **layouts) for row in voided)])
+    assert _headline() == (
+        "**scenes**: holds in ε = 0.85, K = 40; says nothing in 2 of 3 columns"
+        "<br>**layouts**: says nothing in all 3 columns"
+    )
+
+
+def test_a_headline_names_the_limit_of_steps_and_what_others_would_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "crops better than A2-RL"
+    assert _headline(name, "la2c") == (
+        "**scenes**: holds in IoU (with a limit of 40 steps; the same with 15 steps, 20 steps, "
+        "30 steps; unsettled with 5 steps, 10 steps)"
+    )
+    assert "limit" not in _headline("fewer steps than A2-RL", "la2c")
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+    claim = replace(_claim("long", 0.01, name), paper="la2c", note="LA2C less A2-RL; a remark")
+    limits = [
+        replace(
+            claim, table=table, row=f"{steps} steps", ours=ours, low=ours - 0.02, high=ours + 0.05,
+            verdict="measured", detectable=None, differences=None, note="",
+        )
+        for table in ("step limits, LA2C less A2-RL", "step limits, LA2C less LA2C-LSTM")
+        for steps, ours in ((5, -0.1), (10, 0.01), (40, 0.05))
+    ]  # fmt: skip
+    ledger.record("la2c", [claim, *limits])
+    assert _headline(name, "la2c") == (
+        "**scenes**: holds in IoU (with a limit of 40 steps; contradicted with 5 steps; unsettled "
+        "with 10 steps)"
+    )
+
+
+def test_trainings_that_still_rose_are_named_with_form_and_frozen_backbone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+    rising = ((0.1, 0.2, 0.3, 0.4),)
+    kind = {"dataset": "scenes", "profile": "cpu", "init": "imagenet", "seeds": (0,)}
+    curves = [
+        validation.Curve(variant=variant, form=form, frozen=frozen, scores=rising, **kind)
+        for variant, form, frozen in (
+            ("QG", "gaicd", False),
+            ("QG", "gaicd_v2", False),
+            ("SD", "gaicd_v2", False),
+            ("QG", "gaicd", True),
+        )
+    ]
+    ledger.record("mars", _claim("cpu", 0.01))
+    validation.write("mars", curves)
+    assert (
+        "still rising: QG (scenes, GAICD's form, cpu); QG, SD (scenes, GAICD v2's form, cpu); QG "
+        "(scenes, GAICD's form, cpu, frozen backbone) |"
+    ) in came_out("mars")
+
+
+@pytest.mark.parametrize("name", ["asm_net", "la2c", "mars", "set_prediction", "vrn"])
+def test_no_training_that_still_rose_is_named_twice(name: str) -> None:
+    line = next(line for line in came_out(name).splitlines() if line.startswith("| Long enough"))
+    _, _, rising = line.partition("still rising: ")
+    kinds = [part.rpartition("(")[2] for part in rising.split("); ")]
+    assert len(kinds) == len(set(kinds))
 
 
 def test_many_unsettled_claims_are_counted_and_folded(
