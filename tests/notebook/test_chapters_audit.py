@@ -1,15 +1,24 @@
 """The figures of the chapter on the audit draw what they are given."""
 
+import re
+
 import matplotlib.pyplot as plt
 import numpy as np
+import pytest
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
 
+from cropnb import backbones, checkpoints, croppers
+from cropnb.backbones import frozen
+from cropnb.errors import CropnbError, WeightsUnavailable
 from cropnb.methods import TITLES
 from cropnb.metrics import Interval
 from cropnb.notebook import METHOD_COLORS, training_table
 from cropnb.notebook.chapters import audit as figures
+from cropnb.notebook.comparison import what_learned
 
 PHOTO = Image.new("RGB", (120, 80), "green")
 
@@ -51,13 +60,92 @@ def test_without_a_pixel_has_a_line_for_each_printed_number() -> None:
     assert [text.get_text() for text in ax.texts] == ["GAIC"]
 
 
-def test_training_table_tells_frozen_backbones_from_trained_ones() -> None:
-    lines = {
-        line.split(" | ")[0].strip("| "): line for line in training_table("scenes").splitlines()
-    }
+FROM_C3_3 = "all but its first 7 units (up to c3_3) learned"
+LEARNED = {
+    "scenes": {
+        "la2c": "frozen",
+        "asm_net": "all but its first 4 units learned",
+        "vrn": "all of it learned",
+        "gaic": FROM_C3_3,  # which ships for photographs alone
+        "mars": "frozen",
+        "set_prediction": "frozen",
+    },
+    "photographs": {
+        "la2c": f"frozen; GAIC's, of which {FROM_C3_3}",
+        "asm_net": FROM_C3_3,
+        "vrn": FROM_C3_3,
+        "gaic": FROM_C3_3,
+        "mars": FROM_C3_3,
+        "set_prediction": FROM_C3_3,
+    },
+}
+
+
+def untouched_units(name: str, kind: str, reference: dict[str, Tensor]) -> dict[int, bool]:
+    """Whether shipped weights have a unit of their backbone as the reference does, in half
+    precision: of all units of which both have the weights.
+    """
+    state, _ = checkpoints.load_weights(croppers.weights_path(name, kind))
+    untouched: dict[int, bool] = {}
+    for key, value in state.items():
+        _, prefix, own = key.rpartition("backbone.")
+        if prefix and own in reference:
+            unit, same = int(own.split(".")[1]), torch.equal(value, reference[own])
+            untouched[unit] = untouched.get(unit, True) and same
+    return untouched
+
+
+@pytest.mark.parametrize("kind", LEARNED)
+def test_training_table_tells_which_units_of_a_backbone_learned(kind: str) -> None:
+    lines = {line.split(" | ")[0].strip("| "): line for line in training_table(kind).splitlines()}
     assert set(TITLES.values()) < set(lines)
-    assert "| frozen |" in lines["Mars"]
-    assert "| all of it learned |" in lines["VRN"]
+    for name, learned in LEARNED[kind].items():
+        assert f"| {learned} |" in lines[TITLES[name]]
     assert "| scenes and taught photographs |" in lines["GAIC"]
-    later = training_table("photographs").splitlines()
-    assert sum("its later units learned" in line for line in later) == 4
+
+
+@pytest.mark.parametrize("start", ["frozen.safetensors", "all of ImageNet's"])
+@pytest.mark.parametrize("kind", LEARNED)
+def test_units_that_are_said_to_have_learned_are_those_that_differ_from_imagenet(
+    start: str, kind: str
+) -> None:
+    if start == frozen.PATH.name:  # the first units, in half precision, which the package has
+        state = {
+            key.removeprefix(frozen.PREFIX): one for key, one in load_file(frozen.PATH).items()
+        }
+    else:
+        try:
+            state = backbones.build("mobilenet_v2", ["c5_5"]).state_dict()
+        except WeightsUnavailable as error:
+            pytest.skip(str(error))
+    reference = {
+        key: one.half().float() if one.is_floating_point() else one for key, one in state.items()
+    }
+    for name, learned in LEARNED[kind].items():
+        if not croppers.weights_path(name, kind).exists():
+            continue
+        untouched = untouched_units(name, kind, reference)
+        first = 0 if learned == "all of it learned" else len(untouched)
+        if number := re.search(r"first (\d+) units", learned):
+            first = int(number[1])
+        assert len(untouched) > 12
+        assert untouched == {unit: unit < first for unit in untouched}, name
+
+
+def test_an_agent_that_is_said_to_have_gaics_backbone_has_it() -> None:
+    agent, gaic = (
+        checkpoints.load_weights(croppers.weights_path(name, "photographs"))[0]
+        for name in ("la2c", "gaic")
+    )
+    own = {key: value for key, value in agent.items() if key.startswith("backbone.")}
+    assert own
+    assert all(torch.equal(value, gaic[f"features.{key}"]) for key, value in own.items())
+
+
+def test_what_learned_reads_what_cards_keep_of_a_profile() -> None:
+    assert what_learned("gaic", {"epochs": 0, "head_epochs": 4}) == "frozen"
+    assert what_learned("mars", {"epochs": 8, "trained_from": None}) == "all of it learned"
+    assert what_learned("set_prediction", {"epochs": 5, "backbone_rate": None}) == "frozen"
+    assert what_learned("la2c", "full") == "all of it learned"
+    with pytest.raises(CropnbError, match="c9_9"):
+        what_learned("gaic", {"epochs": 3, "trained_from": "c9_9"})
