@@ -152,9 +152,9 @@ def search(
         aspect: the required width / height.
         shape: for a "circle" the boxes are the squares around the circles.
         sharpness: β; None ranks by the score, as the paper does.
-        least_area: share of the photo that a crop keeps at least, such as a low quantile of the
-            training crops' areas: below it the network's order is a guess. At a required ratio the
-            share is of the largest window.
+        least_area: share of the photo that a crop keeps at least, such as a quantile of the
+            training crops' areas: `studies/least_area.py`. At a required ratio the share is of the
+            largest window.
         rated: without a required ratio the first stage looks at the crops that people rate, GAICD's
             grid anchors, in place of windows that slide over the photo: `studies/first_stage.py`.
 

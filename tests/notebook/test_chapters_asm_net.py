@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cropnb import paper
+from cropnb import ledger, paper
 from cropnb.asm_net import PATTERNS
 from cropnb.asm_net.studies import corners
 from cropnb.notebook.chapters import asm_net as figures
@@ -170,7 +170,32 @@ def test_best_crops_keep_photographs_and_scenes_apart() -> None:
     for line in lines:
         assert (line[1] == "–") != (line[3] == "–"), line
     assert lines[0][1] == "0.7489"
-    assert len(lines) == 10
+    assert [line[-1] for line in lines[:2]] == ["358", "500"]
+    assert len(lines) == 12
+
+
+def test_a_search_without_small_windows_stands_in_tables_2_and_3() -> None:
+    lines = body(tables.best_crops(PRINTED))
+    for form in ("fcdb", "flms"):
+        ending = f", scenes in {form.upper()}'s form"
+        (limited,) = (line for line in lines if line[0] == f"ASM-Net, no small windows{ending}")
+        for cell, column in zip(limited[3:5], ("IoU", "Disp"), strict=True):
+            row = f"{form}, none small"
+            own = ledger.one("asm_net", table="search windows", row=row, column=column)
+            assert cell.startswith(f"{own.ours:.3f} [")
+        assert limited[5] == str(own.images)
+
+
+def test_what_the_limit_adds_stands_above_how_it_was_chosen() -> None:
+    table, _, note = tables.search_windows().rpartition("\n\n")
+    assert [line[0][-4:] for line in body(table)] == ["fcdb", "flms"]
+    assert "limits the best on 100 validation scenes" in note
+
+
+def test_our_own_windows_are_not_called_the_papers() -> None:
+    names = [line[0] for line in body(tables.beginnings())]
+    assert "sliding windows, this book's" in names
+    assert not [name for name in names if "paper" in name]
 
 
 def test_table_4_holds_gaic_beside_ours() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cropnb import ledger, methods
 from cropnb.asm_net import PATTERNS
 from cropnb.ledger import Row
+from cropnb.notebook import claims as claim_tables
 from cropnb.notebook.chapters.asm_net import FROZEN, TRAININGS, pattern_name, table_1_row
 from cropnb.notebook.source import Markdown
 from cropnb.notebook.tables import (
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from cropnb.paper import Paper
 
 _PROFILES = {"cpu": "profile cpu", "trained": "trained from c3_3 on"}
+# What the ledger calls the beginnings of the search, where a page says more.
+_BEGINNINGS = {"the paper's windows": "sliding windows, this book's"}
 
 
 def speeds(names: Sequence[str]) -> Markdown:
@@ -118,24 +121,48 @@ def figure_7(measures: Sequence[str]) -> Markdown:
 
 
 def best_crops(printed: "Paper") -> Markdown:
-    """Tables 2 and 3: the best crop on scenes, between the centred crop and a panel member, and
-    what is printed for the photographs.
+    """Tables 2 and 3: the best crop on scenes, with windows of every size and without the small
+    ones, between the centred crop and a panel member, and what is printed for the photographs.
     """
     columns = {"IoU": "IoU", "Disp": "BDE"}  # the paper's name and that of the scenes' rows
     lines = []
     for table, form in {"Table 2": "fcdb", "Table 3": "flms"}.items():
-        values = [f"{printed.tables[table].value('ASM-Net', one):g}" for one in columns]
-        lines.append([f"ASM-Net on {form.upper()}, printed", *values, None, None])
-        for name in ("one panel member", "ASM-Net", f"ASM-Net{FROZEN}", "centred crop"):
-            own = [
-                measured_row("asm_net", table=table, row=name, column=one, dataset="scenes")
-                or measured_row("scenes", table=form, row=name, column=columns[one])
+        own = printed.tables[table]
+        values = [f"{own.value('ASM-Net', one):g}" for one in columns]
+        lines.append([f"ASM-Net on {form.upper()}, printed", *values, None, None, own.photos])
+        names = {  # the ledger's table and row
+            "one panel member": (table, "one panel member"),
+            "ASM-Net, no small windows": ("search windows", f"{form}, none small"),
+            "ASM-Net, windows of every size": (table, "ASM-Net"),
+            f"ASM-Net{FROZEN}, windows of every size": (table, f"ASM-Net{FROZEN}"),
+            "centred crop": (table, "centred crop"),
+        }
+        for name, (where, row) in names.items():
+            rows = [
+                measured_row("asm_net", table=where, row=row, column=one, dataset="scenes")
+                or measured_row("scenes", table=form, row=row, column=columns[one])
                 for one in columns
             ]
-            cells = [row and with_interval(row) for row in own]
-            lines.append([f"{name}, scenes in the form of {form.upper()}", None, None, *cells])
-    heads = ["", "IoU, photographs", "Disp", "IoU, scenes [95 %]", "Disp [95 %]"]
+            cells = [row and with_interval(row) for row in rows]
+            scenes = next((row.images for row in rows if row), None)
+            lines.append([f"{name}, scenes in {form.upper()}'s form", None, None, *cells, scenes])
+    heads = ["", "IoU, photographs", "Disp", "IoU, scenes [95 %]", "Disp [95 %]", "pictures"]
     return markdown_table(heads, lines)
+
+
+def search_windows() -> Markdown:
+    """What leaving small windows out adds to the IoU, and below it how the limit was chosen."""
+    rows = [row for row in ledger.find("asm_net", table="search windows") if row.worth_having]
+    grid = claim_tables.claims_grid(rows, f"{rows[0].images} scenes a form, paired differences")
+    return Markdown(f"{grid}\n\n*{rows[0].note}*")
+
+
+def beginnings() -> Markdown:
+    """Where the search on photographs may begin, by the overlap that its crop can expect."""
+    table = "where the search begins, held out, taught photographs"
+    rows = ledger.find("asm_net", table=table)
+    rows = [replace(row, row=_BEGINNINGS.get(row.row, row.row)) for row in rows]
+    return ledger_grid(rows, "held-out photos", ("expected IoU",), ".3f")
 
 
 def table_4(kind: str = "") -> Markdown:
