@@ -73,6 +73,23 @@ class Paper:
     details: tuple[dict, ...]
     outcome: dict[str, str]
 
+    def difference(self, claim: str, column: str, added: str = "") -> float | None:
+        """The number of a claim's better side less that of its worse side, or the difference as the
+        paper prints it; None where the claim names no cells of this column.
+
+        Args:
+            claim: its name.
+            added: to the names of tables, where the paper has them all under it, such as ", CPC".
+        """
+        named = next((one for one in self.claims if one["name"] == claim), {})
+        cells = named.get("printed", {}).get(column, ())
+        if not cells or any(table + added not in self.tables for table, *_ in cells):
+            return None
+        values = [
+            self.tables[table + added].value(row, *(of or (column,))) for table, row, *of in cells
+        ]
+        return values[0] if len(values) == 1 else values[0] - values[1]
+
 
 def known(method: str) -> bool:
     """Whether a method has a paper with tables of its own; GAIC, a baseline, has none."""

@@ -17,7 +17,7 @@ from torch import Tensor
 from cropnb.errors import CheckpointError
 
 PATH = Path(__file__).with_name("frozen.safetensors")
-LAST = "c4_7"  # no shipped weights keep a later unit as it was
+LAST = "c4_7"  # what several share; set prediction's keep later units too, and ship with them
 PREFIX = "backbone."  # what the methods call it
 
 

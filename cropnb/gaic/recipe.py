@@ -183,7 +183,7 @@ class GridAnchorMethod(Method):
         )
 
     def _step(self, run: Run, model: nn.Module, photos: ScoredViews, features: Maps) -> Loss:
-        """Photos with some of their views each; one photo a step, as both papers train."""
+        """Photos with some of their views each; both papers train with one photo a step."""
         loss, wanted = self.loss(run.variant), run.identity["profile"]["views"]
         offsets = self.offsets(run, len(photos)).tolist()
 

@@ -8,7 +8,7 @@ from cropnb.notebook.source import Markdown
 from cropnb.notebook.tables import markdown_table
 
 if TYPE_CHECKING:
-    from cropnb.paper import Table
+    from cropnb.paper import Paper, Table
 
 
 def claims_grid(rows: Sequence[Row], head: str) -> Markdown:
@@ -32,23 +32,34 @@ def claims_grid(rows: Sequence[Row], head: str) -> Markdown:
     return markdown_table([head, *columns], lines, "l" * (1 + len(columns)))
 
 
-def printed_gaps(printed: "Table", rows: Sequence[Row], head: str) -> Markdown:
-    """Each printed gap between two rows of a table, and whether it lies inside, above or below the
-    interval of our difference.
+def printed_gaps(printed: "Paper", table: str, rows: Sequence[Row], head: str) -> Markdown:
+    """Each gap that a paper prints, and whether it lies inside, above or below the interval of our
+    difference.
 
     Args:
-        printed: a table of a paper.
-        rows: of claims; those on rows that the table doesn't have are left out.
+        table: of the paper, whose rows are the sides of claims; a claim may name other cells.
+        rows: of claims; those whose gap isn't printed are left out.
         head: what stands above the claims' names.
     """
-    columns = printed.columns
+    columns = printed.tables[table].columns
     lines: dict[str, list[str | None]] = {}
     for row in rows:
-        better, worse = row.note.partition(";")[0].split(" less ")
-        if row.column not in columns or not {better, worse} <= set(printed.rows):
+        gap = _printed_gap(printed, printed.tables[table], row)
+        if gap is None:
             continue
-        gap = printed.value(better, row.column) - printed.value(worse, row.column)
         place = "below" if gap < row.low else "above" if gap > row.high else "inside"
         cells = lines.setdefault(row.row, [None] * len(columns))
         cells[columns.index(row.column)] = f"{gap:+.1f} {place}".replace("-", "−")
     return markdown_table([head, *columns], ([name, *cells] for name, cells in lines.items()))
+
+
+def _printed_gap(printed: "Paper", table: "Table", row: Row) -> float | None:
+    """What a paper prints for a claim's row; None where it prints nothing."""
+    if row.column not in table.columns:
+        return None
+    if (named := printed.difference(row.row, row.column)) is not None:
+        return named
+    better, worse = row.note.partition(";")[0].split(" less ")
+    if not {better, worse} <= set(table.rows):
+        return None
+    return table.value(better, row.column) - table.value(worse, row.column)

@@ -28,17 +28,20 @@ def test_a_claim_shows_its_verdict_where_it_is_settled() -> None:
 
 
 def test_a_printed_gap_lies_inside_above_or_below_ours() -> None:
-    table = paper.read("vrn").tables["Table 2"]
+    printed = paper.read("vrn")
     rows = [
         claim("splitter helps", "Acc 1/5", (1.0, 3.0), note="FS less baseline; still rising"),
         claim("splitter helps", "Acc 5", (1.0, 3.0)),
         claim("splitter helps", "Acc 1/10", (-3.0, 1.0)),
         claim("splitter helps", "SRCC", (0.1, 0.2)),
         claim("our own", "Acc 1/5", (1.0, 3.0), note="RGL, mean less baseline"),
+        claim("beats GAIC", "Acc 10", (1.0, 3.0), note="FS + RGL less GAIC"),  # of Table 1
+        claim("beats GAIC", "SRCC", (1.0, 3.0), note="FS + RGL less GAIC"),
     ]
-    head, _, line = notebook.printed_gaps(table, rows, "printed").splitlines()
+    head, _, line, rival = notebook.printed_gaps(printed, "Table 2", rows, "printed").splitlines()
     assert head == "| printed | Acc 1/5 | Acc 5 | Acc 1/10 | Acc 10 |"
     assert line == "| splitter helps | +2.5 inside | +0.2 below | +2.0 above | – |"
+    assert rival == "| beats GAIC | – | – | – | +9.9 above |"
 
 
 def test_settings_show_the_fields_that_differ() -> None:

@@ -6,8 +6,7 @@ meet, which asks for more than a paired difference does; verdicts on claims are 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from cropnb import ledger, paper
 from cropnb.ledger import Row
@@ -80,23 +79,26 @@ def _values(first: Row | None, second: Row | None, spec: str) -> str:
 
 def claims(table: str, fewer: str | None = None) -> str:
     """A line for each claim that a table decides: the points that were measured and those that are
-    printed, whether their signs agree, and the verdicts.
+    printed, whether their signs agree and these lie inside of our intervals, and the verdicts.
 
     Args:
         table: of claims, such as "claim, v2".
         fewer: the same claims on fewer scenes, whose differences are set beside.
     """
-    lines = []
-    for claim in paper.read(METHOD.name).claims:
+    lines, printed = [], paper.read(METHOD.name)
+    added = ", CPC" if table.endswith(", CPC") else ""  # the paper has tables of CPC alone
+    for claim in printed.claims:
         rows = _by_column(table, claim["name"])
         if not rows:
             continue
         text = f"- **{claim['name']}**: {_span(row.ours for row in rows.values())} points"
-        gaps = {column: _printed(claim, column, table) for column in rows}
+        gaps = {column: printed.difference(claim["name"], column, added) for column in rows}
         gaps = {column: gap for column, gap in gaps.items() if gap is not None}
         if gaps:
             alike = sum(gap * rows[column].ours > 0 for column, gap in gaps.items())
+            inside = sum(rows[one].low <= gap <= rows[one].high for one, gap in gaps.items())
             text += f", in print {_span(gaps.values())}: the same sign in {alike} of {len(gaps)}"
+            text += f", inside of our interval in {inside}"
         counts = Counter(row.says for row in rows.values())
         says = ", ".join(f"{verdict} in {count}" for verdict, count in counts.items())
         text += f"; of {len(rows)} columns **{says}**"
@@ -112,18 +114,6 @@ def claims(table: str, fewer: str | None = None) -> str:
 def _by_column(table: str, name: str) -> dict[str, Row]:
     rows = {column: one(table, name, column) for column in METHOD.claim_columns}
     return {column: row for column, row in rows.items() if row}
-
-
-def _printed(claim: Mapping[str, Any], column: str, table: str) -> float | None:
-    """The difference that the paper prints; of CPC only what its tables of CPC have."""
-    tables, added = paper.read(METHOD.name).tables, ", CPC" if table.endswith(", CPC") else ""
-    cells = claim.get("printed", {}).get(column, ())
-    if len(cells) != 2 or any(name + added not in tables for name, *_ in cells):
-        return None
-    better, worse = (
-        tables[name + added].value(row, *(of or (column,))) for name, row, *of in cells
-    )
-    return better - worse
 
 
 def epochs() -> str:
