@@ -28,12 +28,12 @@ def decided(
     for (name, *kind), of in kinds.items():
         count = sum(map(len, of.values()))
         there = [verdict for verdict in verdicts if verdict in of]
-        told = [_told(verdict, of[verdict], count) for verdict in there]
+        parts = [_told(verdict, of[verdict], count) for verdict in there]
         remarks = [_remark(of[verdict], rows) for verdict in there]
         of_all = ""
         if len(remarks) > 1 and len(set(remarks)) == 1:  # once for all of them
             of_all, remarks = _in_brackets(remarks[0]), [""] * len(remarks)
-        parts = [text + _in_brackets(remark) for text, remark in zip(told, remarks, strict=True)]
+        parts = [text + _in_brackets(remark) for text, remark in zip(parts, remarks, strict=True)]
         where = _where(next(iter(of.values()))[0], [*name.split(", ")[1:], *kind])
         lines.append(f"**{escaped(where)}**{escaped(of_all)}: {escaped('; '.join(parts))}")
     return Markdown("<br>".join(lines))
@@ -59,8 +59,8 @@ def _told(verdict: str, rows: Sequence[Row], count: int) -> str:
 def _where(row: Row, conditions: Sequence[str]) -> str:
     """The kind of photos, and under which conditions."""
     kind = ledger.kind(row.dataset)
-    said = {kind, f"on {kind}"}
-    return ", ".join([kind, *(one for one in conditions if one not in said)])
+    of_kind = {kind, f"on {kind}"}
+    return ", ".join([kind, *(one for one in conditions if one not in of_kind)])
 
 
 def _remark(rows: Sequence[Row], others: Sequence[Row]) -> str:
@@ -98,5 +98,5 @@ def _at_limits(row: Row, others: Sequence[Row]) -> list[str]:
             verdicts.setdefault(verdict, []).append(one.row)
     same = verdicts.pop(row.verdict, [])
     parts = [f"the same with {', '.join(same)}"] if same else []
-    parts += [f"{verdict} with {', '.join(found)}" for verdict, found in verdicts.items()]
+    parts += [f"{verdict} with {', '.join(others_at)}" for verdict, others_at in verdicts.items()]
     return ["; ".join([f"with a limit of {here[-1]}", *parts])]

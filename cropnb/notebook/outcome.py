@@ -55,7 +55,7 @@ def came_out(name: str) -> Markdown:
         lines.append((f"Headline: {headline}", verdict_of))
     fold = []
     for verdict, head in _HEADS.items():
-        chosen = {kind: found for kind, of in kinds.items() if (found := of.get(verdict))}
+        chosen = {kind: rows_of for kind, of in kinds.items() if (rows_of := of.get(verdict))}
         listed = [
             f"{kind[0]} ({', '.join([*kind[1:], joined([row.column for row in of])])})"
             for kind, of in chosen.items()
@@ -98,6 +98,8 @@ def what_it_takes(*entry_names: str) -> Markdown:
         for card in power.cards(entries[name], whole):
             printed = _takes(card, card.printed, card.enough_for_printed) or "none printed"
             worth_having = _takes(card, card.worth_having, card.enough) or "none named"
+            if card.tells_no_loss:
+                worth_having = f"no loss, told from {card.margin:+.3g}: {_needs(card, card.enough)}"
             line = [card.claim, card.column, printed, worth_having, _grouped(round(card.budget))]
             lines.append([name, *line] if several else line)
     heads = ["claim", "column", "the printed difference takes", "one worth having takes"]
@@ -109,18 +111,20 @@ def _takes(card: "Card", difference: float | None, enough: tuple[int, int] | Non
     """«+0.012: 300 photos, 3 seeds»; empty for no difference."""
     if difference is None:
         return ""
+    against = card.pilot is not None and difference <= card.margin
+    return f"{difference:+.3g}: {'the other way' if against else _needs(card, enough)}"
+
+
+def _needs(card: "Card", enough: tuple[int, int] | None) -> str:
+    """«300 photos, 3 seeds», as far as an earlier run tells."""
     from cropnb.runs.power import MOST_PHOTOS, MOST_SEEDS
 
     if card.pilot is None:
-        needs = "no earlier run tells"
-    elif difference <= 0:
-        needs = "the other way"
-    elif enough is None:
-        needs = f"more than {_grouped(MOST_PHOTOS)} photos and {MOST_SEEDS} seeds"
-    else:
-        at_least = "" if card.tells_seeds else "at least "
-        needs = f"{at_least}{_grouped(enough[0])} photos, {enough[1]} seeds"
-    return f"{difference:+.3g}: {needs}"
+        return "no earlier run tells"
+    if enough is None:
+        return f"more than {_grouped(MOST_PHOTOS)} photos and {MOST_SEEDS} seeds"
+    at_least = "" if card.tells_seeds else "at least "
+    return f"{at_least}{_grouped(enough[0])} photos, {enough[1]} seeds"
 
 
 def _grouped(number: int) -> str:

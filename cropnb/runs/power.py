@@ -35,31 +35,39 @@ class Card:
     Attributes:
         printed: the paper's difference, positive where its numbers put the better one ahead; None
             where it prints none.
-        worth_having: the smallest difference that is worth having.
+        worth_having: the smallest difference that is worth having; None where none is named.
+        margin: the boundary. Below a negative one nothing has to be gained: no loss has to be told
+            from one of this size.
         pilot: the row of an earlier run that tells the spread; None where there is none. One that
             was recorded without its differences doesn't tell the spread of seeds, and then as few
             seeds as possible are named.
-        enough: photos and seeds that settle `worth_having` with 80 % power; None where not even
-            2 000 photos and twenty seeds do, or without a pilot.
+        enough: photos and seeds that settle `worth_having`, or no loss, with 80 % power; None where
+            not even 2 000 photos and twenty seeds do, or without a pilot.
         enough_for_printed: the same for the paper's difference.
         minutes: of both arms with one seed.
         budget: the minutes that the plan has for the comparison: both arms with all of their seeds,
             and the study that compares them, where there is one.
+        unit: what the minutes are of: a core, or a GPU where a training needs one.
     """
 
     claim: str
     column: str
     printed: float | None
     worth_having: float | None
+    margin: float
     pilot: ledger.Row | None
     enough: tuple[int, int] | None
     enough_for_printed: tuple[int, int] | None
     minutes: float
     budget: float
+    unit: str = "core"
 
     def __str__(self) -> str:
         parts = [self._part("printed", self.printed, self.enough_for_printed)]
-        parts.append(self._part("worth having", self.worth_having, self.enough))
+        if self.tells_no_loss:
+            parts.append(f"no loss told from one of {-self.margin:.3g}{self._takes(self.enough)}")
+        else:
+            parts.append(self._part("worth having", self.worth_having, self.enough))
         if self.pilot is None:
             parts.append("no pilot with two seeds tells the spread")
         parts.append(f"the plan has {self.budget:.0f} minutes for it")
@@ -70,14 +78,23 @@ class Card:
         if difference is None:
             return f"{name}: no number"
         text = f"{name} {difference:+.3g}"
-        if self.pilot is None or difference <= 0:
-            return text
+        return text if difference <= self.margin else text + self._takes(enough)
+
+    def _takes(self, enough: tuple[int, int] | None) -> str:
+        """Photos, seeds and minutes; nothing without a pilot."""
+        if self.pilot is None:
+            return ""
         if enough is None:
-            return f"{text} takes more than {MOST_PHOTOS:,} photos and {MOST_SEEDS} seeds"
+            return f" takes more than {MOST_PHOTOS:,} photos and {MOST_SEEDS} seeds"
         photos, seeds = enough
         at_least = "" if self.tells_seeds else "at least "
-        minutes = f"{self.minutes * seeds:.0f} minutes of a core"
-        return f"{text} takes {at_least}{photos:,} photos and {seeds} seeds, {minutes}"
+        minutes = f"{self.minutes * seeds:.0f} minutes of a {self.unit}"
+        return f" takes {at_least}{photos:,} photos and {seeds} seeds, {minutes}"
+
+    @property
+    def tells_no_loss(self) -> bool:
+        """Whether the claim is that nothing is lost, so that no gain has to be worth having."""
+        return self.worth_having is None and self.margin < 0
 
     @property
     def tells_seeds(self) -> bool:
@@ -139,7 +156,7 @@ def _of_training(entry: plan.Entry) -> Iterator[Card]:
         if "rival" in claim or not set(sides) <= set(entry.variants):
             continue
         minutes = 2 * entry.minutes
-        takes = {"minutes": minutes, "budget": minutes * len(entry.seeds)}
+        takes = {"minutes": minutes, "budget": minutes * len(entry.seeds), "unit": _unit([entry])}
         for column in claim.get("columns") or method.claim_columns:
             cells = _named(claim, column) or _of_sides(method, experiment, sides, column)
             printed = _difference(method, column, cells, table.removeprefix("claim"))
@@ -169,6 +186,7 @@ def _of_study(entry: plan.Entry, entries: Sequence[plan.Entry]) -> Iterator[Card
         takes = {
             "minutes": sum(one.minutes for one in trained),
             "budget": entry.minutes + sum(one.minutes * len(one.seeds) for one in trained),
+            "unit": _unit([entry, *trained]),
         }
         for column in claim.get("columns") or method.claim_columns:
             printed = _difference(method, column, _named(claim, column))
@@ -184,27 +202,34 @@ def _card(
     *,
     printed: float | None,
     pilot: ledger.Row | None,
-    **takes: float,
+    **takes: float | str,
 ) -> Card:
     """The card of one comparison, with what its differences take by the pilot's spread."""
     judged = record.claim_bounds(claim, column, method.columns)
     worth_having, margin = judged["worth_having"], judged["margin"]
+    aim = 0.0 if worth_having is None and margin < 0 else worth_having
     enough, enough_for_printed = (
         needed(pilot, distance)
         if pilot and difference is not None and (distance := difference - margin) > 0
         else None
-        for difference in (worth_having, printed)
+        for difference in (aim, printed)
     )
     return Card(
         claim=name,
         column=column,
         printed=printed,
         worth_having=worth_having,
+        margin=margin,
         pilot=pilot,
         enough=enough,
         enough_for_printed=enough_for_printed,
         **takes,
     )
+
+
+def _unit(entries: Sequence[plan.Entry]) -> str:
+    """What minutes of these entries are of."""
+    return "GPU" if any(plan.GPU in entry.needs for entry in entries) else "core"
 
 
 def _quantiles(seeds: int) -> float:

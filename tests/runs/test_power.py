@@ -203,6 +203,53 @@ def test_the_pilot_is_alike_before_it_tells_more(
     assert chosen().table == "claim"
 
 
+def test_of_a_claim_that_nothing_is_lost_the_margin_is_what_has_to_be_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (entry,) = plan.select(plan_entries(), ["mars/trained-sizes"])
+    cards = {(card.claim, card.column): card for card in power.cards(entry)}
+    offset = str(cards["more layers do not help", "Offset"])
+    assert "; no loss told from one of 1; no pilot with two seeds tells the spread" in offset
+    assert "no number" not in offset
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+    before = pilot(3, 500, of_seeds=0.001, of_photos=0.03)
+    row = replace(before, paper="mars", row="more layers do not help", column="IoU")
+    ledger.record("mars", replace(row, profile="trained"))
+    cards = {(card.claim, card.column): card for card in power.cards(entry)}
+    card = cards["more layers do not help", "IoU"]
+    assert (card.worth_having, card.margin) == (None, -0.005)
+    photos, seeds = card.enough
+    assert card.enough == power.needed(before, 0.005)  # from no difference to the boundary
+    needs = f"{photos:,} photos and {seeds} seeds, {card.minutes * seeds:.0f} minutes of a core"
+    assert f"; no loss told from one of 0.005 takes {needs}; the plan has" in str(card)
+    # Of a loss that is printed, too, it is the distance from the boundary.
+    assert card.enough_for_printed == power.needed(before, card.printed + 0.005)
+    lost = replace(card, printed=-0.002, enough_for_printed=(700, 3))
+    assert "printed -0.002 takes 700 photos and 3 seeds" in str(lost)
+    assert "printed -0.006; no loss" in str(replace(card, printed=-0.006))
+
+
+def test_minutes_are_of_what_the_trainings_need() -> None:
+    entries = plan_entries()
+    units = {
+        entry.name: {card.unit for card in power.cards(entry, entries)}
+        for entry in plan.select(entries, ["vrn/trained", "mars/trained"])
+    }
+    assert units == {"vrn/trained": {"core"}, "mars/trained": {"core"}}
+    on_a_gpu = [entry for entry in entries if entry.method and plan.GPU in entry.needs]
+    cards = [card for entry in on_a_gpu for card in power.cards(entry, entries)]
+    assert cards
+    assert {card.unit for card in cards} == {"GPU"}
+    takes = [text for card in cards if "minutes of a" in (text := str(card))]
+    assert takes
+    assert not [text for text in takes if "of a core" in text]
+    # A study's are those of the trainings that it reads.
+    for entry in entries:
+        trained = [one for one in entries if one.name in entry.after and one.method]
+        if not entry.method and trained and all(plan.GPU in one.needs for one in trained):
+            assert {card.unit for card in power.cards(entry, entries)} <= {"GPU"}
+
+
 def test_every_entry_of_the_plan_has_its_cards(capsys: pytest.CaptureFixture[str]) -> None:
     assert power.main([]) == 0
     printed = capsys.readouterr().out
