@@ -192,11 +192,10 @@ def test_an_old_comparison_is_void_where_an_arm_reaches_down_to_the_blind_set():
     assert migrate_ledger.blind_by_rows([helps, *arms, scenes])[0] == helps
 
 
-def test_no_verdict_of_the_book_on_layouts_has_an_arm_that_may_be_blind(monkeypatch):
+def test_no_old_verdict_on_layouts_has_an_arm_that_may_be_blind(monkeypatch):
     monkeypatch.setenv("CROPNB_RESULTS", str(BOOK / "results"))
-    claims = ledger.find("set_prediction", table="claim, layouts")
-    assert claims
-    assert all(row.void for row in claims)
+    for row in ledger.find("set_prediction", table="claim, layouts"):
+        assert row.void or row.commit not in migrate_ledger.JUDGED_BY_MEANS  # or judged in pairs
 
 
 @pytest.mark.parametrize(

@@ -206,12 +206,12 @@ def test_the_pilot_is_alike_before_it_tells_more(
 def test_of_a_claim_that_nothing_is_lost_the_margin_is_what_has_to_be_told_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
     (entry,) = plan.select(plan_entries(), ["mars/trained-sizes"])
     cards = {(card.claim, card.column): card for card in power.cards(entry)}
     offset = str(cards["more layers do not help", "Offset"])
     assert "; no loss told from one of 1; no pilot with two seeds tells the spread" in offset
     assert "no number" not in offset
-    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
     before = pilot(3, 500, of_seeds=0.001, of_photos=0.03)
     row = replace(before, paper="mars", row="more layers do not help", column="IoU")
     ledger.record("mars", replace(row, profile="trained"))
