@@ -153,61 +153,65 @@ def train(
     )
     history, done = checkpointer.resume()
     before, started, saved = history.seconds, time.monotonic(), time.monotonic()
-    bar = tqdm(total=total, initial=done, unit="step", disable=not progress, mininterval=1.0)
     order: list[int] = []
     guard = guards.Steps(model, parameters)
     model.train()
-    for step in range(done, total):
-        epoch, position = divmod(step, epoch_steps)
-        if position == 0 or not order:
-            order = torch.randperm(size, generator=generator(recipe.seed, "epoch", epoch)).tolist()
-        rng = generator(recipe.seed, "step", step)
-        seed_global(rng)
-        batch = order[position * recipe.batch_size : (position + 1) * recipe.batch_size]
-        mixed = recipe.mixed_precision and device.type == "cuda"
-        try:
-            guard.begin()
-            with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
-                parts = loss(batch, rng)
-            guard.check_loss(step, parts["loss"])
-            optimizer.zero_grad(set_to_none=True)
-            parts["loss"].backward()
-            norm = None
-            if recipe.clip is not None:
-                norm = nn.utils.clip_grad_norm_(parameters, recipe.clip)
-            guard.check_gradient(step, norm)
-        except TrainingError:
-            checkpointer.save(history, step)
-            raise
-        optimizer.step()
-        rates.step()
+    bar = tqdm(total=total, initial=done, unit="step", disable=not progress, mininterval=1.0)
+    with bar:  # whatever is raised gets a line of its own
+        for step in range(done, total):
+            epoch, position = divmod(step, epoch_steps)
+            if position == 0 or not order:
+                order = torch.randperm(
+                    size, generator=generator(recipe.seed, "epoch", epoch)
+                ).tolist()
+            rng = generator(recipe.seed, "step", step)
+            seed_global(rng)
+            batch = order[position * recipe.batch_size : (position + 1) * recipe.batch_size]
+            mixed = recipe.mixed_precision and device.type == "cuda"
+            try:
+                guard.begin()
+                with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+                    parts = loss(batch, rng)
+                guard.check_loss(step, parts["loss"])
+                optimizer.zero_grad(set_to_none=True)
+                parts["loss"].backward()
+                norm = None
+                if recipe.clip is not None:
+                    norm = nn.utils.clip_grad_norm_(parameters, recipe.clip)
+                guard.check_gradient(step, norm)
+            except TrainingError:
+                checkpointer.save(history, step)
+                raise
+            optimizer.step()
+            rates.step()
 
-        history.names = tuple(parts)
-        values = torch.stack([part.detach().float() for part in parts.values()]).tolist()
-        history.steps.append(tuple(values))
-        bar.update()
-        if step % 10 == 0:
-            bar.set_postfix(
-                {name: f"{value:.3f}" for name, value in zip(parts, values, strict=True)}
-            )
-        last = position == epoch_steps - 1 or step == total - 1
-        if last and validate is not None:
-            model.eval()
-            with torch.no_grad():
-                score = float(validate())
-            model.train()
-            if guards.is_best(score, history.validation):
-                checkpointer.save_best(score)
-            history.validation.append(score)
-        history.seconds = before + time.monotonic() - started
-        now = time.monotonic()
-        late = deadline is not None and now > deadline and step < total - 1
-        if step == total - 1 or late or now - saved > save_every:
-            checkpointer.save(history, step + 1)
-            saved = time.monotonic()
-        if late:
-            raise OutOfTime(f"{step + 1} of {total} steps are done; the rest goes on from there")
-    bar.close()
+            history.names = tuple(parts)
+            values = torch.stack([part.detach().float() for part in parts.values()]).tolist()
+            history.steps.append(tuple(values))
+            bar.update()
+            if step % 10 == 0:
+                bar.set_postfix(
+                    {name: f"{value:.3f}" for name, value in zip(parts, values, strict=True)}
+                )
+            last = position == epoch_steps - 1 or step == total - 1
+            if last and validate is not None:
+                model.eval()
+                with torch.no_grad():
+                    score = float(validate())
+                model.train()
+                if guards.is_best(score, history.validation):
+                    checkpointer.save_best(score)
+                history.validation.append(score)
+            history.seconds = before + time.monotonic() - started
+            now = time.monotonic()
+            late = deadline is not None and now > deadline and step < total - 1
+            if step == total - 1 or late or now - saved > save_every:
+                checkpointer.save(history, step + 1)
+                saved = time.monotonic()
+            if late:
+                raise OutOfTime(
+                    f"{step + 1} of {total} steps are done; the rest goes on from there"
+                )
     model.eval()
     return history
 

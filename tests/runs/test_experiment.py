@@ -1,7 +1,9 @@
 """A run: decided by its settings, trained once, measured once, and whole whatever happens."""
 
+import errno
 import json
 import multiprocessing
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from cropnb import checkpoints, ledger
+from cropnb import checkpoints, files, ledger
 from cropnb.datasets.base import CropDataset, Sample
 from cropnb.errors import CheckpointError, CropnbError, DatasetMissing
 from cropnb.runs import (
@@ -278,7 +280,7 @@ def test_other_data_below_the_same_settings_are_refused(tmp_path, monkeypatch):
 def _train(folder, barrier, queue):
     class Slow(Tiny):
         def build(self, experiment, run):
-            time.sleep(0.3)
+            time.sleep(1)  # in which the other one comes to the folder
             return super().build(experiment, run)
 
         def measure(self, experiment, run, model):
@@ -290,7 +292,7 @@ def _train(folder, barrier, queue):
     queue.put(trial.train("plain", 0)[2].columns["error"])
 
 
-def test_of_two_runs_of_one_identity_the_second_waits_and_reads(tmp_path):
+def test_of_two_runs_of_one_identity_the_second_waits_and_reads(tmp_path, capfd):
     context = multiprocessing.get_context("fork")
     queue, barrier = context.Queue(), context.Barrier(2)
     both = [context.Process(target=_train, args=(tmp_path, barrier, queue)) for _ in range(2)]
@@ -302,6 +304,8 @@ def test_of_two_runs_of_one_identity_the_second_waits_and_reads(tmp_path):
     assert answers.count("measured") == 2  # of one process: its last and its best epoch
     first, second = (answer for answer in answers if answer != "measured")
     assert first == second
+    folder = experiment(tmp_path).run("plain", 0).folder
+    assert capfd.readouterr().err.count(f"{folder} is in use by another process: waiting\n") == 1
 
 
 def test_a_run_that_stops_early_goes_on_with_the_same_bits(tmp_path):
@@ -340,13 +344,35 @@ def test_the_program_reads_what_is_finished_and_records_once(tmp_path, monkeypat
     assert {row.row, other.row} == {"plain", "shifted"}
 
 
-def test_a_full_disk_is_one_line_and_status_2(tmp_path, monkeypatch, capsys):
-    def full(*arguments, **options):
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize("writes", range(5))  # of best, state, weights, tensors and result
+def test_a_full_disk_is_one_line_and_status_2_and_nothing_is_lost(
+    tmp_path, monkeypatch, capsys, writes
+):
+    sync, count = files.os.fsync, iter(range(100))
 
-    monkeypatch.setattr(checkpoints, "write_atomically", full)
-    assert program.main(Tiny(), ["--device", "cpu", "--out", str(tmp_path)]) == 2
-    assert "error: [Errno 28] No space left" in capsys.readouterr().err
+    def full(handle):
+        if next(count) >= writes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(handle)
+
+    arguments = ["--variants", "plain", "--device", "cpu", "--out"]
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "fsync", full)
+        assert program.main(Tiny(), [*arguments, str(tmp_path / "full")]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]  # after those of the progress bar
+    assert line.startswith(f"error: {tmp_path / 'full'}")
+    ending = "can't be written (No space left on device); free space, or choose another folder"
+    assert line.endswith(ending)
+    for folder in ("full", "unbroken"):
+        assert program.main(Tiny(), [*arguments, str(tmp_path / folder)]) == 0
+    again, unbroken = (experiment(tmp_path / folder) for folder in ("full", "unbroken"))
+    kept = [one.finished("plain", 0) for one in (again, unbroken)]
+    assert len({repr(replace(result, minutes=0.0, commit="")) for result in kept}) == 1
+    for file in ("weights.safetensors", "only/run.safetensors", "only/best.safetensors"):
+        paths = [one.run("plain", 0).folder / file for one in (again, unbroken)]
+        first, second = (checkpoints.read_tensors(path)[0] for path in paths)
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[name], second[name]) for name in first), file
 
 
 def test_profiles_of_ones_own_are_custom(tmp_path):
