@@ -146,6 +146,31 @@ def test_what_fits_is_run_without_the_books_packages_and_comes_home(place):
         borrowed_folder.collect(place / "flat", plan.read(), place / "home")
 
 
+def test_the_prepared_script_keeps_to_a_real_clock(place):
+    seconds = 10
+    (place / "plan.toml").write_text(PLAN + STUDY, encoding="utf-8")
+    there = ["--out", str(place / "there"), "--flat", str(place / "flat")]
+    command = [sys.executable, "-m", "cropnb.runs", "--device", "cpu", "--threads", "1"]
+    started = time.monotonic()
+    done = subprocess.run(
+        [*command, "--seconds", str(seconds), *there],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert time.monotonic() - started < seconds + 120  # a machine may take long to import
+    summary = json.loads((place / "flat" / "summary.json").read_text())
+    assert len(summary) == 4
+    states = ("done", "cut short: ", "no time left", "left out: ")
+    assert [line for line in summary if not line["state"].startswith(states)] == []
+    sizes = [file.stat().st_size for file in (place / "flat").iterdir()]
+    assert len(sizes) <= 8
+    assert max(sizes) < 16 << 20
+
+
 @pytest.mark.slow
 def test_a_run_that_the_time_cuts_short_goes_on_later(place):
     entries = borrowed.entries_for(plan.read(), ["vrn"])
