@@ -67,7 +67,8 @@ def run(
     lines: list[dict[str, Any]] = []
     planned = plan.read()
     for entry in entries:
-        lacking = reproduce.missing(replace(entry, needs=tuple(set(entry.needs) - {GPU})))
+        photos = tuple(need for need in entry.needs if need != GPU)
+        lacking = reproduce.missing(replace(entry, needs=photos))
         if entry.module:
             lacking = lacking or _unfinished(entry, planned, device, out)
         for line in _lines(entry):

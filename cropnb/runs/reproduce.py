@@ -38,22 +38,25 @@ WITHOUT_CROPS: dict[str, Callable[[], object]] = {
 
 
 def missing(entry: Entry) -> str:
-    """What an entry needs that isn't here, in words; empty when it can run."""
-    for need in entry.needs:
-        if need == GPU:
-            if not torch.cuda.is_available():
-                return "a GPU"
-            continue
-        name = need.removeprefix(ANNOTATIONS)
-        try:
-            if name in WITHOUT_CROPS:
-                WITHOUT_CROPS[name]()
-                continue
-            dataset = datasets.load(name, datasets.measured_split(name))
-            if name == need:
-                dataset.with_photos()
-        except CropnbError:
-            return need if name != need else f"the photos of {name}"
+    """All that an entry needs and that isn't here, in words; empty when it can run."""
+    lacking = [words for need in entry.needs if (words := _missing(need))]
+    return " and ".join([", ".join(lacking[:-1]), lacking[-1]] if lacking[1:] else lacking)
+
+
+def _missing(need: str) -> str:
+    """One need in words; empty where it is here."""
+    if need == GPU:
+        return "" if torch.cuda.is_available() else "a GPU"
+    name = need.removeprefix(ANNOTATIONS)
+    try:
+        if name in WITHOUT_CROPS:
+            WITHOUT_CROPS[name]()
+            return ""
+        dataset = datasets.load(name, datasets.measured_split(name))
+        if name == need:
+            dataset.with_photos()
+    except CropnbError:
+        return need if name != need else f"the photos of {name}"
     return ""
 
 
@@ -85,7 +88,8 @@ def show(
         state = "done   " if task.output.exists() else f"{task.minutes:4.0f} min"
         print(f"{state}  {task.name}: {task.command}")
     for entry, reason in left_out:
-        print(f"left out  {entry.name}: needs {reason}")
+        minutes = minutes_left([vars(task) for task in entry.tasks(())], 1)
+        print(f"left out  {entry.name}: needs {reason}; about {minutes:.0f} minutes")
     undone = sum(not task.output.exists() for task in tasks)
     minutes = minutes_left([vars(task) for task in tasks], cores)
     lacking = _lacking(wanted)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -138,15 +139,36 @@ def test_every_printed_table_has_an_entry_that_its_pending_rows_name():
                 assert any(entry.command in row.note for entry in entries), row.key
 
 
-def test_what_cannot_run_here_is_said_and_left_out(capsys, monkeypatch, tmp_path):
+def test_what_cannot_run_here_is_said_with_all_its_needs_and_left_out(
+    capsys, monkeypatch, tmp_path
+):
     monkeypatch.setenv("CROPNB_DATA", str(tmp_path))
+    monkeypatch.setattr(reproduce.torch.cuda, "is_available", lambda: False)
     assert reproduce.main(["vrn", "--dry-run"]) == 0
     text = capsys.readouterr().out
-    assert "left out  vrn/gaicd: needs the photos of gaicd" in text
+    (entry,) = plan.select(plan.read(), ["vrn/gaicd"])
+    runs = len(entry.variants) * len(entry.seeds)
+    assert entry.needs == ("gaicd", "gpu")
+    assert (
+        "left out  vrn/gaicd: needs the photos of gaicd and a GPU; "
+        f"about {runs * entry.minutes + 0.5:.0f} minutes\n"
+    ) in text
     assert "vrn/table-2/FS + RGL/2" in text
     assert "minutes on" in text
     assert reproduce.main(["no", "--dry-run"]) == 2
     assert "no entry 'no'" in capsys.readouterr().err
+
+
+def test_needs_are_joined_as_a_sentence_has_them(monkeypatch, tmp_path):
+    monkeypatch.setenv("CROPNB_DATA", str(tmp_path))
+    entry = plan.Entry("a/b", "for this test", 1, module="coverage")
+    for needs, words in {
+        (): "",
+        ("fat",): "the photos of fat",
+        ("fat", "annotations of flms"): "the photos of fat and annotations of flms",
+        ("fat", "flms", "fcdb"): "the photos of fat, the photos of flms and the photos of fcdb",
+    }.items():
+        assert reproduce.missing(replace(entry, needs=needs)) == words
 
 
 def test_a_shared_training_is_one_task_and_what_comes_before_comes_along(
