@@ -10,7 +10,7 @@
   function figureModel(values) {
     const listeners = new Map();
     const each = (names) => names.split(" ").filter(Boolean);
-    const tell = (event, ...told) => [...(listeners.get(event) || [])].forEach((listener) => listener(...told));
+    const tell = (event, ...parameters) => [...(listeners.get(event) || [])].forEach((listener) => listener(...parameters));
     const model = {
       get: (name) => values[name],
       set(name, value) {

@@ -38,10 +38,10 @@ def check(label: str, answer: Any) -> None:
     Raises:
         ExerciseError: for a label that no exercise has.
     """
-    print(judged(label, answer)[1])
+    print(graded(label, answer)[1])
 
 
-def judged(label: str, answer: Any) -> tuple[bool, str]:
+def graded(label: str, answer: Any) -> tuple[bool, str]:
     """Whether an answer is right, and the sentence that `check` prints.
 
     Raises:

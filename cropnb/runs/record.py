@@ -113,7 +113,7 @@ def decide(
             }
             arms = {name: values(method.columns, column, of) for name, of in runs.items()}
             better, worse = _where_all_are_numbers(*arms.values())
-            judged = column_of(method.columns, column)
+            column_spec = column_of(method.columns, column)
             middle = method.blind(experiment) if middle is None else middle
             ends = validation.still_rising({name: _curves(of) for name, of in runs.items()})
             written.append(
@@ -125,7 +125,7 @@ def decide(
                     worse,
                     table=method.claim_table(experiment),
                     **claim_bounds(entry, column, method.columns),
-                    higher_is_better=judged.higher_is_better,
+                    higher_is_better=column_spec.higher_is_better,
                     void=_void(method, column, runs, middle),
                     note=f"{entry['better']} less {entry['worse']}{ends}",
                 )
@@ -141,10 +141,10 @@ def _void(
 ) -> str:
     """Why a claim says nothing in a column; empty where it does say something."""
     asked = column_of(method.columns, column).asks or column
-    judged = column_of(method.columns, asked)
+    column_spec = column_of(method.columns, asked)
     arms = {name: values(method.columns, asked, of) for name, of in runs.items()}
-    floor = [judged.unit * value for value in middle.get(asked, ())] or None
-    text = blind.void(arms, floor, judged.higher_is_better, method.blind_answer)
+    floor = [column_spec.unit * value for value in middle.get(asked, ())] or None
+    text = blind.void(arms, floor, column_spec.higher_is_better, method.blind_answer)
     return f"{text} in {asked}" if text and asked != column else text
 
 

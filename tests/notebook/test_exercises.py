@@ -9,7 +9,7 @@ import torch
 
 from cropnb.errors import CropnbError, ExerciseError
 from cropnb.notebook import check
-from cropnb.notebook.exercises import exercises, judged, scaffold, unfilled
+from cropnb.notebook.exercises import exercises, graded, scaffold, unfilled
 
 CHECKED = {label: entry for label, entry in exercises().items() if "asks" in entry}
 
@@ -22,25 +22,25 @@ def _listed(answer: float | list[float]) -> list[float]:
 def test_the_right_answer_is_right_and_every_hint_is_reached(label: str) -> None:
     entry = CHECKED[label]
     right = _listed(entry["answer"])
-    assert judged(label, entry["answer"]) == (True, "Right.")
+    assert graded(label, entry["answer"]) == (True, "Right.")
     for place, wrong, text in entry["hints"]:
         if isinstance(wrong, str):
             wrong = right[place - 1] + {"above": 1.37, "below": -1.37}[wrong] * (
                 1 + abs(right[place - 1])
             )
         answer = [*right[: place - 1], wrong, *right[place:]]
-        good, sentence = judged(label, answer)
+        good, sentence = graded(label, answer)
         assert not good, f"{wrong} counts as right"
         assert sentence.endswith(text), f"{wrong}: {sentence}"
 
 
 def test_what_is_wrong_decides_what_is_said() -> None:
-    assert "swapped" in judged("vrn-ties", (1.8992, 1.8503))[1]
-    assert "per cent" in judged("audit-tries", [83.2, 0.972])[1]
-    assert judged("audit-tries", [83.2, 90.0])[1] == "Not yet: number 2: too small."
-    assert "its sign" in judged("la2c-farm", -0.9677)[1]
-    assert judged("vrn-ties", 1.85)[1].startswith("You gave 1 of 2 numbers. Asked for: β")
-    assert "not finite" in judged("la2c-farm", float("nan"))[1]
+    assert "swapped" in graded("vrn-ties", (1.8992, 1.8503))[1]
+    assert "per cent" in graded("audit-tries", [83.2, 0.972])[1]
+    assert graded("audit-tries", [83.2, 90.0])[1] == "Not yet: number 2: too small."
+    assert "its sign" in graded("la2c-farm", -0.9677)[1]
+    assert graded("vrn-ties", 1.85)[1].startswith("You gave 1 of 2 numbers. Asked for: β")
+    assert "not finite" in graded("la2c-farm", float("nan"))[1]
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_what_is_wrong_decides_what_is_said() -> None:
     ids=["tuple", "list", "array", "tensor", "mixed"],
 )
 def test_numbers_of_any_kind_are_read(answer: object) -> None:
-    assert judged("vrn-ties", answer)[0]
+    assert graded("vrn-ties", answer)[0]
 
 
 def test_nothing_of_an_answer_is_executed(capsys: pytest.CaptureFixture) -> None:
@@ -80,7 +80,7 @@ def test_nothing_of_an_answer_is_executed(capsys: pytest.CaptureFixture) -> None
     for answer in (lambda: ran.append("call"), Answer(0.9677), Numbers(), "ran.append('text')"):
         check("la2c-farm", answer)
         assert capsys.readouterr().out.startswith("That is no number. Asked for: the least γ")
-    assert judged("la2c-farm", [np.array(["0.9677"])])[0] is False
+    assert graded("la2c-farm", [np.array(["0.9677"])])[0] is False
     assert not ran
 
 

@@ -351,11 +351,11 @@ class Playground {
     if (!this.filmPlace) return;
     const { name, crops } = this.results[this.filmPlace];
     const { film } = crops[0];
-    const told = make("span", {});
+    const caption = make("span", {});
     const to = (step) => {
       this.frame = wholePixels(film[step].box, this.photo.width, this.photo.height);
       const chance = film[step].chance === null ? "" : ` (probability ${film[step].chance.toFixed(2)})`;
-      told.textContent = `${film[step].name}${chance}`;
+      caption.textContent = `${film[step].name}${chance}`;
       parts.shown.textContent = `${step} of ${film.length - 1}`;
       parts.input.value = step;
       this.redraw();
@@ -369,7 +369,7 @@ class Playground {
     const parts = slider(this.film, { name: "step", label: `Step of ${name}`, min: 0, max: film.length - 1, step: 1, value: film.length - 1, onmove: (step) => (clearInterval(this.playing), to(step)) });
     parts.shown.textContent = `${film.length - 1} of ${film.length - 1}`;
     this.film.prepend(play);
-    this.film.append(told);
+    this.film.append(caption);
   }
 
   move(box) {

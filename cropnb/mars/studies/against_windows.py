@@ -131,7 +131,7 @@ def rows(
     ours, theirs = by_side
     for column in CLAIM["columns"]:
         arms = {name: values[column] for name, values in by_side.items()}
-        judged = METHOD.columns[column]
+        column_spec = METHOD.columns[column]
         written += [
             measured(context, table_of(dataset.form), name, column, values, note=boxes)
             for name, values in arms.items()
@@ -153,9 +153,9 @@ def rows(
                 arms[theirs],
                 table="claim" if dataset.form == METHOD.forms[0] else f"claim, {form}",
                 **record.claim_bounds(CLAIM, column, METHOD.columns),
-                higher_is_better=judged.higher_is_better,
+                higher_is_better=column_spec.higher_is_better,
                 void=blind.void(
-                    arms, middle[column], judged.higher_is_better, "the largest centred window"
+                    arms, middle[column], column_spec.higher_is_better, "the largest centred window"
                 ),
                 note=f"{ours} less {theirs}; {boxes}, paired by photo{ends}",
             ),

@@ -176,13 +176,13 @@ def rows(
         for eps in THRESHOLDS
     ]
     blind_columns = METHOD.blind_columns(sets, test)
-    for column, judged in METHOD.columns.items():
+    for column, column_spec in METHOD.columns.items():
         values = {
-            arm: [[judged.unit * value for value in seed[column]] for seed in per_seed]
+            arm: [[column_spec.unit * value for value in seed[column]] for seed in per_seed]
             for arm, per_seed in by_photo.items()
         }
         written += [measured(context, table, arm, column, of) for arm, of in values.items()]
-        floor = [judged.unit * value for value in blind_columns[column]]
+        floor = [column_spec.unit * value for value in blind_columns[column]]
         written.append(
             claim(
                 context,
@@ -191,8 +191,8 @@ def rows(
                 values[SETS],
                 values[ANCHORS],
                 table=f"claim{form}",
-                worth_having=judged.worth_having,
-                void=blind.void(values, floor, judged.higher_is_better, METHOD.blind_answer),
+                worth_having=column_spec.worth_having,
+                void=blind.void(values, floor, column_spec.higher_is_better, METHOD.blind_answer),
                 note=f"{SETS} less {ANCHORS}, the last stages of both trained alike{ends}",
             )
         )
