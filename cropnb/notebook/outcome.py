@@ -99,7 +99,8 @@ def what_it_takes(*entry_names: str) -> Markdown:
             printed = _takes(card, card.printed, card.enough_for_printed) or "none printed"
             worth_having = _takes(card, card.worth_having, card.enough) or "none named"
             if card.tells_no_loss:
-                worth_having = f"no loss, told from {card.margin:+.3g}: {_needs(card, card.enough)}"
+                needs = _needs_by_others(card) or _needs(card, card.enough)
+                worth_having = f"no loss, told from {card.margin:+.3g}: {needs}"
             line = [card.claim, card.column, printed, worth_having, _grouped(round(card.budget))]
             lines.append([name, *line] if several else line)
     heads = ["claim", "column", "the printed difference takes", "one worth having takes"]
@@ -117,14 +118,25 @@ def _takes(card: "Card", difference: float | None, enough: tuple[int, int] | Non
 
 def _needs(card: "Card", enough: tuple[int, int] | None) -> str:
     """«300 photos, 3 seeds», as far as an earlier run tells."""
-    from cropnb.runs.power import MOST_PHOTOS, MOST_SEEDS
-
     if card.pilot is None:
         return "no earlier run tells"
+    at_least = "" if card.tells_seeds or enough is None else "at least "
+    return at_least + _photos_and_seeds(enough)
+
+
+def _needs_by_others(card: "Card") -> str:
+    """The same by the spread of other claims; empty where none tells."""
+    if card.by_others is None:
+        return ""
+    return f"{' to '.join(dict.fromkeys(map(_photos_and_seeds, card.by_others)))}, by other claims"
+
+
+def _photos_and_seeds(enough: tuple[int, int] | None) -> str:
+    from cropnb.runs.spread import MOST_PHOTOS, MOST_SEEDS
+
     if enough is None:
         return f"more than {_grouped(MOST_PHOTOS)} photos and {MOST_SEEDS} seeds"
-    at_least = "" if card.tells_seeds else "at least "
-    return f"{at_least}{_grouped(enough[0])} photos, {enough[1]} seeds"
+    return f"{_grouped(enough[0])} photos, {enough[1]} seeds"
 
 
 def _grouped(number: int) -> str:

@@ -7,24 +7,19 @@ The spread comes from a pilot: an earlier run of the same claim in the ledger.
 import argparse
 import importlib
 import itertools
-import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scipy.special import stdtrit
-
 from cropnb import ledger, paper
 from cropnb.errors import CropnbError
-from cropnb.metrics.intervals import POWER
-from cropnb.runs import plan, record
+from cropnb.runs import plan, record, spread
 from cropnb.runs.context import Context
 from cropnb.runs.experiment import Experiment
 from cropnb.runs.method import Method
+from cropnb.runs.spread import MOST_PHOTOS, MOST_SEEDS, Enough
 
-FEWEST_SEEDS, MOST_SEEDS = 3, 20  # with two, Student's quantile is a guess
-MOST_PHOTOS = 2000  # of a test part
 Cell = tuple[str, str, str]  # table, row and column of the paper
 
 
@@ -44,6 +39,8 @@ class Card:
         enough: photos and seeds that settle `worth_having`, or no loss, with 80 % power; None where
             not even 2 000 photos and twenty seeds do, or without a pilot.
         enough_for_printed: the same for the paper's difference.
+        by_others: photos and seeds for no loss without a pilot: the least and the most by the
+            spread of other claims; None where none tells.
         minutes: of both arms with one seed.
         budget: the minutes that the plan has for the comparison: both arms with all of their seeds,
             and the study that compares them, where there is one.
@@ -56,8 +53,9 @@ class Card:
     worth_having: float | None
     margin: float
     pilot: ledger.Row | None
-    enough: tuple[int, int] | None
-    enough_for_printed: tuple[int, int] | None
+    enough: Enough
+    enough_for_printed: Enough
+    by_others: tuple[Enough, Enough] | None
     minutes: float
     budget: float
     unit: str = "core"
@@ -65,31 +63,39 @@ class Card:
     def __str__(self) -> str:
         parts = [self._part("printed", self.printed, self.enough_for_printed)]
         if self.tells_no_loss:
-            parts.append(f"no loss told from one of {-self.margin:.3g}{self._takes(self.enough)}")
+            takes = self._takes(self.enough) + self._takes_by_others()
+            parts.append(f"no loss told from one of {-self.margin:.3g}{takes}")
         else:
             parts.append(self._part("worth having", self.worth_having, self.enough))
         if self.pilot is None:
-            parts.append("no pilot with two seeds tells the spread")
+            whose = " of its own" if self.by_others else ""
+            parts.append(f"no pilot{whose} with two seeds tells the spread")
         parts.append(f"the plan has {self.budget:.0f} minutes for it")
         return f"{self.claim}, {self.column}: {'; '.join(parts)}"
 
-    def _part(self, name: str, difference: float | None, enough: tuple[int, int] | None) -> str:
+    def _part(self, name: str, difference: float | None, enough: Enough) -> str:
         """A difference and what settles it."""
         if difference is None:
             return f"{name}: no number"
         text = f"{name} {difference:+.3g}"
         return text if difference <= self.margin else text + self._takes(enough)
 
-    def _takes(self, enough: tuple[int, int] | None) -> str:
+    def _takes(self, enough: Enough) -> str:
         """Photos, seeds and minutes; nothing without a pilot."""
         if self.pilot is None:
             return ""
         if enough is None:
-            return f" takes more than {MOST_PHOTOS:,} photos and {MOST_SEEDS} seeds"
-        photos, seeds = enough
+            return f" takes {_counts(enough)}"
         at_least = "" if self.tells_seeds else "at least "
-        minutes = f"{self.minutes * seeds:.0f} minutes of a {self.unit}"
-        return f" takes {at_least}{photos:,} photos and {seeds} seeds, {minutes}"
+        minutes = f"{self.minutes * enough[1]:.0f} minutes of a {self.unit}"
+        return f" takes {at_least}{_counts(enough)}, {minutes}"
+
+    def _takes_by_others(self) -> str:
+        """The same by the spread of other claims."""
+        if self.by_others is None:
+            return ""
+        ends = " to ".join(dict.fromkeys(map(_counts, self.by_others)))
+        return f" takes {ends} by the spread of other claims"
 
     @property
     def tells_no_loss(self) -> bool:
@@ -100,34 +106,6 @@ class Card:
     def tells_seeds(self) -> bool:
         """Whether the pilot tells how much seeds differ."""
         return self.pilot is not None and self.pilot.detectable_seeds is not None
-
-
-def needed(pilot: ledger.Row, difference: float) -> tuple[int, int] | None:
-    """How many photos and seeds settle a difference, with 80 % power at 5 % two-sided.
-
-    Args:
-        pilot: a claim's row with two seeds or more: what its seeds leave open shrinks with the root
-            of their number and with Student's quantiles, the rest with the root of the photos.
-        difference: its distance from the boundary, in the unit of the row.
-
-    Returns:
-        Photos and seeds, of the fewest seeds with which a test part of 2 000 photos suffices; None
-        where twenty seeds don't.
-
-    Raises:
-        LedgerError: the row is no claim, or has a single seed, whose spread nobody knows.
-    """
-    seeds = len(pilot.seeds)
-    if pilot.detectable is None or not pilot.images or seeds < 2:
-        raise ledger.LedgerError(f"row {pilot.key} is no claim with two seeds or more")
-    of_seeds = pilot.detectable_seeds or 0.0
-    one_seed = of_seeds * math.sqrt(seeds) / _quantiles(seeds)  # its deviation
-    of_photos = max(pilot.detectable**2 - of_seeds**2, 0.0)
-    for count in range(FEWEST_SEEDS, MOST_SEEDS + 1):
-        left = difference**2 - (one_seed * _quantiles(count)) ** 2 / count
-        if left > 0 and (photos := math.ceil(pilot.images * of_photos / left)) <= MOST_PHOTOS:
-            return max(photos, 2), count
-    return None
 
 
 def cards(entry: plan.Entry, entries: Sequence[plan.Entry] = ()) -> Iterator[Card]:
@@ -160,8 +138,7 @@ def _of_training(entry: plan.Entry) -> Iterator[Card]:
         for column in claim.get("columns") or method.claim_columns:
             cells = _named(claim, column) or _of_sides(method, experiment, sides, column)
             printed = _difference(method, column, cells, table.removeprefix("claim"))
-            pilot = _pilot(method.name, [claim["name"]], column, like)
-            yield _card(method, claim, claim["name"], column, printed=printed, pilot=pilot, **takes)
+            yield _card(method, claim, [claim["name"]], column, printed=printed, like=like, **takes)
 
 
 def _of_study(entry: plan.Entry, entries: Sequence[plan.Entry]) -> Iterator[Card]:
@@ -190,32 +167,35 @@ def _of_study(entry: plan.Entry, entries: Sequence[plan.Entry]) -> Iterator[Card
         }
         for column in claim.get("columns") or method.claim_columns:
             printed = _difference(method, column, _named(claim, column))
-            pilot = _pilot(method.name, names, column, like)
-            yield _card(method, claim, name, column, printed=printed, pilot=pilot, **takes)
+            yield _card(method, claim, names, column, printed=printed, like=like, **takes)
 
 
 def _card(
     method: Method,
     claim: Mapping[str, Any],
-    name: str,
+    names: Sequence[str],
     column: str,
     *,
     printed: float | None,
-    pilot: ledger.Row | None,
+    like: Mapping[str, object],
     **takes: float | str,
 ) -> Card:
-    """The card of one comparison, with what its differences take by the pilot's spread."""
+    """The card of one comparison, with what its differences take by the spread of a pilot: a run of
+    the first of these names that has any.
+    """
+    pilot = spread.pilot(method.name, names, column, like)
     judged = record.claim_bounds(claim, column, method.columns)
     worth_having, margin = judged["worth_having"], judged["margin"]
     aim = 0.0 if worth_having is None and margin < 0 else worth_having
     enough, enough_for_printed = (
-        needed(pilot, distance)
+        spread.needed(pilot, distance)
         if pilot and difference is not None and (distance := difference - margin) > 0
         else None
         for difference in (aim, printed)
     )
+    alone = pilot is None and worth_having is None and margin < 0
     return Card(
-        claim=name,
+        claim=names[0],
         column=column,
         printed=printed,
         worth_having=worth_having,
@@ -223,43 +203,20 @@ def _card(
         pilot=pilot,
         enough=enough,
         enough_for_printed=enough_for_printed,
+        by_others=spread.of_others(method.name, column, like, -margin) if alone else None,
         **takes,
     )
+
+
+def _counts(enough: Enough) -> str:
+    """«1,200 photos and 4 seeds»."""
+    photos, seeds = enough or (MOST_PHOTOS, MOST_SEEDS)
+    return f"{'' if enough else 'more than '}{photos:,} photos and {seeds} seeds"
 
 
 def _unit(entries: Sequence[plan.Entry]) -> str:
     """What minutes of these entries are of."""
     return "GPU" if any(plan.GPU in entry.needs for entry in entries) else "core"
-
-
-def _quantiles(seeds: int) -> float:
-    """What a deviation is multiplied with to be settled, with a variance from these seeds."""
-    return float(stdtrit(seeds - 1, 0.975) + stdtrit(seeds - 1, POWER))
-
-
-def _pilot(
-    method: str, claims: Sequence[str], column: str, like: Mapping[str, object]
-) -> ledger.Row | None:
-    """The row of an earlier run of the first of these claims that has any: before others one of the
-    same dataset, then of the same profile, then of the same table; then one that tells how much
-    seeds differ, and then one with more seeds.
-    """
-    for claim in claims:
-        rows = [
-            row
-            for row in ledger.find(method, row=claim, column=column)
-            if row.verdict in ledger.CLAIM_VERDICTS and row.detectable and len(row.seeds) > 1
-        ]
-        if rows:
-            return max(
-                rows,
-                key=lambda row: (
-                    *(getattr(row, name) == value for name, value in like.items()),
-                    row.detectable_seeds is not None,
-                    len(row.seeds),
-                ),
-            )
-    return None
 
 
 def _named(claim: Mapping[str, Any], column: str) -> list[Cell]:

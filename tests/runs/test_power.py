@@ -9,7 +9,7 @@ import pytest
 
 from cropnb import ledger, metrics, paper
 from cropnb.errors import LedgerError
-from cropnb.runs import Column, plan, power, record
+from cropnb.runs import Column, plan, power, record, spread
 
 
 def pilot(seeds: int, photos: int, of_seeds: float, of_photos: float, seed: int = 0) -> ledger.Row:
@@ -40,7 +40,7 @@ def plan_entries() -> list[plan.Entry]:
 
 @pytest.mark.parametrize(("of_seeds", "of_photos"), [(0.0, 0.2), (0.01, 0.2), (0.02, 0.1)])
 def test_what_is_said_to_settle_a_difference_settles_it(of_seeds: float, of_photos: float) -> None:
-    needed = power.needed(pilot(100, 4000, of_seeds, of_photos), 0.02)
+    needed = spread.needed(pilot(100, 4000, of_seeds, of_photos), 0.02)
     assert needed is not None
     photos, seeds = needed
     rng = np.random.default_rng(1)
@@ -55,15 +55,15 @@ def test_what_is_said_to_settle_a_difference_settles_it(of_seeds: float, of_phot
 
 def test_photos_do_not_help_against_seeds() -> None:
     noisy = pilot(5, 500, of_seeds=0.1, of_photos=0.01)
-    assert power.needed(noisy, 0.01) is None
-    photos, seeds = power.needed(noisy, 0.1)
+    assert spread.needed(noisy, 0.01) is None
+    photos, seeds = spread.needed(noisy, 0.1)
     assert seeds > 3
     assert photos < 500
 
 
 def test_one_seed_tells_no_spread() -> None:
     with pytest.raises(LedgerError, match="two seeds or more"):
-        power.needed(pilot(1, 100, 0.0, 0.1), 0.1)
+        spread.needed(pilot(1, 100, 0.0, 0.1), 0.1)
 
 
 @pytest.mark.parametrize(
@@ -212,6 +212,23 @@ def test_of_a_claim_that_nothing_is_lost_the_margin_is_what_has_to_be_told_apart
     offset = str(cards["more layers do not help", "Offset"])
     assert "; no loss told from one of 1; no pilot with two seeds tells the spread" in offset
     assert "no number" not in offset
+    # Without a pilot other claims of these runs tell in what range the answer lies.
+    few, many, collapsed = (
+        replace(
+            pilot(3, 500, of_seeds, of_photos), paper="mars", row=name, column="Offset",
+            profile="trained",
+        )
+        for name, of_seeds, of_photos in (("a", 0.0, 3.0), ("b", 0.5, 10.0), ("c", 9.0, 9.0))
+    )  # fmt: skip
+    elsewhere = replace(few, row="d", detectable=0.1, detectable_seeds=0.1, profile="cpu")
+    ledger.record("mars", [few, many, elsewhere, replace(collapsed, void="no better")])
+    cards = {(card.claim, card.column): card for card in power.cards(entry)}
+    card = cards["more layers do not help", "Offset"]
+    assert card.by_others == (spread.needed(few, 1), spread.needed(many, 1))
+    first, last = (f"{photos:,} photos and {seeds} seeds" for photos, seeds in card.by_others)
+    text = f"; no loss told from one of 1 takes {first} to {last} by the spread of other claims"
+    assert f"{text}; no pilot of its own" in str(card)
+    assert cards["a shallow cut is not enough", "Offset"].by_others is None  # it names a gain
     before = pilot(3, 500, of_seeds=0.001, of_photos=0.03)
     row = replace(before, paper="mars", row="more layers do not help", column="IoU")
     ledger.record("mars", replace(row, profile="trained"))
@@ -219,11 +236,11 @@ def test_of_a_claim_that_nothing_is_lost_the_margin_is_what_has_to_be_told_apart
     card = cards["more layers do not help", "IoU"]
     assert (card.worth_having, card.margin) == (None, -0.005)
     photos, seeds = card.enough
-    assert card.enough == power.needed(before, 0.005)  # from no difference to the boundary
+    assert card.enough == spread.needed(before, 0.005)  # from no difference to the boundary
     needs = f"{photos:,} photos and {seeds} seeds, {card.minutes * seeds:.0f} minutes of a core"
     assert f"; no loss told from one of 0.005 takes {needs}; the plan has" in str(card)
     # Of a loss that is printed, too, it is the distance from the boundary.
-    assert card.enough_for_printed == power.needed(before, card.printed + 0.005)
+    assert card.enough_for_printed == spread.needed(before, card.printed + 0.005)
     lost = replace(card, printed=-0.002, enough_for_printed=(700, 3))
     assert "printed -0.002 takes 700 photos and 3 seeds" in str(lost)
     assert "printed -0.006; no loss" in str(replace(card, printed=-0.006))
