@@ -5,13 +5,18 @@ Everything here broadcasts over leading dimensions and is differentiable. Taught
 """
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from cropnb.errors import BoxError
 
 
 def check(
-    boxes, *, width: float | None = None, height: float | None = None, name: str = "boxes"
+    boxes: Tensor | ArrayLike,
+    *,
+    width: float | None = None,
+    height: float | None = None,
+    name: str = "boxes",
 ) -> Tensor:
     """Boxes as a float tensor that is safe to compute with.
 

@@ -238,9 +238,7 @@ def aspect_windows(
 
 
 def _smallest(high: int, fits: Callable[[int], bool]) -> int:
-    """The smallest whole number from 1 that fits; `high` does, and so does everything above one
-    that does.
-    """
+    """The smallest whole number from 1 that fits; `high` fits, and all above one that does."""
     low = 1
     while low < high:
         middle = (low + high) // 2

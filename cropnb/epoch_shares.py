@@ -167,9 +167,7 @@ def shares(trial: Trial, device: str = "cpu") -> tuple[dict[str, float], int]:
 
 
 def _scales(trial: Trial) -> tuple[float, float]:
-    """How many times more validation, and computation of kept maps, there is for each step of an
-    epoch where the profile has all of its photos.
-    """
+    """How many times more validation and computed maps a step has with all of the photos."""
     whole = Experiment(method_named(trial.method), profile=trial.profile, out=None)
     photos, validation = (len(whole.parts[part]) for part in ("train", "val"))
     steps = whole.profile.learning.epoch_updates / trial.updates if trial.updates else 0

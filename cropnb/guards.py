@@ -7,11 +7,14 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from cropnb.errors import CheckpointError, CropnbError, TrainingError
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def card(where: str | PathLike, text: str) -> dict[str, object]:
@@ -70,7 +73,7 @@ def kinds(where: str | PathLike, model: nn.Module, state: Mapping[str, Tensor]) 
             )
 
 
-def build(where: str | PathLike, make: Callable[[], nn.Module], state: Mapping[str, Tensor]):
+def build(where: str | PathLike, make: Callable[[], Module], state: Mapping[str, Tensor]) -> Module:
     """What `make` builds from values of a card, when it has the shapes of `state`.
 
     It is built without memory first: a card may ask for a network that no machine holds.

@@ -62,7 +62,11 @@ class AsmNet(nn.Module):
         return self.head(self.levels(images), self.map_size(images))
 
     def levels(self, images: Tensor) -> list[Tensor]:
-        """The feature maps of each depth, (B, C, H / 2ˣ, W / 2ˣ) each."""
+        """The feature maps of each depth, (B, C, H / 2ˣ, W / 2ˣ) each.
+
+        Raises:
+            ImageError: a side of the photos is no multiple of 32.
+        """
         if images.shape[-1] % MULTIPLE or images.shape[-2] % MULTIPLE:
             raise ImageError(
                 f"a photo of {tuple(images.shape)}: resize both sides to multiples of {MULTIPLE}"

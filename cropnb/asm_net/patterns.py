@@ -169,13 +169,10 @@ def _quadrants(side: int) -> Tensor:
 
 
 def _directions(side: int) -> Tensor:
-    """(side, side): eight sectors between the axes and the diagonals, from the upward one
-    clockwise.
-
-    A cell that a diagonal cuts in half goes to the sector beside it in turn, so that each sector
-    has an eighth of the cells, in mirror symmetry: what the paper's "approximately 18 cells" of 12
-    × 12 leaves open.
-    """
+    """(side, side): eight sectors between axes and diagonals, from the upward one clockwise."""
+    # A cell that a diagonal cuts in half goes to the sector beside it in turn, so that each sector
+    # has an eighth of the cells, in mirror symmetry: what the paper's "approximately 18 cells" of
+    # 12 × 12 leaves open.
     half = side // 2
     off = torch.arange(side) - half + 0.5  # (side,)
     dx, dy = off.abs(), off.abs()[:, None]  # (side,), (side, 1)

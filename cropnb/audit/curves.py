@@ -146,11 +146,8 @@ def _of_chances(
 def _among_best(
     dataset: CropDataset, firsts: list[Tensor], must: bool = True
 ) -> list[float] | None:
-    """Photos whose first crop (4,) is annotated among the N best, for N = 1 … MOST, (N,).
-
-    Args:
-        must: None where a photo's first crop is not annotated at all; else such a photo is a miss.
-    """
+    """How many photos' first crops (4,) are annotated among the N best, for N = 1 … MOST, (N,)."""
+    # Where a photo's first crop is not annotated at all: None with `must`, else a miss.
     total = torch.zeros(MOST, dtype=torch.long)
     for sample, box in zip(dataset.samples, firsts, strict=True):
         same = blind.reaches(box_math.iou(sample.boxes.double(), box), 1.0)

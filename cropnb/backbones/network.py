@@ -29,6 +29,9 @@ class Backbone(nn.Module):
     `train_statistics=False` keeps every batch normalisation at its running mean and variance, also
     in training: a batch of one photo, which GAIC and VRN train with, has no statistics worth
     learning.
+
+    Raises:
+        CropnbError: there is no such network, it has no such cut, or none is named.
     """
 
     def __init__(self, name: str, cuts: Sequence[str], train_statistics: bool = False) -> None:

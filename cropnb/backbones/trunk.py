@@ -28,6 +28,10 @@ class Trunk(nn.Module):
     Attributes:
         stride: of the photo's pixels, a cell of the map that it takes.
         channels, strides: of the maps that it returns.
+
+    Raises:
+        CropnbError: the backbone has no such cut, or one of the maps that it returns lies before
+            it.
     """
 
     def __init__(self, backbone: Backbone, cut: str, bfloat16: bool = False) -> None:

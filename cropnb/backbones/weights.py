@@ -23,6 +23,7 @@ def build(
 
     Raises:
         WeightsUnavailable: they can't be had here; there is never a random start instead.
+        CropnbError: other weights than "imagenet" or None, or no such network or cut.
     """
     backbone = Backbone(name, cuts, train_statistics)
     if weights == "imagenet":
@@ -35,6 +36,9 @@ def build(
 def load_imagenet(backbone: Backbone) -> None:
     """Copy ImageNet weights into a backbone: from `$CROPNB_WEIGHTS`, else torchvision's own with
     its hash checked.
+
+    Raises:
+        WeightsUnavailable: they can't be had here, are damaged, or are of another network.
     """
     state = _imagenet_state(backbone.name)
     own = backbone.state_dict()

@@ -19,7 +19,11 @@ ENDINGS = {"JPEG": ".jpg", "WEBP": ".webp", "TIFF": ".tif", "GIF": ".gif", "BMP"
 
 
 def run(options: argparse.Namespace) -> int:
-    """Crop what was asked for; the exit status is 1 when some of several photos failed."""
+    """Crop what was asked for; the exit status is 1 when some of several photos failed.
+
+    Raises:
+        CropnbError: options that don't fit together, no weights, or a single photo that failed.
+    """
     _check(options)
     todo = plan.make(options.photos, options.out, recursive=options.recursive)
     source = None

@@ -187,9 +187,7 @@ def _add_folder(plan: Plan, folder: Path, out: Path | None, recursive: bool) -> 
 
 
 def _files(plan: Plan, folder: Path, out: Path | None, recursive: bool) -> Iterator[Path]:
-    """The files of a folder in the order of their names, without hidden ones (`._` sidecars of
-    macOS among them) and without the folder of the crops.
-    """
+    """The files of a folder by name, without hidden ones and without the folder of the crops."""
 
     def unreadable(error: OSError) -> None:
         plan.failed.append((str(error.filename), error.strerror or "the folder can't be read"))
@@ -202,6 +200,7 @@ def _files(plan: Plan, folder: Path, out: Path | None, recursive: bool) -> Itera
             for name in folders
             if recursive and not name.startswith(".") and os.path.realpath(inside / name) != crops
         )
+        # macOS's sidecars `._…` are among the hidden ones.
         yield from (inside / name for name in sorted(files) if not name.startswith("."))
 
 

@@ -208,9 +208,7 @@ class Cropper:
             return self.method.see(image)
 
     def _find_all(self, looks: Sequence[Look], request: Request) -> list[object]:
-        """`(look, found)` of each photo, or its error: what goes wrong with a batch is looked for
-        in its photos one by one.
-        """
+        """`(look, found)` of each photo, or its error; of a batch that fails one by one."""
         try:
             return list(zip(looks, self._find(looks, request), strict=True))
         except Exception as error:

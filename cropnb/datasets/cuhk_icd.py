@@ -37,6 +37,7 @@ def load(
         DatasetMissing: when the annotations aren't there, or a line isn't of this form.
         BoxError: when a crop is inverted, or lies outside of its photo.
         ImageError: when a photo's header is damaged.
+        CropnbError: when there is no such split or photographer.
     """
     base.check_split("cuhk_icd", split, SPLITS)
     if photographer not in (None, 1, 2, 3):

@@ -85,6 +85,7 @@ def load(split: str = "test", root: str | os.PathLike | None = None) -> GazePhot
         DatasetMissing: no set is there, or one is damaged. A photo without fixations isn't missing:
             it is left out, for nobody looked at it.
         ImageError: a photo's header is damaged.
+        CropnbError: there is no such split.
     """
     if split not in (*SPLITS, "all"):
         raise CropnbError(f"gaze has the splits {', '.join(SPLITS)} and all, not {split!r}")

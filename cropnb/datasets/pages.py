@@ -99,6 +99,9 @@ def here() -> list[CropDataset]:
 def bias_of(dataset: str) -> tuple[dict[str, dict[str, float]], int]:
     """Quartiles of each edge of the preferred crops, from the ledger: edge → quartile → share; and
     the photos.
+
+    Raises:
+        CropnbError: the ledger doesn't have them for this dataset.
     """
     rows = ledger.find(NAME, dataset=dataset)
     quartiles = {edge: {row.row: row.ours for row in rows if row.column == edge} for edge in EDGES}

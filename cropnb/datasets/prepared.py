@@ -9,7 +9,7 @@ the photos that are there, else scaled on the spot. Both give the same bits.
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -132,7 +132,7 @@ def _scaled(sample: Sample, short_side: int, place: _Place | None, pixels: Path)
     )
 
 
-def _scale(load_photo, short_side: int) -> Image.Image:
+def _scale(load_photo: Callable[[], Image.Image], short_side: int) -> Image.Image:
     return resize_short_side(load_photo(), short_side)
 
 
@@ -158,9 +158,7 @@ def _files(dataset: CropDataset, short_side: int) -> tuple[Path, Path]:
 
 
 def _places(dataset: CropDataset, short_side: int) -> dict[str, _Place] | None:
-    """Where each photo's pixels are; None where nothing was prepared, or for other photos than
-    those here.
-    """
+    """Where each photo's pixels are; None where nothing was prepared, or for other photos."""
     pixels, index = _files(dataset, short_side)
     if dataset.root is None or not index.exists() or not pixels.exists():
         return None

@@ -22,6 +22,9 @@ class ScoredViews:
 
     `photo(i)` is (1, 3, H, W) in 0…1, `boxes(i)` (N, 4) in pixels of that photo, `mos(i)` (N,);
     each takes `mirrored=True` for the photo turned left to right.
+
+    Raises:
+        BoxError: a sample has no scored views.
     """
 
     size = f"short side {SHORT_SIDE}, sides multiples of {MULTIPLE}"

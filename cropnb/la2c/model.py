@@ -149,9 +149,8 @@ class Agent(nn.Module):
         return maps.flatten(1)
 
     def _first(self, maps: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """The map that each episode began with, (B, C · grid²), and that it was seen, (B, 1). It
-        is remembered as a fact: no gradient goes back to the first step.
-        """
+        """The map that each episode began with, (B, C · grid²), and that it was seen, (B, 1)."""
+        # It is remembered as a fact: no gradient goes back to the first step.
         now = maps.detach().flatten(1)
         if memory is not None:
             photo, seen = memory[-2:]

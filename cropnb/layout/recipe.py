@@ -48,6 +48,9 @@ class Layouts:
         crops: (P, N, 4), normalised; the whole photo fills up.
         mos: (P, N) less the mean of the photo.
         counts: (P,) how many crops a photo has.
+
+    Raises:
+        BoxError: a sample has no objects' boxes or no scored crops.
     """
 
     def __init__(self, dataset: CropDataset, device: torch.device) -> None:

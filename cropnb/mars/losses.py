@@ -131,10 +131,8 @@ def _chosen_cells(
 
 
 def _below(values: Tensor, chosen: Tensor, times: int) -> Tensor:
-    """Of a map (B, h · times, w · times), the parts below chosen cells (B, n) of (h, w): (B, n ·
-    times, times).
-    """
-    number, height, width = values.shape
+    """The parts of a map (B, h · times, w · times) below cells (B, n): (B, n · times, times)."""
+    number, height, width = values.shape  # a chosen cell is a number in (h, w)
     parts = values.view(number, height // times, times, width // times, times)
     parts = parts.transpose(2, 3).flatten(3).flatten(1, 2)  # (B, h · w, times²)
     index = chosen[:, :, None].expand(-1, -1, times**2)  # (B, n, times²)

@@ -299,9 +299,8 @@ def trunk_features(trunk: Trunk, maps: Tensor, sizes: Tensor) -> Tensor:
 
 
 def _reads_neighbours(module: nn.Module) -> bool:
-    """Whether a layer sees beyond a cell. Max pooling follows a ReLU wherever it stands here, so
-    zero is below everything that it compares.
-    """
+    """Whether a layer sees beyond a cell."""
+    # Max pooling follows a ReLU wherever it stands here, so zero is below all that it compares.
     return isinstance(module, nn.MaxPool2d) or (
         isinstance(module, nn.Conv2d) and max(module.kernel_size) > 1
     )

@@ -64,6 +64,9 @@ class RatioEmbedding(nn.Module):
         number, dimension: of the trained vectors.
         kind: "interpolated" between the two neighbours in log τ (Eq. 7), "nearest" in log τ without
             interpolation, or "scalar", the ratio itself, which has no vectors (Table 4).
+
+    Raises:
+        CropnbError: another kind, an even number of vectors, or vectors without a number.
     """
 
     def __init__(self, number: int = 101, dimension: int = 512, kind: str = "interpolated") -> None:
@@ -120,6 +123,9 @@ class MetaLearner(nn.Module):
         out_channels: C_out, None without ARS-PWP.
         layers: the FCs before the outputs, 0…4 in Table 2.
         neurons: of each of them; the paper has 512.
+
+    Raises:
+        CropnbError: fewer than 0 layers, or than 1 neuron.
     """
 
     def __init__(

@@ -327,9 +327,7 @@ class MarsMethod(Method):
 def _step(
     model: Mars, photos: RatioPhotos, features: Features, number: int | None, allowed: Tensor
 ) -> Loss:
-    """A step of training: each annotation of the batch with one view of its photo, at random among
-    those that are allowed, (A, views).
-    """
+    """A step of training: each annotation with one view, at random among the allowed (A, views)."""
     annotations = allowed.any(1).nonzero().squeeze(1)
 
     def step(batch: Sequence[int], rng: torch.Generator) -> Mapping[str, Tensor]:

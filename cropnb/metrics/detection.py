@@ -103,12 +103,25 @@ def average_precision_by_photo(
     max_detections: int,
     take: str = "best",
 ) -> np.ndarray:
-    """What each photo adds to `average_precision`: (photos,), whose mean it is.
+    """What each photo adds to `average_precision`, whose mean it is.
 
     AP ranks the predictions of all photos together, so no photo has an AP of its own. This is the
     jackknife's answer: AP + (n - 1) (mean of the APs without one photo - AP without this one). The
-    values' spread tells how sure AP is, and two methods can be compared photo by photo. Arguments
-    and errors as `average_precision_interval`.
+    values' spread tells how sure AP is, and two methods can be compared photo by photo.
+
+    Args:
+        predictions: boxes (N, 4) in pixels and scores (N,) of each photo.
+        truths: true boxes (M, 4) of each photo.
+        iou_threshold: the least IoU of a hit.
+        max_detections: how many predictions of a photo count, those of the highest scores.
+        take: which free true box a prediction takes, as in `average_precision`.
+
+    Returns:
+        One value a photo, (photos,).
+
+    Raises:
+        BoxError: bad boxes.
+        MetricError: as `average_precision`, or no photo has a true box.
     """
     hits, scores, total, photo = _ranked_hits(
         predictions, truths, iou_threshold, max_detections, take
@@ -131,9 +144,8 @@ def _ranked_hits(
     max_detections: int,
     take: str,
 ) -> tuple[Tensor, Tensor, int, Tensor]:
-    """Of all P predictions that count, photo after photo, (P,) each: which hit, and their scores;
-    the number of true boxes; the predictions' photos, (P,).
-    """
+    """Of the P predictions that count: which hit, their scores, how many truths, their photos."""
+    # Each but the number is (P,), photo after photo.
     if len(predictions) != len(truths):
         raise MetricError(
             f"{len(predictions)} photos have predictions and {len(truths)} truths: one entry each "
@@ -177,11 +189,8 @@ def _ranked_hits(
 
 
 def _checked(parts: Sequence[Tensor], name: str) -> tuple[Tensor, list[int]]:
-    """The boxes of all photos in double precision (total, 4), checked all at once, and how many
-    each photo has.
-
-    One by one takes ten times as long.
-    """
+    """The checked boxes of all photos in double precision (total, 4), and how many each has."""
+    # Checked all at once: one by one takes ten times as long.
     parts = [torch.as_tensor(part) for part in parts]
     if all(part.ndim == 2 and part.shape[1] == 4 and part.is_floating_point() for part in parts):
         try:
@@ -198,9 +207,7 @@ def _checked(parts: Sequence[Tensor], name: str) -> tuple[Tensor, list[int]]:
 
 
 def _padded(flat: Tensor, counts: Tensor, value: float = 0.0) -> Tensor:
-    """Values (total, ...) of all photos, photo after photo → (photos, most, ...); photos with fewer
-    are filled.
-    """
+    """Values (total, ...), photo after photo → (photos, most, ...), filled up with `value`."""
     there = torch.arange(int(counts.max())) < counts[:, None]  # (photos, most)
     if there.all():
         return flat.view(*there.shape, *flat.shape[1:])
@@ -210,13 +217,8 @@ def _padded(flat: Tensor, counts: Tensor, value: float = 0.0) -> Tensor:
 
 
 def _matches(boxes: Tensor, truths: Tensor, counts: Tensor, threshold: float, take: str) -> Tensor:
-    """Which predictions (photos, K, 4), best first, take a true box: (photos, K). Photos run in
-    parallel.
-
-    Args:
-        truths: of all photos, (total, 4).
-        counts: (photos,) how many each has.
-    """
+    """Which predictions (photos, K, 4), best first, take a truth of (total, 4): (photos, K)."""
+    # Photos run in parallel; `counts` (photos,) tells how many of the truths each has.
     true = _padded(truths, counts)  # (photos, M, 4)
     least = min(threshold, 1 - 1e-10)
     pairs = []

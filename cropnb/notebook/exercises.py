@@ -100,9 +100,8 @@ def _hint(
 
 
 def _numbers(answer: Any) -> list[float] | None:
-    """The numbers of an answer, or None where it holds anything else. Calls no method of objects
-    of unknown types.
-    """
+    """The numbers of an answer, or None where it holds anything else."""
+    # No method of an object of an unknown type is called.
     if type(answer) in (torch.Tensor, np.ndarray):
         if type(answer) is np.ndarray and answer.dtype.kind not in "biuf":
             return None

@@ -262,9 +262,9 @@ class CutPhoto:
     def _frames(
         self, form: str
     ) -> tuple[list[Image.Image], list[Metadata], Timing | None, list[str]]:
-        """All frames alike where the format holds them, an animation's as pages of a TIFF; none
-        where the first has to do. Pages have no times, so nothing makes an animation of them.
-        """
+        """All frames alike where the format holds them; none where the first has to do."""
+        # A TIFF holds an animation's frames as pages. Pages have no times, so nothing makes an
+        # animation of them.
         photo, count = self.photo, self.photo.traits.frames
         pages = photo.traits.format == "TIFF"
         if form != "TIFF" and (pages or form not in writers.ANIMATED):

@@ -12,6 +12,9 @@ Box = tuple[int, int, int, int]
 def whole_box(box: Any, size: tuple[int, int]) -> Box:
     """A box in whole pixels inside a photo, one at least. Its sides are rounded, not its corners:
     that keeps the ratio.
+
+    Raises:
+        ImageError: the box is not four finite numbers.
     """
     values = [float(value) for value in (box.tolist() if hasattr(box, "tolist") else box)]
     if len(values) != 4 or not np.isfinite(values).all():
@@ -29,7 +32,11 @@ def _whole(first: float, second: float, side: int) -> tuple[int, int]:
 
 
 def target_size(box: Box, size: tuple[int, int] | None, enlarge: bool) -> tuple[int, int]:
-    """The size that a crop of a box gets; without `enlarge` at most what the box has."""
+    """The size that a crop of a box gets; without `enlarge` at most what the box has.
+
+    Raises:
+        ImageError: a width or a height below one pixel.
+    """
     box_width, box_height = sides(box)
     if size is None:
         return box_width, box_height

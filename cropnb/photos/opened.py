@@ -225,7 +225,11 @@ class OpenedPhoto:
         return part.turned(turn), own
 
     def seen(self, size: tuple[int, int] | None) -> Image.Image:
-        """The photo as a network sees it, in this size, or in its own."""
+        """The photo as a network sees it, in this size, or in its own.
+
+        Raises:
+            ImageError: the photo can't be decoded or turned into RGB.
+        """
         if self._deep is not None and (self._deep.readable or not self.format):
             return self._deep_seen(size)
         with self.lock:

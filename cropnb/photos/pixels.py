@@ -147,7 +147,11 @@ def levels(pixels: Image.Image | np.ndarray) -> np.ndarray:
 
 
 def value_range(values: np.ndarray) -> tuple[float, float]:
-    """The values that become black and white."""
+    """The values that become black and white.
+
+    Raises:
+        ImageError: the photo holds no finite value.
+    """
     step = max(int(np.sqrt(values.shape[0] * values.shape[1] / 4_000_000)), 1)
     sample = values[::step, ::step]
     if values.dtype.kind == "f":

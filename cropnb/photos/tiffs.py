@@ -77,9 +77,8 @@ def _serialised(
     following: int,
     strips: tuple[int, ...],
 ) -> bytes:
-    """The directory for this place in the file, in which the strips stay where they are: Pillow
-    takes them to follow the directory and moves what points to them.
-    """
+    """The directory for this place in the file, in which the strips stay where they are."""
+    # Pillow takes them to follow the directory and moves what points to them.
     directory.tagtype[_STRIP_OFFSETS] = _LONG
     directory[_STRIP_OFFSETS] = tuple(0 for _ in strips)  # nothing that could overflow
     data = bytearray(directory.tobytes(offset))

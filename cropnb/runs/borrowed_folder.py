@@ -65,6 +65,9 @@ def write(lines: Sequence[Mapping[str, Any]], out: Path, flat: Path) -> None:
 
     The summary comes last: a kill before it leaves that of the lines before, whose results are the
     first ones in the new files.
+
+    Raises:
+        PlanError: a file would be larger than may be brought back.
     """
     files.make_folder(flat)
     contents = {
@@ -98,9 +101,7 @@ def write(lines: Sequence[Mapping[str, Any]], out: Path, flat: Path) -> None:
 
 
 def _bring_checkpoints(folder: Path, flat: Path, number: int) -> None:
-    """What a training needs to go on, a file a stage; all of them, or nothing where one is too
-    large.
-    """
+    """What a training needs to go on, a file a stage; nothing where one of them is too large."""
     stages = sorted(folder.glob(f"*/{RUN_FILE}"))
     room = MOST_CHECKPOINTS - len(list(flat.glob(CHECKPOINTS)))
     if len(stages) > room or any(path.stat().st_size > MOST_BYTES for path in stages):
@@ -199,12 +200,9 @@ def _record_runs(
 
 
 def _read_lines(flat: Path) -> tuple[list[dict[str, Any]], dict[int, Result]]:
-    """The lines of the summary, and the result of each training that is done, by its number.
-
-    Raises:
-        AttributeError, OSError, TypeError, ValueError: a file is missing, cut short or isn't what
-            `write` makes, or the two don't belong together.
-    """
+    """The lines of the summary, and the result of each training that is done, by its number."""
+    # Where a file is missing, cut short or isn't what `write` makes, or the two don't belong
+    # together, there is an AttributeError, OSError, TypeError or ValueError.
     lines, contents = (
         json.loads((flat / name).read_text(encoding="utf-8"))
         for name in (SUMMARY_FILE, RESULTS_FILE)
@@ -237,14 +235,12 @@ def _read_rows(path: Path) -> dict[str, list[ledger.Row]]:
 
 
 def _place(line: Mapping[str, Any], entries: Mapping[str, Entry], out: Path) -> tuple[Path, str]:
-    """The folder of a line's run, and what its result is called in it; the folder's name tells
-    whether it is the same run here.
-    """
+    """The folder of a line's run, and what its result is called in it."""
     entry = entries.get(line["entry"])
     if entry is not None:
         experiment = experiment_of(entry, "cpu", out)
         folder = experiment.run(line["variant"], line["seed"]).folder
-        if str(folder.relative_to(out)) == line["folder"]:
+        if str(folder.relative_to(out)) == line["folder"]:  # so it is the same run here
             return folder, experiment.result_files[0]
     raise CheckpointError(
         f"{line['entry']}, {line['variant']}: its settings have changed since it was run"

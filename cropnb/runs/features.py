@@ -87,9 +87,8 @@ class FeatureCache:
         keep: Callable[[np.ndarray], object],
         progress: bool,
     ) -> None:
-        """Hand the values of each map to `keep`, and of a whole photo add the shapes, (views,
-        levels); photos whose shapes are there already are passed over.
-        """
+        """Hand the values of each map to `keep`; add the shapes of each photo, (views, levels)."""
+        # Photos whose shapes are there already are passed over.
         first = len(shapes) // self.views
         with torch.inference_mode():
             bar = tqdm(

@@ -128,9 +128,13 @@ class CompositionRules(Figure):
 def rule_distance(rule: str, box: Sequence[float], point: Sequence[float]) -> float:
     """How far a point is from what a rule asks for, as a share of the crop's diagonal.
 
-    Thirds, golden and centre: from the nearest crossing of the rule's lines. Diagonals: from the
-        nearer diagonal.
-    `box`: (4,), `point`: (x, y), both in pixels.
+    "thirds", "golden" and "centre" ask for a crossing of the rule's lines, the nearest of which
+    counts; "diagonals" for the nearer diagonal.
+
+    Args:
+        rule: one of `RULES`.
+        box: (4,) of the crop, in pixels.
+        point: (x, y) in pixels.
     """
     x1, y1, x2, y2 = box
     size = np.array([x2 - x1, y2 - y1], dtype=float)

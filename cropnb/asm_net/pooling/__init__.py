@@ -86,10 +86,18 @@ def partition_scores(
 
 
 def composition_pool_pixels(score_map: Tensor, boxes: Tensor, pattern: Pattern) -> Tensor:
-    """Φ as it is written (Eq. 1), crop by crop and pixel by pixel: (L, H, W), (N, 4) whole pixels →
-    (N,).
+    """Φ as it is written (Eq. 1), crop by crop and pixel by pixel: (L, H, W), (N, 4) → (N,).
 
-    Slow and plain: what `composition_pool` is held against. Errors as there.
+    Slow and plain: what `composition_pool` is held against.
+
+    Args:
+        score_map: (L, H, W), of the photo's own size.
+        boxes: (N, 4), x1 y1 x2 y2 in whole pixels.
+
+    Raises:
+        PatternError: the map doesn't have a channel for each partition.
+        BoxError: a box that cuts pixels, lies outside of the photo, or has less than a pixel for
+            each cell of the pattern.
     """
     boxes, _, _ = _checked(score_map, boxes, pattern, None, "pixels")
     scores = []
@@ -164,12 +172,7 @@ def _pool(
 
 
 def _look_up(table: Tensor, channel: Tensor, x: Tensor, y: Tensor, exact: bool) -> Tensor:
-    """Values of the summed-area tables (B, L, H + 1, W + 1) at positions (B, K, N), for channels
-    (K,): (B, K, N).
-
-    Between pixels a table is bilinear, because each pixel counts by the share of it that is
-    covered.
-    """
+    """Values of tables (B, L, H + 1, W + 1) at channels (K,) and x, y (B, K, N): (B, K, N)."""
     photos, channels, height, width = table.shape
     flat = table.mT.flatten()  # column by column, as it lies in memory
     photo = torch.arange(photos, device=table.device)[:, None, None]  # (B, 1, 1)
@@ -181,6 +184,7 @@ def _look_up(table: Tensor, channel: Tensor, x: Tensor, y: Tensor, exact: bool) 
 
     if exact:
         return at(y.long(), x.long())
+    # Between pixels a table is bilinear, as each pixel counts by the share of it that is covered.
     left = x.detach().floor().long().clamp(max=width - 2)  # (B, K, N)
     above = y.detach().floor().long().clamp(max=height - 2)  # (B, K, N)
     right, below = x - left, y - above
@@ -192,12 +196,8 @@ def _look_up(table: Tensor, channel: Tensor, x: Tensor, y: Tensor, exact: bool) 
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)  # a first crop must not spoil it for a training in the same process
 def _corners(pattern: Pattern, by_cell: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The corners to look up: their channel, row and column (K,), and their sign in each group (K,
-    groups).
-
-    They stand in the order of their channels. A group is a partition, whose inner corners cancel,
-    or a single cell.
-    """
+    """Corners: channel, in order, row and column (K,), and their sign in each group (K, groups)."""
+    # A group is a partition, whose inner corners cancel, or a single cell.
     rows, columns = pattern.cells.shape
     groups = torch.arange(rows * columns).view(rows, columns) if by_cell else pattern.cells
     count = int(groups.max()) + 1

@@ -209,9 +209,7 @@ class Resuming:
             raise TryAgain(f"the connection broke ({headers.cause(error)})") from error
 
     def _range(self) -> dict[str, str]:
-        """The headers that ask for the rest; none where nothing arrived, or where no one could tell
-        what it is.
-        """
+        """The headers that ask for the rest; none where what arrived is nothing, or unknown."""
         if not self._arrived:
             return {}
         try:

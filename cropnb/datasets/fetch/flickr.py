@@ -38,8 +38,12 @@ def obtain(job: Job, given: Sequence[Path] = (), keep: bool = False, retry: bool
         given: the lists or archives or folders of photos that the user has.
         retry: ask again for photos that were gone the last time.
 
-    Raises as `install.obtain`. Single photos that can't be had are no error: the report and
-    `photos.json` name them.
+    Single photos that can't be had are no error: the report and `photos.json` name them.
+
+    Raises:
+        DatasetMissing: a path of `given` isn't there, or doesn't hold what belongs to the dataset.
+        DownloadError: the lists can't be had or aren't the right ones; StorageError and
+            ArchiveError among them.
     """
     with storage.only_one(job.work, job.say):
         notes: list[str] = []

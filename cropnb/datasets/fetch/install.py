@@ -190,7 +190,11 @@ def _known(job: Job, source: Source) -> str | None:
 
 
 def verify(job: Job, source: Source, path: Path, notes: list[str], how: str) -> None:
-    """Check a file's size and hash, and keep a receipt of it."""
+    """Check a file's size and hash, and keep a receipt of it.
+
+    Raises:
+        DownloadError: the size or the hash is another than the known one.
+    """
     known, size = _known(job, source), path.stat().st_size
     digest = storage.sha256_of(path, job.progress)
     if known not in (None, digest) and digest not in job.trusted:

@@ -5,9 +5,12 @@ much of a pixel they cover, in sixteenths, is how much of the colour it takes, s
 smooth.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 UNIT = 16  # sub-pixel steps a pixel
+Colour = tuple[int, int, int]  # red, green, blue
 
 
 class Canvas:
@@ -23,7 +26,9 @@ class Canvas:
         """The finished picture, `(height, width, 3)` uint8."""
         return np.clip(self.pixels, 0, 255).astype(np.uint8)
 
-    def polygon(self, points, colour, opacity: int = 256) -> None:
+    def polygon(
+        self, points: Sequence[tuple[int, int]], colour: Colour, opacity: int = 256
+    ) -> None:
         """A convex polygon: a list of (x, y) in sixteenths, in either direction round."""
         points = np.asarray(points, np.int64)
         window = self._window(
@@ -48,7 +53,7 @@ class Canvas:
         self._fill(window, left, right, colour, opacity)
 
     def ellipse(
-        self, x: int, y: int, radius_x: int, radius_y: int, colour, opacity: int = 256
+        self, x: int, y: int, radius_x: int, radius_y: int, colour: Colour, opacity: int = 256
     ) -> None:
         """An ellipse by its centre and half-axes, in sixteenths."""
         radius_x, radius_y = max(int(radius_x), 1), max(int(radius_y), 1)
@@ -60,12 +65,14 @@ class Canvas:
         half = np.sqrt(np.clip((1 << 24) - away * away, 0, None)).astype(np.int64) * radius_x >> 12
         self._fill(window, x - half, x + half, colour, opacity)
 
-    def rectangle(self, x1: int, y1: int, x2: int, y2: int, colour, opacity: int = 256) -> None:
+    def rectangle(
+        self, x1: int, y1: int, x2: int, y2: int, colour: Colour, opacity: int = 256
+    ) -> None:
         """An upright rectangle, in sixteenths."""
         self.polygon([(x1, y1), (x2, y1), (x2, y2), (x1, y2)], colour, opacity)
 
     def line(
-        self, x1: int, y1: int, x2: int, y2: int, thick: int, colour, opacity: int = 256
+        self, x1: int, y1: int, x2: int, y2: int, thick: int, colour: Colour, opacity: int = 256
     ) -> None:
         """A stroke with flat ends, `thick` sixteenths wide: across its steeper axis, which needs no
         square root.
@@ -78,14 +85,14 @@ class Canvas:
             opacity,
         )
 
-    def gradient(self, top: int, bottom: int, first, last) -> None:
+    def gradient(self, top: int, bottom: int, first: Colour, last: Colour) -> None:
         """Rows `top` … `bottom` (pixels) from one colour to another."""
         rows = np.arange(max(bottom - top, 0), dtype=np.int64)[:, None]
         span = max(bottom - top - 1, 1)
         colours = (np.array(first) * (span - rows) + np.array(last) * rows) // span
         self.pixels[top:bottom] = colours[:, None, :]
 
-    def below(self, edge: np.ndarray, colour, bottom: int | None = None) -> None:
+    def below(self, edge: np.ndarray, colour: Colour, bottom: int | None = None) -> None:
         """Everything below an outline: `edge` holds its height in each column `(width,)` in
         sixteenths.
         """
@@ -98,7 +105,7 @@ class Canvas:
         part = self.pixels[top:bottom]
         part += (np.array(colour) - part) * cover // UNIT
 
-    def glow(self, x: int, y: int, radius: int, colour, opacity: int) -> None:
+    def glow(self, x: int, y: int, radius: int, colour: Colour, opacity: int) -> None:
         """A soft round light, in pixels: `opacity` at its centre, nothing at its radius."""
         x1, y1, x2, y2 = (
             max(x - radius, 0),
@@ -114,7 +121,7 @@ class Canvas:
         part = self.pixels[y1:y2, x1:x2]
         part += (np.array(colour) - part) * fade // 256
 
-    def _window(self, x1, y1, x2, y2) -> tuple[int, int, int, int] | None:
+    def _window(self, x1: int, y1: int, x2: int, y2: int) -> tuple[int, int, int, int] | None:
         """The pixels that a shape can touch, or None when it lies outside."""
         left, top = max(int(x1) // UNIT, 0), max(int(y1) // UNIT, 0)
         right, bottom = min(int(x2) // UNIT + 1, self.width), min(int(y2) // UNIT + 1, self.height)
@@ -125,7 +132,14 @@ class Canvas:
         """Where the four lines of each pixel row lie, in sixteenths."""
         return np.arange(window[1] * 4, window[3] * 4) * 4 + 2
 
-    def _fill(self, window, left: np.ndarray, right: np.ndarray, colour, opacity: int) -> None:
+    def _fill(
+        self,
+        window: tuple[int, int, int, int],
+        left: np.ndarray,
+        right: np.ndarray,
+        colour: Colour,
+        opacity: int,
+    ) -> None:
         """Blend a colour in from `left` to `right` on each of the scan lines of a window."""
         x1, y1, x2, y2 = window
         edges = np.arange(x1 * UNIT, x2 * UNIT, UNIT, dtype=np.int32)

@@ -4,8 +4,13 @@ NumPy promises that the raw 64-bit stream of a bit generator never changes, but 
 makes of it. The scenes therefore use nothing but that stream and integer arithmetic.
 """
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 import numpy as np
 from numpy.random import PCG64, SeedSequence
+
+Option = TypeVar("Option")
 
 
 class Dice:
@@ -22,7 +27,7 @@ class Dice:
         """True in `percent` of 100 calls."""
         return self.roll(0, 99) < percent
 
-    def pick(self, options: tuple):
+    def pick(self, options: Sequence[Option]) -> Option:
         """One of the options, all equally likely."""
         return options[self.roll(0, len(options) - 1)]
 

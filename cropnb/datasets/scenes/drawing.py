@@ -216,9 +216,7 @@ def _expose(canvas: Canvas, scene: Scene, dice: Dice) -> np.ndarray:
 
 
 def _noise(dice: Dice, width: int, steps: tuple[int, ...]) -> np.ndarray:
-    """A smooth random outline, `(width,)` integers of 0 … 1000: values at every `step` pixels,
-    joined linearly.
-    """
+    """A smooth random outline, `(width,)` integers of 0 … 1000, of values every `step` pixels."""
     total, scale = np.zeros(width, np.int64), 0
     columns = np.arange(width)
     for step in steps:

@@ -43,7 +43,7 @@ class SceneSamples(Sequence):
     def __len__(self) -> int:
         return self.size
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
         if isinstance(index, slice):
             return [self[number] for number in range(*index.indices(self.size))]
         index = int(index)
@@ -139,12 +139,9 @@ def _gaicd(scene: Scene, dice: Dice) -> Sample:
 
 
 def _cpc(scene: Scene, dice: Dice) -> Sample:
-    """24 crops, six of each of four aspect ratios; six people pick, in each ratio, the better half,
-    then the best four.
-
-    A pick is one point, so that a row holds 0, 1 and 2 and the mean over a photo is two thirds, as
-    in CPC (0.6621).
-    """
+    """24 crops, six of each of four ratios; in each, six people pick the better half, then four."""
+    # A pick is one point, so that a row holds 0, 1 and 2 and the mean over a photo is two thirds,
+    # as in CPC (0.6621).
     boxes = cpc_windows(scene.width, scene.height, dice)
     picks = cpc_picks(opinions(scene, boxes, draw_people(dice, 6), dice))
     raters = torch.from_numpy(picks).float()

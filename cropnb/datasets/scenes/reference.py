@@ -205,17 +205,14 @@ def _box_rows(training: CropDataset, testing: CropDataset) -> Rows:
 
 
 def _guesses(sample: Sample, prior: dict, person: int | None) -> dict[str, Tensor]:
-    """What each row answers for a photo: `(1, 4)`, or one box for each required ratio `(N, 4)`.
-
-    For one photographer of CUHK-ICD the ceiling is their own taste without its noise.
-    """
+    """What each row answers for a photo: `(1, 4)`, or one box for each required ratio `(N, 4)`."""
     scene = scene_of(sample)
     dice = Dice(scene.seed, SPLITS[scene.split], scene.index, 99)
     member = [dice.pick(PANEL)]  # somebody of the panel, asked anew
     guesses = defaultdict(list)
     for aspect in forms.required(sample):
         windows = forms.windows_for(*sample.size, aspect)
-        score = (
+        score = (  # for one photographer of CUHK-ICD their own taste without its noise
             aesthetic_score(scene, windows)
             if person is None
             else _taste(scene, windows, PHOTOGRAPHERS[person])
@@ -242,11 +239,10 @@ def _taste(scene: Scene, windows: Tensor, person: Annotator) -> Tensor:
 
 
 def _measure(boxes: Tensor, sample: Sample, person: int | None) -> dict[str, float]:
-    """IoU, BDE and offset of one photo. With required ratios, the mean over them, each against its
-    own true box.
-    """
+    """IoU, BDE and offset of one photo, as a mean over its ratios where some are required."""
     if person is not None:
         return {f"IoU {person + 1}": box_math.iou(boxes[0], sample.boxes[person]).item()}
+    # A box of a required ratio has a true box of its own.
     truths = sample.boxes[:, None] if sample.aspects is not None else sample.boxes[None]
     overlap, shift = metrics.iou_and_bde(boxes, truths, *sample.size)
     result = {"IoU": overlap.mean().item(), "BDE": shift.mean().item()}
@@ -256,9 +252,7 @@ def _measure(boxes: Tensor, sample: Sample, person: int | None) -> dict[str, flo
 
 
 def _box_prior(training: CropDataset, person: int | None) -> dict[None, Tensor]:
-    """The normalised box whose expected IoU with the best-matching box of a training photo is the
-    largest.
-    """
+    """The normalised box of the largest expected IoU with a training photo's best-matching box."""
     truths, photo = _normalised(training, person)
     steps = torch.linspace(0, 1, 21)
     lattice = torch.cartesian_prod(steps, steps, steps, steps)
@@ -302,9 +296,7 @@ def _lattice(
     scales: Iterable[int] = tuple(range(40, 101, 5)),
     places: Iterable[float] = tuple(step / 10 for step in range(11)),
 ) -> Tensor:
-    """Windows of a ratio `(N, 4)`: every percentage of the largest one at every share of the room
-    that is left.
-    """
+    """Windows of a ratio `(N, 4)`: some percentages of the largest at shares of the room left."""
     wide, high = forms.largest(width, height, *aspect)
     share = torch.tensor(list(scales)) / 100
     places = torch.tensor(list(places))

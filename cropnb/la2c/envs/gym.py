@@ -105,13 +105,22 @@ class CropEnv(_Rules, gymnasium.Env):
     def reset(
         self, *, seed: int | None = None, options: dict | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin an episode: the observation and `info`."""
+        """Begin an episode: the observation and `info`.
+
+        Raises:
+            CropnbError: `options` ask for a photo that there isn't.
+        """
         super().reset(seed=seed)
         self._start(np.zeros(1, dtype=int), [self.np_random], options)
         return self._observation(), self._info(False)
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """One action: observation, reward, terminated, truncated and `info`."""
+        """One action: observation, reward, terminated, truncated and `info`.
+
+        Raises:
+            EpisodeError: the episode has ended, or was never begun.
+            ActionError: an action that there isn't.
+        """
         if self.ended[0]:
             raise EpisodeError("the episode has ended; call reset() first")
         result = self.batch.act(self._checked(np.asarray(action)[None], 1))
@@ -125,7 +134,11 @@ class CropEnv(_Rules, gymnasium.Env):
         )
 
     def render(self) -> np.ndarray | None:
-        """The whole photo (H, W, 3) with the crop's frame, in `rgb_array` mode."""
+        """The whole photo (H, W, 3) with the crop's frame, in `rgb_array` mode.
+
+        Raises:
+            EpisodeError: no episode was begun yet.
+        """
         if self.render_mode is None:
             return None
         if self.ended[0] and not self.batch.taken[0]:
@@ -154,8 +167,12 @@ class CropVectorEnv(_Rules, VectorEnv):
     "SameStep", which puts the last observation and info of an ended episode into
     `infos["final_obs"]` and `infos["final_info"]`.
 
-    An action of an episode that is only begun anew is ignored, as Gymnasium does. Raises as
-    `CropEnv`.
+    An action of an episode that is only begun anew is ignored, as Gymnasium does.
+
+    Raises:
+        ActionError: an action that there isn't.
+        EpisodeError: a step before the first `reset`.
+        CropnbError: as `BatchedCropEnv`, or another `autoreset_mode`.
     """
 
     def __init__(
@@ -183,7 +200,12 @@ class CropVectorEnv(_Rules, VectorEnv):
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin all episodes; environment i is seeded with seed + i, or with the i-th of a list."""
+        """Begin all episodes; environment i is seeded with seed + i, or with the i-th of a list.
+
+        Raises:
+            CropnbError: a list with another number of seeds than environments, or `options` ask
+                for a photo that there isn't.
+        """
         seeds = (
             [seed + i for i in range(self.num_envs)]
             if isinstance(seed, int)
@@ -205,6 +227,10 @@ class CropVectorEnv(_Rules, VectorEnv):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One action in each environment: observations, rewards, terminations, truncations and
         infos.
+
+        Raises:
+            EpisodeError: before the first `reset`.
+            ActionError: an action that there isn't, or not one for each environment.
         """
         if not self._begun:
             raise EpisodeError("call reset() before the first step()")

@@ -179,7 +179,11 @@ def weights(chosen: argparse.Namespace) -> list[Path]:
 
 
 def measured_rows(chosen: argparse.Namespace, context: Context) -> Iterator[list[ledger.Row]]:
-    """The rows of each form, cropper by cropper."""
+    """The rows of each form, cropper by cropper.
+
+    Raises:
+        CropnbError: fewer photos are asked for than one.
+    """
     if chosen.photos is not None and chosen.photos < 1:
         raise CropnbError(f"--photos is {chosen.photos}; one at least is needed")
     files = weights(chosen)

@@ -228,9 +228,8 @@ class SetPredictionMethod(Method):
         epoch_steps: int,
         features: Maps,
     ) -> Loss:
-        """A batch of photos, each mirrored by chance; its size and colours are drawn where the
-        backbone is trained.
-        """
+        """A batch of photos, each mirrored by chance."""
+        # A photo's size and colours are drawn where the backbone is trained.
         profile, model = experiment.profile, trainee.model
 
         def step(batch: Sequence[int], rng: torch.Generator) -> dict[str, Tensor]:

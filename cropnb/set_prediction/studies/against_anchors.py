@@ -200,7 +200,11 @@ def rows(
 
 
 def off_grid_photos(sets: Experiment) -> CropPhotos:
-    """The test photos with windows off the grid, and those of them that are good."""
+    """The test photos with windows off the grid, and those of them that are good.
+
+    Raises:
+        CropnbError: data without such windows: all but scenes in GAICD's form.
+    """
     if sets.dataset != ledger.SCENES or sets.form != "gaicd":
         raise CropnbError("only scenes in GAICD's form have windows off the grid that people rated")
     windows = off_grid.load("test", len(sets.parts["test"]))
