@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torchvision import models
 
@@ -52,7 +53,7 @@ def random_backbone() -> Iterator[None]:
             if isinstance(layer, nn.BatchNorm2d):
                 layer.momentum = None  # the statistics are those of this batch
         colours = torch.rand(8, 3, 8, 8)
-        photos = nn.functional.interpolate(colours, scale_factor=16, mode="bilinear")
+        photos = F.interpolate(colours, scale_factor=16, mode="bilinear")
         with torch.no_grad():
             network(photos)
         checkpoints.save_weights(

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from cropnb.asm_net import (
     PATTERNS,
@@ -143,7 +144,7 @@ def test_equations_1_and_2_are_one_where_cells_hold_equally_many_pixels(pattern)
 def test_elsewhere_they_differ_by_little(name):
     pattern, crops = PATTERNS[name], boxes(40, least=20)
     score_map = noise(pattern)
-    score_map = torch.nn.functional.avg_pool2d(score_map, 5, 1, 2)  # maps are smooth
+    score_map = F.avg_pool2d(score_map, 5, 1, 2)  # maps are smooth
     first = composition_pool(score_map, crops, pattern)
     for rule in ("cells", "area"):
         gap = (composition_pool(score_map, crops, pattern, rule=rule) - first).abs()

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from PIL import Image
@@ -135,9 +136,7 @@ def test_observations_are_pillows(side: tuple[int, int], size: int):
         difference = np.abs(observation.astype(int) - wanted.transpose(2, 0, 1))
         assert difference.max() <= 2
     # Without the antialiasing, or with a box that is off by half a cell, it would not be.
-    plain = torch.nn.functional.interpolate(
-        torch.from_numpy(noise).permute(2, 0, 1)[None].float(), (size, size)
-    )
+    plain = F.interpolate(torch.from_numpy(noise).permute(2, 0, 1)[None].float(), (size, size))
     assert (plain[0].numpy() - wanted.transpose(2, 0, 1)).max() > 20
 
 

@@ -6,6 +6,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cropnb import checkpoints, datasets, training
@@ -115,7 +116,7 @@ def test_losses_and_gradients_are_stable_baselines():
     advantages = data.returns - data.old_values
     terms = {
         "action": -(advantages * chances).mean(),
-        "value": nn.functional.mse_loss(data.returns, values.flatten()),
+        "value": F.mse_loss(data.returns, values.flatten()),
         "entropy": entropies.mean(),
     }
     theirs = terms["action"] + 0.4 * terms["value"] - 0.02 * terms["entropy"]

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from cropnb import boxes as box_math
@@ -45,7 +46,7 @@ def willed(*actions: int, stop: bool = True) -> Agent:
             done = torch.zeros(count, 1) if memory is None else memory[0] + 1
             order = torch.tensor([*actions, 8] if stop else actions)
             step = done[:, 0].long().clamp(max=len(order) - 1)
-            logits = 9.0 * torch.nn.functional.one_hot(order[step], 9)
+            logits = 9.0 * F.one_hot(order[step], 9)
             return PolicyOutput(logits, torch.ones(count), (done, done))
 
     return Willed(weights=None).eval()
@@ -208,10 +209,7 @@ def test_a_random_backbone_tells_photos_apart_once_it_is_calibrated(photos: list
     # The first normalisation knows what its convolution gives on all the photos.
     convolution, normalisation, _ = backbone.units[0]
     square = torch.cat(
-        [
-            torch.nn.functional.interpolate(s.image()[None], (256, 256), mode="bilinear")
-            for s in photos
-        ]
+        [F.interpolate(s.image()[None], (256, 256), mode="bilinear") for s in photos]
     )
     with torch.no_grad():
         wanted = convolution((square - backbone.mean) / backbone.deviation).mean((0, 2, 3))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from cropnb.errors import BoxError, CropnbError
 from cropnb.mars import crop_masks, crops_from_maps, pixel_loss
@@ -181,7 +182,7 @@ def test_each_photo_counts_the_same_and_its_padding_not_at_all():
     ) / 2
     assert pixel_loss(logits, targets, inside).item() == pytest.approx(expected.item(), abs=1e-6)
     assert abs(pixel_loss(logits, targets).item() - expected.item()) > 1e-3  # padding counted
-    each = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    each = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     assert abs(each[inside].mean().item() - expected.item()) > 1e-3  # all cells in one mean
     changed = logits.clone()
     changed[~inside] += 5

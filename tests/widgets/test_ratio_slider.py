@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from cropnb import widgets
@@ -35,9 +36,7 @@ def some_maps(height: int, width: int, seed: int, ratios: torch.Tensor = RATIOS)
         torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij"
     )
     noise = torch.randn(1, 1, 6, 8, generator=generator)
-    bumps = torch.nn.functional.interpolate(
-        noise, (height, width), mode="bilinear", align_corners=False
-    )[0, 0]
+    bumps = F.interpolate(noise, (height, width), mode="bilinear", align_corners=False)[0, 0]
     shift, size = (
         torch.rand(2, generator=generator) - 0.5,
         0.4 + 0.5 * torch.rand(1, generator=generator),
