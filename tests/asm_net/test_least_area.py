@@ -31,8 +31,8 @@ def test_the_limits_are_none_and_quantiles_of_the_training_crops_areas():
 def test_without_a_limit_the_search_is_the_croppers():
     cropper = croppers.load("asm_net", "scenes")
     dataset = datasets.load("scenes", "test", form="flms", size=2)
-    found = least_area.measures(cropper.method, dataset, (0.0, 0.5))
-    overlap, shift = (found[column] for column in least_area.COLUMNS)
+    measured = least_area.measures(cropper.method, dataset, (0.0, 0.5))
+    overlap, shift = (measured[column] for column in least_area.COLUMNS)
     for index, sample in enumerate(dataset):
         best = cropper(sample.photo())[0].box.double()
         expected = max(_iou(best, truth.double()) for truth in sample.boxes)

@@ -71,8 +71,8 @@ def measures(
             search(score_map, *sample.size, network.pattern, least_area=limit)[0][0].cpu()
             for limit in limits
         ]
-        found = metrics.iou_and_bde(torch.stack(crops), sample.boxes, *sample.size)
-        by_photo.append(torch.stack(found))  # (2, limits)
+        compared = metrics.iou_and_bde(torch.stack(crops), sample.boxes, *sample.size)
+        by_photo.append(torch.stack(compared))  # (2, limits)
     return dict(zip(COLUMNS, torch.stack(by_photo, -1), strict=True))
 
 
@@ -101,8 +101,8 @@ def rows(
         for column, values in measures(network, test, (0.0, limit)).items()
     }
     cells = [
-        measured(here, TABLE, f"{test.form}, {side}", column, values[side], note=said)
-        for side, said in sides.items()
+        measured(here, TABLE, f"{test.form}, {side}", column, values[side], note=explained)
+        for side, explained in sides.items()
         for column, values in by_column.items()
     ]
     overlap = by_column["IoU"]
