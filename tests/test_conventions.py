@@ -1,4 +1,4 @@
-"""What the whole repository agrees on: names of variables, aliases, how an equation is cited."""
+"""What the whole repository agrees on: names, aliases, errors in docstrings, how to cite."""
 
 import ast
 import importlib
@@ -13,13 +13,34 @@ from pathlib import Path
 
 import pytest
 
-from cropnb import methods, paper
+from cropnb import errors, methods, paper
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("cropnb", "tests", "tools", "data_scripts")
 EMPTY = {"found", "kept", "about", "more", "said", "some"}  # they say nothing of what they hold
 # The first two of these have words of the field, rng and fingerprint; `draw` may be a function.
-VAGUE = EMPTY | {"draw", "mark", "told", "taught"}
+VAGUE = EMPTY | {"draw", "mark", "told", "taught", "judged"}
+VAGUE_IN_SCRIPTS = EMPTY | {"told"}
+# Scripts of figures stand in the outputs of the chapters that show them, names and all.
+SHOWN_IN_CHAPTERS = {
+    "cropnb/widgets/composition_rules.js": {"found"},
+    "cropnb/widgets/ledger_explorer.js": {"kept"},
+    "cropnb/widgets/method_crops.js": {"told"},
+    "cropnb/widgets/pattern_explorer.js": {"found"},
+    "cropnb/widgets/ratio_maps.js": {"some"},
+    "cropnb/widgets/ratio_slider.js": {"found"},
+    "cropnb/widgets/sample_browser.js": {"kept"},
+    "cropnb/widgets/tolerance_explorer.js": {"told"},
+}
+# What a script declares: the names of `const {a, b} = …`, and the arguments of a function
+DECLARED = (
+    re.compile(r"\b(?:const|let|var)\s+([^=;]+?)\s*(?:=|;|\bof\b|\bin\b)"),
+    re.compile(r"\bfunction\s*\w*\s*\(([^)]*)\)"),
+    re.compile(r"\(([^()]*)\)\s*=>"),
+    re.compile(r"\b(\w+)\s*=>"),
+    re.compile(r"^\s*(?:async\s+)?\w+\(([^()]*)\)\s*\{", re.MULTILINE),
+)
+ERRORS = {name for name, kind in vars(errors).items() if inspect.isclass(kind)}
 SIDES = {"across", "down"}  # together they are a width and a height, and are called so
 ALIASES = {
     "torch.nn.functional": "F",
@@ -132,9 +153,58 @@ def _stored(tree: ast.AST) -> list[tuple[str, int]]:
 
 
 def wrong_aliases(tree: ast.AST) -> list[str]:
-    """Modules of `ALIASES` that are imported under another name."""
-    names = imported(tree)
-    return [f"{module} as {name}" for module, name in names if name != ALIASES.get(module, name)]
+    """Modules of `ALIASES` that are imported under another name, or written in full."""
+    wrong = [
+        f"{module} as {name}"
+        for module, name in imported(tree)
+        if name != ALIASES.get(module, name)
+    ]
+    chains = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    # `nn.functional` is `torch.nn.functional` too.
+    return wrong + [
+        chain for chain in chains if any(f".{name}".endswith(f".{chain}") for name in ALIASES)
+    ]
+
+
+def vague_in_script(text: str) -> set[str]:
+    """Variables and arguments of a script that are called something vague."""
+    declared = " ".join(match for kind in DECLARED for match in kind.findall(text))
+    return set(re.findall(r"[A-Za-z_$][\w$]*(?!\s*:)\b", declared)) & VAGUE_IN_SCRIPTS
+
+
+def unnamed_errors(tree: ast.Module) -> list[tuple[str, str, int]]:
+    """Public functions and methods that raise an error of the package which neither their docstring
+    nor their class's names: function, error and line.
+    """
+    unnamed = []
+
+    def visit(place: ast.Module | ast.ClassDef, text: str) -> None:
+        for node in place.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                visit(node, ast.get_docstring(node) or "")
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                if node.name.startswith("_") and node.name != "__init__":
+                    continue
+                words = re.findall(r"\w+", f"{text} {ast.get_docstring(node) or ''}")
+                for error in sorted(raised(node) - set(words)):
+                    unnamed.append((node.name, error, node.lineno))
+
+    visit(tree, "")
+    return unnamed
+
+
+def raised(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
+    """Errors of the package that a function's own body raises; a function in it is another one."""
+    names, nodes = set(), list(function.body)
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.Raise) and node.exc is not None:
+            error = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+            names.add(getattr(error, "attr", getattr(error, "id", "")))
+        nodes += ast.iter_child_nodes(node)
+    return names & ERRORS
 
 
 def imported(tree: ast.AST) -> list[tuple[str, str]]:
@@ -209,6 +279,23 @@ def test_a_module_has_one_alias_everywhere():
     assert not {module: names for module, names in called.items() if len(names) > 1}
 
 
+def test_a_variable_of_a_script_says_what_it_holds():
+    folders = ("cropnb", "tools", "book/_static")
+    paths = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.js"))]
+    assert len(paths) > 20
+    names = {
+        str(path.relative_to(ROOT)): vague_in_script(path.read_text(encoding="utf-8"))
+        for path in paths
+    }
+    assert {where: vague for where, vague in names.items() if vague} == SHOWN_IN_CHAPTERS
+
+
+def test_a_docstring_names_the_errors_that_are_raised():
+    package = {where: tree for where, tree in sources() if where.startswith("cropnb/")}
+    assert len(package) > 200
+    assert not {where: names for where, tree in package.items() if (names := unnamed_errors(tree))}
+
+
 def test_equations_and_sections_are_cited_one_way():
     loose = {}
     for folder in FOLDERS:
@@ -255,6 +342,8 @@ def test_the_checks_see_what_they_forbid():
     assert wrong_aliases(tree) == ["torch.nn.functional as f"]
     tree = ast.parse("from torch.nn import functional\nfrom torch.nn import functional as F\n")
     assert wrong_aliases(tree) == ["torch.nn.functional as functional"]
+    tree = ast.parse("torch.nn.functional.pad(x)\nnn.functional.pad(x)\nF.pad(x.functional)")
+    assert sorted(wrong_aliases(tree)) == ["nn.functional", "torch.nn.functional"]
     assert not vague_names(ast.parse("rows.found = 1\nprint(found, more=2)"))
     tree = ast.parse("def kept(): pass\nprint(more=2)\nfrom rows import row as found")
     assert sorted(empty_names(tree)) == [("found", 3), ("kept", 1), ("more", 2)]
@@ -267,6 +356,36 @@ def test_the_checks_see_what_they_forbid():
     )
     assert names_a_method(tree) == ["mars", "vrn"]
     assert not vague_sides(ast.parse("right, down = 1, 2\ndef f(across): print(across, 1)"))
+
+
+def test_the_check_of_scripts_sees_what_it_forbids():
+    for text in (
+        "const found = 1;",
+        "let { map, kept } = x;",
+        "const [more] = x;",
+        "for (const told of names) f();",
+        "function f(a, said) {}",
+        "x.map((a, some) => a)",
+        "x.map(about => 1)",
+        "  move(box, found) {\n",
+        "const f = (...told) => told;",
+    ):
+        assert vague_in_script(text), text
+    for text in ('say("found");', "x.some((a) => a)", "state.found = found;", "if (found) f();"):
+        assert not vague_in_script(text), text
+
+
+def test_the_check_of_errors_sees_what_it_forbids():
+    tree = ast.parse(
+        "def f():\n  raise BoxError(1)\n"
+        "def g():\n  'A BoxError.'\n  raise errors.BoxError\n"
+        "def _h():\n  raise BoxError\n"
+        "def i():\n  raise ValueError\n  def j():\n    raise BoxError\n"
+        "class K:\n  'An ImageError.'\n"
+        "  def k(self):\n    raise ImageError\n"
+        "  def __init__(self):\n    raise PlanError"
+    )
+    assert unnamed_errors(tree) == [("f", "BoxError", 1), ("__init__", "PlanError", 16)]
 
 
 def test_the_check_of_citations_sees_what_it_forbids(tmp_path):

@@ -141,13 +141,13 @@ def test_a_smaller_size_is_a_prefix_and_order_does_not_matter(form):
 
 
 def test_a_test_split_goes_on_behind_its_standard_scenes():
-    usual, more = scenes.load("test"), scenes.load("test", size=forms.MOST_TEST_SCENES)
-    assert (len(usual), len(more)) == (200, 2000)
-    assert labels(more[199]) == labels(usual[199])
-    names = [sample.name for sample in more[190:210]]
+    usual, longer = scenes.load("test"), scenes.load("test", size=forms.MOST_TEST_SCENES)
+    assert (len(usual), len(longer)) == (200, 2000)
+    assert labels(longer[199]) == labels(usual[199])
+    names = [sample.name for sample in longer[190:210]]
     assert len(set(names)) == 20
     # GAICD's second release has the same scenes, and more of them.
-    assert labels(more[201]) == labels(scenes.load("test", "gaicd_v2")[201])
+    assert labels(longer[201]) == labels(scenes.load("test", "gaicd_v2")[201])
 
 
 def test_splits_and_seeds_differ():

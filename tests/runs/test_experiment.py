@@ -366,8 +366,8 @@ def test_a_full_disk_is_one_line_and_status_2_and_nothing_is_lost(
     for folder in ("full", "unbroken"):
         assert program.main(Tiny(), [*arguments, str(tmp_path / folder)]) == 0
     again, unbroken = (experiment(tmp_path / folder) for folder in ("full", "unbroken"))
-    kept = [one.finished("plain", 0) for one in (again, unbroken)]
-    assert len({repr(replace(result, minutes=0.0, commit="")) for result in kept}) == 1
+    results = [one.finished("plain", 0) for one in (again, unbroken)]
+    assert len({repr(replace(result, minutes=0.0, commit="")) for result in results}) == 1
     for file in ("weights.safetensors", "only/run.safetensors", "only/best.safetensors"):
         paths = [one.run("plain", 0).folder / file for one in (again, unbroken)]
         first, second = (checkpoints.read_tensors(path)[0] for path in paths)

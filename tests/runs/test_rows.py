@@ -54,8 +54,8 @@ def test_a_difference_has_the_interval_of_a_claim():
     rng = np.random.default_rng(0)
     first, second = rng.random((2, 3, 50)).tolist()
     row = difference(context, "Figure 5", "λ=0.1 less λ=0", "Accuracy", first, second)
-    judged = claim(context, "λ = 0.1 beats no saliency", "Accuracy", first, second)
-    assert (row.ours, row.low, row.high) == (judged.ours, judged.low, judged.high)
+    verdict = claim(context, "λ = 0.1 beats no saliency", "Accuracy", first, second)
+    assert (row.ours, row.low, row.high) == (verdict.ours, verdict.low, verdict.high)
     assert (row.images, row.verdict) == (50, "measured")
 
 
