@@ -68,9 +68,13 @@ class LedgerExplorer(anywidget.AnyWidget):
 
 
 def _shown(row: ledger.Row) -> list[object]:
-    """The values of `FIELDS`."""
-    data = ledger.kind(row.dataset)
-    return [*(getattr(row, field) for field in FIELDS[:-2]), data, ledger.verdict_text(row)]
+    """The values of `FIELDS`; a claim says nothing where its comparison is void."""
+    changed = {
+        "verdict": row.says,
+        "data": ledger.kind(row.dataset),
+        "verdict_text": ledger.verdict_text(row),
+    }
+    return [changed[field] if field in changed else getattr(row, field) for field in FIELDS]
 
 
 def _texts(lines: Iterable[list[object]]) -> Iterable[str]:

@@ -55,19 +55,29 @@ def test_rows_are_told_apart_by_what_they_were_measured_on(node: str) -> None:
     assert repr(explorer) == "LedgerExplorer: 2 rows"
 
 
+CLAIM = {
+    "verdict": "unsettled",
+    "ours": 0.01,
+    "low": -0.01,
+    "high": 0.03,
+    "detectable": 0.03,
+    "images": 200,
+    "command": "python -m cropnb.vrn",
+}
+
+
 def test_an_open_claim_says_how_many_photos_would_settle_it(node: str) -> None:
-    claim = {
-        "verdict": "unsettled",
-        "ours": 0.01,
-        "low": -0.01,
-        "high": 0.03,
-        "detectable": 0.03,
-        "images": 200,
-        "command": "python -m cropnb.vrn",
-    }
-    (line,) = shown(node, LedgerExplorer([row(**claim)]))
+    (line,) = shown(node, LedgerExplorer([row(**CLAIM)]))
     assert line["verdict"] == "unsettled"  # which the page filters by
     assert line["verdict_text"] == "unsettled: needs about 1\N{NO-BREAK SPACE}800 photos"
+
+
+def test_a_void_comparison_is_filtered_as_one_that_says_nothing(node: str) -> None:
+    void = row(**CLAIM, void="FS learned nothing")
+    line, other = shown(node, LedgerExplorer([void, row(**{**CLAIM, "row": "another"})]))
+    assert line["verdict"] == void.says == "says nothing"
+    assert line["verdict_text"] == "says nothing: FS learned nothing"
+    assert other["verdict"] == "unsettled"
 
 
 def test_a_text_is_kept_once() -> None:
