@@ -31,6 +31,7 @@ from cropnb.runs.rows import number
 NAME, TABLE = "speed", "seconds, as a ratio"
 TRAINING_ROUNDS = 10  # a training step takes seconds
 REPEATED = 3  # steps of each process in a round
+FROM_C3_3 = "the fast step leaves the backbone up to c3_3 as it is, and reads its kept maps"
 Step = Callable[[], object]
 
 
@@ -38,7 +39,8 @@ Step = Callable[[], object]
 class Ratio:
     """`measure(rounds)` gives the ratios of a number of rounds; `column` says of what to what.
 
-    The book wants the median to be `at_most` or `at_least` so much, where it wants anything.
+    The book wants the median to be `at_most` or `at_least` so much, where it wants anything; `note`
+    is what a reader of the row has to know besides.
     """
 
     measure: Callable[[int], list[float]]
@@ -48,6 +50,7 @@ class Ratio:
     images: int = 1
     dataset: str = "scenes"
     needs_cuda: bool = False
+    note: str = ""
 
     def missed(self, value: float) -> bool:
         """Whether a median is not what the book wants."""
@@ -75,7 +78,11 @@ def _seconds(call: Callable[[], object]) -> float:
 
 
 def training_speed(
-    name: str, steps: Callable[[], tuple[Step, Step]], images: int, at_least: float
+    name: str,
+    steps: Callable[[], tuple[Step, Step]],
+    images: int,
+    at_least: float,
+    note: str = "",
 ) -> dict[str, Ratio]:
     """Rows about a training step in its plain form and in its fast one, measured in turn.
 
@@ -84,6 +91,7 @@ def training_speed(
         steps: builds the plain step and the fast one; each call of a step trains on `images`
             photos.
         at_least: how many times as fast the fast one ought to be.
+        note: what the fast step leaves out or does otherwise; of the rows in which it takes part.
 
     Returns:
         Images a second of either, and seconds of the plain step over seconds of the fast one; all
@@ -105,9 +113,11 @@ def training_speed(
     column = "images a second in a training step, on this machine"
     return {
         f"{name}, plain": Ratio(functools.partial(images_a_second, 0), column, images=images),
-        f"{name}, fast": Ratio(functools.partial(images_a_second, 1), column, images=images),
+        f"{name}, fast": Ratio(
+            functools.partial(images_a_second, 1), column, images=images, note=note
+        ),
         f"{name}, fast over plain": Ratio(
-            ratio, "times as fast as the plain step", at_least=at_least, images=images
+            ratio, "times as fast as the plain step", at_least=at_least, images=images, note=note
         ),
     }
 
@@ -250,6 +260,7 @@ def _row(context: Context, name: str, ratio: Ratio, rounds: int) -> ledger.Row:
     values = sorted(ratio.measure(rounds))
     tail = len(values) // 40
     device = device_name("cuda" if ratio.needs_cuda else "cpu")
+    note = f"; {ratio.note}" if ratio.note else ""
     return number(
         replace(context, dataset=ratio.dataset, device=device),
         TABLE,
@@ -259,7 +270,7 @@ def _row(context: Context, name: str, ratio: Ratio, rounds: int) -> ledger.Row:
         images=ratio.images,
         low=round(values[tail], 3),
         high=round(values[-1 - tail], 3),
-        note=f"median of {len(values)} rounds; the interval holds 95 % of them{ratio.wanted}",
+        note=f"median of {len(values)} rounds; the interval holds 95 % of them{ratio.wanted}{note}",
     )
 
 

@@ -49,6 +49,19 @@ def test_a_bound_decides_the_exit_status_and_the_row(
     assert row.command == "python -m cropnb.bench --rounds 4 --threads 1 --record"
 
 
+def test_what_the_fast_step_leaves_out_stands_in_the_rows_in_which_it_takes_part(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+    rows = bench.training_speed("trial", lambda: (time.time, time.time), 4, 0, "it trains less")
+    monkeypatch.setattr(bench, "measured", lambda: rows)
+    assert bench.main(["--rounds", "2", "--record"]) == 0
+    notes = {row.row: row.note for row in ledger.read(bench.NAME)}
+    assert notes["trial, fast"].endswith("of them; it trains less")
+    assert notes["trial, fast over plain"].endswith(", at least 0 is wanted; it trains less")
+    assert "less" not in notes["trial, plain"]
+
+
 @pytest.mark.slow
 def test_each_process_has_its_own_threads_and_state():
     count = functools.partial(functools.partial, bench.torch.get_num_threads)

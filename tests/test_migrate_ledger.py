@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cropnb import ledger, metrics
+from cropnb import bench, ledger, metrics
 from cropnb.errors import LedgerError
 from cropnb.runs import plan
 from tools import migrate_ledger
@@ -127,6 +127,19 @@ def test_a_row_that_waits_names_its_entry(monkeypatch):
     elsewhere = row | {"table": "no table of the plan"}
     assert migrate_ledger.waiting(elsewhere) == elsewhere
     assert migrate_ledger.waiting(row | {"verdict": "measured"})["note"] == "old"
+
+
+def test_a_fast_training_step_says_what_it_leaves_out():
+    common = {"paper": "speed", "table": bench.TABLE, "verdict": "measured", "note": "median of 8"}
+    name = "Mars, training the whole network"
+    for kind in ("fast", "fast over plain"):
+        row = migrate_ledger.fast_steps(common | {"row": f"{name}, {kind}"})
+        assert row["note"].startswith(f"median of 8; {bench.FROM_C3_3}; ")
+        assert row["note"].endswith("in bfloat16")
+        assert migrate_ledger.fast_steps(row) == row
+    for other in ({"row": f"{name}, plain"}, {"row": "no longer measured"}, {"table": "another"}):
+        row = common | {"row": f"{name}, fast"} | other
+        assert migrate_ledger.fast_steps(row) == row
 
 
 def test_a_file_is_migrated_once_and_whole(results: Path, capsys: pytest.CaptureFixture):

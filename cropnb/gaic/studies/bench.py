@@ -7,12 +7,21 @@ import torch
 from torch import Tensor, nn
 
 from cropnb import backbones, candidates
-from cropnb.bench import Ratio, Step, keep_signals, parallel_speed, ratios, training_speed
+from cropnb.bench import (
+    FROM_C3_3,
+    Ratio,
+    Step,
+    keep_signals,
+    parallel_speed,
+    ratios,
+    training_speed,
+)
 from cropnb.gaic.losses import gaic_loss
 from cropnb.gaic.model import Gaic, ViewScorer
 from cropnb.gaic.recipe import ViewLoss
 
 TRAINING_PHOTOS, TRAINING_VIEWS = 4, 64
+TOGETHER = f"{FROM_C3_3}; it takes {TRAINING_PHOTOS} photos together, the plain one each alone"
 
 
 def shared_points_against_dense(rounds: int) -> list[float]:
@@ -95,6 +104,7 @@ MEASURED = {
         lambda: training_steps(Gaic(weights=None), gaic_loss),
         TRAINING_PHOTOS,
         1.5,
+        TOGETHER,
     ),
     **parallel_speed("GAIC, training from c3_3 on", from_a_cut, TRAINING_PHOTOS),
     "view scorer with shared points": Ratio(

@@ -199,6 +199,8 @@ MEASURED = {
         training_steps,
         TRAINED_ENVIRONMENTS * learner.Settings(updates=1).rollout,
         2,
+        "the fast step leaves the whole backbone as it is, and reads crops of its kept map of a "
+        "photo; it trains another network, not the same one faster",
     ),
     "16 crops of 256-pixel scenes, Pillow in a loop": Ratio(
         partial(batched_crops, _scenes), "times one batched call", images=16

@@ -13,7 +13,15 @@ from torch import Tensor
 from torchvision.ops import box_convert
 
 from cropnb import backbones, datasets, metrics
-from cropnb.bench import Ratio, Step, classification, keep_signals, ratios, training_speed
+from cropnb.bench import (
+    FROM_C3_3,
+    Ratio,
+    Step,
+    classification,
+    keep_signals,
+    ratios,
+    training_speed,
+)
 from cropnb.errors import CropnbError
 from cropnb.set_prediction.labels import PAPER, Labels
 from cropnb.set_prediction.losses import match_layers, set_loss, validity_labels
@@ -47,6 +55,9 @@ def average_precision_against_coco(rounds: int) -> list[float]:
 
     Only its matching and accumulation are timed, not the reading of its dictionaries; ours checks
     its boxes too.
+
+    Raises:
+        CropnbError: the two find another AP.
     """
     predictions, truths = _predictions()
     evaluate = _coco(predictions, truths)
@@ -63,6 +74,9 @@ def average_precision_against_coco(rounds: int) -> list[float]:
 def matching_share(rounds: int, device: str = "cuda", light: bool = False) -> list[float]:
     """Matching and smoothing over the training step that they are part of, two photos with a short
     side of 600.
+
+    Raises:
+        CropnbError: a GPU is asked for where there is none.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise CropnbError(
@@ -211,7 +225,9 @@ def _coco(predictions: list[tuple[Tensor, Tensor]], truths: list[Tensor]) -> Cal
 
 
 MEASURED = {
-    **training_speed("set prediction, training the network", training_steps, TRAINING_PHOTOS, 1.5),
+    **training_speed(
+        "set prediction, training the network", training_steps, TRAINING_PHOTOS, 1.5, FROM_C3_3
+    ),
     "the light set predictor at 600 pixels": Ratio(
         against_classification, "times MobileNetV2 classification of the same photo", at_most=4
     ),

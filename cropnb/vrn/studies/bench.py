@@ -5,7 +5,7 @@ import torch
 from cropnb import candidates, datasets
 from cropnb.bench import Ratio, classification, ratios, training_speed
 from cropnb.croppers import load
-from cropnb.gaic.studies.bench import TRAINING_PHOTOS, training_steps
+from cropnb.gaic.studies.bench import TOGETHER, TRAINING_PHOTOS, training_steps
 from cropnb.gaic.views import prepare
 from cropnb.vrn.model import Vrn
 from cropnb.vrn.recipe import METHOD
@@ -30,6 +30,7 @@ MEASURED = {
         lambda: training_steps(Vrn(weights=None), METHOD.loss(METHOD.main)),
         TRAINING_PHOTOS,
         1.5,
+        TOGETHER,
     ),
     "VRN with all candidates": Ratio(
         against_classification, "times MobileNetV2 classification of the same photo", at_most=1.2
