@@ -93,7 +93,8 @@ def show(
     undone = sum(not task.output.exists() for task in tasks)
     minutes = minutes_left([vars(task) for task in tasks], cores)
     lacking = _lacking(wanted)
-    print(f"{undone} of {len(tasks)} tasks to do, about {minutes:.0f} minutes on {cores} cores")
+    on = f"on {cores} cores" if cores else "of work"
+    print(f"{undone} of {len(tasks)} tasks to do, about {minutes:.0f} minutes {on}")
     if lacking:
         print(
             f"the ledger waits for {len(lacking)} trainings and studies, about "
@@ -134,7 +135,7 @@ def snakemake_command(
         raise PlanError(f"{profile} holds no profile of Snakemake; there are {names} in {PROFILES}")
     return [
         *(sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE)),
-        *("--config", f"tasks={listing}", f"cores={cores}", f"program={PROGRAM}"),
+        *("--config", f"tasks={listing}", f"cores={0 if profile else cores}", f"program={PROGRAM}"),
         *("--cores", str(cores), "--keep-going"),
         *("--nolock", "--rerun-incomplete", "--rerun-triggers", "mtime", "--quiet", "rules"),
         *(["--workflow-profile", profile] if profile else []),
@@ -196,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         left_out = [(entry, reason) for entry, reason in reasons if reason]
         here = [entry for entry, reason in reasons if not reason]
         tasks = tasks_of(entries, here)
-        show(tasks, left_out, chosen.cores, here)
+        show(tasks, left_out, 0 if chosen.profile else chosen.cores, here)
         if chosen.dry_run and not chosen.profile:
             return 0
         return 1 if snakemake(tasks, chosen.cores, chosen.profile, chosen.dry_run) else 0

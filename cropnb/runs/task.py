@@ -1,5 +1,7 @@
 """One task of a reproduction, as Snakemake starts it: `python task.py TASKS.json NAME CORES`.
 
+On a cluster the number of cores is 0: how many tasks run at a time there isn't known here.
+
 It is run as a file and imports no PyTorch: the task's own program does that once.
 """
 
@@ -13,17 +15,18 @@ from pathlib import Path
 
 
 def minutes_left(tasks: Iterable[Mapping], cores: int) -> float:
-    """The minutes of what is not done yet, over the cores.
+    """The minutes of what is not done yet, over the cores; of all the work where these are 0.
 
     Args:
         tasks: with `output`, a path, and `minutes`.
     """
     undone = (task for task in tasks if not Path(task["output"]).exists())
-    return sum(task["minutes"] for task in undone) / cores
+    return sum(task["minutes"] for task in undone) / (cores or 1)
 
 
 def main(listing: str, name: str, cores: int) -> int:
-    """Say how much is left, and run the task's command; a recording that ends well gets its stamp.
+    """Say how much is done and left, and run the task's command; a recording that ends well gets
+    its stamp.
 
     Returns:
         The exit status of the command, or 2 where the stamp can't be written, which is said in one
@@ -31,9 +34,9 @@ def main(listing: str, name: str, cores: int) -> int:
     """
     tasks = json.loads(Path(listing).read_text(encoding="utf-8"))
     task = next(one for one in tasks if one["name"] == name)
-    number = 1 + sum(Path(one["output"]).exists() for one in tasks)
-    left = minutes_left(tasks, cores)
-    print(f"[{number}/{len(tasks)}] {name}: about {left:.0f} minutes left", flush=True)
+    done = sum(Path(one["output"]).exists() for one in tasks)
+    left = f"{minutes_left(tasks, cores):.0f} minutes{'' if cores else ' of work'} left"
+    print(f"{name}: {done} of {len(tasks)} tasks done, about {left}", flush=True)
     program, *rest = shlex.split(task["command"])
     program = sys.executable if program == "python" else program
     status = subprocess.run([program, *rest], check=False).returncode

@@ -205,7 +205,7 @@ def test_a_clusters_profile_is_handed_to_snakemake(name, tmp_path):
     command = reproduce.snakemake_command(tmp_path / "tasks.json", 2, str(folder), dry_run=True)
     text = shlex.join(command)
     assert f"--workflow-profile {folder}" in text
-    assert f"tasks={tmp_path}/tasks.json cores=2" in text
+    assert f"tasks={tmp_path}/tasks.json cores=0" in text  # it isn't known how many there are
     assert command[-1] == "--dry-run"
     # The profile alone says how tasks are run.
     assert not {"--executor", "--jobs"} & set(command)
@@ -216,7 +216,9 @@ def test_a_profile_that_is_not_there_is_said_with_those_that_are(tmp_path, monke
     monkeypatch.setenv("CROPNB_PLAN", str(written(tmp_path, TINY)))
     monkeypatch.setenv("CROPNB_RUNS", str(tmp_path / "runs"))
     assert reproduce.main(["--profile", "tools/snakemake/no"]) == 2
-    assert "there are kubernetes, slurm" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "there are kubernetes, slurm" in printed.err
+    assert "3 of 3 tasks to do, about 2 minutes of work" in printed.out
     assert not (tmp_path / "runs").exists()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cropnb.runs import task
+from cropnb.runs import reproduce, task
 
 
 def listing(folder: Path, output: Path, command: str = "python -c pass") -> str:
@@ -22,7 +22,18 @@ def test_a_recording_that_ends_well_gets_its_stamp(tmp_path: Path, capsys) -> No
     assert task.main(listing(tmp_path, output), "a/b", 2) == 0
     assert output.read_text() == "python -c pass\n"
     assert [path.name for path in output.parent.iterdir()] == ["stamp"]
-    assert "[1/1] a/b: about 3 minutes left" in capsys.readouterr().out
+    assert capsys.readouterr().out == "a/b: 0 of 1 tasks done, about 3 minutes left\n"
+
+
+def test_on_a_cluster_the_work_left_is_not_divided_by_cores_of_this_machine(
+    tmp_path: Path, capsys
+) -> None:
+    profile = str(reproduce.PROFILES / "slurm")
+    given = reproduce.snakemake_command(tmp_path / "tasks.json", 2, profile)
+    assert "cores=0" in given
+    assert "cores=2" in reproduce.snakemake_command(tmp_path / "tasks.json", 2)
+    assert task.main(listing(tmp_path, tmp_path / "stamp"), "a/b", 0) == 0
+    assert capsys.readouterr().out == "a/b: 0 of 1 tasks done, about 6 minutes of work left\n"
 
 
 def test_one_that_fails_gets_none(tmp_path: Path) -> None:
