@@ -21,6 +21,8 @@ HIDDEN = {"hide-input", "hide-cell", "remove-input", "remove-cell"}  # tags of f
 # Sections before the exercises that teach nothing new, so that no quiz has to close them.
 UNASKED = {"Play with it", "Look for yourself", "The same on paper", "Repeat one"}
 UNASKED |= {"Play: whose weights?", "Play: crop against ten annotators"}
+STILL_SHORT = {"asm_net": ["Sec. 3"]}  # to be written out in the chapter's prose
+PAPERS = BOOK.parent / "cropnb"  # in a folder each, with a paper.toml
 SHARED = 3  # sections at most have a quiz in common
 # Lines of code of a chapter in view: half of those before drawing and tables moved to the package.
 LINES_IN_VIEW = {"la2c": 349, "asm_net": 347, "vrn": 285, "mars": 316, "set_prediction": 279}
@@ -346,3 +348,29 @@ def test_lines_of_code_are_narrow(notebook: nbformat.NotebookNode) -> None:
         lines = cell.source.splitlines()
         too_wide += [line for line in lines if len(line) > COLUMNS + prefix]
     assert not too_wide
+
+
+def shortened(text: str) -> list[str]:
+    """Where prose shortens «Section» or «Equation», as docstrings alone may; code is left out."""
+    prose = re.sub(r"(`+).+?\1", "", text, flags=re.DOTALL)
+    return re.findall(r"\b(?:Sec|Eq)s?\.? ?\(?\d+", prose)
+
+
+def test_a_shortened_section_or_equation_is_found() -> None:
+    assert shortened("twice (Sec. 3.2), Eq. (7) and Eqs. 3") == ["Sec. 3", "Eq. (7", "Eqs. 3"]
+    assert shortened("Section 3, Equations 4, `(Eq. 5)`\n```\n(Sec. 6)\n```\n") == []
+
+
+def test_prose_says_section_and_equation(path: Path, notebook: nbformat.NotebookNode) -> None:
+    prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    found = [each for text in prose for each in shortened(text)]
+    assert found in ([], STILL_SHORT.get(path.stem, []))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*PAPERS.glob("*/paper.toml"), *BOOK.glob("*/*.md")],
+    ids=lambda path: path.relative_to(BOOK.parent).as_posix(),
+)
+def test_so_do_the_texts_of_papers_and_other_pages(path: Path) -> None:
+    assert shortened(path.read_text("utf-8")) == []
