@@ -363,8 +363,8 @@ def test_a_shortened_section_or_equation_is_found() -> None:
 
 def test_prose_says_section_and_equation(path: Path, notebook: nbformat.NotebookNode) -> None:
     prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
-    found = [each for text in prose for each in shortened(text)]
-    assert found in ([], STILL_SHORT.get(path.stem, []))
+    citations = [each for text in prose for each in shortened(text)]
+    assert citations in ([], STILL_SHORT.get(path.stem, []))
 
 
 @pytest.mark.parametrize(
