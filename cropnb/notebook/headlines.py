@@ -76,9 +76,7 @@ def _of_runs(row: Row) -> list[str]:
 
 
 def _at_limits(row: Row, others: Sequence[Row]) -> list[str]:
-    """Of a difference that was measured at several limits of steps: at which the verdict is, and
-    what it would be at the others.
-    """
+    """At which limit of steps a verdict is, and what it would be at the others."""
     arms = row.note.partition(";")[0]
     alike = ("column", "dataset", "split", "profile")
     limits = [

@@ -183,10 +183,9 @@ def ran(rows: Sequence[Row]) -> str:
 
 
 def _trained_on(rows: Sequence[Row]) -> str:
-    """The training photos of rows of one dataset and profile, such as «2 000 scenes and at most
-    2 000 training photos of taught»: how many scenes there are is known, of what has to be fetched
-    it isn't.
-    """
+    """The training photos of rows of one dataset and profile."""
+    # Such as «2 000 scenes and at most 2 000 training photos of taught»: how many scenes there are
+    # is known, of what has to be fetched it isn't.
     from cropnb import ledger
     from cropnb.datasets.scenes import SIZES
     from cropnb.runs import program
@@ -208,9 +207,7 @@ def _trained_on(rows: Sequence[Row]) -> str:
 
 
 def _planned(name: str, rows: Sequence[Row]) -> list[str]:
-    """The entries of the plan that nobody has run, with their minutes and rows, and those that were
-    run with fewer seeds than they ask for.
-    """
+    """The entries of the plan that nobody has run, or with fewer seeds than they ask for."""
     from cropnb.runs import waiting
 
     entries = Counter(row.note.partition(", not run yet")[0] for row in rows)
@@ -249,10 +246,8 @@ def _ends(curves: "Sequence[Curve]") -> str:
 
 
 def _kinds(claims: Sequence[Row]) -> dict[Kind, dict[str, list[Row]]]:
-    """Each claim once in each kind of run → verdict → the rows that say so; of what says nothing
-    the verdict is empty. Profile and dataset are named where the table alone leaves open which run
-    is meant.
-    """
+    """Each claim in each kind of run → verdict, empty for what says nothing → its rows."""
+    # Profile and dataset are named where the table alone leaves open which run is meant.
     runs: dict[tuple[str, str], list[Row]] = {}
     for row in claims:
         runs.setdefault((row.table, row.row), []).append(row)

@@ -382,9 +382,7 @@ class Experiment:
         return result
 
     def _check_trained_here(self, run: Run) -> None:
-        """CheckpointError for a run that has weights and nothing that a training could go on
-        from.
-        """
+        """CheckpointError for a run with weights that no training could go on from."""
         if run.folder is None or not (run.folder / WEIGHTS_FILE).exists():
             return
         if not list(run.folder.glob(f"*/{checkpoints.RUN_FILE}")):

@@ -142,9 +142,8 @@ def _of_training(entry: plan.Entry) -> Iterator[Card]:
 
 
 def _of_study(entry: plan.Entry, entries: Sequence[plan.Entry]) -> Iterator[Card]:
-    """The cards of the claims that a study decides. They take the trainings of both sides, where
-    those aren't of weights that ship.
-    """
+    """The cards of the claims that a study decides."""
+    # They take the trainings of both sides, where those aren't of weights that ship.
     module = importlib.import_module(f"cropnb.{entry.module}")
     if not hasattr(module, "claim_names"):
         return
@@ -180,12 +179,11 @@ def _card(
     like: Mapping[str, object],
     **takes: float | str,
 ) -> Card:
-    """The card of one comparison, with what its differences take by the spread of a pilot: a run of
-    the first of these names that has any.
-    """
+    """The card of one comparison, with what its differences take by the spread of a pilot."""
+    # The pilot is a run of the first of these names that has any.
     pilot = spread.pilot(method.name, names, column, like)
-    judged = record.claim_bounds(claim, column, method.columns)
-    worth_having, margin = judged["worth_having"], judged["margin"]
+    bounds = record.claim_bounds(claim, column, method.columns)
+    worth_having, margin = bounds["worth_having"], bounds["margin"]
     aim = 0.0 if worth_having is None and margin < 0 else worth_having
     enough, enough_for_printed = (
         spread.needed(pilot, distance)

@@ -314,9 +314,7 @@ def ship(experiment: Experiment, variant: str, seed: int, result: Result) -> Non
 
 
 def _sharpness(method: str, weights: Path, photos: CropDataset) -> dict[str, float]:
-    """The card's `sharpness`, for a method that scores boxes, or proposes boxes with scores, and
-    photos whose boxes a teacher rated.
-    """
+    """The card's `sharpness`, for a method with scores and photos whose boxes a teacher rated."""
     cropper = load(method, weights=weights)
     rated = photos.name == ledger.TAUGHT and photos[0].scores is not None
     if not rated or not hasattr(cropper.method, "sharpness"):

@@ -109,9 +109,8 @@ def of_entry(entry: Entry) -> list[ledger.Row]:
 
 
 def _of_study(entry: Entry) -> list[ledger.Row]:
-    """The same of a study whose module has `places(arguments)`. Another entry may have measured
-    some of its cells, with any profile where the study names none.
-    """
+    """The same of a study whose module has `places(arguments)`."""
+    # Another entry may have measured some of its cells, with any profile where it names none.
     context, profile = _context(entry), _given(entry, "--profile")
     measured = {
         (row.table, row.row, row.column, row.dataset)

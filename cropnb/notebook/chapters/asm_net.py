@@ -63,9 +63,7 @@ def draw_lines(
 def _subplots(
     rows: int = 1, columns: int = 1, photographs: bool = True, **look: Any
 ) -> tuple["Figure", Any]:
-    """Matplotlib's, in the chapter's resolution; as a JPEG file, or where fewer colours make it
-    smaller, as PNG.
-    """
+    """Matplotlib's, in the chapter's resolution; as JPEG, or as PNG where that is smaller."""
     import matplotlib.pyplot as plt
 
     style(photographs, QUALITY)

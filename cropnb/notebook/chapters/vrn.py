@@ -304,9 +304,7 @@ def validation_curves(**wanted: object) -> "Figure | Markdown":
 
 
 def _in_our_colors(ax: "Axes") -> None:
-    """A colour for each part of the method and a marker for what has none of them; a mean over
-    views has hollow points.
-    """
+    """A colour for each part of the method, a marker for what has none, a mean hollow points."""
     for line, band in zip(ax.lines, ax.collections, strict=True):
         variant = line.get_label()
         color = _VARIANT_COLORS.get(variant.removesuffix(", mean"), "grey")
