@@ -21,7 +21,6 @@ HIDDEN = {"hide-input", "hide-cell", "remove-input", "remove-cell"}  # tags of f
 # Sections before the exercises that teach nothing new, so that no quiz has to close them.
 UNASKED = {"Play with it", "Look for yourself", "The same on paper", "Repeat one"}
 UNASKED |= {"Play: whose weights?", "Play: crop against ten annotators"}
-STILL_SHORT = {"asm_net": ["Sec. 3"]}  # to be written out in the chapter's prose
 PAPERS = BOOK.parent / "cropnb"  # in a folder each, with a paper.toml
 SHARED = 3  # sections at most have a quiz in common
 # Lines of code of a chapter in view: half of those before drawing and tables moved to the package.
@@ -364,7 +363,7 @@ def test_a_shortened_section_or_equation_is_found() -> None:
 def test_prose_says_section_and_equation(path: Path, notebook: nbformat.NotebookNode) -> None:
     prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     citations = [each for text in prose for each in shortened(text)]
-    assert citations in ([], STILL_SHORT.get(path.stem, []))
+    assert citations == []
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from cropnb.asm_net.model import AsmNet, Levels, ScoredPhotos, photo_and_salienc
 from cropnb.asm_net.patterns import PATTERNS, Pattern
 from cropnb.asm_net.pooling import composition_pool, composition_pool_pixels
 from cropnb.asm_net.recipe import Variant, from_cache, from_photos, step
-from cropnb.bench import Ratio, classification, keep_signals, ratios, training_speed
+from cropnb.bench import FROM_C3_3, Ratio, classification, keep_signals, ratios, training_speed
 from cropnb.runs import FeatureCache
 
 CROPS = 2000
@@ -131,7 +131,14 @@ def training_steps(bfloat16: bool = True) -> tuple[Callable[[], float], Callable
 
 
 MEASURED = {
-    **training_speed("ASM-Net, training the network", training_steps, TRAINING_PHOTOS, 2),
+    **training_speed(
+        "ASM-Net, training the network",
+        training_steps,
+        TRAINING_PHOTOS,
+        2,
+        f"{FROM_C3_3}; the rest of the backbone is in bfloat16; the plain step trains all but the "
+        "first four units",
+    ),
     "pooling 2 000 crops one by one": Ratio(
         pooling_against_crop_by_crop, "times the same from one summed-area table", at_least=50
     ),
