@@ -38,13 +38,15 @@ def test_offsets_go_across_and_other_rows_are_left_out() -> None:
         "FS, offset 1, frozen backbone": 2.0,
         "baseline, offset 0.5, frozen backbone": 1.0,
         "FS + RGL, frozen backbone": 9.0,
+        "mean-subtracted targets, frozen backbone": 4.0,
     }
     rows = [row(name, "SRCC", ours) for name, ours in named.items()]
     ranks, accuracy = figures.offsets([*rows, row("FS", "Acc 1/5", 60.0)]).axes
-    drawn = {line.get_marker(): line for line in ranks.lines if line.get_marker() in "so"}
+    drawn = {line.get_marker(): line for line in ranks.lines if line.get_marker() in "so^"}
     assert drawn["o"].get_ydata().tolist() == [3.0, 2.0]
     assert list(map(round, drawn["o"].get_xdata())) == [0, 1]
     assert drawn["s"].get_ydata().tolist() == [1.0]
+    assert drawn["^"].get_ydata().tolist() == [4.0] * 3  # no added number changes them
     assert not accuracy.lines
 
 

@@ -28,9 +28,11 @@ _VARIANTS = ("baseline", "FS", "RGL", "FS + RGL")
 # The whole method has VRN's colour; its parts have colours that no figure of the chapter gives to
 # another method.
 _VARIANT_COLORS = {"FS": "black", "RGL": "grey", "FS + RGL": METHOD_COLORS["vrn"]}
-_CONTROLS = {"baseline": ("black", "x"), "mean-subtracted targets": ("#CC79A7", "s")}  # and marker
+_SUBTRACTED = "mean-subtracted targets"
+_CONTROLS = {"baseline": ("black", "x"), _SUBTRACTED: ("#CC79A7", "s")}  # and marker
 _SCORED = {"gaicd": "GAICD, people", "scenes": "Composed Scenes"}  # by whom
 _FROZEN = ", frozen backbone"
+_OFFSETS = (0.0, 0.5, 1.0)  # deviations of the added number
 _SERIES = {"Acc 1/5": ("o", None), "Acc 1/10": ("s", "white")}  # marker, filling
 
 
@@ -71,12 +73,18 @@ def offsets(rows: Sequence[Row], columns: Sequence[str] = ("SRCC", "Acc 5")) -> 
     deviation of that number across.
 
     Args:
-        rows: of baseline and FS, such as «FS, offset 0.5, frozen backbone»; others are left out.
+        rows: of baseline and FS, such as «FS, offset 0.5, frozen backbone», and of mean-subtracted
+            targets, which no such number changes, so that one row stands for all; others are left
+            out.
         columns: of Table 2.
     """
     import matplotlib.pyplot as plt
 
-    looks = {"baseline": ("s--", "grey", -0.01), "FS": ("o-", "black", 0.01)}
+    looks = {
+        "baseline": ("s--", "grey", -0.01),
+        "FS": ("o-", "black", 0.01),
+        _SUBTRACTED: ("^:", _CONTROLS[_SUBTRACTED][0], 0.03),
+    }
     figure, axes = plt.subplots(1, len(columns), figsize=(8, 3))
     for ax, column in zip(axes, columns, strict=True):
         for name, (fmt, color, shift) in looks.items():
@@ -84,13 +92,14 @@ def offsets(rows: Sequence[Row], columns: Sequence[str] = ("SRCC", "Acc 5")) -> 
             for row in rows:
                 variant, _, offset = row.row.removesuffix(_FROZEN).partition(", offset ")
                 if (variant, row.column) == (name, column):
-                    chosen[float(offset or 0)] = row
+                    same = _OFFSETS if name == _SUBTRACTED else (float(offset or 0),)
+                    chosen |= dict.fromkeys(same, row)
             places = sorted(chosen)
             shifted = [place + shift for place in places]
             draw_estimates(
                 ax, shifted, [chosen[at] for at in places], fmt=fmt, color=color, label=name
             )
-        ax.set(title=column, xlabel="deviation of the added number", xticks=[0, 0.5, 1])
+        ax.set(title=column, xlabel="deviation of the added number", xticks=_OFFSETS)
     axes[0].legend(loc="lower left")
     return figure
 
