@@ -193,7 +193,7 @@ def test_an_old_comparison_is_void_where_an_arm_reaches_down_to_the_blind_set():
     before = [helps, sure, *arms, floor]
     after = migrate_ledger.blind_by_rows(before)
     assert after[0]["void"] == "SD not surely better than a set that looks at no photo"
-    assert after[0]["note"] == f"QG less SD; rising; {migrate_ledger.BY_ROWS}"
+    assert after[0]["note"] == f"QG less SD; {migrate_ledger.BY_ROWS}; rising"
     assert after[0]["verdict"] == "unsettled"
     assert after[1:] == before[1:]
     assert migrate_ledger.blind_by_rows(after) == after

@@ -304,7 +304,8 @@ def _judged_by_rows(row: Row, rows: Sequence[Row]) -> Row:
         return row
     answer = plan.method_named(str(row["paper"])).blind_answer
     void = f"{', '.join(low)} not surely better than {answer}"
-    return {**row, "void": void, "note": f"{note}; {BY_ROWS}"}
+    sides, *ends = note.split("; ")  # how the trainings ended stands last
+    return {**row, "void": void, "note": "; ".join([sides, BY_ROWS, *ends])}
 
 
 def _cell(rows: Sequence[Row], claim: Row, arm: str) -> Row | None:
