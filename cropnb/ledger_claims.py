@@ -207,11 +207,17 @@ def differences_of(row: Any, entries: Differences) -> list[list[float]] | None:
 
 
 def differences_text(entries: Differences) -> str:
-    """One line a row, so that measuring one anew changes one line."""
-    lines = [
-        f"{json.dumps(key, ensure_ascii=False)}: {json.dumps(entry, separators=(',', ':'))}"
-        for key, entry in entries.items()
-    ]
+    """One line a row, so that measuring one anew changes one line; whole numbers without a point,
+    for a difference of hits is one, and there are many.
+    """
+    lines = []
+    for key, entry in entries.items():
+        values = [
+            [int(value) if value == int(value) else value for value in one]
+            for one in entry["values"]
+        ]
+        text = json.dumps({**entry, "values": values}, separators=(",", ":"))
+        lines.append(f"{json.dumps(key, ensure_ascii=False)}: {text}")
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
