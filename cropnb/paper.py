@@ -5,11 +5,14 @@ ledger and tests.
 import functools
 import math
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cropnb.errors import CropnbError
+
+Cell = tuple[str, str, str]  # table, row and column
 
 
 @dataclass(frozen=True)
@@ -73,22 +76,24 @@ class Paper:
     details: tuple[dict, ...]
     outcome: dict[str, str]
 
-    def difference(self, claim: str, column: str, added: str = "") -> float | None:
-        """The number of a claim's better side less that of its worse side, or the difference as the
-        paper prints it; None where the claim names no cells of this column.
-
-        Args:
-            claim: its name.
-            added: to the names of tables, where the paper has them all under it, such as ", CPC".
-        """
+    def cells(self, claim: str, column: str) -> list[Cell]:
+        """The cells that a claim of this name names for a column; see `claims`."""
         named = next((one for one in self.claims if one["name"] == claim), {})
         cells = named.get("printed", {}).get(column, ())
-        if not cells or any(table + added not in self.tables for table, *_ in cells):
+        return [(table, row, *(of or (column,))) for table, row, *of in cells]
+
+    def difference(self, cells: Sequence[Cell], added: str = "") -> float | None:
+        """The first cell less the second, or the one cell that prints a difference; None without
+        cells.
+
+        Args:
+            cells: as `cells` has them.
+            added: to the names of tables, such as ", CPC"; None where one of them isn't there.
+        """
+        if not cells or any(table + added not in self.tables for table, _, _ in cells):
             return None
-        values = [
-            self.tables[table + added].value(row, *(of or (column,))) for table, row, *of in cells
-        ]
-        return values[0] if len(values) == 1 else values[0] - values[1]
+        first, *second = (self.tables[table + added].value(row, of) for table, row, of in cells)
+        return first - second[0] if second else first
 
 
 def known(method: str) -> bool:

@@ -190,7 +190,7 @@ def epoch_rows(context: Context, folder: Path) -> list[Row]:
     every epoch.
     """
     groups: dict[tuple[str, str, str], list[tuple[Result, epochs.Selection]]] = {}
-    for run in sorted({path.parent for path in folder.glob("*/*/*/result*.json")}):
+    for run in sorted({path.parent for path in folder.glob(f"*/*/*/{results.RESULT_FILES}")}):
         result = _finished(run)
         if result is None or "epochs" not in result.details or result.dataset != SCENES:
             continue

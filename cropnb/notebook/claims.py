@@ -57,7 +57,7 @@ def _printed_gap(printed: "Paper", table: "Table", row: Row) -> float | None:
     """What a paper prints for a claim's row; None where it prints nothing."""
     if row.column not in table.columns:
         return None
-    if (named := printed.difference(row.row, row.column)) is not None:
+    if (named := printed.difference(printed.cells(row.row, row.column))) is not None:
         return named
     better, worse = row.note.partition(";")[0].split(" less ")
     if not {better, worse} <= set(table.rows):

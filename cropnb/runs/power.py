@@ -14,13 +14,12 @@ from typing import Any
 
 from cropnb import ledger, paper
 from cropnb.errors import CropnbError
+from cropnb.paper import Cell
 from cropnb.runs import plan, record, spread
 from cropnb.runs.context import Context
 from cropnb.runs.experiment import Experiment
 from cropnb.runs.method import Method
 from cropnb.runs.spread import MOST_PHOTOS, MOST_SEEDS, Enough
-
-Cell = tuple[str, str, str]  # table, row and column of the paper
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,8 @@ def _of_training(entry: plan.Entry) -> Iterator[Card]:
         minutes = 2 * entry.minutes
         takes = {"minutes": minutes, "budget": minutes * len(entry.seeds), "unit": _unit([entry])}
         for column in claim.get("columns") or method.claim_columns:
-            cells = _named(claim, column) or _of_sides(method, experiment, sides, column)
+            named = paper.read(method.name).cells(claim["name"], column)
+            cells = named or _of_sides(method, experiment, sides, column)
             printed = _difference(method, column, cells, table.removeprefix("claim"))
             yield _card(method, claim, [claim["name"]], column, printed=printed, like=like, **takes)
 
@@ -165,7 +165,8 @@ def _of_study(entry: plan.Entry, entries: Sequence[plan.Entry]) -> Iterator[Card
             "unit": _unit([entry, *trained]),
         }
         for column in claim.get("columns") or method.claim_columns:
-            printed = _difference(method, column, _named(claim, column))
+            cells = paper.read(method.name).cells(claim["name"], column)
+            printed = _difference(method, column, cells)
             yield _card(method, claim, names, column, printed=printed, like=like, **takes)
 
 
@@ -217,12 +218,6 @@ def _unit(entries: Sequence[plan.Entry]) -> str:
     return "GPU" if any(plan.GPU in entry.needs for entry in entries) else "core"
 
 
-def _named(claim: Mapping[str, Any], column: str) -> list[Cell]:
-    """The cells that a claim of `paper.toml` names for a column."""
-    cells = claim.get("printed", {}).get(column, ())
-    return [(table, row, *(of or (column,))) for table, row, *of in cells]
-
-
 def _of_sides(
     method: Method, experiment: Experiment, sides: Sequence[str], column: str
 ) -> list[Cell]:
@@ -240,20 +235,12 @@ def _of_sides(
 def _difference(
     method: Method, column: str, cells: Sequence[Cell], added: str = ""
 ) -> float | None:
-    """The better side's cell less the worse side's, or a single cell that prints the difference;
-    positive where the better side is ahead.
-
-    Args:
-        cells: none where the paper prints no number.
-        added: to the names of tables, where the paper has such ones: `, CPC`.
-    """
-    tables = paper.read(method.name).tables
-    added = added if all(table + added in tables for table, _, _ in cells) else ""
-    values = [tables[table + added].value(row, of) for table, row, of in cells]
-    if len(values) < 2:
-        return values[0] if values else None
-    sign = 1 if record.column_of(method.columns, column).higher_is_better else -1
-    return sign * (values[0] - values[1])
+    """What cells print, positive where the better side is ahead; of tables `added` if there are."""
+    printed = paper.read(method.name)
+    gap = printed.difference(cells, added)
+    gap = printed.difference(cells) if gap is None else gap
+    turned = len(cells) > 1 and not record.column_of(method.columns, column).higher_is_better
+    return -gap if turned else gap
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,6 +9,7 @@ from cropnb.errors import CheckpointError
 from cropnb.files import write_atomically
 
 RESULT_FILE = "result.json"
+RESULT_FILES = "result*.json"  # one for each number of photos that was measured
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,7 @@ def any_of(folder: Path) -> Result | None:
     Raises:
         CheckpointError: as `read`.
     """
-    usual = Path(RESULT_FILE)
-    others = sorted(path.name for path in folder.glob(f"{usual.stem}-*{usual.suffix}"))
+    others = sorted(path.name for path in folder.glob(RESULT_FILES))
     read_in_turn = (read(folder, name) for name in (RESULT_FILE, *others))
     return next((result for result in read_in_turn if result is not None), None)
 

@@ -219,16 +219,17 @@ def test_claims_in_words_have_the_printed_difference_of_their_dataset():
     name, forty = "distillation helps", "ε = 0.85, K = 40"
     table = PAPER.tables["Table 4, CPC"]
     printed = table.value("w/ SD", "K = 40") - table.value("w/o SD", "K = 40")
-    assert PAPER.difference(name, forty, ", CPC") == printed
-    assert PAPER.difference(name, "ε = 0.90, K = 40", ", CPC") is None
-    assert PAPER.difference(name, "ε = 0.90, K = 40") == pytest.approx(43.5 - 42.8)
-    assert PAPER.difference(name, "SRCC") is PAPER.difference("no claim", forty) is None
+    assert PAPER.difference(PAPER.cells(name, forty), ", CPC") == printed
+    assert PAPER.difference(PAPER.cells(name, "ε = 0.90, K = 40"), ", CPC") is None
+    assert PAPER.difference(PAPER.cells(name, "ε = 0.90, K = 40")) == pytest.approx(43.5 - 42.8)
+    assert PAPER.cells(name, "SRCC") == PAPER.cells("no claim", forty) == []
+    assert PAPER.difference([]) is None
 
 
 def test_claims_in_words_say_how_many_printed_differences_lie_in_our_intervals() -> None:
     (line,) = (one for one in words.claims("claim, v2").splitlines() if "**guidance helps**" in one)
     rows = ledger.find("set_prediction", table="claim, v2", row="guidance helps")
-    gaps = [(PAPER.difference(row.row, row.column), row) for row in rows]
+    gaps = [(PAPER.difference(PAPER.cells(row.row, row.column)), row) for row in rows]
     inside = sum(gap is not None and row.low <= gap <= row.high for gap, row in gaps)
     assert f", inside of our interval in {inside};" in line
 

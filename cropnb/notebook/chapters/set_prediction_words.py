@@ -92,7 +92,8 @@ def claims(table: str, fewer: str | None = None) -> str:
         if not rows:
             continue
         text = f"- **{claim['name']}**: {_span(row.ours for row in rows.values())} points"
-        gaps = {column: printed.difference(claim["name"], column, added) for column in rows}
+        cells = {column: printed.cells(claim["name"], column) for column in rows}
+        gaps = {column: printed.difference(of, added) for column, of in cells.items()}
         gaps = {column: gap for column, gap in gaps.items() if gap is not None}
         if gaps:
             alike = sum(gap * rows[column].ours > 0 for column, gap in gaps.items())
