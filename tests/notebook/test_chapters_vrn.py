@@ -7,7 +7,7 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 
-from cropnb import datasets, paper
+from cropnb import datasets, ledger, paper
 from cropnb.ledger import Row
 from cropnb.notebook import METHOD_COLORS
 from cropnb.notebook.chapters import vrn as figures
@@ -48,6 +48,14 @@ def test_offsets_go_across_and_other_rows_are_left_out() -> None:
     assert drawn["s"].get_ydata().tolist() == [1.0]
     assert drawn["^"].get_ydata().tolist() == [4.0] * 3  # no added number changes them
     assert not accuracy.lines
+
+
+def test_the_first_photos_settle_less() -> None:
+    rows = ledger.find("vrn", table="claim")
+    decided = sum(each.verdict in ("holds", "contradicted", "trivial") for each in rows)
+    whole = figures.settled_on(rows, rows[0].images)
+    assert whole == f"of {len(rows)} differences the first {rows[0].images} photos settle {decided}"
+    assert int(figures.settled_on(rows, 200).split()[-1]) < decided
 
 
 def test_scores_of_photos_draw_a_box_each() -> None:

@@ -104,6 +104,22 @@ def offsets(rows: Sequence[Row], columns: Sequence[str] = ("SRCC", "Acc 5")) -> 
     return figure
 
 
+def settled_on(rows: Sequence[Row], photos: int) -> str:
+    """How many of these claims the first photos settle by themselves, from the differences that are
+    on record with the rows.
+    """
+    import numpy as np
+
+    from cropnb import ledger, metrics
+
+    settled = 0
+    for row in rows:
+        differences = np.asarray(ledger.differences(row))[:, :photos]  # (seeds, photos)
+        gain = metrics.compare(differences, np.zeros_like(differences))
+        settled += gain.low > 0 or gain.high < 0
+    return f"of {len(rows)} differences the first {photos} photos settle {settled}"
+
+
 def scores_of_photos(scores: Sequence["Tensor"]) -> "Figure":
     """The opinion scores (N,) of the views of scenes, a box diagram each, in the given order."""
     import matplotlib.pyplot as plt
