@@ -41,7 +41,7 @@ from cropnb.runs import (
 )
 from cropnb.runs import Profile as Base
 from cropnb.runs.context import Context
-from cropnb.runs.method import NORMALISATION
+from cropnb.runs.method import FROZEN, NORMALISATION, learned_behind
 from cropnb.training import Recipe, fingerprint
 
 
@@ -277,6 +277,15 @@ class AsmNetMethod(Method):
             from_cache(self._features(experiment, part, stem, views), experiment.device, trunk)
             for part, views in parts.items()
         ]
+
+    def learned(self, profile: Mapping[str, object]) -> str:
+        """As the base has it; units before a trunk stay as they are, or a number of first units."""
+        if not profile["epochs"]:
+            return FROZEN
+        first = profile.get("stem")
+        if first and not profile.get("trunk_from"):
+            return f"all but its first {first} units learned"
+        return learned_behind(profile.get("trunk_from"))
 
     def measure(self, experiment: Experiment, run: Run, model: AsmNet) -> Measurement:
         """Accuracy over pairs of crops (Sec. 4.1), and where a photo's crops have ranks, their

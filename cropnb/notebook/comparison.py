@@ -1,6 +1,6 @@
 """All methods side by side, from the ledger: what they cost, and how they do on photographs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from cropnb import ledger, methods
@@ -199,6 +199,8 @@ def training_table(trained_on: str) -> Markdown:
     from safetensors import safe_open
 
     from cropnb import croppers, guards
+    from cropnb.runs import plan
+    from cropnb.runs.identity import plain
 
     lines = []
     for name in METHOD_COLORS:
@@ -208,42 +210,13 @@ def training_table(trained_on: str) -> Markdown:
         with safe_open(path, framework="pt") as stream:
             card = guards.card(path, stream.metadata()["card"])
         data = str(card["dataset"]).replace("scenes+taught", "scenes and taught photographs")
-        backbone = what_learned(name, card["profile"])
+        method, profile = plan.method_named(name), card["profile"]
+        if isinstance(profile, str):  # of a card that keeps the name alone
+            profile = plain(method.profiles[profile])
+        backbone = method.learned(profile)
         lines.append([methods.title(name), data, backbone, f"{card['minutes']:.0f}", card["seed"]])
     heads = ["network", "learned from", "backbone", "minutes", "seed"]
     return markdown_table(heads, lines, "lllrr")
-
-
-def what_learned(name: str, profile: str | Mapping[str, object]) -> str:
-    """Which part of a network's backbone a training without `--frozen` changes.
-
-    Args:
-        name: the method.
-        profile: the name of one of its profiles, or what a card keeps of one.
-    """
-    import torch
-
-    from cropnb.backbones import Backbone
-    from cropnb.runs import plan
-    from cropnb.runs.experiment import plain
-
-    if isinstance(profile, str):
-        profile = plain(plan.method_named(name).profiles[profile])
-    # LA2C's agents leave a backbone that they share as it is, and may take another method's.
-    if other := profile.get("backbone_of"):
-        there = what_learned(other, profile["backbone_profile"])
-        return f"frozen; {methods.TITLES[other]}'s, of which {there}"
-    # A frozen backbone is `shared` in LA2C, has no rate in set prediction, no epochs elsewhere.
-    rate, epochs = profile.get("backbone_rate", 0.0), profile.get("epochs", 1)
-    if profile.get("shared") or rate is None or not epochs:
-        return "frozen"
-    network = profile.get("backbone", "mobilenet_v2")
-    if cut := profile.get("trained_from") or profile.get("trunk_from"):
-        with torch.device("meta"):  # for its units alone, without their numbers
-            units = len(Backbone(network, [cut]).units)
-        return f"all but its first {units} units (up to {cut}) learned"
-    stem = profile.get("stem")
-    return f"all but its first {stem} units learned" if stem else "all of it learned"
 
 
 def scenes_table() -> Markdown:

@@ -31,6 +31,7 @@ from cropnb.runs.experiment import Experiment
 from cropnb.runs.plan import GPU, Entry
 
 RESERVE = 0.1  # of the seconds, for measuring and for writing what is brought back
+RINGS_EVERY = 5.0  # seconds, once the time is over
 
 
 def entries_for(entries: Sequence[Entry], only: Sequence[str]) -> list[Entry]:
@@ -117,17 +118,25 @@ def _training(experiment: Experiment, variant: str, seed: int, end: float) -> di
         return {"state": f"failed: {str(error).splitlines()[0]}"}
 
 
+class _Rung(BaseException):
+    """The time is over, at whatever line that is: no `except OSError` takes it for a full disk."""
+
+
 @contextmanager
 def _interrupted_at(end: float) -> Iterator[None]:
     """Raise `OutOfTime` in whatever runs at the end, on the clock of `time.monotonic`."""
 
     def ring(*_: object) -> None:
-        raise OutOfTime("interrupted; what was saved until then goes on from there")
+        raise _Rung
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, max(end - time.monotonic(), 1e-3))
+    # Again and again: Python ignores what is raised while it removes an object.
+    signal.setitimer(signal.ITIMER_REAL, max(end - time.monotonic(), 1e-3), RINGS_EVERY)
     try:
         yield
+    except _Rung:
+        late = "interrupted; what was saved until then goes on from there"
+        raise OutOfTime(late) from None
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -1,14 +1,10 @@
 """Runs of one method on one dataset: what they share is prepared once, and each is trained,
 measured and kept in a folder of its own.
-
-What a run is, is decided here and nowhere else: `Run.identity` holds everything that changes its
-result, and the folder bears its fingerprint. So a run is never continued with other settings, and
-an older run stays where it is when a setting changes.
 """
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,31 +18,12 @@ from cropnb.errors import CheckpointError, CropnbError, DatasetMissing
 from cropnb.runs import results
 from cropnb.runs.devices import device_name, torch_device
 from cropnb.runs.features import FeatureCache, cache_key
-from cropnb.runs.method import OPTION, Measurement, Method, Profile, Stage
+from cropnb.runs.identity import Run, identity_of, plain, slug
+from cropnb.runs.method import Measurement, Method, Profile, Stage
 from cropnb.runs.results import Result
 
 WEIGHTS_FILE, TENSORS_FILE = "weights.safetensors", "measured.safetensors"
 STARTS = ("imagenet", "random")  # of a backbone
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training: everything that decides its result, and where it is kept.
-
-    Attributes:
-        identity: all settings but the seed.
-        folder: None when nothing is kept.
-    """
-
-    variant: str
-    seed: int
-    identity: Mapping[str, object]
-    folder: Path | None
-
-    @property
-    def config_hash(self) -> str:
-        """Twelve digits that name the identity."""
-        return training.fingerprint(self.identity)
 
 
 class Experiment:
@@ -190,19 +167,7 @@ class Experiment:
     def run(self, variant: str, seed: int) -> Run:
         """What a run is."""
         check_choice("variant", variant, self.method.variants)
-        labels = datasets.labels_hash(self.dataset)
-        identity = {
-            "method": self.method.name,
-            "dataset": self.dataset,
-            "form": self.form,
-            "init": self.init,
-            "frozen": self.frozen,
-            **({"labels": labels} if labels else {}),
-            "profile": plain(self.profile),
-            **plain(self.method.constants),
-            **plain(self.method.unusual()),
-            **plain(self.method.settings(self, variant)),
-        }
+        identity = identity_of(self, variant)
         folder = None
         if self.out is not None:
             kind = f"{self.dataset}-{self.form}-{self.profile_name}{'-frozen' * self.frozen}"
@@ -397,25 +362,6 @@ def _lists(columns: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
         name: values.tolist() if isinstance(values, Tensor) else list(values)
         for name, values in columns.items()
     }
-
-
-def plain(value: Any) -> Any:
-    """Dataclasses and what contains them, as JSON has it; an `option` only where it was taken."""
-    if is_dataclass(value) and not isinstance(value, type):
-        values = {one: getattr(value, one.name) for one in fields(value)}
-        return {
-            one.name: plain(chosen)
-            for one, chosen in values.items()
-            if not one.metadata.get(OPTION) or chosen != one.default
-        }
-    if isinstance(value, Mapping):
-        return {str(name): plain(one) for name, one in value.items()}
-    return [plain(one) for one in value] if isinstance(value, tuple | list) else value
-
-
-def slug(name: str) -> str:
-    """A variant's name as part of a folder's."""
-    return "-".join("".join(c if c.isalnum() or c in ".=" else " " for c in name).split())
 
 
 def check_choice(kind: str, name: str, choices: Sequence[str] | Mapping[str, object]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from cropnb.backbones import Backbone
 from cropnb.training import Loss, Recipe
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from cropnb.datasets.base import CropDataset
     from cropnb.ledger import Row
     from cropnb.runs.context import Context
-    from cropnb.runs.experiment import Experiment, Run
+    from cropnb.runs.experiment import Experiment
+    from cropnb.runs.identity import Run
     from cropnb.runs.results import Result
 
 
@@ -29,6 +31,8 @@ NORMALISATION = {
     "cropnb.backbones.network.IMAGENET_MEAN": (0.485, 0.456, 0.406),
     "cropnb.backbones.network.IMAGENET_DEVIATION": (0.229, 0.224, 0.225),
 }
+
+FROZEN, USUAL = "frozen", "mobilenet_v2"  # what learned of a backbone, and which it is
 
 
 def option(default: Any) -> Any:
@@ -121,6 +125,19 @@ class Measurement:
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+def learned_behind(cut: object, backbone: str = USUAL) -> str:
+    """That a backbone learned behind a cut such as "c3_3", in words; all of it where there is none.
+
+    Raises:
+        CropnbError: the backbone has no such cut.
+    """
+    if not cut:
+        return "all of it learned"
+    with torch.device("meta"):  # for its units alone, without their numbers
+        units = len(Backbone(backbone, [str(cut)]).units)
+    return f"all but its first {units} units (up to {cut}) learned"
+
+
 class Method:
     """The base of every method's object. A subclass sets the data below and writes `build`,
     `stages` and `measure`; the rest has a default.
@@ -188,6 +205,19 @@ class Method:
     def measure(self, experiment: "Experiment", run: "Run", model: nn.Module) -> Measurement:
         """What the network reaches on the photos that the tables are about."""
         raise NotImplementedError
+
+    def learned(self, profile: Mapping[str, object]) -> str:
+        """Which part of its backbone a training without `--frozen` changes, in words.
+
+        Args:
+            profile: one of `profiles`, as a card keeps it; see `identity.plain`.
+
+        Raises:
+            CropnbError: its backbone has no such cut.
+        """
+        if not profile["epochs"]:
+            return FROZEN
+        return learned_behind(profile.get("trained_from"), str(profile.get("backbone", USUAL)))
 
     def completed(self, experiment: "Experiment", result: "Result") -> "Result":
         """A finished run's result, with the columns that were added to the method since."""

@@ -4,7 +4,8 @@ from torch import Tensor
 
 from cropnb import checkpoints
 from cropnb.errors import WeightsUnavailable
-from cropnb.runs.experiment import WEIGHTS_FILE, Experiment, Run
+from cropnb.runs.experiment import WEIGHTS_FILE, Experiment
+from cropnb.runs.identity import Run
 from cropnb.runs.plan import method_named
 
 

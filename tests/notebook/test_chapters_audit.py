@@ -18,7 +18,8 @@ from cropnb.methods import TITLES
 from cropnb.metrics import Interval
 from cropnb.notebook import METHOD_COLORS, training_table
 from cropnb.notebook.chapters import audit as figures
-from cropnb.notebook.comparison import what_learned
+from cropnb.runs import plan
+from cropnb.runs.identity import plain
 
 PHOTO = Image.new("RGB", (120, 80), "green")
 
@@ -142,10 +143,12 @@ def test_an_agent_that_is_said_to_have_gaics_backbone_has_it() -> None:
     assert all(torch.equal(value, gaic[f"features.{key}"]) for key, value in own.items())
 
 
-def test_what_learned_reads_what_cards_keep_of_a_profile() -> None:
-    assert what_learned("gaic", {"epochs": 0, "head_epochs": 4}) == "frozen"
-    assert what_learned("mars", {"epochs": 8, "trained_from": None}) == "all of it learned"
-    assert what_learned("set_prediction", {"epochs": 5, "backbone_rate": None}) == "frozen"
-    assert what_learned("la2c", "full") == "all of it learned"
+def test_methods_read_what_learned_from_a_profile_as_cards_keep_it() -> None:
+    gaic, la2c = plan.method_named("gaic"), plan.method_named("la2c")
+    assert gaic.learned({"epochs": 0, "head_epochs": 4}) == "frozen"
+    assert plan.method_named("mars").learned({"epochs": 8}) == "all of it learned"
+    sets = plan.method_named("set_prediction")
+    assert sets.learned({"epochs": 5, "backbone_rate": None}) == "frozen"
+    assert la2c.learned(plain(la2c.profiles["full"])) == "all of it learned"
     with pytest.raises(CropnbError, match="c9_9"):
-        what_learned("gaic", {"epochs": 3, "trained_from": "c9_9"})
+        gaic.learned({"epochs": 3, "trained_from": "c9_9"})

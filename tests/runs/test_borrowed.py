@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from cropnb import checkpoints, files, ledger
-from cropnb.errors import CheckpointError
+from cropnb.errors import CheckpointError, OutOfTime
 from cropnb.runs import __main__ as program
 from cropnb.runs import borrowed, borrowed_folder, plan, waiting
 from cropnb.runs.results import Result
@@ -146,6 +146,27 @@ def test_what_fits_is_run_without_the_books_packages_and_comes_home(place):
         borrowed_folder.collect(place / "flat", plan.read(), place / "home")
 
 
+def test_time_that_ends_while_a_file_is_written_is_no_full_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda _: time.sleep(30))
+    with (
+        pytest.raises(OutOfTime, match="what was saved until then goes on"),
+        borrowed._interrupted_at(time.monotonic() + 0.05),
+    ):
+        files.write_atomically(tmp_path / "maps.safetensors", b"0" * 8)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_end_of_time_is_said_until_it_is_heard(monkeypatch):
+    class Deaf:
+        def __del__(self):
+            time.sleep(0.1)  # whatever is raised here, Python prints and forgets
+
+    monkeypatch.setattr(borrowed, "RINGS_EVERY", 0.2)
+    end = borrowed._interrupted_at(time.monotonic() + 0.05)
+    with pytest.raises(OutOfTime), end:
+        _ = [Deaf(), time.sleep(0)].clear() or time.sleep(30)
+
+
 def test_the_prepared_script_keeps_to_a_real_clock(place):
     seconds = 10
     (place / "plan.toml").write_text(PLAN + STUDY, encoding="utf-8")
@@ -160,7 +181,7 @@ def test_the_prepared_script_keeps_to_a_real_clock(place):
         timeout=600,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     assert time.monotonic() - started < seconds + 120  # a machine may take long to import
     summary = json.loads((place / "flat" / "summary.json").read_text())
     assert len(summary) == 4

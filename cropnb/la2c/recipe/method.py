@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import nn
 
-from cropnb import backbones, croppers, datasets, ledger
+from cropnb import backbones, croppers, datasets, ledger, methods
 from cropnb.croppers import shipped
 from cropnb.datasets.base import CropDataset
 from cropnb.files import file_hash
@@ -29,8 +29,9 @@ from cropnb.ledger import Row
 from cropnb.runs import Column, Experiment, Measurement, Method, Place, Result, Run, Stage, blind
 from cropnb.runs import Profile as Base
 from cropnb.runs.context import Context
-from cropnb.runs.experiment import plain
-from cropnb.runs.method import NORMALISATION
+from cropnb.runs.identity import plain
+from cropnb.runs.method import FROZEN, NORMALISATION, learned_behind
+from cropnb.runs.plan import method_named
 from cropnb.runs.start import run_of, state_of
 
 GAMMA = 0.5  # detail 1: leaves little to farm
@@ -209,6 +210,14 @@ class La2cMethod(Method):
         """Whether a variant is paid by an aesthetic score on photos that bring none."""
         scenes = ledger.kind(experiment.dataset) == ledger.SCENES
         return self.variants[variant].reward == AESTHETIC and not scenes
+
+    def learned(self, profile: Mapping[str, object]) -> str:
+        """Agents leave a backbone that they share as it is, and may take another method's."""
+        if other := profile.get("backbone_of"):
+            theirs = method_named(other)
+            there = theirs.learned(plain(theirs.profiles[profile["backbone_profile"]]))
+            return f"{FROZEN}; {methods.TITLES[other]}'s, of which {there}"
+        return FROZEN if profile["shared"] else learned_behind(None)
 
     def prepare(self, experiment: Experiment, part: str) -> ImageBank:
         """Photos and their true boxes, resized once."""

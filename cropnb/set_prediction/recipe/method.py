@@ -13,7 +13,7 @@ from cropnb.ledger import Row
 from cropnb.runs import Column, Experiment, Measurement, Method, Place, Result, Run, Stage
 from cropnb.runs.context import Context
 from cropnb.runs.maps import Maps, cached, from_cache, from_photos, from_stem
-from cropnb.runs.method import NORMALISATION
+from cropnb.runs.method import FROZEN, NORMALISATION
 from cropnb.runs.start import run_of, state_of
 from cropnb.set_prediction.cropper import (
     COUNTS,
@@ -105,6 +105,10 @@ class SetPredictionMethod(Method):
             return settings
         run = run_of(experiment, self.name, start, dataset=ledger.SCENES)
         return {**settings, "starts_from": run.config_hash}
+
+    def learned(self, profile: Mapping[str, object]) -> str:
+        """As the base has it; a backbone without a rate of its own is frozen."""
+        return FROZEN if profile["backbone_rate"] is None else super().learned(profile)
 
     def prepare(self, experiment: Experiment, part: str) -> dict[bool, CropPhotos]:
         """By whether crops are good from the threshold on."""
