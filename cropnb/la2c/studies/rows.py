@@ -50,7 +50,7 @@ def note(results: Sequence[Result], calibrated: int) -> str:
     if "judge" in chosen:
         text += "; the aesthetic score is that of GAIC's weights for photographs"
     if chosen["updates"] != 1:
-        text += f"; {chosen['updates']:g} times the updates, which take about as long"
+        text += f"; {chosen['updates']:g} times the updates"
     if "random" in (chosen["init"], results[0].init):
         text += f"; batch statistics of {calibrated} training photos"
     if other := results[0].settings["profile"].get("backbone_of"):
