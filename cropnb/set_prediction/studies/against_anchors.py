@@ -137,6 +137,7 @@ def rows(
         profile=sets.profile_name,
         init=sets.init,
         device=str(sets.device),
+        test_photos=sets.test_photos,
         out=sets.out,
         progress=sets.progress,
     )
