@@ -90,6 +90,8 @@ MUS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)  # Figure 6: 0 is the model without smoothi
 # Beside the paper's rows; each is trained by an entry of its own.
 ASIDE = {
     "QG, distance in the focal loss": Variant(PAPER, miss="distance"),
+    # At a high μ the two readings of the focal loss ask for other validities of the best crops.
+    "QG, μ = 0.9, distance in the focal loss": Variant(Smoothing(mu=0.9), miss="distance"),
     "w/o smoothing, as long as SD": Variant(as_distilled=True),
     "w/o smoothing, twice as long": Variant(times=2),
     "one crop": Variant(one_crop=True),
