@@ -1,9 +1,10 @@
-"""What a paper prints, as data: each method's `paper.toml`, typed in once and read by chapter,
-ledger and tests.
+"""What papers print, as data: each method's `paper.toml`, typed in once and read by chapter, ledger
+and tests, and `field.toml`, what is quoted of other methods.
 """
 
 import functools
 import math
+import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -96,6 +97,31 @@ class Paper:
         return first - second[0] if second else first
 
 
+@dataclass(frozen=True)
+class Quoted:
+    """Numbers that a page prints of another method, on one dataset.
+
+    Attributes:
+        method: its name, and what sets this entry apart from others of the name.
+        year: of the method.
+        dataset: as the page has it.
+        numbers: name → value.
+        source: whose page it is, in words.
+        address: of the page, where the numbers were read.
+        key: of the method's own paper in `book/references.bib`; empty where it has none.
+        note: what else the numbers depend on; empty where nothing is known.
+    """
+
+    method: str
+    year: int
+    dataset: str
+    numbers: dict[str, float]
+    source: str
+    address: str
+    key: str = ""
+    note: str = ""
+
+
 def known(method: str) -> bool:
     """Whether a method has a paper with tables of its own; GAIC, a baseline, has none."""
     return _path(method).exists()
@@ -115,12 +141,21 @@ def read(method: str) -> Paper:
     return parse(path)
 
 
-def field() -> list[dict[str, object]]:
-    """Numbers that other methods' pages print, quoted and not measured: method, year, dataset,
-    number, value and source.
+def field(path: Path | None = None) -> tuple[Quoted, ...]:
+    """What is printed elsewhere of other methods, quoted and not measured, in the file's order.
+
+    Args:
+        path: a file of the form of `field.toml`, by default that one.
+
+    Raises:
+        CropnbError: when it can't be read, or quotes a number without saying where it was read.
     """
-    text = Path(__file__).with_name("field.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)["quoted"]
+    path = path or Path(__file__).with_name("field.toml")
+    try:
+        entries = _toml(path.read_text(encoding="utf-8"))["quoted"]
+        return tuple(_quoted(entry) for entry in entries)
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
+        raise CropnbError(f"{path} can't be read as quoted numbers ({error!r:.300})") from error
 
 
 def parse(path: Path) -> Paper:
@@ -164,6 +199,19 @@ def _table(entry: dict) -> Table:
     if not isinstance(table.name, str) or not isinstance(table.photos, int):
         raise ValueError("a table has a name and a number of photos")
     return table
+
+
+def _quoted(entry: dict) -> Quoted:
+    """One `[[quoted]]` of the file, checked."""
+    named = f"{entry.get('method')}, {entry.get('dataset')}"
+    if not re.fullmatch(r"https://[^\s()]+", entry.get("address", "")):
+        raise ValueError(
+            f"{named}: give `address`, beginning with https://, of the page where it was read"
+        )
+    quoted = Quoted(**entry)
+    if not quoted.numbers or not all(map(math.isfinite, quoted.numbers.values())):
+        raise ValueError(f"{named}: `numbers` has a name and a value for each number")
+    return quoted
 
 
 def _path(method: str) -> Path:

@@ -33,6 +33,7 @@ from cropnb.notebook.printed import (
     printed_details,
     printed_mistakes,
     printed_table,
+    quoted_table,
 )
 from cropnb.notebook.quiz import quiz
 from cropnb.notebook.source import Markdown, escaped, folded, print_shapes, show_source
@@ -85,6 +86,7 @@ __all__ = [
     "printed_mistakes",
     "printed_table",
     "quiz",
+    "quoted_table",
     "sample_photos",
     "scenes_table",
     "settings_table",

@@ -1,11 +1,13 @@
-"""What a paper prints, as Markdown: its tables, its claims, its mistakes, what it leaves open."""
+"""What a paper prints, as Markdown: its tables, its claims, its mistakes, what it leaves open; and
+what is quoted of other methods.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
 
-from cropnb.notebook.source import Markdown
+from cropnb.notebook.source import Markdown, escaped
 from cropnb.notebook.tables import markdown_table
-from cropnb.paper import Paper, Table
+from cropnb.paper import Paper, Quoted, Table
 
 # How papers write the datasets' names.
 _TITLES: dict[str, str] = {
@@ -81,3 +83,27 @@ def printed_details(paper: Paper) -> Markdown:
         for item in paper.details
     ]
     return markdown_table(["", "open point", "what we took", "why"], lines, "rlll")
+
+
+def quoted_table(entries: Sequence[Quoted]) -> Markdown:
+    """Numbers of other methods, a line each, with a link to the page where they were read."""
+    lines = []
+    for one in entries:
+        numbers = ", ".join(f"{name} {_quoted(value)}" for name, value in one.numbers.items())
+        note = f"; {escaped(one.note)}" if one.note else ""
+        read = Markdown(f"[{escaped(one.source)}]({one.address}){note}")
+        lines.append([one.method, one.year, one.dataset, numbers, read])
+    return markdown_table(["method", "year", "dataset", "quoted", "read at"], lines, "lrlll")
+
+
+def _quoted(value: float) -> str:
+    """A percentage with one decimal, a number below 1 with three, or with its own where it has
+    more.
+    """
+    return (
+        f"{value:.1f}"
+        if value >= 1
+        else f"{value:.3f}"
+        if value == round(value, 3)
+        else f"{value:g}"
+    )

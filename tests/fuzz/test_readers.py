@@ -321,6 +321,12 @@ READERS: dict[str, tuple[str, bytes, tuple, Callable[[Path], object]]] = {
         (bytes_like,),
         lambda folder: paper.parse(folder / "paper.toml"),
     ),
+    "field": (
+        "field.toml",
+        Path(paper.__file__).with_name("field.toml").read_bytes(),
+        (bytes_like,),
+        lambda folder: paper.field(folder / "field.toml"),
+    ),
 }
 
 
