@@ -1,5 +1,6 @@
-"""What became of a paper's headline claims, by kind of photos, with what a verdict stands on: a
-single seed, a training that wasn't over, the one limit of steps at which it was measured.
+"""What became of a paper's claims, with what a verdict stands on: of headline claims in words, by
+kind of photos; of others a sign. A single seed, a training that wasn't over, a difference smaller
+than is worth having, the one limit of steps at which it was measured.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +12,13 @@ from cropnb.notebook.source import Markdown, escaped
 Kind = tuple[str, ...]  # a claim's name, and the kind of run that decided it
 # How the notes of claims say which trainings weren't over; see `cropnb.runs.validation`.
 _ENDS = ("still rising at the end: ", "too short to say whether still rising: ")
+_SIGNS = {
+    "†": "a training behind this claim was still rising at its end: the verdict says which side "
+    "learns faster, not which is better",
+    "‡": "the validation scores of a training behind this claim are too few to say whether it was "
+    "still rising at its end",
+}
+LITTLE = "contradicted by less than is worth having"  # the mirror image of `trivial`
 
 
 def decided(
@@ -37,6 +45,44 @@ def decided(
         where = _where(next(iter(of.values()))[0], [*name.split(", ")[1:], *kind])
         lines.append(f"**{escaped(where)}**{escaped(of_all)}: {escaped('; '.join(parts))}")
     return Markdown("<br>".join(lines))
+
+
+def verdict_of(row: Row) -> str:
+    """A claim's verdict; empty where it says nothing, and `LITTLE` where it is contradicted and the
+    whole interval lies nearer to the boundary than the difference worth having.
+    """
+    if row.void:
+        return ""
+    if row.verdict == "contradicted" and row.worth_having is not None:
+        # The ledger has no such verdict: it knows what is worth having of gains alone.
+        boundary = row.margin or 0.0
+        if boundary - row.low < row.worth_having - boundary:
+            return LITTLE
+    return row.verdict
+
+
+def told(kind: Kind, rows: Sequence[Row]) -> str:
+    """A claim with its kind of run and its columns; a sign behind it, or behind a column alone,
+    says that a training wasn't over: see `legend`.
+    """
+    signs = [_signs(row) for row in rows]
+    of_all = signs[0] if len(set(signs)) == 1 else ""
+    own = [row.column + ("" if of_all else sign) for row, sign in zip(rows, signs, strict=True)]
+    return f"{kind[0]} ({', '.join([*kind[1:], joined(own)])}){of_all}"
+
+
+def legend(rows: Iterable[Row]) -> Markdown:
+    """What the signs say that stand behind these claims; empty where there is none."""
+    there = {sign for row in rows for sign in _signs(row)}
+    lines = [f"{sign} {text}." for sign, text in _SIGNS.items() if sign in there]
+    return Markdown("<br>".join(lines))
+
+
+def _signs(row: Row) -> str:
+    """The signs of the remarks that a claim's note has on the ends of its trainings."""
+    remarks = row.note.split("; ")
+    ends = zip(_SIGNS, _ENDS, strict=True)
+    return "".join(sign for sign, end in ends if any(one.startswith(end) for one in remarks))
 
 
 def joined(columns: Sequence[str]) -> str:

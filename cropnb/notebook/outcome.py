@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cropnb.ledger import Row
-from cropnb.notebook.headlines import Kind, decided, joined
+from cropnb.notebook.headlines import LITTLE, Kind, decided, joined, legend, told, verdict_of
 from cropnb.notebook.source import Markdown, escaped, folded
 from cropnb.notebook.tables import markdown_table
 
@@ -17,6 +17,7 @@ _HEADS = {
     "holds": "Held",
     "trivial": "Held, by less than is worth having",
     "contradicted": "Came out the other way",
+    LITTLE: "Came out the other way, by less than is worth having",
     "": "Says nothing: an arm is not surely better than an answer that never looks",
     "unsettled": "Unsettled",
 }
@@ -29,13 +30,14 @@ _FORMS = {
     "cpc": "CPC's form",
     "FCDB": "FCDB's form",
 }
+_FROZEN = "frozen backbone"
 _MOST = 5  # unsettled claims that stand beside the others; more of them are folded
 
 
 def came_out(name: str) -> Markdown:
     """Scope, what was run, what became of the headline claims, what else held and what didn't, what
     stays open, what was easy and hard. Many unsettled claims are counted, and listed in a fold
-    below.
+    below. Claims whose trainings weren't over bear a sign that a line below explains.
 
     Args:
         name: of a paper, such as `vrn`: its file in `book/results` and its `paper.toml`.
@@ -56,18 +58,13 @@ def came_out(name: str) -> Markdown:
     fold = []
     for verdict, head in _HEADS.items():
         chosen = {kind: rows_of for kind, of in kinds.items() if (rows_of := of.get(verdict))}
-        listed = [
-            f"{kind[0]} ({', '.join([*kind[1:], joined([row.column for row in of])])})"
-            for kind, of in chosen.items()
-        ]
+        listed = [told(kind, of) for kind, of in chosen.items()]
         if verdict == "unsettled" and len(listed) > _MOST:
             comparisons = sum(map(len, chosen.values()))
             count = f"{len(listed)} claims in {comparisons} comparisons, listed below the table"
             lines.append((head, count))
-            fold = [
-                "",
-                folded("The unsettled claims", "\n".join(f"- {escaped(c)}" for c in listed)),
-            ]
+            unsettled = "\n".join(f"- {escaped(claim)}" for claim in listed)
+            fold = ["", folded("The unsettled claims", unsettled)]
         elif listed:
             lines.append((head, "; ".join(listed)))
     if curves := validation.read(name):
@@ -77,7 +74,10 @@ def came_out(name: str) -> Markdown:
     waits += _planned(name, [row for row in waiting if row.paper_value is None])
     lines.append(("Waits", "; ".join(waits)))
     lines += [("Easy", words["easy"]), ("Hard", words["hard"])]
-    return Markdown("\n".join([markdown_table(["What came out", ""], lines, "ll"), *fold]))
+    rest = [row for verdicts in kinds.values() for of in verdicts.values() for row in of]
+    signs = ["", text] if (text := legend(rest)) else []
+    table = markdown_table(["What came out", ""], lines, "ll")
+    return Markdown("\n".join([table, *signs, *fold]))
 
 
 def what_it_takes(*entry_names: str) -> Markdown:
@@ -215,6 +215,8 @@ def _planned(name: str, rows: Sequence[Row]) -> list[str]:
     for entry, missed in waiting.short_of_seeds(name):
         seeds = _span(sorted({len(of) for of in missed.values()}))
         lacking = f"{_counted(seeds, 'more seed')} of {_counted(str(len(missed)), 'setting')}"
+        afresh = _grouped(round(waiting.minutes_afresh(entry)))
+        lacking += f", {afresh} minutes in all where the earlier seeds' runs aren't on disk"
         # Its pending rows were written with the minutes of that day.
         own = (head for head in counts if head.partition(",")[0] == entry.name)
         head = next(own, waiting.head(entry))
@@ -247,7 +249,10 @@ def _ends(curves: "Sequence[Curve]") -> str:
 
 def _kinds(claims: Sequence[Row]) -> dict[Kind, dict[str, list[Row]]]:
     """Each claim in each kind of run → verdict, empty for what says nothing → its rows."""
-    # Profile and dataset are named where the table alone leaves open which run is meant.
+    # Dataset and profile are named where the table alone leaves open which run is meant, and the
+    # profile on every line where a paper's claims stand on several.
+    profiles = {row.profile for row in claims if row.profile}
+    frozen = {row.profile for row in claims if _FROZEN in row.table}
     runs: dict[tuple[str, str], list[Row]] = {}
     for row in claims:
         runs.setdefault((row.table, row.row), []).append(row)
@@ -257,10 +262,13 @@ def _kinds(claims: Sequence[Row]) -> dict[Kind, dict[str, list[Row]]]:
         alike, kind = runs[row.table, row.row], [row.row, *conditions]
         if len({one.dataset for one in alike}) > 1:
             kind.append(f"on {row.dataset}")
-        if len({one.profile for one in alike}) > 1:
+        own = {one.profile for one in alike}
+        if row.profile:
+            own |= frozen if _FROZEN in row.table else profiles
+        if len(own) > 1:
             kind.append(f"profile {row.profile}" if row.profile else "an oracle")
         verdicts = kinds.setdefault(tuple(filter(None, kind)), {})
-        verdicts.setdefault("" if row.void else row.verdict, []).append(row)
+        verdicts.setdefault(verdict_of(row), []).append(row)
     return kinds
 
 

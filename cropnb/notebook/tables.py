@@ -30,6 +30,7 @@ _LEDGER_COLUMNS = ("row", "column", "paper_value", "ours", "images", "verdict")
 _OURS = "ours_"  # before a kind of dataset, see `ledger.kind`
 _NUMBERS = {"paper_value", "ours", "low", "high", "images", "minutes"}
 _RULES = {"l": ":--", "r": "--:"}
+_CLAIMS = "claim"  # how the names of tables of claims begin
 _WIDE = 4  # columns of intervals that fit into the page side by side
 
 
@@ -165,7 +166,7 @@ def ledger_table(
     name: str, table: str | None = None, columns: Iterable[str] | None = None
 ) -> Markdown:
     """The rows of a paper's ledger as a table: the paper's value beside ours with its interval and
-    verdict.
+    verdict. In a table of claims those that the plan would decide and nobody has run come last.
 
     Where the rows mix photographs, Composed Scenes, layouts and taught photographs, ours is printed
     in a column for each.
@@ -187,6 +188,10 @@ def ledger_table(
         raise LedgerError(
             f"The ledger {name!r} has no {wanted}; run the method, or check the name."
         )
+    if str(table).startswith(_CLAIMS):
+        from cropnb.runs import waiting
+
+        rows += waiting.claims(name, str(table))
     columns = list(columns) if columns is not None else list(_LEDGER_COLUMNS)
     if table is None and "table" not in columns:
         columns = ["table", *columns]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
-from cropnb import ledger
+from cropnb import ledger, paper
 from cropnb.errors import CropnbError, PlanError
 from cropnb.runs.experiment import Experiment
 from cropnb.runs.method import Method
@@ -107,6 +107,17 @@ class Entry:
         for variant in self.variants:
             experiment.run(variant, self.seeds[0])
         return experiment
+
+    @property
+    def claims(self) -> list[dict]:
+        """The claims of `paper.toml` of which it trains both sides; none of a study."""
+        if not self.method or not paper.known(self.method):
+            return []
+        return [
+            claim
+            for claim in paper.read(self.method).claims
+            if "rival" not in claim and {claim["better"], claim["worse"]} <= set(self.variants)
+        ]
 
     @property
     def paper(self) -> str:

@@ -128,10 +128,8 @@ def _of_training(entry: plan.Entry) -> Iterator[Card]:
         "profile": entry.profile,
         "table": Context(method.name, entry.dataset, (), commit="").table(table),
     }
-    for claim in paper.read(method.name).claims if paper.known(method.name) else ():
+    for claim in entry.claims:
         sides = (claim["better"], claim["worse"])
-        if "rival" in claim or not set(sides) <= set(entry.variants):
-            continue
         minutes = 2 * entry.minutes
         takes = {"minutes": minutes, "budget": minutes * len(entry.seeds), "unit": _unit([entry])}
         for column in claim.get("columns") or method.claim_columns:

@@ -82,12 +82,51 @@ def planned(name: str) -> list[ledger.Row]:
     return [row for entry in entries for row in of_entry(entry)]
 
 
+def claims(name: str, table: str | None = None) -> list[ledger.Row]:
+    """A pending row for each claim that trainings of the plan would decide and of which the ledger
+    has no row, with any profile. No file keeps them: pages print them beside the decided ones.
+
+    Args:
+        table: of claims, such as "claim, v2"; all by default.
+    """
+    decided = {(row.table, row.row) for row in _measured(name)}
+    waits: dict[tuple[str, str, str], ledger.Row] = {}
+    for entry in plan.read():
+        missed = missing_seeds(entry) if entry.paper == name and not entry.tables else {}
+        if not missed:
+            continue
+        method, common = entry.experiment.method, _pending(entry)
+        own = _context(entry).table(method.claim_table(entry.experiment))
+        for claim in entry.claims if table in (None, own) else ():
+            # Runs that are recorded already decide no more than they did.
+            to_run = {claim["better"], claim["worse"]} & set(missed)
+            if (own, claim["name"]) in decided or not to_run:
+                continue
+            for column in claim.get("columns") or method.claim_columns:
+                row = replace(common, table=own, row=claim["name"], column=column)
+                waits.setdefault((own, claim["name"], column), row)
+    return list(waits.values())
+
+
 def of_entry(entry: Entry) -> list[ledger.Row]:
     """The rows of `planned` for one entry."""
     if entry.module:
         return _of_study(entry)
-    missed, places, experiment = missing_seeds(entry), _places(entry), entry.experiment
-    common = ledger.Row(
+    missed, places, common = missing_seeds(entry), _places(entry), _pending(entry)
+    pending = [
+        replace(common, table=place.table, row=place.row, column=column)
+        for variant in missed
+        for place in places[variant]
+        for column in place.columns or entry.experiment.method.columns
+    ]
+    measured = {row.key for row in _measured(entry.paper)}
+    return [row for row in pending if row.key not in measured]
+
+
+def _pending(entry: Entry) -> ledger.Row:
+    """What the pending rows of an entry that trains have in common."""
+    experiment = entry.experiment
+    return ledger.Row(
         paper=entry.paper,
         table="",
         row="",
@@ -98,14 +137,6 @@ def of_entry(entry: Entry) -> list[ledger.Row]:
         profile=entry.profile,
         note=f"{head(entry)}{_NOT_RUN}{entry.command}",
     )
-    pending = [
-        replace(common, table=place.table, row=place.row, column=column)
-        for variant in missed
-        for place in places[variant]
-        for column in place.columns or experiment.method.columns
-    ]
-    measured = {row.key for row in _measured(entry.paper)}
-    return [row for row in pending if row.key not in measured]
 
 
 def _of_study(entry: Entry) -> list[ledger.Row]:
@@ -176,6 +207,13 @@ def minutes_left(entry: Entry) -> float:
     if entry.module:
         return entry.minutes if _of_study(entry) else 0.0
     return entry.minutes * sum(map(len, missing_seeds(entry).values()))
+
+
+def minutes_afresh(entry: Entry) -> float:
+    """Of the same rows where no run is on disk: a row is recorded from the runs of all its seeds,
+    those that the ledger has among them.
+    """
+    return entry.minutes * len(entry.seeds) * len(missing_seeds(entry))
 
 
 def head(entry: Entry) -> str:
@@ -249,7 +287,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = options.parse_args(arguments)
     try:
         for name in chosen.names or dict.fromkeys(entry.paper for entry in plan.read()):
-            waits = rows(name)
+            waits = {row.key for row in rows(name)}  # two entries may fill one cell
             if waits or any(map(is_planned, ledger.read(name))):
                 record(name)
                 print(f"{name}: {len(waits)} rows wait")

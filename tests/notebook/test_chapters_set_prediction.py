@@ -17,7 +17,7 @@ from cropnb import ledger, paper  # noqa: E402
 from cropnb.notebook import folded, measured_row, measured_rows  # noqa: E402
 from cropnb.notebook.chapters import set_prediction as figures  # noqa: E402
 from cropnb.notebook.chapters import set_prediction_words as words  # noqa: E402
-from cropnb.runs import Profile, plan  # noqa: E402
+from cropnb.runs import Profile, plan, waiting  # noqa: E402
 from cropnb.set_prediction.recipe import METHOD  # noqa: E402
 from cropnb.set_prediction.studies import scatter  # noqa: E402
 
@@ -141,7 +141,13 @@ def test_differences_have_a_line_a_claim_and_their_verdicts():
     head, _, *body = lines(text)
     rows = ledger.find("set_prediction", table="claim")
     rows = [row for row in rows if row.column in METHOD.claim_columns]
-    assert len(body) == len({row.row for row in rows})
+    names = {row.row for row in rows}
+    waits = {row.row for row in waiting.claims("set_prediction", "claim")}
+    assert names
+    assert not names & waits
+    assert len(body) == len(names | waits)
+    assert all(set(line[1:]) == {"not run"} for line in body[len(names) :])
+    body = body[: len(names)]
     assert len(head) - 1 == len({row.column for row in rows})
     assert any("<br>QG less QG, μ = 0.9" in line[0] for line in body)
     cells = [cell for line in body for cell in line[1:]]
@@ -160,8 +166,16 @@ def test_differences_say_how_the_trainings_of_both_sides_ended(
     ]
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
     ledger.record("set_prediction", rows)
-    _, _, line = lines(figures.differences("claim"))
+    names = ("guidance helps", "distillation beats training as long")
+    _, _, line, planned = lines(figures.differences("claim", names=names))
     assert line[0].endswith(f"<br>QG less w/o smoothing; {ends}")
+    # With this ledger the plan has to train all of its settings.
+    entry = next(entry for entry in plan.read() if entry.name == "set_prediction/longer")
+    left = entry.minutes * len(entry.variants) * len(entry.seeds)
+    assert planned[0] == (
+        f"**{names[1]}**<br>set_prediction/longer, about {left:.0f} minutes of a core"
+    )
+    assert set(planned[1:]) == {"not run"}
 
 
 def test_what_is_not_measured_names_its_entry(

@@ -1,8 +1,11 @@
 """Claims on one line each, printed gaps beside ours, settings side by side, what is folded."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from cropnb import notebook, paper
+import pytest
+
+from cropnb import ledger, notebook, paper
 from cropnb.ledger import Row
 
 
@@ -42,6 +45,32 @@ def test_a_printed_gap_lies_inside_above_or_below_ours() -> None:
     assert head == "| printed | Acc 1/5 | Acc 5 | Acc 1/10 | Acc 10 |"
     assert line == "| splitter helps | +2.5 inside | +0.2 below | +2.0 above | – |"
     assert rival == "| beats GAIC | – | – | – | +9.9 above |"
+
+
+def test_a_table_of_claims_ends_with_those_that_nobody_has_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = """
+[[run]]
+name = "la2c/steps"
+why = "for this test"
+method = "la2c"
+profile = "long"
+variants = ["LA2C", "LA2C-LSTM", "1 environment, equal steps"]
+minutes = 60
+"""
+    (tmp_path / "plan.toml").write_text(entry, encoding="utf-8")
+    monkeypatch.setenv("CROPNB_PLAN", str(tmp_path / "plan.toml"))
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
+    where = {"paper": "la2c", "profile": "long", "images": 500, "detectable": 0.1}
+    decided = claim("no LSTM is better", "IoU", (-0.1, 0.2), command="python", **where)
+    ledger.record("la2c", decided)
+    shown = ["row", "column", "ours", "verdict", "note"]
+    _, _, first, last = notebook.ledger_table("la2c", "claim", shown).splitlines()
+    assert first.startswith("| no LSTM is better | IoU | 0.05 [-0.1, 0.2] | unsettled")
+    name = "parallel learners are efficient, step for step"
+    note = "la2c/steps, about 180 minutes of a core, not run yet: python -m cropnb.la2c"
+    assert last.startswith(f"| {name} | IoU | – | pending | {note}")
 
 
 def test_settings_show_the_fields_that_differ() -> None:

@@ -1,5 +1,7 @@
 """The box that says what came out of reproducing a paper."""
 
+import functools
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,12 +9,18 @@ import pytest
 
 from cropnb import ledger
 from cropnb.notebook import came_out, what_it_takes
+from cropnb.notebook.headlines import LITTLE
 from cropnb.notebook.outcome import ran
 from cropnb.notebook.printed import printed_column
+from cropnb.notebook.source import escaped
 from cropnb.runs import plan, validation, waiting
 from cropnb.runs.program import experiment_of
 
 NAME = "both modules beat neither"
+PAPERS = ["asm_net", "la2c", "mars", "set_prediction", "vrn"]
+# What a claim's line says of its trainings, and what a note of the ledger does.
+SIGNS = {"†": "still rising at the end: ", "‡": "too short to say whether still rising: "}
+SMALLER = "| Came out the other way, by less than is worth having | "
 
 
 def _claim(
@@ -46,8 +54,125 @@ def test_a_profile_is_named_where_two_decide_the_same_claim(
     assert f"| Unsettled | {NAME} (IoU) |" in came_out("mars")
     ledger.record("mars", _claim("trained", 0.03))
     lines = came_out("mars").splitlines()
-    assert f"| Held | ARS-FTM alone helps (IoU); {NAME} (profile trained, IoU) |" in lines
+    held = f"ARS-FTM alone helps (profile cpu, IoU); {NAME} (profile trained, IoU)"
+    assert f"| Held | {held} |" in lines
     assert f"| Unsettled | {NAME} (profile cpu, IoU) |" in lines
+
+
+@functools.cache
+def _recorded_box(name: str) -> str:
+    return came_out(name)
+
+
+def _claims_of_box(name: str) -> list[str]:
+    """The claims of the recorded box that aren't headlines, each with what stands in its brackets
+    and the signs behind.
+    """
+    table, _, fold = _recorded_box(name).partition("<details>")
+    heads = ("| Held", "| Came out", "| Says nothing", "| Unsettled")
+    listed = [
+        claim
+        for line in table.splitlines()
+        if line.startswith(heads)
+        for claim in line.split(" | ", 1)[1].removesuffix(" |").split("; ")
+    ]
+    listed += [line.removeprefix("- ") for line in fold.splitlines() if line.startswith("- ")]
+    return [claim for claim in listed if re.search(r" \(.*\)[†‡]*$", claim)]
+
+
+def _recorded_claims(name: str) -> dict[str, list[ledger.Row]]:
+    """The ledger's claims by their names, as a page has these."""
+    rows: dict[str, list[ledger.Row]] = {}
+    for row in ledger.read(name):
+        if row.verdict in ledger.CLAIM_VERDICTS:
+            rows.setdefault(f"{escaped(row.row)} (", []).append(row)
+    return rows
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_every_claim_says_on_which_training_it_stands(name: str) -> None:
+    recorded = _recorded_claims(name)
+    profiles = {row.profile for rows in recorded.values() for row in rows if row.profile}
+    untrained = tuple(head for head, rows in recorded.items() if not all(r.profile for r in rows))
+    listed = [claim for claim in _claims_of_box(name) if not claim.startswith(untrained)]
+    assert listed
+    for claim in listed:
+        training = re.search(r"[(,] ?(profile \w+|frozen backbone),", claim)
+        assert training or len(profiles) == 1, claim
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_every_claim_bears_the_signs_of_how_its_trainings_ended(name: str) -> None:
+    listed = _claims_of_box(name)
+    _, _, below = _recorded_box(name).partition("<details>")[0].partition("\n\n")
+    for sign, remark in SIGNS.items():
+        for head, rows in _recorded_claims(name).items():
+            remarked = {any(of.startswith(remark) for of in row.note.split("; ")) for row in rows}
+            signed = {sign in claim for claim in listed if claim.startswith(head)}
+            if len(remarked) == 1 and signed:  # alike in all kinds of runs
+                assert signed == remarked, head
+        assert (sign in below) == any(sign in claim for claim in listed)
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_a_loss_smaller_than_is_worth_having_is_told_apart(name: str) -> None:
+    headlines = re.findall(r"^\| Headline: (.*?) \|", _recorded_box(name), re.MULTILINE)
+    smaller = {
+        head
+        for head, rows in _recorded_claims(name).items()
+        for row in rows
+        if row.verdict == "contradicted" and row.worth_having and not row.void
+        if not (row.margin or row.below) and -row.low < row.worth_having
+        if not head.startswith(tuple(headlines))
+    }
+    lines = _recorded_box(name).splitlines()
+    line = next((line.removeprefix(SMALLER) for line in lines if line.startswith(SMALLER)), "")
+    assert {head for head in _recorded_claims(name) if head in line} == smaller
+
+
+def test_a_sign_stands_behind_the_claim_or_the_column_whose_training_was_not_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+    rising = validation.still_rising({"Mars": [[0.1, 0.2, 0.3, 0.4]], "no ARS-FTM": [[0.1, 0.2]]})
+    first, second = _claim("cpu", 0.01), _claim("cpu", 0.01, column="Offset")
+    ledger.record("mars", [first, second])
+    plain = came_out("mars")
+    assert f"| Held | {NAME} (IoU, Offset) |" in plain
+    assert not any(sign in plain for sign in SIGNS)
+    ledger.record("mars", replace(first, note=f"Mars less no ARS-FTM{rising}"))
+    one = came_out("mars")
+    assert f"| Held | {NAME} (IoU†‡, Offset) |" in one
+    ledger.record("mars", replace(second, note=f"Mars less no ARS-FTM{rising}"))
+    assert f"| Held | {NAME} (IoU, Offset)†‡ |" in came_out("mars")
+    ledger.record("mars", replace(first, note="Mars less it; still rising at the end: Mars"))
+    assert f"| Held | {NAME} (IoU†, Offset†‡) |" in came_out("mars")
+    below = one.partition("\n\n")[2]
+    assert below.startswith("† ")
+    assert "<br>‡ " in below
+
+
+def test_a_claim_that_loses_less_than_is_worth_having_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+    lost = replace(
+        _claim("cpu", -0.03), verdict="contradicted", ours=-0.02, high=-0.01, worth_having=0.04
+    )
+    columns = {
+        "small": {},
+        "as large": {"worth_having": 0.03},
+        "unnamed": {"worth_having": None},
+        "short of ten": {"ours": 9.8, "low": 9.7, "high": 9.9, "margin": 10, "worth_having": 11},
+        "far from ten": {"ours": 7.8, "low": 7.7, "high": 7.9, "margin": 10, "worth_having": 11},
+    }
+    rows = [replace(lost, column=column, **fields) for column, fields in columns.items()]
+    ledger.record("mars", rows)
+    lines = came_out("mars").splitlines()
+    assert f"{SMALLER}{NAME} (small, short of ten) |" in lines
+    assert f"| Came out the other way | {NAME} (as large, unnamed, far from ten) |" in lines
+    ledger.record("mars", [replace(row, row=HEADLINE) for row in rows[:2]])
+    assert f"contradicted in as large; {LITTLE} in small" in _headline()
 
 
 def test_entries_that_nobody_has_run_wait_with_their_minutes(
@@ -109,7 +234,7 @@ def test_the_trainings_are_told_with_the_photos_that_they_learned_from() -> None
     assert text in ran([joined])
 
 
-@pytest.mark.parametrize("name", ["asm_net", "la2c", "mars", "set_prediction", "vrn"])
+@pytest.mark.parametrize("name", PAPERS)
 def test_a_run_on_scenes_learned_from_as_many_as_the_box_says(name: str) -> None:
     rows = [row for row in ledger.read(name) if row.config_hash and row.dataset == "scenes"]
     by_command = {row.command: row for row in rows}
@@ -140,11 +265,13 @@ minutes = 4
     ledger.record("mars", row)
     waiting.record("mars")
     line = next(line for line in came_out("mars").splitlines() if line.startswith("| Waits"))
-    text = "mars/few, about 20 minutes of a core (3 rows; 2 more seeds of 1 setting) |"
+    again = "24 minutes in all where the earlier seeds' runs aren't on disk"
+    text = f"mars/few, about 20 minutes of a core (3 rows; 2 more seeds of 1 setting, {again}) |"
     assert line.endswith(text)
     ledger.record("mars", replace(row, table="Table 2", row="FC 512 x 0", seeds=(0, 1)))
     waiting.record("mars")  # Offset alone has no number
-    assert "mars/few, about 12 minutes of a core (2 rows; 1 to 2 more seeds" in came_out("mars")
+    text = "mars/few, about 12 minutes of a core (2 rows; 1 to 2 more seeds of 2 settings"
+    assert f"{text}, {again})" in came_out("mars")
 
 
 HEADLINE = "beats sliding windows"
@@ -166,10 +293,11 @@ def test_headlines_stand_apart_and_first(tmp_path: Path, monkeypatch: pytest.Mon
     ledger.record("mars", of_headline)
     lines = came_out("mars").splitlines()
     verdicts = (
-        "**scenes**: holds in IoU; unsettled in Offset<br>**scenes, FCDB's form**: holds in IoU"
+        "**scenes, profile photographs**: holds in IoU; unsettled in Offset<br>"
+        "**scenes, FCDB's form, profile photographs**: holds in IoU"
     )
     assert lines[4] == f"| Headline: {HEADLINE} | {verdicts} |"
-    assert lines[5] == f"| Held | {NAME} (IoU) |"
+    assert lines[5] == f"| Held | {NAME} (profile cpu, IoU) |"
     assert not any(line.startswith("| Unsettled") for line in lines)
 
 
@@ -260,7 +388,7 @@ def test_trainings_that_still_rose_are_named_with_form_and_frozen_backbone(
     ) in came_out("mars")
 
 
-@pytest.mark.parametrize("name", ["asm_net", "la2c", "mars", "set_prediction", "vrn"])
+@pytest.mark.parametrize("name", PAPERS)
 def test_no_training_that_still_rose_is_named_twice(name: str) -> None:
     line = next(line for line in came_out(name).splitlines() if line.startswith("| Long enough"))
     _, _, rising = line.partition("still rising: ")
@@ -290,7 +418,7 @@ def test_many_unsettled_claims_are_counted_and_folded(
     assert fold.endswith("\n\n</details>")
 
 
-@pytest.mark.parametrize("name", ["asm_net", "la2c", "mars", "set_prediction", "vrn"])
+@pytest.mark.parametrize("name", PAPERS)
 def test_each_chapters_box_has_its_headlines_and_no_wall(name: str) -> None:
     head, rule, *lines = came_out(name).partition("\n\n")[0].splitlines()
     assert (head, rule) == ("| What came out |  |", "| :-- | :-- |")

@@ -17,6 +17,17 @@ seeds = [0, 1]
 minutes = 6
 """
 
+CLAIMS = """
+[[run]]
+name = "set_prediction/one"
+why = "claims for this test"
+method = "set_prediction"
+form = "gaicd_v2"
+variants = ["SD", "w/o smoothing", "w/o smoothing, as long as SD"]
+seeds = [0, 1]
+minutes = 14
+"""
+
 
 def test_an_entry_that_was_never_run_is_pending_until_its_rows_are_recorded(tmp_path, monkeypatch):
     path = tmp_path / "plan.toml"
@@ -189,6 +200,47 @@ def test_a_study_that_records_leaves_none_of_its_rows_waiting(tmp_path, monkeypa
         ["--parts", "some", "--record"],
     )
     assert [one.row for one in ledger.read("vrn")] == ["x", "c"]
+
+
+def test_a_cell_that_two_entries_fill_is_counted_once(tmp_path, monkeypatch, capsys):
+    (tmp_path / "plan.toml").write_text(
+        ENTRIES + ENTRIES.replace("vrn/one", "vrn/two").replace("[0, 1]", "[0]"), encoding="utf-8"
+    )
+    monkeypatch.setenv("CROPNB_PLAN", str(tmp_path / "plan.toml"))
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
+    assert waiting.main([]) == 0
+    there = ledger.read("vrn")
+    assert capsys.readouterr().out == f"vrn: {len(there)} rows wait\n"
+    assert len(waiting.rows("vrn")) == 2 * len(there)
+
+
+def test_a_row_is_recorded_from_the_runs_of_all_its_seeds(tmp_path, monkeypatch):
+    (tmp_path / "plan.toml").write_text(ENTRIES, encoding="utf-8")
+    monkeypatch.setenv("CROPNB_PLAN", str(tmp_path / "plan.toml"))
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
+    (entry,) = plan.read()
+    rows = waiting.planned("vrn")
+    for seeds, left, afresh in (((0,), 6, 12), ((0, 1), 0, 0)):
+        ledger.record("vrn", [measured_row(row, entry, seeds=seeds) for row in rows])
+        assert (waiting.minutes_left(entry), waiting.minutes_afresh(entry)) == (left, afresh)
+
+
+def test_claims_that_the_plan_would_decide_wait_until_they_have_a_row(tmp_path, monkeypatch):
+    (tmp_path / "plan.toml").write_text(CLAIMS, encoding="utf-8")
+    monkeypatch.setenv("CROPNB_PLAN", str(tmp_path / "plan.toml"))
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
+    waits = waiting.claims("set_prediction")
+    names = ["distillation helps", "distillation beats training as long"]
+    assert dict.fromkeys(row.row for row in waits) == dict.fromkeys(names)
+    assert {row.table for row in waits} == {"claim, v2"}
+    assert all(row.note.startswith("set_prediction/one, about 84 minutes") for row in waits)
+    assert waiting.claims("set_prediction", "claim") == waiting.claims("vrn") == []
+    numbers = {"ours": 1.0, "low": 0.5, "high": 1.5, "images": 500, "detectable": 0.5}
+    decided = replace(
+        waits[0], verdict="holds", profile="trained", command="python", note="", **numbers
+    )
+    ledger.record("set_prediction", decided)  # with another profile than the entry's
+    assert {row.row for row in waiting.claims("set_prediction", "claim, v2")} == {names[1]}
 
 
 def test_the_program_writes_the_pending_rows(tmp_path, monkeypatch, capsys):

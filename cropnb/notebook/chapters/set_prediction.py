@@ -19,6 +19,7 @@ from cropnb.notebook.tables import (
     with_interval,
 )
 from cropnb.paper import Paper, Table
+from cropnb.runs import waiting
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -309,7 +310,7 @@ def scenes_table(table: str, spec: str = ".1f") -> Markdown:
 def differences(
     table: str, columns: Sequence[str] = CLAIMED, names: Sequence[str] | None = None
 ) -> Markdown:
-    """Claims as paired differences: a line each, with verdicts.
+    """Claims as paired differences: a line each, with verdicts; then those that nobody has run.
 
     Args:
         columns: of what was measured; claims about other ones are left out.
@@ -328,8 +329,18 @@ def differences(
         line = [_difference(cells[column]) if column in cells else None for column in columns]
         lines.append([Markdown(f"**{escaped(name)}**<br>{escaped(compared)}"), *line])
     counted = ", ".join(sorted({f"{row.images} scenes, {len(row.seeds)} seeds" for row in rows}))
+    waits = [row for row in waiting.claims(LEDGER, table) if row.column in columns]
+    for name in dict.fromkeys(row.row for row in waits if names is None or row.row in names):
+        asked = [row.column for row in waits if row.row == name]
+        line = ["not run" if column in asked else None for column in columns]
+        lines.append([Markdown(f"**{escaped(name)}**<br>{_entry(waits, name)}"), *line])
     table_text = markdown_table([f"points; {counted}", *columns], lines)
     return Markdown(f"{table_text}\n\n*{count_verdicts(rows)}*")
+
+
+def _entry(waits: Sequence[Row], name: str) -> str:
+    """The entry of the plan, with its minutes, for which a claim waits."""
+    return escaped(next(row.note for row in waits if row.row == name).partition(", not run yet")[0])
 
 
 def _difference(row: Row) -> Markdown:
