@@ -46,7 +46,12 @@ def test_the_claim_draws_what_is_printed_and_every_measured_row():
     assert points.get_color() == "k"  # print is black, as in every chapter
     (drawn,) = right.containers
     assert list(drawn[0].get_xdata()) == [0.0, 0.5, 0.9]  # none is measured at 0.123
-    assert "200" in title(right)
+    images = {
+        row.images
+        for mu in ("0", "0.5", "0.9")
+        if (row := measured_row("set_prediction", row=f"μ = {mu}", table="Figure 6", profile="cpu"))
+    }
+    assert all(str(number) in title(right) for number in images)
 
 
 def test_the_diagram_names_its_parts_and_nothing_overlaps():

@@ -59,8 +59,8 @@ def claim(table: Table, mus: Sequence[float]) -> None:
     left.plot(list(printed), list(printed.values()), "ko")
     draw_estimates(right, list(rows), list(rows.values()), fmt="o", color=OURS)
     left.set(title=f"printed: {table.photos} photographs of GAICD v2", ylabel=f"AP, {column}")
-    scenes = max((row.images for row in rows.values()), default=0)
-    right.set(title=f"ours: {scenes} Composed Scenes")
+    scenes = sorted({row.images for row in rows.values()}) or [0]
+    right.set(title=f"ours: {' to '.join(map(str, scenes))} Composed Scenes")
     for ax in (left, right):
         ax.set(xlabel="μ, the highest soft label", xlim=(-0.08, 1))
         ax.grid(axis="y", alpha=0.3)
