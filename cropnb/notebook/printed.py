@@ -89,7 +89,9 @@ def quoted_table(entries: Sequence[Quoted]) -> Markdown:
     """Numbers of other methods, a line each, with a link to the page where they were read."""
     lines = []
     for one in entries:
-        numbers = ", ".join(f"{name} {_quoted(value)}" for name, value in one.numbers.items())
+        pairs = [f"{name} {_quoted(value)}" for name, value in one.numbers.items()]
+        # a line of a narrow column ends between two numbers, not within one
+        numbers = ", ".join(pair.replace(" ", "\N{NO-BREAK SPACE}") for pair in pairs)
         note = f"; {escaped(one.note)}" if one.note else ""
         read = Markdown(f"[{escaped(one.source)}]({one.address}){note}")
         lines.append([one.method, one.year, one.dataset, numbers, read])
