@@ -20,6 +20,7 @@ from cropnb.runs.results import Result
 
 Scores = Sequence[Sequence[float]]  # (seeds, scores) on validation photos, in the order of training
 SHORTEST = 4  # scores; fewer show no end
+DIGITS = 4  # of a score: on record, and where a curve's end is judged, so that both say one thing
 # The last quarter of a training may add this share of what the whole training added.
 FLAT = 0.05
 
@@ -65,7 +66,7 @@ def end(scores: Scores) -> str:
     """
     if not scores or len(scores[0]) < SHORTEST:
         return "too short"
-    mean = np.mean(np.asarray(scores, dtype=float), axis=0)  # (scores,)
+    mean = np.mean(np.round(np.asarray(scores, dtype=float), DIGITS), axis=0)  # (scores,)
     last = math.ceil(len(mean) / 4)
     added = float(mean.max() - mean[0])
     late = float(mean[-1] - mean[:-last].max())
@@ -113,7 +114,7 @@ def of_runs(results: Iterable[Sequence[Result]]) -> list[Curve]:
             continue
         kind = {name: getattr(first, name) for name in ("variant", "dataset", "form", "profile")}
         scores = tuple(
-            tuple(round(score, 4) for score in run.validation[:shortest]) for run in runs
+            tuple(round(score, DIGITS) for score in run.validation[:shortest]) for run in runs
         )
         seeds = tuple(run.seed for run in runs)
         curves.append(
