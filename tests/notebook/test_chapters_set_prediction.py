@@ -51,6 +51,7 @@ def test_the_claim_draws_what_is_printed_and_every_measured_row():
         for mu in ("0", "0.5", "0.9")
         if (row := measured_row("set_prediction", row=f"μ = {mu}", table="Figure 6", profile="cpu"))
     }
+    assert images
     assert all(str(number) in title(right) for number in images)
 
 
