@@ -21,10 +21,8 @@ from cropnb.notebook.drawing import (
     draw_estimates,
     draw_outline,
     draw_photos,
-    draw_validation,
     loss_curve,
     style,
-    validation_figure,
 )
 from cropnb.notebook.exercises import check
 from cropnb.notebook.outcome import came_out, outcomes, what_it_takes
@@ -48,6 +46,7 @@ from cropnb.notebook.tables import (
     settings_table,
     with_interval,
 )
+from cropnb.notebook.training_curves import validation_figure
 
 __all__ = [
     "COLORS",
@@ -67,7 +66,6 @@ __all__ = [
     "draw_estimates",
     "draw_outline",
     "draw_photos",
-    "draw_validation",
     "escaped",
     "folded",
     "free_photos",

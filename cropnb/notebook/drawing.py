@@ -1,13 +1,12 @@
 """Pictures in one look: boxes on photos, numbers with their intervals, block diagrams, losses."""
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cropnb.errors import BoxError
-from cropnb.notebook.source import Markdown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -336,70 +335,6 @@ def loss_curve(history: Any, smooth: int = 1, color: str | None = None) -> "Figu
     ax.set(xlabel="step", ylabel="loss")
     ax.grid(axis="y", alpha=0.3)
     ax.legend()
-    return figure
-
-
-def draw_validation(ax: "Axes", name: str, **wanted: object) -> "Axes":
-    """Draw how recorded trainings of a method went: the validation score of each variant, mean over
-    seeds, with the seeds' range; dashed where it was still rising at the end. Where there are more
-    variants than colours, those of the second round have dots.
-
-    Args:
-        ax: where to draw.
-        name: of the method.
-        wanted: values of `cropnb.runs.validation.Curve`, such as dataset and profile.
-
-    Raises:
-        LedgerError: no curve of this kind was recorded.
-    """
-    from cropnb.errors import LedgerError
-    from cropnb.runs import validation
-
-    curves = [
-        curve
-        for curve in validation.read(name)
-        if all(getattr(curve, field) == value for field, value in wanted.items())
-    ]
-    if not curves:
-        raise LedgerError(f"{name}: no validation curves of {wanted or 'any run'} were recorded")
-    colors = list(COLORS.values())
-    for number, curve in enumerate(curves):
-        rounds, place_of_color = divmod(number, len(colors))
-        color, marker = colors[place_of_color], "o" if rounds else ""
-        scores = np.array(curve.scores)  # (seeds, scores)
-        place = np.arange(1, scores.shape[1] + 1)
-        look = "--" if curve.end == "rising" else "-"
-        line = {"color": color, "marker": marker, "markersize": 3.5, "label": curve.variant}
-        ax.plot(place, scores.mean(0), look, **line)
-        ax.fill_between(place, scores.min(0), scores.max(0), color=color, alpha=0.15, linewidth=0)
-    ax.set(xlabel="validations, in the order of training", ylabel="validation score")
-    ax.legend()
-    return ax
-
-
-def validation_figure(
-    name: str, restyle: "Callable[[Axes], object]" = lambda ax: None, **wanted: object
-) -> "Figure | Markdown":
-    """`draw_validation` in a figure of its own, with the names beside it; a sentence where no curve
-    of this kind was recorded.
-
-    Args:
-        restyle: gives the lines the colours of a chapter, before the names are written.
-    """
-    import matplotlib.pyplot as plt
-
-    from cropnb.errors import LedgerError
-
-    figure, ax = plt.subplots(figsize=(7.4, 3.2))
-    plt.close(figure)  # the cell shows what it returns; open, pyplot would show it twice
-    try:
-        draw_validation(ax, name, **wanted)
-    except LedgerError:
-        return Markdown("*The validation scores of these trainings are not recorded.*")
-    ax.get_legend().remove()
-    ax.set_title("mean over seeds and their range; dashed: still rising")
-    restyle(ax)
-    figure.legend(loc="outside right center")
     return figure
 
 

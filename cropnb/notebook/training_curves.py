@@ -1,8 +1,8 @@
-"""Every validation curve on record, drawn: how each training went, and how it ended."""
+"""Validation curves on record, drawn: how each training went, and how it ended."""
 
 import io
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from cropnb import methods
 from cropnb.notebook.drawing import COLORS
+from cropnb.notebook.source import Markdown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,11 +48,14 @@ _COLUMNS = 2  # panels side by side
 # How much of a line's colour a pixel of it, of its edge, or of a band below it has, on white.
 _SHADES = (1, 0.8, 0.6, 0.4, 0.24, 0.12, 0.06)
 _BAND = 0.12  # how much of it a band has
+_TEXT_COLORS = ("black", "gray", "white")  # of what isn't a line
+
+Look = tuple[str, str]  # of a line: its colour and style, as matplotlib has them
 
 
 @dataclass(frozen=True)
 class LineDrawing:
-    """A figure of lines, which a notebook keeps in few bytes: its PNG has a palette of the book's
+    """A figure of lines, which a notebook keeps in few bytes: its PNG has a palette of the lines'
     colours, their shades on white, and bands of two of them on each other.
 
     Attributes:
@@ -69,12 +73,13 @@ class LineDrawing:
 
         drawn, packed = io.BytesIO(), io.BytesIO()
         self.figure.savefig(drawn, format="png", bbox_inches="tight")
-        colors = np.array([to_rgb(color) for color in (*_LINE_COLORS, "gray", "white")])
+        lines = (line.get_color() for ax in self.figure.axes for line in ax.lines)
+        colors = np.array([to_rgb(color) for color in dict.fromkeys((*lines, *_TEXT_COLORS))])
         shades = np.array(_SHADES)[:, None, None]  # (shades, 1, 1)
         alone = shades * colors + 1 - shades
         band = _BAND * colors + 1 - _BAND
         lapped = _BAND * colors[:, None] + (1 - _BAND) * band  # a band on another
-        levels = np.concatenate([alone.reshape(-1, 3), lapped.reshape(-1, 3)])  # (144, 3)
+        levels = np.concatenate([alone.reshape(-1, 3), lapped.reshape(-1, 3)])  # (N, 3)
         levels = (255 * levels).round().astype(np.uint8)
         palette = Image.new("P", (1, 1))
         palette.putpalette(levels.tobytes())
@@ -125,15 +130,43 @@ def training_curves(*names: str) -> LineDrawing:
             ax.remove()
         places[-_COLUMNS:] = [figure.add_subplot(grid[-1, 0].get_gridspec()[-1, :])]
     for ax, (name, kind, curves) in zip(places, panels, strict=True):
-        for curve in curves:
-            _draw_curve(ax, curve, *looks[name][curve.variant])
-        longest = max(len(curve.scores[0]) for curve in curves)
+        _draw_panel(ax, name, curves, looks[name])
         ax.set_title(_title(name, kind), loc="left")
-        ax.set(xlabel="validations", ylabel=SCORES[name])
-        ax.set(xticks=_ticks(longest), xlim=(0.7, longest + 0.5))
-        ax.grid(axis="y", alpha=0.3)
-        _name_lines(ax)
-    _explain_marks(figure)
+    _explain_marks(figure, END_MARKS)
+    return LineDrawing(figure)
+
+
+def validation_figure(
+    name: str, looks: "Mapping[str, Look] | None" = None, **wanted: object
+) -> LineDrawing | Markdown:
+    """How recorded trainings of a method went, in one panel: a line for each variant as in
+    `training_curves`.
+
+    Args:
+        name: of the method.
+        looks: of those variants for which a chapter has looks of its own.
+        wanted: values of `cropnb.runs.validation.Curve`, such as dataset and profile.
+
+    Returns:
+        The figure; a sentence where no curve of this kind was recorded.
+    """
+    import matplotlib.pyplot as plt
+
+    from cropnb.runs import validation
+
+    curves = [
+        curve
+        for curve in validation.read(name)
+        if all(getattr(curve, field) == value for field, value in wanted.items())
+    ]
+    if not curves:
+        return Markdown("*The validation scores of these trainings are not recorded.*")
+    height = max(2.7, 1.0 + 0.21 * _lines_of(curves))
+    figure, ax = plt.subplots(figsize=(7.4, height), layout="constrained")
+    plt.close(figure)
+    _draw_panel(ax, name, curves, _looks(curves) | dict(looks or {}))
+    ax.set_title("mean over seeds and their range", loc="left")
+    _explain_marks(figure, {curve.end for curve in curves})
     return LineDrawing(figure)
 
 
@@ -146,7 +179,7 @@ def _kinds(curves: "Sequence[Curve]") -> "dict[tuple[str, str, str, bool], list[
     return kinds
 
 
-def _looks(curves: "Sequence[Curve]") -> dict[str, tuple[str, str]]:
+def _looks(curves: "Sequence[Curve]") -> dict[str, Look]:
     """Colour and style of each variant's line, the same in all panels of a method."""
     looks = {}
     for number, variant in enumerate(dict.fromkeys(curve.variant for curve in curves)):
@@ -160,6 +193,19 @@ def _end_look(end: str, color: str) -> dict[str, object]:
     marker, filled = END_MARKS[end]
     fill = color if filled else "white"
     return {"marker": marker, "markersize": 6.5, "markerfacecolor": fill, "markeredgecolor": color}
+
+
+def _draw_panel(
+    ax: "Axes", name: str, curves: "Sequence[Curve]", looks: "Mapping[str, Look]"
+) -> None:
+    """The curves of one kind of run, with their names beside them."""
+    for curve in curves:
+        _draw_curve(ax, curve, *looks[curve.variant])
+    longest = max(len(curve.scores[0]) for curve in curves)
+    ax.set(xlabel="validations", ylabel=SCORES[name])
+    ax.set(xticks=_ticks(longest), xlim=(0.7, longest + 0.5))
+    ax.grid(axis="y", alpha=0.3)
+    _name_lines(ax)
 
 
 def _draw_curve(ax: "Axes", curve: "Curve", color: str, style: str) -> None:
@@ -196,13 +242,14 @@ def _ticks(longest: int) -> range:
     return range(step, longest + 1, step)
 
 
-def _explain_marks(figure: "Figure") -> None:
-    """Below the panels: how a line ends, in words."""
+def _explain_marks(figure: "Figure", ends: Iterable[str]) -> None:
+    """Below the panels: how a line ends, in words, of those ends that occur."""
     from matplotlib.lines import Line2D
 
     marks = [
         Line2D([], [], color="black", label=_END_WORDS[end], **_end_look(end, "black"))
         for end in END_MARKS
+        if end in ends
     ]
     figure.legend(handles=marks, loc="outside lower center", ncols=len(marks))
 

@@ -105,8 +105,8 @@ def test_shares_and_areas_have_a_panel_each_and_a_line_each() -> None:
 
 
 def test_trainings_are_told_apart_and_the_method_has_its_colour() -> None:
-    lines = figures.trained_curves().axes[0].lines
-    assert len({line.get_marker() for line in lines}) == len(lines) > 2
+    lines = figures.trained_curves().figure.axes[0].lines
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == len(lines) > 2
     ours = METHOD_COLORS["mars"]
     assert [line.get_label() for line in lines if line.get_color() == ours] == ["Mars"]
 

@@ -163,15 +163,15 @@ def test_validation_is_drawn_where_it_was_recorded(tmp_path, monkeypatch) -> Non
         "FS", "scenes", "gaicd", "cpu", "imagenet", True, (0,), ((0.1, 0.2, 0.3, 0.3),)
     )
     validation.write("vrn", [curve])
-    figure = figures.validation_curves(dataset="scenes")
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["FS"]
-    assert figure.axes[0].lines[0].get_color() == "black"
+    (ax,) = figures.validation_curves(dataset="scenes").figure.axes
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["FS"]
+    assert ax.lines[0].get_color() == "black"
 
 
 def test_no_two_rows_are_drawn_alike() -> None:
     for wanted in ({"dataset": "gaicd_layouts"}, {"dataset": "scenes", "profile": "trained"}):
-        (ax,) = figures.validation_curves(**wanted).axes
-        looks = [(line.get_color(), line.get_marker()) for line in ax.lines]
+        (ax,) = figures.validation_curves(**wanted).figure.axes
+        looks = [(line.get_color(), line.get_linestyle()) for line in ax.lines]
         assert len(looks) == len(set(looks)) == 7
 
 

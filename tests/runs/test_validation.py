@@ -75,15 +75,18 @@ def test_a_damaged_file_is_named(results: Path, content: str) -> None:
         validation.read("vrn")
 
 
-def test_a_curve_that_still_rises_is_dashed() -> None:
+def test_a_curve_that_still_rises_ends_in_a_filled_circle() -> None:
     matplotlib = pytest.importorskip("matplotlib", reason="drawing needs the extra `book`")
     matplotlib.use("agg")
-    from matplotlib.figure import Figure
-
     rising = replace(CURVE, variant="RGL", scores=(RISING, RISING))
     validation.write("vrn", [CURVE, rising])
-    ax = notebook.draw_validation(Figure().subplots(), "vrn", profile="cpu")
-    looks = {line.get_label(): line.get_linestyle() for line in ax.lines}
-    assert looks == {"FS": "-", "RGL": "--"}
-    with pytest.raises(LedgerError, match="no validation curves"):
-        notebook.draw_validation(Figure().subplots(), "vrn", profile="full")
+    drawn = notebook.validation_figure("vrn", {"RGL": ("black", ":")}, profile="cpu").figure
+    (ax,) = drawn.axes
+    lines = {line.get_label(): line for line in ax.lines}
+    assert {line.get_marker() for line in lines.values()} == {"o"}
+    fills = {name: line.get_markerfacecolor() for name, line in lines.items()}
+    assert fills == {"FS": "white", "RGL": "black"}
+    assert (lines["RGL"].get_color(), lines["RGL"].get_linestyle()) == ("black", ":")
+    explained = [text.get_text() for text in drawn.legends[0].get_texts()]
+    assert explained == ["still rising at the end", "flat at the end"]
+    assert "not recorded" in notebook.validation_figure("vrn", profile="full")

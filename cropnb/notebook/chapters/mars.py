@@ -20,17 +20,25 @@ from cropnb.notebook.drawing import (
     draw_boxes,
     draw_photos,
     loss_curve,
-    validation_figure,
 )
+from cropnb.notebook.training_curves import validation_figure
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from cropnb.checkpoints import History
     from cropnb.notebook.tables import Markdown
+    from cropnb.notebook.training_curves import LineDrawing
 
 _SKY, _GRAY = METHOD_COLORS["mars"], "gray"
+_NETWORK_LOOKS = {  # of lines: in colour the method alone
+    "Mars": (_SKY, "-"),
+    "no ARS-FTM": ("black", "--"),
+    "no ARS-PWP": ("black", ":"),
+    "no ARS-FTM, no ARS-PWP": ("black", "-"),
+    "scalar ratio": (_GRAY, "-"),
+    "nearest embedding": (_GRAY, "--"),
+}
 _STRIDE = 4  # pixels of what the network sees in a cell of the shipped networks' maps
 _RATIO_NAMES = {"1:2": 1 / 2, "3:4": 3 / 4, "1:1": 1.0, "4:3": 4 / 3, "2:1": 2.0}
 
@@ -144,19 +152,11 @@ def loss(history: "History") -> "Figure":
     return figure
 
 
-def trained_curves() -> "Figure | Markdown":
+def trained_curves() -> "LineDrawing | Markdown":
     """How the networks whose backbone learns were trained: in the method's colour Mars itself, the
-    others in black and grey, each with a mark of its own.
+    others in black and grey, each with a line of its own.
     """
-    return validation_figure("mars", _in_our_colors, profile="trained")
-
-
-def _in_our_colors(ax: "Axes") -> None:
-    """The method's colour for the method, and marks that tell what it is compared with apart."""
-    for line, band, marker in zip(ax.lines, ax.collections, "osD^vx", strict=False):
-        color = _SKY if line.get_label() == "Mars" else "black" if marker in "sD" else "gray"
-        line.set(color=color, marker=marker, markersize=4, markerfacecolor="white")
-        band.set_color(color)
+    return validation_figure("mars", _NETWORK_LOOKS, profile="trained")
 
 
 def thresholds(means: Mapping[float, float], best: float) -> None:

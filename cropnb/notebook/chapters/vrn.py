@@ -11,17 +11,17 @@ from cropnb.notebook.drawing import (
     draw_boxes,
     draw_estimates,
     draw_photos,
-    validation_figure,
 )
 from cropnb.notebook.source import Markdown
 from cropnb.notebook.tables import markdown_table
+from cropnb.notebook.training_curves import validation_figure
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from torch import Tensor
 
     from cropnb.datasets.base import Sample
+    from cropnb.notebook.training_curves import LineDrawing
     from cropnb.paper import Table
 
 _VARIANTS = ("baseline", "FS", "RGL", "FS + RGL")
@@ -29,7 +29,7 @@ _VARIANTS = ("baseline", "FS", "RGL", "FS + RGL")
 # another method.
 _VARIANT_COLORS = {"FS": "black", "RGL": "grey", "FS + RGL": METHOD_COLORS["vrn"]}
 _SUBTRACTED = "mean-subtracted targets"
-_CONTROLS = {"baseline": ("black", "x"), _SUBTRACTED: ("#CC79A7", "s")}  # and marker
+_CONTROLS = {"baseline": "black", _SUBTRACTED: "#CC79A7"}  # what has neither part
 _SCORED = {"gaicd": "GAICD, people", "scenes": "Composed Scenes"}  # by whom
 _FROZEN = ", frozen backbone"
 _OFFSETS = (0.0, 0.5, 1.0)  # deviations of the added number
@@ -83,7 +83,7 @@ def offsets(rows: Sequence[Row], columns: Sequence[str] = ("SRCC", "Acc 5")) -> 
     looks = {
         "baseline": ("s--", "grey", -0.01),
         "FS": ("o-", "black", 0.01),
-        _SUBTRACTED: ("^:", _CONTROLS[_SUBTRACTED][0], 0.03),
+        _SUBTRACTED: ("^:", _CONTROLS[_SUBTRACTED], 0.03),
     }
     figure, axes = plt.subplots(1, len(columns), figsize=(8, 3))
     for ax, column in zip(axes, columns, strict=True):
@@ -321,21 +321,14 @@ def training_curves(history: Any) -> "Figure":
     return figure
 
 
-def validation_curves(**wanted: object) -> "Figure | Markdown":
-    """How recorded trainings went, see `cropnb.notebook.validation_figure`, in this chapter's
-    colours.
+def validation_curves(**wanted: object) -> "LineDrawing | Markdown":
+    """How recorded trainings went, see `cropnb.notebook.validation_figure`: a colour for each part
+    of the method, dashed where the ranking gain is a mean, dots for what has neither part.
     """
-    return validation_figure("vrn", _in_our_colors, **wanted)
-
-
-def _in_our_colors(ax: "Axes") -> None:
-    """A colour for each part of the method, a marker for what has none, a mean hollow points."""
-    for line, band in zip(ax.lines, ax.collections, strict=True):
-        variant = line.get_label()
-        color = _VARIANT_COLORS.get(variant.removesuffix(", mean"), "grey")
-        color, marker = _CONTROLS.get(variant, (color, "o" if variant.endswith(", mean") else ""))
-        line.set(color=color, marker=marker, mfc="white", markersize=5)
-        band.set_color(color)
+    looks = {variant: (color, "-") for variant, color in _VARIANT_COLORS.items()}
+    looks |= {f"{variant}, mean": (color, "--") for variant, (color, _) in looks.items()}
+    looks |= {variant: (color, ":") for variant, color in _CONTROLS.items()}
+    return validation_figure("vrn", looks, **wanted)
 
 
 def two_choices(pictures: Mapping[str, tuple[Any, "Tensor"]]) -> "Figure":
