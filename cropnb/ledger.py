@@ -16,11 +16,19 @@ from typing import get_type_hints
 
 from cropnb import files, ledger_claims, ledger_rules
 from cropnb.errors import LedgerError
-from cropnb.ledger_claims import claim_verdict, detectable_of, photos_to_settle, verdict_text
+from cropnb.ledger_claims import (
+    LITTLE,
+    claim_verdict,
+    detectable_of,
+    photos_to_settle,
+    verdict_of,
+    verdict_text,
+)
 
 __all__ = [
     "CLAIM_VERDICTS",
     "LAYOUTS",
+    "LITTLE",
     "PHOTOGRAPHS",
     "SCENES",
     "TAUGHT",
@@ -39,6 +47,7 @@ __all__ = [
     "read",
     "record",
     "verdict",
+    "verdict_of",
     "verdict_text",
 ]
 

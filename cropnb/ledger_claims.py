@@ -19,6 +19,7 @@ VERDICTS = {
         "named beforehand"
     ),
 }
+LITTLE = "contradicted by less than is worth having"  # on a page: the mirror image of `trivial`
 DETECTABLE = 1.959964 + 0.841621  # standard errors: 5 % two-sided, 80 % power
 Differences = dict[str, dict[str, Any]]  # a row's key → its `ours`, seeds, and values
 
@@ -92,11 +93,25 @@ def photos_to_settle(row: Any) -> int | None:
     return math.ceil(row.images * (row.detectable**2 - seeds**2) / (distance**2 - seeds**2))
 
 
+def verdict_of(row: Any) -> str:
+    """A claim's verdict; empty where it says nothing, and `LITTLE` where it is contradicted and the
+    whole interval lies nearer to the boundary than the difference worth having.
+    """
+    if row.void:
+        return ""
+    if row.verdict == "contradicted" and row.worth_having is not None:
+        # The ledger has no such verdict: it knows what is worth having of gains alone.
+        boundary = row.margin or 0.0
+        if boundary - row.low < row.worth_having - boundary:
+            return LITTLE
+    return row.verdict
+
+
 def verdict_text(row: Any) -> str:
     """A row's verdict as a page says it, such as «unsettled: needs about 1 900 photos»."""
-    text = row.verdict.replace("_", " ")
     if row.void:
         return f"says nothing: {row.void}"
+    text = verdict_of(row).replace("_", " ")
     if row.verdict != "unsettled" or row.detectable is None:
         return text
     if row.detectable_seeds is None and len(row.seeds) > 1:

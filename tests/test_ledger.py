@@ -397,6 +397,16 @@ def test_photos_that_would_settle_it():
         ledger.photos_to_settle(ROW)
 
 
+def test_a_small_loss_reads_as_the_mirror_image_of_a_trivial_gain() -> None:
+    lost = replace(OPEN, verdict="contradicted", ours=-0.02, low=-0.03, high=-0.01)
+    for worth_having, text in ((0.04, ledger.LITTLE), (0.03, "contradicted"), (None, lost.verdict)):
+        assert ledger.verdict_text(replace(lost, worth_having=worth_having)) == text
+    assert ledger.verdict_of(replace(lost, void="beaten by the centred crop")) == ""
+    # Of a boundary that isn't zero both distances are taken from it.
+    bound = replace(lost, margin=10.0, ours=9.8, low=9.7, high=9.9, worth_having=10.5)
+    assert ledger.verdict_text(bound) == ledger.LITTLE
+
+
 _NO_NUMBERS = (
     "[[NaN]]",
     "[[1e999]]",

@@ -18,7 +18,6 @@ _SIGNS = {
     "‡": "the validation scores of a training behind this claim are too few to say whether it was "
     "still rising at its end",
 }
-LITTLE = "contradicted by less than is worth having"  # the mirror image of `trivial`
 
 
 def decided(
@@ -45,20 +44,6 @@ def decided(
         where = _where(next(iter(of.values()))[0], [*name.split(", ")[1:], *kind])
         lines.append(f"**{escaped(where)}**{escaped(of_all)}: {escaped('; '.join(parts))}")
     return Markdown("<br>".join(lines))
-
-
-def verdict_of(row: Row) -> str:
-    """A claim's verdict; empty where it says nothing, and `LITTLE` where it is contradicted and the
-    whole interval lies nearer to the boundary than the difference worth having.
-    """
-    if row.void:
-        return ""
-    if row.verdict == "contradicted" and row.worth_having is not None:
-        # The ledger has no such verdict: it knows what is worth having of gains alone.
-        boundary = row.margin or 0.0
-        if boundary - row.low < row.worth_having - boundary:
-            return LITTLE
-    return row.verdict
 
 
 def told(kind: Kind, rows: Sequence[Row]) -> str:

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cropnb.ledger import Row
-from cropnb.notebook.headlines import LITTLE, Kind, decided, joined, legend, told, verdict_of
+from cropnb.ledger import LITTLE, Row, verdict_of
+from cropnb.notebook.headlines import Kind, decided, joined, legend, told
 from cropnb.notebook.source import Markdown, escaped, folded
 from cropnb.notebook.tables import markdown_table
 
@@ -53,8 +53,8 @@ def came_out(name: str) -> Markdown:
     headlines = [claim["name"] for claim in printed.claims if claim.get("headline")]
     for headline in headlines:
         own = {kind: kinds.pop(kind) for kind in list(kinds) if _is_about(kind[0], headline)}
-        verdict_of = decided(own, rows, _HEADS) if own else "not compared yet"
-        lines.append((f"Headline: {headline}", verdict_of))
+        answer = decided(own, rows, _HEADS) if own else "not compared yet"
+        lines.append((f"Headline: {headline}", answer))
     fold = []
     for verdict, head in _HEADS.items():
         chosen = {kind: rows_of for kind, of in kinds.items() if (rows_of := of.get(verdict))}

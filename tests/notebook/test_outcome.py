@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from cropnb import ledger
+from cropnb.ledger import LITTLE
 from cropnb.notebook import came_out, what_it_takes
-from cropnb.notebook.headlines import LITTLE
 from cropnb.notebook.outcome import ran
 from cropnb.notebook.printed import printed_column
 from cropnb.notebook.source import escaped
