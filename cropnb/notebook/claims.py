@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cropnb.ledger import Row
+from cropnb.ledger import Row, verdict_of
 from cropnb.notebook.source import Markdown
 from cropnb.notebook.tables import markdown_table
 
@@ -26,7 +26,7 @@ def claims_grid(rows: Sequence[Row], head: str) -> Markdown:
                 continue
             mean, low, high = (value + 0.0 for value in (row.ours, row.low, row.high))
             ends = f"[{low:{spec}},\N{NO-BREAK SPACE}{high:{spec}}]"
-            decided = "" if row.says == "unsettled" else f" {row.says}"
+            decided = "" if row.says == "unsettled" else f" {verdict_of(row) or row.says}"
             cells.append(f"{mean:{spec}} {ends}".replace("-", "−") + decided)
         lines.append([name, *cells])
     return markdown_table([head, *columns], lines, "l" * (1 + len(columns)))

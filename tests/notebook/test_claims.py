@@ -21,13 +21,15 @@ def test_a_claim_shows_its_verdict_where_it_is_settled() -> None:
         claim("splitter helps", "Acc 1/5", (-1.0, 2.0)),
         claim("splitter helps", "SRCC", (-0.03, -0.01), verdict="contradicted"),
         claim("gain helps", "Acc 1/5", (1.0, 2.0), verdict="holds", void="an arm learned nothing"),
+        claim("both help", "SRCC", (-0.003, -0.001), verdict="contradicted", worth_having=0.01),
     ]
-    head, _, splitter, gain = notebook.claims_grid(rows, "layouts").splitlines()
+    head, _, splitter, gain, both = notebook.claims_grid(rows, "layouts").splitlines()
     assert head == "| layouts | Acc 1/5 | SRCC |"
     space = "\N{NO-BREAK SPACE}"
     numbers = f"+0.5 [−1.0,{space}+2.0] | −0.020 [−0.030,{space}−0.010] contradicted"
     assert splitter == f"| splitter helps | {numbers} |"
     assert gain == f"| gain helps | +1.5 [+1.0,{space}+2.0] says nothing | – |"
+    assert both.endswith(f"−0.002 [−0.003,{space}−0.001] {ledger.LITTLE} |")
 
 
 def test_a_printed_gap_lies_inside_above_or_below_ours() -> None:
