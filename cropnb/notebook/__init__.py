@@ -43,7 +43,9 @@ from cropnb.notebook.tables import (
     markdown_table,
     measured_row,
     measured_rows,
+    measured_speeds,
     settings_table,
+    speed_table,
     with_interval,
 )
 from cropnb.notebook.training_curves import validation_figure
@@ -75,6 +77,7 @@ __all__ = [
     "markdown_table",
     "measured_row",
     "measured_rows",
+    "measured_speeds",
     "outcomes",
     "photographs_table",
     "print_shapes",
@@ -89,6 +92,7 @@ __all__ = [
     "scenes_table",
     "settings_table",
     "show_source",
+    "speed_table",
     "starting_weights",
     "style",
     "training_table",

@@ -91,6 +91,31 @@ def measured_rows(name: str, **wanted: object) -> list[Row]:
     return [row for row in ledger.find(name, **wanted) if row.ours is not None]
 
 
+def measured_speeds(*beginnings: str) -> list[Row]:
+    """The measured speeds whose names begin so, in the order of the ledger."""
+    return [row for row in measured_rows("speed") if row.row.startswith(beginnings)]
+
+
+def speed_table(rows: Iterable[Row]) -> Markdown:
+    """Speeds of the ledger, each with its unit and the device that it was measured on.
+
+    Args:
+        rows: such as those of `measured_speeds`.
+    """
+    lines = [
+        [row.row, f"{with_interval(row, '.3g')} {_in_seconds(row.column)}", row.device]
+        for row in rows
+    ]
+    return markdown_table(["", "measured [95 % of the rounds]", "on"], lines, "lrl")
+
+
+def _in_seconds(column: str) -> str:
+    """A ratio of seconds says so; one of speeds («times as fast as …») does already."""
+    if column.startswith("times ") and not column.startswith("times as fast"):
+        return f"times the seconds of {column.removeprefix('times ')}"
+    return column
+
+
 def measured_row(name: str, **wanted: object) -> Row | None:
     """The first of `measured_rows`, or None where nothing was measured yet."""
     return next(iter(measured_rows(name, **wanted)), None)

@@ -212,8 +212,5 @@ def test_table_4_holds_gaic_beside_ours() -> None:
         assert not any(math.isnan(value) for value in values)
 
 
-def test_speeds_and_what_waits() -> None:
-    lines = body(tables.speeds(["pooling 2 000"]))
-    assert lines
-    assert all(line[0].startswith("pooling 2 000") for line in lines)
+def test_what_waits() -> None:
     assert any(line[0].startswith("Table 1: 7 numbers") for line in body(tables.waiting()))

@@ -197,10 +197,3 @@ def test_pairs_of_variants_say_whether_their_intervals_are_apart() -> None:
     apart, overlap = tables.compared(pairs, "trial").splitlines()[2:]
     assert "are apart" in apart
     assert "overlap" in overlap
-
-
-def test_speeds_have_a_line_a_measurement() -> None:
-    lines = tables.speeds().splitlines()[2:]
-    assert lines
-    assert len(lines) <= len(ledger.read("speed"))
-    assert all("times" in line for line in lines)

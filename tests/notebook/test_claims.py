@@ -75,6 +75,18 @@ minutes = 60
     assert last.startswith(f"| {name} | IoU | – | pending | {note}")
 
 
+def test_speeds_name_their_unit_and_their_device() -> None:
+    rows = notebook.measured_speeds("ASM-Net, training the network")
+    assert len(rows) == 3
+    assert all(row.row.startswith("ASM-Net, training") for row in rows)
+    heads, _, *lines = notebook.speed_table(rows).splitlines()
+    assert heads == "|  | measured [95 % of the rounds] | on |"
+    assert "images a second" in lines[0]
+    assert "times as fast as the plain step | CPU" in lines[-1]  # a speed, not seconds
+    (search,) = notebook.measured_speeds("ASM-Net with its two-stage search")
+    assert f"times the seconds of {search.column[6:]} |" in notebook.speed_table([search])
+
+
 def test_settings_show_the_fields_that_differ() -> None:
     @dataclass
     class Profile:

@@ -29,13 +29,6 @@ _PROFILES = {"cpu": "profile cpu", "trained": "trained from c3_3 on"}
 _BEGINNINGS = {"the paper's windows": "sliding windows, this book's"}
 
 
-def speeds(names: Sequence[str]) -> Markdown:
-    """The ledger's ratios of seconds whose row begins with one of these names."""
-    rows = [row for row in ledger.read("speed") if row.row.startswith(tuple(names))]
-    lines = [[row.row, with_interval(row, ".3g"), row.column] for row in rows]
-    return markdown_table(["measured", "[95 % of the rounds]", ""], lines, "lrl")
-
-
 def contributions(names: Sequence[str], won: "Tensor", lost: "Tensor", gain: "Tensor") -> Markdown:
     """What each partition (L,) adds to two crops, the largest gain first, and their sums."""
     lines = [

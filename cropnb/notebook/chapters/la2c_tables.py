@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 
-from cropnb import ledger
 from cropnb.la2c.recipe.variants import LSTM, MAIN, VARIANTS
 from cropnb.la2c.studies.rows import leads_table, limits_table
 from cropnb.ledger import Row
@@ -108,11 +107,3 @@ def compared(pairs: Sequence[tuple[str, str, str]], profile: str) -> Markdown:
         numbers = [f"{name} {rows[name].ours:.3f}" for name in (first, second)]
         lines.append([column, *numbers, "are apart" if apart else "overlap"])
     return markdown_table(["column", "first", "second", "the intervals"], lines, "llll")
-
-
-def speeds() -> Markdown:
-    """What batching gains, from the ledger of speeds."""
-    names = ("16 crops", "SyncVectorEnv", "LA2C's")
-    rows = [row for row in ledger.read("speed") if row.row.startswith(names)]
-    lines = [[row.row, with_interval(row, ".2f"), row.column, row.device] for row in rows]
-    return markdown_table(["this", "takes [95 % of the rounds]", "", "device"], lines, "lrll")

@@ -16,6 +16,8 @@ from cropnb.notebook.tables import (
     markdown_table,
     measured_row,
     measured_rows,
+    measured_speeds,
+    speed_table,
     with_interval,
 )
 from cropnb.paper import Paper
@@ -232,28 +234,16 @@ def profiles(known: Mapping[str, Any]) -> Markdown:
 def speeds() -> Markdown:
     """Mars' own speeds of the ledger, each with its unit and device, and where an epoch goes."""
     others = ("times as fast as the paper's model", COMPUTED)
-    rows = [row for row in _speed() if row.column not in others]
+    rows = [row for row in measured_speeds("Mars") if row.column not in others]
     shares = [[row.column, f"{row.ours:.0f} %"] for row in rows if row.table == SHARES]
-    rows = [row for row in rows if row.table != SHARES]
-    lines = [
-        [row.row, f"{with_interval(row, '.3g')} {_in_seconds(row.column)}", row.device]
-        for row in rows
-    ]
-    measured = markdown_table(["", "measured", "on"], lines, "lrl")
+    measured = speed_table(row for row in rows if row.table != SHARES)
     of_an_epoch = markdown_table(["an epoch, trained from c3_3 on", "of its time"], shares)
     return Markdown(f"{measured}\n\n{of_an_epoch}")
 
 
-def _in_seconds(column: str) -> str:
-    """A ratio of seconds says so; one of speeds («times as fast as …») does already."""
-    if column.startswith("times ") and not column.startswith("times as fast"):
-        return f"times the seconds of {column.removeprefix('times ')}"
-    return column
-
-
 def speed_ratios(printed: Paper, tables: Sequence[str]) -> Markdown:
     """The speed of rows of these tables over that of the paper's model: printed, and ours."""
-    measured = {row.row: row for row in _speed()}
+    measured = {row.row: row for row in measured_speeds("Mars")}
     base = printed.tables["Table 1"].value("mobilenet_v2 c4_6", "Speed")
     lines = []
     for variant, (table, row) in speed_rows().items():
@@ -264,7 +254,3 @@ def speed_ratios(printed: Paper, tables: Sequence[str]) -> Markdown:
             lines.append([table, row, *numbers])
     heads = ["table", "row", "paper, photos a second", f"over its {base:.0f}", "ours, over ours"]
     return markdown_table(heads, lines, "llrrr")
-
-
-def _speed() -> list[Row]:
-    return [row for row in measured_rows("speed") if row.row.startswith("Mars")]
