@@ -43,6 +43,7 @@ _LINE_COLORS = [color for name, color in COLORS.items() if name != "yellow"]
 _LINE_STYLES = ("-", "--", ":", "-.")
 _NAME_WIDTH = 20  # letters of a variant's name in a line beside its panel
 _COLUMNS = 2  # panels side by side
+_BESIDE = 8  # lines of names: with more a panel stands alone
 
 
 # How much of a line's colour a pixel of it, of its edge, or of a band below it has, on white.
@@ -51,6 +52,8 @@ _BAND = 0.12  # how much of it a band has
 _TEXT_COLORS = ("black", "gray", "white")  # of what isn't a line
 
 Look = tuple[str, str]  # of a line: its colour and style, as matplotlib has them
+_Kind = tuple[str, str, str, bool]  # of run: dataset, form, profile, and whether `--frozen`
+_Panel = tuple[str, _Kind, list["Curve"]]  # a method's name, and its curves of one kind
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def training_curves(*names: str) -> LineDrawing:
     from cropnb.errors import LedgerError
     from cropnb.runs import validation
 
-    panels = [
+    panels: list[_Panel] = [
         (name, kind, curves)
         for name in names
         for kind, curves in _kinds(validation.read(name)).items()
@@ -113,25 +116,24 @@ def training_curves(*names: str) -> LineDrawing:
         raise LedgerError(f"no validation curves of {', '.join(names) or 'any method'} on record")
     panels.sort(key=lambda panel: (names.index(panel[0]), _lines_of(panel[2])))
     looks = {name: _looks(validation.read(name)) for name in names}
-    rows = [panels[start : start + _COLUMNS] for start in range(0, len(panels), _COLUMNS)]
+    # Two panels side by side; one with many lines has a row of its own, or its names would leave
+    # it no room.
+    rows: list[list[_Panel]] = []
+    for panel in panels:
+        beside = rows and len(rows[-1]) < _COLUMNS
+        if beside and max(_lines_of(panel[2]), _lines_of(rows[-1][0][2])) <= _BESIDE:
+            rows[-1].append(panel)
+        else:
+            rows.append([panel])
     heights = [max(2.2, 0.75 + 0.21 * max(_lines_of(of) for *_, of in row)) for row in rows]
-    figure, grid = plt.subplots(
-        len(rows),
-        _COLUMNS,
-        figsize=(9.0, sum(heights) + 0.4),
-        height_ratios=heights,
-        squeeze=False,
-        layout="constrained",
-    )
+    figure = plt.figure(figsize=(9.0, sum(heights) + 0.4), layout="constrained")
     plt.close(figure)  # the cell shows what it returns; open, pyplot would show it twice
-    places = list(grid.flat)
-    if len(panels) % _COLUMNS:  # the last panel, which has the most lines, takes the whole row
-        for ax in grid[-1]:
-            ax.remove()
-        places[-_COLUMNS:] = [figure.add_subplot(grid[-1, 0].get_gridspec()[-1, :])]
-    for ax, (name, kind, curves) in zip(places, panels, strict=True):
-        _draw_panel(ax, name, curves, looks[name])
-        ax.set_title(_title(name, kind), loc="left")
+    grid = figure.add_gridspec(len(rows), _COLUMNS, height_ratios=heights)
+    for number, row in enumerate(rows):
+        for column, (name, kind, curves) in enumerate(row):
+            ax = figure.add_subplot(grid[number, column] if len(row) > 1 else grid[number, :])
+            _draw_panel(ax, name, curves, looks[name])
+            ax.set_title(_title(name, kind), loc="left")
     _explain_marks(figure, END_MARKS)
     return LineDrawing(figure)
 
@@ -170,9 +172,9 @@ def validation_figure(
     return LineDrawing(figure)
 
 
-def _kinds(curves: "Sequence[Curve]") -> "dict[tuple[str, str, str, bool], list[Curve]]":
-    """The curves by the kind of their run: dataset, form, profile, and whether `--frozen`."""
-    kinds: dict[tuple[str, str, str, bool], list[Curve]] = {}
+def _kinds(curves: "Sequence[Curve]") -> "dict[_Kind, list[Curve]]":
+    """The curves by the kind of their run."""
+    kinds: dict[_Kind, list[Curve]] = {}
     for curve in curves:
         key = (curve.dataset, curve.form, curve.profile, curve.frozen)
         kinds.setdefault(key, []).append(curve)
@@ -254,7 +256,7 @@ def _explain_marks(figure: "Figure", ends: Iterable[str]) -> None:
     figure.legend(handles=marks, loc="outside lower center", ncols=len(marks))
 
 
-def _title(name: str, kind: tuple[str, str, str, bool]) -> str:
+def _title(name: str, kind: _Kind) -> str:
     """What the network learned from, and in which profile; whether its backbone learned."""
     from cropnb.runs import plan
     from cropnb.runs.identity import plain

@@ -180,3 +180,10 @@ def test_long_names_are_wrapped() -> None:
     texts = [text.get_text() for ax in drawn.figure.axes for text in ax.get_legend().get_texts()]
     assert max(len(part) for text in texts for part in textwrap.wrap(text, 100)) > 20
     assert all(len(part) <= 20 for text in texts for part in text.split("\n"))
+
+
+def test_a_panel_of_many_lines_stands_alone(drawing: tuple[str, LineDrawing]) -> None:
+    for ax in drawing[1].figure.axes:
+        names = [text.get_text() for text in ax.get_legend().get_texts()]
+        if sum(name.count("\n") + 1 for name in names) > 8:
+            assert len(ax.get_subplotspec().colspan) == 2, ax.get_title(loc="left")
