@@ -68,7 +68,8 @@ def came_out(name: str) -> Markdown:
         elif listed:
             lines.append((head, "; ".join(listed)))
     if curves := validation.read(name):
-        lines.append(("Long enough", _ends(curves)))
+        settings = sum(len(_minutes(of_kind)) for of_kind in _trainings(rows).values())
+        lines.append(("Long enough", _ends(curves, settings)))
     unmeasured = sum(row.paper_value is not None for row in waiting)
     waits = [f"{unmeasured} printed numbers, for photographs or a GPU"]
     waits += _planned(name, [row for row in waiting if row.paper_value is None])
@@ -161,16 +162,12 @@ def ran(rows: Sequence[Row]) -> str:
     """The trainings behind rows: how many seeds and minutes, and on how many photos they learned
     and were tested.
     """
-    trained = [row for row in rows if row.minutes and row.seeds and row.config_hash]
-    if not trained:
+    kinds = _trainings(rows)
+    if not kinds:
         return "nothing was trained"
-    kinds: dict[tuple[str, str, bool], list[Row]] = {}
-    for row in trained:
-        kinds.setdefault((row.dataset, row.profile, "frozen" in row.row), []).append(row)
     parts = []
     for (dataset, profile, frozen), of_kind in kinds.items():
-        # Rows of one training share its configuration, and each repeats the training's minutes.
-        minutes = {row.config_hash: row.minutes for row in of_kind}
+        minutes = _minutes(of_kind)
         seeds = sorted({len(row.seeds) for row in of_kind})
         photos = sorted({row.images for row in of_kind if row.images})
         parts.append(
@@ -180,6 +177,22 @@ def ran(rows: Sequence[Row]) -> str:
             f"tested on {_span(photos)} photos"
         )
     return "; ".join(parts)
+
+
+def _trainings(rows: Sequence[Row]) -> dict[tuple[str, str, bool], list[Row]]:
+    """The rows that a training stands behind, by dataset, profile, and whether `--frozen`."""
+    kinds: dict[tuple[str, str, bool], list[Row]] = {}
+    for row in rows:
+        if row.minutes and row.seeds and row.config_hash:
+            kinds.setdefault((row.dataset, row.profile, "frozen" in row.row), []).append(row)
+    return kinds
+
+
+def _minutes(rows: Sequence[Row]) -> dict[str, float]:
+    """What each setting took: rows of one training share its configuration, and each repeats the
+    training's minutes.
+    """
+    return {row.config_hash: row.minutes for row in rows if row.minutes is not None}
 
 
 def _trained_on(rows: Sequence[Row]) -> str:
@@ -224,8 +237,12 @@ def _planned(name: str, rows: Sequence[Row]) -> list[str]:
     return [f"{head} ({text})" for head, text in counts.items()]
 
 
-def _ends(curves: "Sequence[Curve]") -> str:
-    """How many trainings had stopped getting better, and which had not."""
+def _ends(curves: "Sequence[Curve]", settings: int) -> str:
+    """How many trainings had stopped getting better, and which had not.
+
+    Args:
+        settings: how many were trained; of some no scores may be on record.
+    """
     ends = Counter(curve.end for curve in curves)
     forms = {(curve.dataset, curve.form) for curve in curves}
     several = {dataset for dataset, count in Counter(of for of, _ in forms).items() if count > 1}
@@ -236,14 +253,16 @@ def _ends(curves: "Sequence[Curve]") -> str:
             frozen = "frozen backbone" if curve.frozen else ""
             kind = ", ".join(filter(None, (curve.dataset, form, curve.profile, frozen)))
             rising.setdefault(kind, []).append(curve.variant)
-    settings = _counted(str(len(curves)), "setting")
-    parts = [f"{ends['flat']} of {settings} ended on a flat validation curve"]
+    recorded = _counted(str(len(curves)), "setting")
+    parts = [f"{ends['flat']} of {recorded} ended on a flat validation curve"]
     if rising:
         of_kinds = [f"{joined(variants)} ({kind})" for kind, variants in rising.items()]
         parts.append(f"still rising: {'; '.join(of_kinds)}")
     if ends["too short"]:
         has = "has" if ends["too short"] == 1 else "have"
         parts.append(f"{ends['too short']} {has} too few scores to tell")
+    if settings > len(curves):
+        parts.append(f"of {settings - len(curves)} more no scores are recorded")
     return "; ".join(parts)
 
 

@@ -9,6 +9,14 @@ from cropnb.runs.context import Context
 from cropnb.runs.rows import Values, photos, rounded
 
 
+def difference_of(better: str, worse: str, higher_is_better: bool = True) -> str:
+    """What a claim's row subtracts from what, for its note: a gain, so where less is better, the
+    better side's number from the worse side's.
+    """
+    first, second = (better, worse) if higher_is_better else (worse, better)
+    return f"{first} less {second}"
+
+
 def claim(
     context: Context,
     name: str,

@@ -8,7 +8,7 @@ import numpy as np
 
 from cropnb import ledger, metrics, paper
 from cropnb.runs import blind, validation
-from cropnb.runs.claims import bounds, claim
+from cropnb.runs.claims import bounds, claim, difference_of
 from cropnb.runs.context import Context
 from cropnb.runs.experiment import Experiment
 from cropnb.runs.method import Column, Method, Place
@@ -127,7 +127,7 @@ def decide(
                     **claim_bounds(entry, column, method.columns),
                     higher_is_better=column_spec.higher_is_better,
                     void=_void(method, column, runs, middle),
-                    note=f"{entry['better']} less {entry['worse']}{ends}",
+                    note=difference_of(*arms, column_spec.higher_is_better) + ends,
                 )
             )
     return written

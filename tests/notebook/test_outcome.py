@@ -386,6 +386,14 @@ def test_trainings_that_still_rose_are_named_with_form_and_frozen_backbone(
         "still rising: QG (scenes, GAICD's form, cpu); QG, SD (scenes, GAICD v2's form, cpu); QG "
         "(scenes, GAICD's form, cpu, frozen backbone) |"
     ) in came_out("mars")
+    # Trainings whose scores nobody recorded are counted, too.
+    command = "python -m cropnb.mars --variants Mars"
+    trained = replace(_claim("cpu", 0.01), minutes=1.0, command=command)
+    settings = [
+        replace(trained, column=str(number), config_hash=str(number)) for number in range(6)
+    ]
+    ledger.record("mars", settings)
+    assert "frozen backbone); of 2 more no scores are recorded |" in came_out("mars")
 
 
 @pytest.mark.parametrize("name", PAPERS)

@@ -5,7 +5,7 @@ import pytest
 
 from cropnb import ledger, paper
 from cropnb.runs import plan, waiting
-from cropnb.runs.claims import bounds, claim
+from cropnb.runs.claims import bounds, claim, difference_of
 from cropnb.runs.context import Context
 from cropnb.runs.rows import difference, measured, printed_value
 
@@ -96,6 +96,8 @@ def test_a_claim_carries_its_differences():
     assert np.mean(ledger.differences(row)) == row.ours == 1.0
     assert (row.images, row.seeds) == (3, (0, 1))
     less = claim(context, "b", "BDE", better, worse, higher_is_better=False)
+    assert difference_of("a", "b") == "a less b"
+    assert difference_of("a", "b", higher_is_better=False) == "b less a"
     assert np.mean(less.differences) == less.ours == -1.0
 
 

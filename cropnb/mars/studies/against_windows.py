@@ -28,7 +28,7 @@ from cropnb.gaic.recipe import METHOD as GAIC
 from cropnb.mars.recipe import METHOD
 from cropnb.mars.studies import table7
 from cropnb.runs import Experiment, Place, blind, program, record, validation
-from cropnb.runs.claims import claim
+from cropnb.runs.claims import claim, difference_of
 from cropnb.runs.context import Context
 from cropnb.runs.devices import device_name
 from cropnb.runs.experiment import WEIGHTS_FILE
@@ -157,7 +157,8 @@ def rows(
                 void=blind.void(
                     arms, middle[column], column_spec.higher_is_better, "the largest centred window"
                 ),
-                note=f"{ours} less {theirs}; {boxes}, paired by photo{ends}",
+                note=f"{difference_of(ours, theirs, column_spec.higher_is_better)}; "
+                f"{boxes}, paired by photo{ends}",
             ),
         ]
     return written
