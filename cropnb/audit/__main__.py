@@ -58,8 +58,8 @@ def _measure(chosen: argparse.Namespace, context: Context) -> Iterator[list[ledg
         elif part == "epochs":
             yield rows.epoch_rows(context, Path(chosen.runs))
         elif part == "trained":
-            test = _load(ledger.SCENES, "test")
-            yield rows.trained_rows(context, test, tolerance.predictions(test))
+            training, test = (_load(ledger.SCENES, split) for split in ("train", "test"))
+            yield rows.trained_rows(context, training, test, tolerance.predictions(test))
         else:
             yield from _scored(part, chosen, context)
 

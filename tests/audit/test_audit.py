@@ -393,3 +393,16 @@ def test_the_committed_curves_are_the_ledgers_numbers():
                     )
                     compared += 1
     assert compared >= 2 * 5 * 18
+
+
+def test_the_committed_gains_over_fixed_anchors_are_differences_of_rows():
+    gains = ledger.find(program.NAME, table=rows.LESS_FIXED)
+    assert {gain.row for gain in gains} >= {"gaic", "vrn", "asm_net", "set_prediction"}
+    for gain in gains:
+        place = {"dataset": "scenes", "column": gain.column}
+        own = ledger.one(program.NAME, table="the same predictions", row=gain.row, **place)
+        table = "content-blind, first of the tied"
+        fixed = ledger.one(program.NAME, table=table, row=rows.COVER, **place)
+        assert gain.ours == pytest.approx(own.ours - fixed.ours, abs=1e-6)
+        # A difference varies at most as much as both together; half a point for the resampling.
+        assert gain.high - gain.low <= (own.high - own.low) + (fixed.high - fixed.low) + 0.5
