@@ -14,6 +14,7 @@ import yaml
 
 from cropnb import ledger
 from cropnb.audit import curves
+from cropnb.errors import PlanError
 from cropnb.runs import plan, reproduce, waiting
 
 TINY = """
