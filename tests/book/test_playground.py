@@ -402,6 +402,47 @@ def test_the_photo_chosen_last_stays(page: object) -> None:
     assert shown == "chelsea.png"
 
 
+def test_the_page_may_be_drawn_anew_while_a_photo_comes(page: object) -> None:
+    """As it is when the window changes its size between choosing a photo and seeing it."""
+    drawn = page.evaluate(
+        """async () => {
+            const { playground } = cropnbPlayground;
+            await playground.take(window.files["upright.jpg"]);
+            const { convertToBlob } = OffscreenCanvas.prototype;
+            let drawn = 0;
+            OffscreenCanvas.prototype.convertToBlob = async function (...options) {
+                playground.redraw();
+                drawn += 1;
+                return convertToBlob.apply(this, options);
+            };
+            await playground.take(window.files["chelsea.png"]);
+            OffscreenCanvas.prototype.convertToBlob = convertToBlob;
+            return drawn;
+        }"""
+    )
+    assert drawn == 1
+    assert not page.get_by_role("alert").is_visible()
+
+
+def test_a_late_answer_is_not_about_the_next_photo(page: object) -> None:
+    crops = page.evaluate(
+        """async () => {
+            const { playground } = cropnbPlayground;
+            await playground.take(window.files["chelsea.png"]);
+            const late = playground.ask();
+            const taken = playground.take(window.files["upright.jpg"]);
+            await Promise.all([late, taken]);
+            const { photo, results } = playground;
+            return [photo.name, ...results.first.crops[0].pixels, photo.width, photo.height];
+        }"""
+    )
+    name, left, top, right, bottom, width, height = crops
+    assert name == "upright.jpg"
+    assert 0 <= left < right <= width
+    assert 0 <= top < bottom <= height
+    assert not page.get_by_role("alert").is_visible()
+
+
 def test_a_copy_without_networks_says_so(browser: object, tmp_path: Path) -> None:
     import playground_files
 

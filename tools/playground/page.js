@@ -9,6 +9,14 @@ function button(label, onclick, attributes = {}) {
   return make("button", { type: "button", class: "cropnb-button", onclick, ...attributes }, label);
 }
 
+/** A file of the photo as the page shows it: no side above 1200 pixels. */
+function shownPicture(photo) {
+  const scale = Math.min(1, 1200 / Math.max(photo.width, photo.height));
+  const shown = new OffscreenCanvas(Math.max(1, Math.round(photo.width * scale)), Math.max(1, Math.round(photo.height * scale)));
+  shown.getContext("2d").drawImage(photo.bitmap, 0, 0, shown.width, shown.height);
+  return shown.convertToBlob();
+}
+
 class Playground {
   constructor(root) {
     this.models = pack.manifest.models;
@@ -110,17 +118,26 @@ class Playground {
     const taken = (this.taken += 1);
     try {
       const photo = await openPhoto(file);
+      const picture = await shownPicture(photo);
       if (taken !== this.taken) return photo.bitmap.close(); // a later photo was quicker
-      this.photo?.bitmap.close();
-      this.photo = photo;
-      this.results = {};
-      this.chosen = { first: 0, second: 0 };
-      this.own = null;
-      await this.draw();
+      this.replace(photo, picture);
       await this.ask();
     } catch (error) {
       if (taken === this.taken) this.fail(error);
     }
+  }
+
+  /** A new photo takes the place of the one before, in one go: the page may be drawn anew at any moment. */
+  replace(photo, picture) {
+    this.turn += 1; // answers that are under way are about the photo before
+    this.photo?.bitmap.close();
+    this.photo = photo;
+    this.results = {};
+    this.chosen = { first: 0, second: 0 };
+    this.own = wholePixels([0.15 * photo.width, 0.15 * photo.height, 0.85 * photo.width, 0.85 * photo.height], photo.width, photo.height);
+    if (this.address) URL.revokeObjectURL(this.address);
+    this.address = URL.createObjectURL(picture);
+    this.draw();
   }
 
   choose(place, name) {
@@ -184,24 +201,19 @@ class Playground {
   }
 
   /** The photo and what stands beside it, once a photo. */
-  async draw() {
+  draw() {
     const { photo } = this;
-    const scale = Math.min(1, 1200 / Math.max(photo.width, photo.height));
-    const shown = new OffscreenCanvas(Math.max(1, Math.round(photo.width * scale)), Math.max(1, Math.round(photo.height * scale)));
-    shown.getContext("2d").drawImage(photo.bitmap, 0, 0, shown.width, shown.height);
-    if (this.address) URL.revokeObjectURL(this.address);
-    this.address = URL.createObjectURL(await shown.convertToBlob());
     const picture = make("div", { class: "cropnb-picture" });
     const panel = make("div", { class: "cropnb-panel" });
     const below = make("div", { class: "cropnb-below" });
     this.body.replaceChildren(picture, panel, below);
     this.body.hidden = false;
     this.scene?.stop();
+    clearInterval(this.playing);
     const facts = new Map(Object.entries({ width: photo.width, height: photo.height, photo: this.address, alt: `Your photo ${photo.name}`, label: "The photo with its crops" }));
     this.scene = stage(picture, facts, () => this.redraw());
     this.heat = layer(this.scene);
     this.lines = layer(this.scene);
-    this.own = wholePixels([0.15 * photo.width, 0.15 * photo.height, 0.85 * photo.width, 0.85 * photo.height], photo.width, photo.height);
     this.drawOwn = movableBox(this.scene, { get: () => this.own, set: (box) => this.move(box), label: "Your box", color: OWN });
     this.legend = make("p", { class: "cropnb-legend" });
     this.mapChoice = make("input", { type: "checkbox", checked: true, "data-name": "map", onchange: () => this.redraw() });
@@ -297,7 +309,9 @@ class Playground {
   async drawMap({ name, method, crops }) {
     const color = [1, 3, 5].map((at) => parseInt(this.models[name].color.slice(at, at + 2), 16));
     const kind = KINDS[method.facts.kind];
-    const look = await lookAt(method, this.photo);
+    const { photo } = this;
+    const look = await lookAt(method, photo);
+    if (photo !== this.photo) return;
     const { values, rows, columns } = crops[0].map ?? kind.map(method, look);
     const [low, high] = crops[0].map ? [0, 1] : [Math.min(...values), Math.max(...values)];
     const canvas = make("canvas", { width: columns, height: rows });
@@ -305,7 +319,7 @@ class Playground {
     const pixels = context.createImageData(columns, rows);
     values.forEach((value, at) => pixels.data.set([...color, Math.round((170 * (value - low)) / (high - low || 1))], 4 * at));
     context.putImageData(pixels, 0, 0);
-    this.heat.replaceChildren(make("image", { href: canvas.toDataURL(), width: this.photo.width, height: this.photo.height, preserveAspectRatio: "none", class: "playground-map" }));
+    this.heat.replaceChildren(make("image", { href: canvas.toDataURL(), width: photo.width, height: photo.height, preserveAspectRatio: "none", class: "playground-map" }));
   }
 
   preview() {
