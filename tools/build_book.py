@@ -177,9 +177,10 @@ def execute_all(
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
     workers = max(1, min(cores, len(jobs)))
-    threads = str(max(1, cores // workers))
+    # Sums over several threads end in another order: the outputs would depend on the machine's
+    # cores, and on how many chapters are executed at once.
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[variable] = threads
+        os.environ[variable] = "1"
     # Threads that spin while they wait take the cores of others: on a busy machine a chapter of a
     # minute took twenty.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -14,6 +14,7 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 from cropnb import ledger, paper  # noqa: E402
+from cropnb.audit.rows import LESS_FIXED  # noqa: E402
 from cropnb.notebook import folded, measured_row, measured_rows  # noqa: E402
 from cropnb.notebook.chapters import set_prediction as figures  # noqa: E402
 from cropnb.notebook.chapters import set_prediction_words as words  # noqa: E402
@@ -252,6 +253,21 @@ def test_claims_in_words_say_how_many_printed_differences_lie_in_our_intervals()
     gaps = [(PAPER.difference(PAPER.cells(row.row, row.column)), row) for row in rows]
     inside = sum(gap is not None and row.low <= gap <= row.high for gap, row in gaps)
     assert f", inside of our interval in {inside};" in line
+
+
+def test_the_paired_difference_stands_where_the_audit_has_one() -> None:
+    rows = {
+        row.column: row
+        for row in ledger.find("audit", table=LESS_FIXED, row="set_prediction", dataset="scenes")
+    }
+    spoken = words.beside_fixed_anchors().splitlines()
+    assert len(spoken) == len(rows) == 4
+    for line in spoken:
+        row = rows[line[2:].partition(": the network")[0]]
+        verdict = "surely above" if row.low > 0 else "surely below" if row.high < 0 else words.ALIKE
+        assert line.endswith(f"**{verdict}**")
+        assert f"{row.ours:+.1f}".replace("-", "−") in line.partition("photo by photo")[2]
+    assert "photo by photo" not in words.beside_fixed_anchors(", v2")
 
 
 def test_words_of_what_is_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

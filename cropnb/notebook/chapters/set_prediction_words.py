@@ -2,7 +2,8 @@
 false after the next run.
 
 Each function returns a Markdown list. Two numbers are told apart where their 95 % intervals don't
-meet, which asks for more than a paired difference does; verdicts on claims are the ledger's.
+meet, which asks for more than a paired difference does; where the ledger has that, it stands beside
+them. Verdicts on claims are the ledger's.
 """
 
 from collections import Counter
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from cropnb import ledger, paper
 from cropnb.ledger import Row
+from cropnb.notebook.tables import with_interval
 from cropnb.set_prediction.cropper import COUNTS, THRESHOLDS
 from cropnb.set_prediction.recipe import METHOD
 
@@ -17,6 +19,7 @@ PROFILE = "cpu"  # of the chapter's tables
 # The audit's table of anchors that are the same for every photo and cover the training photos'
 # *best* crops.
 COVER, COVERING = "content-blind, first of the tied", "fixed anchors that cover the training crops"
+LESS_COVERING = "the same predictions, less fixed anchors"  # photo by photo, of the shipped network
 CHOICE = "choice of the epoch"
 FROM_LAST, FLATTERED = "best on validation less last", "best on test less best on validation"
 MISSING, ALIKE = "not measured yet", "not told apart"
@@ -53,7 +56,8 @@ def against(
 
 
 def beside_fixed_anchors(form: str = "") -> str:
-    """ACC 1/N of the network against that of anchors that are the same for every photo.
+    """ACC 1/N of the network against that of anchors that are the same for every photo; where the
+    audit has the difference photo by photo, of the shipped network, it ends the line.
 
     Args:
         form: what the ledger adds to the tables' names, such as ", v2".
@@ -63,11 +67,15 @@ def beside_fixed_anchors(form: str = "") -> str:
         for count in COUNTS:
             column = f"ACC 1/{count}"
             ours = one(f"Table 1{form}", f"Ours (ε = {eps:.2f})", column)
-            fixed = one(f"{COVER}{form}", COVERING, f"{column}, ε = {eps:.2f}", name="audit")
-            lines.append(
-                f"- {column}, ε = {eps:.2f}: the network against these anchors: "
-                f"{_values(ours, fixed, '.1f')}"
-            )
+            fixed_column = f"{column}, ε = {eps:.2f}"
+            fixed = one(f"{COVER}{form}", COVERING, fixed_column, name="audit")
+            text = _values(ours, fixed, ".1f")
+            less = one(f"{LESS_COVERING}{form}", METHOD.name, fixed_column, name="audit")
+            if less:
+                text += f"; photo by photo on {less.images} scenes, the shipped network less "
+                points = with_interval(less, "+.1f").replace("-", "−")
+                text += f"these anchors: {points}, **{_against_zero(less)}**"
+            lines.append(f"- {fixed_column}: the network against these anchors: {text}")
     return "\n".join(lines)
 
 
@@ -75,6 +83,13 @@ def _values(first: Row | None, second: Row | None, spec: str) -> str:
     if first is None or second is None:
         return MISSING
     return f"{first.ours:{spec}} against {second.ours:{spec}}, **{place(first, second)}**"
+
+
+def _against_zero(difference: Row) -> str:
+    """What the interval of a paired difference says."""
+    if difference.low > 0:
+        return "surely above"
+    return "surely below" if difference.high < 0 else ALIKE
 
 
 def claims(table: str, fewer: str | None = None) -> str:
