@@ -10,7 +10,8 @@ import numpy as np
 
 from cropnb import methods
 from cropnb.notebook.drawing import COLORS
-from cropnb.notebook.source import Markdown
+from cropnb.notebook.source import Markdown, folded
+from cropnb.notebook.tables import markdown_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -138,6 +139,37 @@ def training_curves(*names: str) -> LineDrawing:
     return LineDrawing(figure)
 
 
+def curve_numbers(*names: str) -> Markdown:
+    """Where each line of `training_curves` begins and ends, as a folded table: what the figures
+    show, for those who can't see them or want the numbers.
+
+    Args:
+        names: of methods.
+
+    Raises:
+        LedgerError: no curve of these methods is on record.
+    """
+    from cropnb.errors import LedgerError
+    from cropnb.runs import validation
+
+    rows = []
+    for name in names:
+        for kind, curves in _kinds(validation.read(name)).items():
+            training = _title(name, kind).replace("\n", ", ")
+            for curve in sorted(curves, key=lambda one: -_mean_of(one)[-1]):
+                mean = _mean_of(curve)  # (validations,)
+                ends = [f"{mean[place]:.3f}" for place in (0, -1)]
+                word = _END_WORDS[curve.end]
+                measure = SCORES[name].replace("\n", " ")
+                counts = (len(curve.seeds), len(mean))
+                rows.append((training, curve.variant, measure, *counts, *ends, word))
+    if not rows:
+        raise LedgerError(f"no validation curves of {', '.join(names) or 'any method'} on record")
+    heads = ("trained on", "variant", "score", "seeds", "validations", "first", "last", "its end")
+    table = markdown_table(heads, rows, align="lllrrrrl")
+    return folded("The lines' first and last scores as numbers", table)
+
+
 def validation_figure(
     name: str, looks: "Mapping[str, Look] | None" = None, **wanted: object
 ) -> LineDrawing | Markdown:
@@ -212,12 +244,17 @@ def _draw_panel(
 
 def _draw_curve(ax: "Axes", curve: "Curve", color: str, style: str) -> None:
     """The mean over seeds, their range, and how it ended."""
-    scores = np.array(curve.scores)  # (seeds, validations)
+    scores, mean = np.array(curve.scores), _mean_of(curve)  # (seeds, validations), (validations,)
     places = np.arange(1, scores.shape[1] + 1)
     if len(scores) > 1:
         ax.fill_between(places, scores.min(0), scores.max(0), color=color, alpha=_BAND, linewidth=0)
     look = {"color": color, "linestyle": style, "linewidth": 1.6, "label": curve.variant}
-    ax.plot(places, scores.mean(0), markevery=[-1], **look, **_end_look(curve.end, color))
+    ax.plot(places, mean, markevery=[-1], **look, **_end_look(curve.end, color))
+
+
+def _mean_of(curve: "Curve") -> np.ndarray:
+    """The mean over seeds after each validation, (validations,)."""
+    return np.array(curve.scores).mean(0)
 
 
 def _name_lines(ax: "Axes") -> None:

@@ -3,7 +3,7 @@
 import io
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from PIL import Image
 from cropnb import ledger
 from cropnb.errors import LedgerError
 from cropnb.notebook import COLORS, trainings
-from cropnb.notebook.training_curves import LineDrawing, training_curves
+from cropnb.notebook.training_curves import LineDrawing, curve_numbers, training_curves
 from cropnb.runs import validation
 from cropnb.runs.validation import Curve
 
@@ -170,9 +170,23 @@ def test_a_panel_says_whether_the_backbone_learned() -> None:
     assert {curve.frozen for curve in validation.read("vrn")} == {False, True}
 
 
-def test_methods_without_a_curve_are_told() -> None:
+@pytest.mark.parametrize("drawn", [training_curves, curve_numbers])
+def test_methods_without_a_curve_are_told(drawn: Callable[[str], object]) -> None:
     with pytest.raises(LedgerError, match="no validation curves of nobody"):
-        training_curves("nobody")
+        drawn("nobody")
+
+
+def test_every_line_stands_as_numbers_too(drawing: tuple[str, LineDrawing]) -> None:
+    name, drawn = drawing
+    table = curve_numbers(name).splitlines()
+    rows = [line.strip("| ").split(" | ") for line in table if line.startswith("| ")][2:]
+    shown = Counter(
+        (ax.get_title(loc="left").replace("\n", ", "), line.get_label())
+        + tuple(f"{line.get_ydata()[place]:.3f}" for place in (0, -1))
+        for ax, line in lines(drawn)
+    )
+    plain = [[cell.replace("\\", "") for cell in row] for row in rows]
+    assert Counter((row[0], row[1], row[5], row[6]) for row in plain) == shown
 
 
 def test_long_names_are_wrapped() -> None:
