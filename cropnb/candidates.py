@@ -51,8 +51,8 @@ def grid_cells(
     *,
     bins: int = 12,
     min_area: float = LEAST_AREA,
-    min_aspect: float = 0.5,
-    max_aspect: float = 2.2,
+    min_aspect: float | Fraction = 0.5,
+    max_aspect: float | Fraction = 2.2,
 ) -> Tensor:
     """The cells whose centres are the corners of the grid anchors.
 
@@ -96,8 +96,8 @@ def grid_anchors(
     *,
     bins: int = 12,
     min_area: float = LEAST_AREA,
-    min_aspect: float = 0.5,
-    max_aspect: float = 2.2,
+    min_aspect: float | Fraction = 0.5,
+    max_aspect: float | Fraction = 2.2,
     rounded: bool = True,
 ) -> Tensor:
     """The candidates of GAICD: at most 90, with their corners at the centres of a 12 x 12 grid.

@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from fractions import Fraction
 
 import torch
 from torch import Tensor
@@ -85,7 +86,7 @@ def nearest_iou(boxes: Tensor, choice: Tensor) -> Tensor:
     return box_math.pairwise_iou(boxes.double(), choice.double()).amax(1)
 
 
-def files_that_follow(dataset: CropDataset, **limits: float) -> Tensor:
+def files_that_follow(dataset: CropDataset, **limits: float | Fraction) -> Tensor:
     """Whether (photos,) the annotated boxes of each photo are just those of `grid_anchors` with
     these limits.
     """
@@ -102,9 +103,14 @@ def rule_rows(context: Context, splits: Sequence[CropDataset]) -> list[ledger.Ro
     """For each reading of the grid-anchor rule, how many of the annotated photos follow it to the
     pixel.
     """
-    readings = {
+    # So little that nothing but the limits themselves drops out.
+    inside = Fraction(1, 10**7)
+    readings: dict[str, dict[str, float | Fraction]] = {
         "0.5 ≤ w/h ≤ 2.2, the limits kept": {},
-        "0.5 ≤ w/h ≤ 2, as in the published code": {"max_aspect": 2},
+        "0.5 < w/h < 2, as in the published code": {
+            "min_aspect": Fraction(1, 2) + inside,
+            "max_aspect": 2 - inside,
+        },
         "no limit on w/h": {"min_aspect": 0.01, "max_aspect": 100},
     }
     context = replace(
@@ -124,24 +130,40 @@ def rule_rows(context: Context, splits: Sequence[CropDataset]) -> list[ledger.Ro
     ]
 
 
-def coverage_rows(context: Context, dataset: CropDataset) -> list[ledger.Row]:
-    """How near the nearest candidate comes to the true box of a photo: the best that a method could
-    choose.
+def coverage_rows(
+    context: Context, dataset: CropDataset, listed: int | None = None
+) -> list[ledger.Row]:
+    """How near the nearest candidate comes to the true box of a photo, the best that a method could
+    choose, and by how much the families differ, photo by photo.
+
+    Args:
+        context: what the rows share.
+        dataset: the photos.
+        listed: photos that the dataset's list has; where some of them are gone, the intervals are
+            widened for them.
     """
-    rows = []
+    listed = listed or len(dataset)
+    gone = f"{len(dataset)} of {listed} listed photos, and the interval is widened for the rest"
+    fields = {"listed": listed, "note": gone if listed > len(dataset) else ""}
+    columns: dict[str, dict[str, Tensor]] = {"IoU of the nearest": {}, "share with IoU ≥ 0.85": {}}
     for family, make in FAMILIES.items():
         best = torch.stack([nearest_iou(s.boxes, make(*s.size)).max() for s in dataset.samples])
-        for column, values in (
-            ("IoU of the nearest", best),
-            ("share with IoU ≥ 0.85", (best >= 0.85).double()),
-        ):
-            rows.append(measured(context.on(dataset), "coverage", family, column, values))
-    return rows
+        for column, values in zip(columns, (best, (best >= 0.85).double()), strict=True):
+            columns[column][family] = values  # (photos,)
+    anchors, windows = FAMILIES
+    for of in columns.values():
+        of[f"{windows} less {anchors}"] = of[windows] - of[anchors]
+    return [
+        measured(context.on(dataset), "coverage", row, column, of[row], **fields)
+        for row in (*FAMILIES, f"{windows} less {anchors}")
+        for column, of in columns.items()
+    ]
 
 
 def _measure(chosen: argparse.Namespace, context: Context) -> Iterator[list[ledger.Row]]:
     yield rule_rows(context, [datasets.load("gaicd", split=split) for split in ("train", "test")])
-    yield coverage_rows(context, datasets.load("fcdb", split="test").with_photos())
+    whole = datasets.load("fcdb", split="test")
+    yield coverage_rows(context, whole.with_photos(), len(whole))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

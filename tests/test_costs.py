@@ -5,12 +5,13 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from matplotlib.text import Text
 from PIL import Image
 
-from cropnb import costs, croppers, ledger, methods
+from cropnb import costs, croppers, ledger, methods, metrics
 from cropnb.errors import LedgerError
-from cropnb.notebook import comparison
+from cropnb.notebook import comparison, first_page
 
 PHOTO = Image.new("RGB", (120, 90))
 
@@ -75,7 +76,7 @@ def rows(tmp_path, monkeypatch):
     return write
 
 
-FREE = next(iter(methods.QUESTIONS))
+FREE, REQUIRED = methods.QUESTIONS
 
 
 def test_a_method_beats_the_window_where_the_whole_interval_is_above_zero(rows):
@@ -124,6 +125,35 @@ def test_figures_and_tables_are_drawn_with_any_rows(rows):
     assert "Mars" not in of_teacher
     assert len(comparison.cost_table().splitlines()) == 2
     plt.close(figure)
+
+
+def test_a_difference_is_widened_for_the_photos_that_are_gone(rows):
+    rows(REQUIRED, vrn="+0.040 [+0.001, +0.079]", gaic="+0.200 [+0.161, +0.239]")
+    pairs = methods.compared(REQUIRED)
+    values = torch.linspace(0, 1, 48, dtype=torch.double)
+    half = metrics.bootstrap_interval(values).high - 0.5
+    for row, less in pairs.values():
+        assert comparison.widened(row, less) == less  # none is gone
+        row = dataclasses.replace(row, note=f"{row.note}; 48 of 345 listed photos, and", images=48)
+        out = comparison.widened(row, less)
+        # as `with_missing` does it with the values themselves, whose width the interval tells
+        slack = metrics.with_missing(values, 345).high - 0.5 - half
+        assert less.low - out.low == pytest.approx(slack * 0.039 / half, rel=0.02)
+        assert out.high - less.high == pytest.approx(less.low - out.low)
+        assert (out.verdict == methods.BEATS) == (row.row == "gaic")
+
+
+def test_what_the_photos_that_are_gone_change_is_said(rows):
+    def gone(row):
+        return dataclasses.replace(row, note=f"{row.note}; 48 of 345 listed photos, and the rest")
+
+    rows(REQUIRED, vrn="+0.040 [+0.001, +0.079]", gaic="+0.200 [+0.161, +0.239]")
+    ledger.record("photographs", [gone(row) for row in ledger.read("photographs")])
+    stays, becomes = str(comparison.if_widened()).split("And these would become")
+    assert "GAIC beats it (its ratio given)" in stays
+    assert "VRN beats it (its ratio given)" in becomes
+    sentence = first_page._on_photographs(REQUIRED)
+    assert "VRN can't be told from it, either" in sentence
 
 
 def test_a_reader_meets_methods_by_their_titles():

@@ -71,6 +71,8 @@ def test_rows_of_the_real_annotations(real_data):
     ours, published, unlimited = coverage.rule_rows(CONTEXT, [test])
     assert ours.ours == ours.images == 200
     assert published.ours < 60
+    kept = coverage.files_that_follow(test, max_aspect=2)  # the limits themselves
+    assert published.ours < kept.sum()
     assert unlimited.ours < 100
     for row in (ours, published, unlimited):
         row.check()
@@ -80,10 +82,13 @@ def test_what_is_committed_is_what_is_measured(real_data):
     rows = ledger.find(coverage.NAME, table="coverage")
     if not rows:
         pytest.skip("no coverage has been recorded")
-    dataset = datasets.load("fcdb", split="test", root=real_data / "fcdb").with_photos()
+    whole = datasets.load("fcdb", split="test", root=real_data / "fcdb")
+    dataset = whole.with_photos()
     if len(dataset) != rows[0].images:
         pytest.skip("other FCDB photos are on this disk than those of the recorded rows")
-    for ours, committed in zip(coverage.coverage_rows(CONTEXT, dataset), rows, strict=True):
+    measured = coverage.coverage_rows(CONTEXT, dataset, len(whole))
+    for ours, committed in zip(measured, rows, strict=True):
+        assert ours.note == committed.note
         assert (ours.ours, ours.low, ours.high) == pytest.approx(
             (committed.ours, committed.low, committed.high), abs=2e-4
         )

@@ -11,8 +11,8 @@ def bde(pred: Tensor, truth: Tensor, width: float, height: float) -> Tensor:
     """Boundary displacement error (...): the mean of the four edges' shifts, each as a share of the
     photo's side.
 
-    LA2C's own (Eq. 6) forgets to divide by the photo's width (for x1, x2) and height (y1, y2), as
-    its tables' values do. Papers also call it Disp, displacement or ADE.
+    LA2C's own (Eq. 6) lacks the division by the photo's width (x1, x2) and height (y1, y2); the
+    values in its tables are divided. Papers also call it Disp, displacement or ADE.
 
     Args:
         pred: (..., 4) in pixels.

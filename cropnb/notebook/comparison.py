@@ -1,6 +1,8 @@
 """All methods side by side, from the ledger: what they cost, and how they do on photographs."""
 
+import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cropnb import ledger, methods
@@ -22,6 +24,8 @@ METHOD_COLORS: dict[str, str] = {
     "set_prediction": COLORS["purple"],
 }
 _SHIPPED, _SCENES_ONLY = "as shipped", "scenes only"
+# as `cropnb.evaluation` writes it: "48 of 345 listed photos, and the interval is widened for …"
+_LISTED = re.compile(r"\d+ of (\d+) listed photos")
 
 
 def draw_costs(ax: "Axes", question: str) -> None:
@@ -150,6 +154,42 @@ def difference_table(question: str, rows: Sequence[ledger.Row] | None = None) ->
     measure = rows[0].column if rows else "IoU"
     heads = [methods.QUESTIONS[question], measure, "less the centred window", ""]
     return markdown_table(heads, lines, "lrrl")
+
+
+def if_widened() -> Markdown:
+    """Which verdicts on photographs would stay, were the paired differences widened for the photos
+    that are gone, as means are: see `widened`.
+    """
+    stays: dict[bool, list[str]] = {True: [], False: []}
+    for question, asked in methods.QUESTIONS.items():
+        for scenes_only in (False, True):
+            for name, (row, less) in methods.compared(question, scenes_only).items():
+                if less.verdict == methods.LEVEL:
+                    continue
+                label = methods.title(name + methods.SCENES_ONLY * scenes_only)
+                stays[widened(row, less).verdict == less.verdict].append(
+                    f"{label} {less.verdict} ({asked})"
+                )
+    return Markdown(
+        "The differences are *not* widened for the photos that are gone, as the intervals of IoU "
+        "are: they speak of those that are left. Widened alike, about these verdicts would stay: "
+        f"{'; '.join(stays[True]) or 'none'}. And these would become «can't be told from it»: "
+        f"{'; '.join(stays[False]) or 'none'}."
+    )
+
+
+def widened(row: ledger.Row, less: methods.Difference) -> methods.Difference:
+    """The difference of a row, its ends moved out for the photos of the list that are gone, as
+    `metrics.with_missing` moves those of means. How much differences scatter between photos is
+    taken from the width of the interval.
+    """
+    from cropnb.metrics.intervals import MISSING_SHIFT
+
+    listed = _LISTED.search(row.note)
+    gone = 1 - row.images / int(listed[1]) if listed else 0.0
+    deviation = (less.high - less.low) / (2 * 1.96) * row.images**0.5
+    out = gone * MISSING_SHIFT * deviation
+    return replace(less, low=less.low - out, high=less.high + out)
 
 
 def photographs_table(name: str) -> Markdown:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cropnb import methods
 from cropnb.errors import CropnbError
-from cropnb.notebook.comparison import METHOD_COLORS
+from cropnb.notebook.comparison import METHOD_COLORS, widened
 from cropnb.notebook.source import Markdown
 from cropnb.notebook.tables import markdown_table
 
@@ -143,15 +143,22 @@ def _on_photographs(question: str) -> str:
     if not pairs:
         return f"{head} Nothing is measured yet."
     names = {verdict: [] for verdict in (methods.BEATS, methods.LEVEL, methods.BELOW)}
-    for name, (_, less) in pairs.items():
+    few = []  # of those that beat it, which do no more once the difference is widened
+    for name, (row, less) in pairs.items():
         names[less.verdict].append(methods.TITLES[name])
+        if less.verdict == methods.BEATS and widened(row, less).verdict != methods.BEATS:
+            few.append(methods.TITLES[name])
     photos = max(row.images for row, _ in pairs.values())
     beat, level, below = names.values()
+    gone = (
+        " That is said of the photos that are left of FCDB's list; allowing for those that are "
+        f"gone, {_listed(few)} can't be told from it, either."
+    )
     return (
         f"{head} On {photos} photos that people cropped, {_listed(beat) or 'no method'} "
         f"{'beat' if len(beat) > 1 else 'beats'} a centred window that never looks; "
         f"{_listed(level) or 'none'} can't be told from it, and {_listed(below) or 'none'} "
-        f"{'stay' if len(below) > 1 else 'stays'} below it."
+        f"{'stay' if len(below) > 1 else 'stays'} below it." + (gone if few else "")
     )
 
 

@@ -181,8 +181,11 @@ def test_every_line_stands_as_numbers_too(drawing: tuple[str, LineDrawing]) -> N
     table = curve_numbers(name).splitlines()
     rows = [line.strip("| ").split(" | ") for line in table if line.startswith("| ")][2:]
     shown = Counter(
-        (ax.get_title(loc="left").replace("\n", ", "), line.get_label())
-        + tuple(f"{line.get_ydata()[place]:.3f}" for place in (0, -1))
+        (
+            ax.get_title(loc="left").replace("\n", ", "),
+            line.get_label(),
+            *tuple(f"{line.get_ydata()[place]:.3f}" for place in (0, -1)),
+        )
         for ax, line in lines(drawn)
     )
     plain = [[cell.replace("\\", "") for cell in row] for row in rows]

@@ -187,8 +187,8 @@ def choices(
     aspects: tuple = ANY_ASPECT,
     scales: tuple = (48, 56, 64, 72, 80, 90, 100),
 ) -> Tensor:
-    """The windows among which someone who may draw any box chooses: `(N, 4)` whole pixels, some 1
-    500 of them.
+    """The windows among which someone who may draw any box chooses: `(N, 4)` whole pixels, some
+    3 000 of them.
 
     Every ratio (width, height) at every percentage of its largest window, moved by a twentieth of
     the photo's long side. Not the windows that any method slides: a truth that lies among a

@@ -13,7 +13,7 @@ from cropnb.datasets.scenes.dice import Dice
 from cropnb.datasets.scenes.score import WEIGHTS
 
 # A score of LOW thousandths and less is worth a rating of 1, HIGH and more a 5: so chosen that the
-# ratings on grid anchors have the mean (2.95) and the deviation (0.8) of GAICD's.
+# mean ratings on grid anchors have the mean (2.95) and the deviation (0.8) of GAICD's.
 LOW, HIGH = 90, 1010
 
 

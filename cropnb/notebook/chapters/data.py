@@ -180,9 +180,10 @@ def reference_table(pairs: Sequence[tuple[str, str]]) -> Markdown:
         rows = {row.row: row for row in ledger.find("scenes", table=form, column=column)}
         gap = rows.get(reference.GAP)
         last = f"{gap.ours:.1f} %, {gap.verdict}" if gap else "less is better"
-        lines.append([form, column, *(with_interval(rows[name], ".3g") for name in names), last])
+        values = (with_interval(rows[name], ".3g") for name in names)
+        lines.append([form, column, *values, last, rows[reference.CEILING].images])
     heads = ["form", "number", "ceiling", "one person", "blind prior", "centred crop"]
-    heads.append(f"gap closed < {reference.LIMIT:.0%}")
+    heads += [f"gap closed < {reference.LIMIT:.0%}", "photos"]
     return markdown_table(heads, lines, "l" * len(heads))
 
 
