@@ -71,8 +71,8 @@ def test_rows_of_the_real_annotations(real_data):
     ours, published, unlimited = coverage.rule_rows(CONTEXT, [test])
     assert ours.ours == ours.images == 200
     assert published.ours < 60
-    kept = coverage.files_that_follow(test, max_aspect=2)  # the limits themselves
-    assert published.ours < kept.sum()
+    with_the_limits = coverage.files_that_follow(test, max_aspect=2)  # photos on them follow
+    assert published.ours < with_the_limits.sum()
     assert unlimited.ours < 100
     for row in (ours, published, unlimited):
         row.check()
