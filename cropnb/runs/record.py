@@ -59,7 +59,7 @@ def cells(
             place.table,
             place.row + method.suffix(experiment),
             name,
-            values(method.columns, column, runs),
+            *_where_all_are_numbers(values(method.columns, column, runs)),
             **row_fields(runs, cell_note(experiment, column, runs)),
         )
         for place in method.places(experiment, variant)
