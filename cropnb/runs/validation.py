@@ -129,9 +129,14 @@ def path(method: str) -> Path:
 
 
 def write(method: str, curves: Iterable[Curve]) -> None:
-    """Put curves into the method's file, in place of those of the same kind of run."""
+    """Put curves into the method's file, in place of those of the same kind of run; one that has
+    further seeds stays.
+    """
     recorded = {curve.key: curve for curve in read(method)}
-    recorded |= {curve.key: curve for curve in curves}
+    for curve in curves:
+        old = recorded.get(curve.key)
+        if old is None or not set(curve.seeds) < set(old.seeds):
+            recorded[curve.key] = curve
     lines = [json.dumps(asdict(curve), ensure_ascii=False) for curve in recorded.values()]
     path(method).parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path(method), ("[\n" + ",\n".join(lines) + "\n]\n").encode())

@@ -66,6 +66,17 @@ def test_a_curve_replaces_the_one_of_its_kind_and_no_other() -> None:
     assert validation.recorded("vrn", {"variant": "FS", "profile": "full"}) == ()
 
 
+def test_a_curve_of_fewer_seeds_takes_the_place_of_none(monkeypatch, tmp_path):
+    monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path))
+    five = replace(CURVE, seeds=(0, 1, 2, 3, 4), scores=(FLAT,) * 5)
+    validation.write("vrn", [five])
+    validation.write("vrn", [replace(CURVE, seeds=(0, 2), scores=(FLAT, FLAT))])
+    assert validation.read("vrn") == [five]
+    other = replace(CURVE, seeds=(0, 7), scores=(FLAT, FLAT))  # none of the five is left out
+    validation.write("vrn", [other])
+    assert validation.read("vrn") == [other]
+
+
 @pytest.mark.parametrize("content", ["[", "{}", '[{"variant": "FS"}]', "[[" * 100_000])
 def test_a_damaged_file_is_named(results: Path, content: str) -> None:
     path = results / "curves" / "vrn.json"
