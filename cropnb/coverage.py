@@ -142,9 +142,6 @@ def coverage_rows(
         listed: photos that the dataset's list has; where some of them are gone, the intervals are
             widened for them.
     """
-    listed = listed or len(dataset)
-    gone = f"{len(dataset)} of {listed} listed photos, and the interval is widened for the rest"
-    fields = {"listed": listed, "note": gone if listed > len(dataset) else ""}
     columns: dict[str, dict[str, Tensor]] = {"IoU of the nearest": {}, "share with IoU ≥ 0.85": {}}
     for family, make in FAMILIES.items():
         best = torch.stack([nearest_iou(s.boxes, make(*s.size)).max() for s in dataset.samples])
@@ -154,7 +151,7 @@ def coverage_rows(
     for of in columns.values():
         of[f"{windows} less {anchors}"] = of[windows] - of[anchors]
     return [
-        measured(context.on(dataset), "coverage", row, column, of[row], **fields)
+        measured(context.on(dataset), "coverage", row, column, of[row], listed=listed)
         for row in (*FAMILIES, f"{windows} less {anchors}")
         for column, of in columns.items()
     ]

@@ -164,8 +164,7 @@ def rows(
         listed: photos that the dataset's list has; where some of them are gone, the intervals are
             widened for them.
     """
-    listed, reference = listed or len(dataset), REFERENCES[table]
-    gone = f"; {len(dataset)} of {listed} listed photos, and the interval is widened for the rest"
+    reference = REFERENCES[table]
     values, minutes = {}, {}
     for name in dict.fromkeys((reference, *names)):
         start = time.perf_counter()
@@ -179,11 +178,7 @@ def rows(
                 gap = metrics.paired_bootstrap(photos, values[reference][column])
                 span = f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
                 note = f"less {reference}: {span}, paired by photo"
-            fields = {
-                "listed": listed,
-                "minutes": minutes[name],
-                "note": note + (gone if listed > len(dataset) else ""),
-            }
+            fields = {"listed": listed, "minutes": minutes[name], "note": note}
             cells.append(measured(context.on(dataset), table, name, column, photos, **fields))
     return cells
 

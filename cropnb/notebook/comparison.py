@@ -24,7 +24,7 @@ METHOD_COLORS: dict[str, str] = {
     "set_prediction": COLORS["purple"],
 }
 _SHIPPED, _SCENES_ONLY = "as shipped", "scenes only"
-# as `cropnb.evaluation` writes it: "48 of 345 listed photos, and the interval is widened for …"
+# as `cropnb.runs.rows.measured` writes it: "48 of 345 listed photos, and the interval is …"
 _LISTED = re.compile(r"\d+ of (\d+) listed photos")
 
 
@@ -139,43 +139,26 @@ def draw_differences(ax: "Axes", question: str) -> None:
 
 
 def difference_table(question: str, rows: Sequence[ledger.Row] | None = None) -> Markdown:
-    """Every row of IoU on photographs: its paired difference to the centred window, and what that
-    says.
+    """Every row of IoU on photographs: its paired difference to the centred window, what that says,
+    and, where photos of the list are gone, what it would say if it were `widened` for them.
 
     Args:
         question: of `cropnb.methods.QUESTIONS`.
         rows: by default those on photographs with the crops that people drew.
     """
     rows, lines = _people(question) if rows is None else rows, []
+    gone = any(_LISTED.search(row.note) for row in rows)
     for row in sorted(rows, key=lambda row: -row.ours):
         less = methods.difference(row)
         cells = [_one_line(with_interval(row)), less and _one_line(str(less))]
-        lines.append([methods.title(row.row), *cells, less and _one_line(less.verdict)])
+        says = [less and _one_line(less.verdict)]
+        if gone:
+            says.append(less and _one_line(widened(row, less).verdict))
+        lines.append([methods.title(row.row), *cells, *says])
     measure = rows[0].column if rows else "IoU"
     heads = [methods.QUESTIONS[question], measure, "less the centred window", ""]
-    return markdown_table(heads, lines, "lrrl")
-
-
-def if_widened() -> Markdown:
-    """Which verdicts on photographs would stay, were the paired differences widened for the photos
-    that are gone, as means are: see `widened`.
-    """
-    stays: dict[bool, list[str]] = {True: [], False: []}
-    for question, asked in methods.QUESTIONS.items():
-        for scenes_only in (False, True):
-            for name, (row, less) in methods.compared(question, scenes_only).items():
-                if less.verdict == methods.LEVEL:
-                    continue
-                label = methods.title(name + methods.SCENES_ONLY * scenes_only)
-                stays[widened(row, less).verdict == less.verdict].append(
-                    f"{label} {less.verdict} ({asked})"
-                )
-    return Markdown(
-        "The differences are *not* widened for the photos that are gone, as the intervals of IoU "
-        "are: they speak of those that are left. Widened alike, about these verdicts would stay: "
-        f"{'; '.join(stays[True]) or 'none'}. And these would become «can't be told from it»: "
-        f"{'; '.join(stays[False]) or 'none'}."
-    )
+    heads += ["if widened"] * gone
+    return markdown_table(heads, lines, "lrrl" + "l" * gone)
 
 
 def widened(row: ledger.Row, less: methods.Difference) -> methods.Difference:

@@ -35,12 +35,16 @@ def measured(
         values: one number a photo, (photos,), or a list of these for each seed, in the unit of the
             column.
         listed: how many photos the dataset's list has, where some of them are gone: the interval
-            is widened for them.
+            is widened for them, and the note ends with how many there are.
         fields: further fields of `ledger.Row`, such as note, minutes, config_hash or
             checkpoint_hash; a `paper_value` stands for that of `paper.toml`.
     """
-    interval = metrics.with_missing(values, listed or photos(values))
-    fields = {"images": photos(values), **fields}
+    count = photos(values)
+    interval = metrics.with_missing(values, listed or count)
+    fields = {"images": count, **fields}
+    if listed and listed > count:
+        gone = f"{count} of {listed} listed photos, and the interval is widened for the rest"
+        fields["note"] = f"{fields['note']}; {gone}" if fields.get("note") else gone
     return _beside_print(context, (table, row, column), interval, fields)
 
 

@@ -425,21 +425,32 @@ def test_the_page_may_be_drawn_anew_while_a_photo_comes(page: object) -> None:
 
 
 def test_a_late_answer_is_not_about_the_next_photo(page: object) -> None:
-    crops = page.evaluate(
+    """The answer on one photo comes while the picture of the next is made."""
+    mixed, shown = page.evaluate(
         """async () => {
             const { playground } = cropnbPlayground;
             await playground.take(window.files["chelsea.png"]);
+            const { setTimeout } = window;
+            const { convertToBlob } = OffscreenCanvas.prototype;
+            const held = [];
+            window.setTimeout = (call) => held.push(call); // the answer waits …
             const late = playground.ask();
-            const taken = playground.take(window.files["upright.jpg"]);
-            await Promise.all([late, taken]);
-            const { photo, results } = playground;
-            return [photo.name, ...results.first.crops[0].pixels, photo.width, photo.height];
+            let mixed = null;
+            OffscreenCanvas.prototype.convertToBlob = async function (...options) {
+                window.setTimeout = setTimeout;
+                const before = playground.results;
+                for (const call of held) call(); // … until now
+                await late;
+                mixed = playground.photo.name !== "chelsea.png" && playground.results !== before;
+                return convertToBlob.apply(this, options);
+            };
+            await playground.take(window.files["upright.jpg"]);
+            OffscreenCanvas.prototype.convertToBlob = convertToBlob;
+            return [held.length === 1 && mixed, playground.photo.name];
         }"""
     )
-    name, left, top, right, bottom, width, height = crops
-    assert name == "upright.jpg"
-    assert 0 <= left < right <= width
-    assert 0 <= top < bottom <= height
+    assert mixed is False
+    assert shown == "upright.jpg"
     assert not page.get_by_role("alert").is_visible()
 
 

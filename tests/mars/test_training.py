@@ -17,6 +17,7 @@ from cropnb.mars import losses as mars_losses
 from cropnb.mars.losses import predict_crops, predicted_maps, search_threshold, step_loss
 from cropnb.mars.model import LEFT_OUT, Variant
 from cropnb.mars.photos import BAND, Augmentations, RatioPhotos, long_side_size, prepare
+from cropnb.mars.ratio import RatioEmbedding
 from cropnb.mars.recipe import METHOD, UNSEEN, MarsMethod, Profile, optimizer
 from cropnb.mars.studies import table7
 from cropnb.mars.studies.fixed_shape import FixedShape
@@ -412,6 +413,16 @@ def test_tables_name_groups_of_variants_and_every_claim_lies_in_one():
         pair = {claim["better"], claim["worse"]}
         of_no_table = "ratios left out" in pair
         assert of_no_table or any(pair <= set(names) for names in METHOD.groups.values())
+
+
+def test_vectors_near_left_out_ratios_get_no_gradient():
+    """Eight around each, whatever is asked for outside of the band."""
+    place = torch.linspace(-1, 1, 4001)
+    apart = (place[:, None] - torch.tensor(LEFT_OUT).log2()).abs().amin(1) > BAND
+    embedding = RatioEmbedding()
+    embedding(place[apart].exp2()).sum().backward()
+    still = (embedding.vectors.weight.grad == 0).all(1).nonzero().squeeze(1)
+    assert still.tolist() == [*range(17, 25), *range(76, 84)]
 
 
 def test_left_out_ratios_are_never_asked_for_in_training(monkeypatch):

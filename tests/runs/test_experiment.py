@@ -331,6 +331,19 @@ def test_rows_stand_where_the_method_says_in_the_columns_unit(tmp_path):
     assert row.row == "plain, frozen backbone"
 
 
+def test_a_row_stands_on_the_photos_that_have_its_number(tmp_path):
+    trial = experiment(tmp_path)
+    whole = [trial.train("plain", seed)[2] for seed in (0, 1)]
+    gap = [*whole[1].columns["error"]]
+    gap[1] = float("nan")  # as of a photo that asks for none of some ratios
+    runs = {"plain": [whole[0], replace(whole[1], columns={"error": gap})]}
+    (row,) = record.rows(Context("tiny", "scenes", []), trial, runs)
+    values = torch.tensor([run.columns["error"] for run in whole])
+    there = [place for place in range(values.shape[1]) if place != 1]
+    assert row.images == len(there)
+    assert row.ours == pytest.approx(100 * float(values[:, there].mean()), abs=1e-3)
+
+
 def test_the_program_reads_what_is_finished_and_records_once(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CROPNB_RESULTS", str(tmp_path / "results"))
     given = ["--variants", "plain", "shifted", "--device", "cpu", "--record"]

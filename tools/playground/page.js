@@ -121,7 +121,7 @@ class Playground {
       const picture = await shownPicture(photo);
       if (taken !== this.taken) return photo.bitmap.close(); // a later photo was quicker
       this.replace(photo, picture);
-      await this.ask();
+      await this.ask(); // at once: its turn drops answers about the photo before
     } catch (error) {
       if (taken === this.taken) this.fail(error);
     }
@@ -129,7 +129,6 @@ class Playground {
 
   /** A new photo takes the place of the one before, in one go: the page may be drawn anew at any moment. */
   replace(photo, picture) {
-    this.turn += 1; // answers that are under way are about the photo before
     this.photo?.bitmap.close();
     this.photo = photo;
     this.results = {};
