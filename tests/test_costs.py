@@ -155,8 +155,8 @@ def test_what_the_photos_that_are_gone_change_is_said(rows):
         line[0]: line[-2:] for line in ([c.strip() for c in l.strip("|").split("|")] for l in table)
     }
     assert says[methods.QUESTIONS[REQUIRED]] == ["", "if widened"]
-    assert says["GAIC"] == [methods.BEATS, methods.BEATS]
-    assert says["VRN"] == [methods.BEATS, methods.LEVEL]
+    assert says["GAIC"] == [methods.BEATS, "the same"]
+    assert says["VRN"] == [methods.BEATS, "not told"]
     sentence = first_page._on_photographs(REQUIRED)
     assert "VRN can't be told from it, either" in sentence
 

@@ -38,6 +38,7 @@ _NETWORK_LOOKS = {  # of lines: in colour the method alone
     "no ARS-FTM, no ARS-PWP": ("black", "-"),
     "scalar ratio": (_GRAY, "-"),
     "nearest embedding": (_GRAY, "--"),
+    "ratios left out": (_GRAY, "-."),
 }
 _STRIDE = 4  # pixels of what the network sees in a cell of the shipped networks' maps
 _RATIO_NAMES = {"1:2": 1 / 2, "3:4": 3 / 4, "1:1": 1.0, "4:3": 4 / 3, "2:1": 2.0}

@@ -102,7 +102,8 @@ def claims(
             own = next((one for one in claim.get("columns", ()) if one.startswith(column)), column)
             row = decided.get((claim["name"], own))
             gain = row and _gain(row, digits)
-            line += [gain, ledger.verdict_text(row) if row else "not run"]
+            waits = "not run" if own in claim.get("columns", [own]) else None
+            line += [gain, ledger.verdict_text(row) if row else waits]
             rows += [row] if row else []
         if rows or not only_decided:
             lines.append(line)
