@@ -150,10 +150,9 @@ def test_what_the_photos_that_are_gone_change_is_said(rows):
 
     rows(REQUIRED, vrn="+0.040 [+0.001, +0.079]", gaic="+0.200 [+0.161, +0.239]")
     ledger.record("photographs", [gone(row) for row in ledger.read("photographs")])
-    table = comparison.difference_table(REQUIRED).replace("\N{NO-BREAK SPACE}", " ").splitlines()
-    says = {
-        line[0]: line[-2:] for line in ([c.strip() for c in l.strip("|").split("|")] for l in table)
-    }
+    table = comparison.difference_table(REQUIRED).replace("\N{NO-BREAK SPACE}", " ")
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    says = {name: verdicts[-2:] for name, *verdicts in cells}
     assert says[methods.QUESTIONS[REQUIRED]] == ["", "if widened"]
     assert says["GAIC"] == [methods.BEATS, "the same"]
     assert says["VRN"] == [methods.BEATS, "not told"]

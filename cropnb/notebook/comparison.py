@@ -153,8 +153,8 @@ def difference_table(question: str, rows: Sequence[ledger.Row] | None = None) ->
         cells = [_one_line(with_interval(row)), less and _one_line(str(less))]
         says = [less and _one_line(less.verdict)]
         if gone:
-            told = less and widened(row, less).verdict == less.verdict
-            says.append(less and ("the same" if told else "not told"))
+            stays = less and widened(row, less).verdict == less.verdict
+            says.append(less and ("the same" if stays else "not told"))
         lines.append([methods.title(row.row), *cells, *says])
     measure = rows[0].column if rows else "IoU"
     heads = [methods.QUESTIONS[question], measure, "less the centred window", ""]
