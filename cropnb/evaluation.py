@@ -23,7 +23,7 @@ from cropnb import candidates, croppers, datasets, ledger, metrics
 from cropnb.croppers import Cropper
 from cropnb.datasets.base import CropDataset
 from cropnb.images import to_image
-from cropnb.methods import QUESTIONS, SCENES_ONLY
+from cropnb.methods import QUESTIONS, SCENES_ONLY, difference_note
 from cropnb.runs import program
 from cropnb.runs.context import Context
 from cropnb.runs.devices import device_name
@@ -176,8 +176,7 @@ def rows(
             note = "what the others are compared with"
             if name != reference:
                 gap = metrics.paired_bootstrap(photos, values[reference][column])
-                span = f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
-                note = f"less {reference}: {span}, paired by photo"
+                note = difference_note(reference, gap)
             fields = {"listed": listed, "minutes": minutes[name], "note": note}
             cells.append(measured(context.on(dataset), table, name, column, photos, **fields))
     return cells

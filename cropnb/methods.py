@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 from cropnb import ledger
 from cropnb.errors import CropnbError, LedgerError
+
+if TYPE_CHECKING:
+    from cropnb import metrics
 
 # Without a required ratio "center_window" is the whole photo, the largest window of the photo's own
 # ratio; with one "full" is that window too.
@@ -161,12 +165,31 @@ class Difference:
         return self.text()
 
     def text(self, digits: int = 3) -> str:
-        """The difference and its interval with so many decimals."""
-        mean, *ends = (_signed(value, digits) for value in (self.mean, self.low, self.high))
-        return f"{mean} [{', '.join(ends)}]"
+        """The difference and its interval with so many decimals, and with more where an end would
+        read as the zero that it isn't: on which side of zero it lies is the verdict.
+        """
+        ends = [end for end in (self.low, self.high) if end]
+        while digits < NOTE_DIGITS and not all(round(end, digits) for end in ends):
+            digits += 1
+        mean, *written = (_signed(value, digits) for value in (self.mean, self.low, self.high))
+        return f"{mean} [{', '.join(written)}]"
 
 
-# as `cropnb.evaluation` writes it: "less center: +0.031 [+0.004, +0.058], paired by photo; …"
+NOTE_DIGITS = 5  # of a difference in a note; with three an end above 0 was written as 0
+
+
+def difference_note(reference: str, less: "metrics.Difference") -> str:
+    """How the note of a row tells its paired difference from another one, as `difference` reads it:
+    "less center: +0.03120 [+0.00415, +0.05830], paired by photo".
+
+    Args:
+        reference: the other row.
+        less: this row's mean less the other's, and the interval.
+    """
+    mean, low, high = (f"{value:+.{NOTE_DIGITS}f}" for value in (less.mean, less.low, less.high))
+    return f"less {reference}: {mean} [{low}, {high}], paired by photo"
+
+
 _NUMBER = r"([+-]\d+\.\d+)"
 _DIFFERENCE = re.compile(rf"less ([\w ]+): {_NUMBER} \[{_NUMBER}, {_NUMBER}\]")
 

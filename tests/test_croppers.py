@@ -623,6 +623,16 @@ def test_whether_a_method_beats_the_centred_window(note, verdict):
     assert (less and less.verdict) == verdict
 
 
+def test_an_end_above_zero_is_neither_noted_nor_shown_as_zero():
+    less = methods.Difference("center_window", 0.0209527, 0.0001321, 0.0449320)
+    note = methods.difference_note("center_window", less)
+    assert note == "less center_window: +0.02095 [+0.00013, +0.04493], paired by photo"
+    noted = methods.difference(dataclasses.replace(methods.on_photographs("vrn")[0], note=note))
+    assert noted.verdict == methods.BEATS
+    assert str(noted) == "+0.0210 [+0.0001, +0.0449]"
+    assert str(methods.Difference("full", 0.0, 0.0, 0.0)) == "+0.000 [+0.000, +0.000]"
+
+
 def test_submodules_come_when_they_are_asked_for():
     assert cropnb.croppers is croppers
     assert cropnb.load is croppers.load

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cropnb.widgets import MethodCrops
 
 PAPERS = ("la2c", "asm_net", "vrn", "mars", "set_prediction")
+_PARAMETERS = "Param"  # the ledger's column
 _PHOTO, _ALT = "coffee", "A cup of coffee with a spoon on a wooden table, seen from above"
 _DRAWN, _SEED = 200, 0  # boxes that the interpolation is tried on
 _PARTS: dict[str, tuple[str, ...]] = {
@@ -176,18 +177,28 @@ def _beside_the_blind() -> str:
         row="fixed anchors that cover the training crops",
         column=column,
     )
-    asked = [row for row in gains if row.row in METHOD_COLORS]
+    of_one_crop = {
+        row.row
+        for row in ledger.find("audit", table="the same predictions", **on)
+        if "one crop a photo" in row.note
+    }
+    asked = [row for row in gains if row.row in METHOD_COLORS and row.row not in of_one_crop]
     above = [methods.TITLES[row.row] for row in asked if row.low > 0]
+    below = [methods.TITLES[row.row] for row in asked if row.high < 0]
     return (
         f"**Against crops that never look.** On {fixed.images} drawn scenes, ten fixed boxes reach "
-        f"{fixed.ours:.1f} % in {column}; of {len(asked)} methods, {_listed(above) or 'none'} "
-        f"{'reach' if len(above) != 1 else 'reaches'} more, scene by scene, by the whole interval."
+        f"{fixed.ours:.1f} % in {column}. Of the {len(asked)} methods that show ten crops, here "
+        f"with their weights for scenes, {_listed(above) or 'none'} "
+        f"{'reach' if len(above) != 1 else 'reaches'} more, scene by scene, by the whole interval"
+        + (f", and {_listed(below)} {'reach' if len(below) > 1 else 'reaches'} less" * bool(below))
+        + "."
     )
 
 
 def _claimed(rows: "list[Row]") -> str:
-    """What became of the papers' claims, in one sentence."""
+    """What became of the papers' claims, in two sentences."""
     from cropnb import ledger
+    from cropnb.notebook import trainings
 
     says = {
         "holds": "held",
@@ -196,20 +207,24 @@ def _claimed(rows: "list[Row]") -> str:
         "unsettled": "need more photographs or seeds to be settled",
         "says nothing": "say nothing, since a side of them is not surely better than not looking",
     }
-    verdicts = [row.says for row in rows if row.verdict in ledger.CLAIM_VERDICTS]
+    decided = [row for row in rows if row.verdict in ledger.CLAIM_VERDICTS]
+    verdicts = [row.says for row in decided]
+    settled = [row for row in decided if row.says not in ("unsettled", "says nothing")]
+    learning = [trainings.stands_on(row) for row in settled].count("rising")
     counts = {verdict: verdicts.count(verdict) for verdict in says}
     return (
         f"**What the papers claim in words.** Of {len(verdicts)} comparisons that could be made "
         "here (a claim counts once for each column, kind of data and training, and some are "
         "questions of our own), "
         + _listed(f"{count} {says[verdict]}" for verdict, count in counts.items() if count)
-        + "."
+        + f". Of the {len(settled)} that are settled, {learning} stand on a network that was still "
+        "learning: they say which side learns faster."
     )
 
 
 def _printed(rows: "list[Row]") -> str:
     """What became of the papers' numbers, in one sentence."""
-    from cropnb import ledger, paper
+    from cropnb import ledger
 
     printed, beside = [], 0
     for row in rows:
@@ -221,15 +236,18 @@ def _printed(rows: "list[Row]") -> str:
             printed.append(row.verdict)
     waiting, exact = printed.count("pending"), printed.count("exact")
     other = len(printed) - waiting - exact
-    mistakes = sum(len(paper.read(name).mistakes) for name in PAPERS)
+    columns = {row.column for row in rows if row.verdict == "exact"}
+    counted = ", all of them counts of parameters" if columns == {_PARAMETERS} else ""
+    errata = (ledger.folder().parent / "reference/errata.md").read_text("utf-8")
+    places = len(re.findall(r"^\(errata-[\w-]+\)=$", errata, re.MULTILINE))
     return (
         f"**What the papers print.** Of {len(printed)} numbers on their own methods, {exact} come "
-        "out to the last digit, "
+        f"out to the last digit{counted}; "
         + (f"{other} were measured and differ or hold within their interval, " if other else "")
         + f"and {waiting} wait for photographs that nobody may pass on or for a GPU"
         + (f" ({beside} of them have one on layouts beside them, never compared)" if beside else "")
-        + f"; on the way, {mistakes} places turned up that can't be right as printed, or leave "
-        "something open."
+        + f". On the way, {places} places turned up that can't be right as printed, or leave "
+        "something open: the [errata](reference/errata.md)."
     )
 
 

@@ -35,13 +35,18 @@ class Comparison:
         row: of the ledger: the claim in its first column.
         arms: the variants.
         lead: (validations,), by how much the first one's validation score was above the second's.
-        over: whether both curves were flat at their ends.
+        end: "flat" where both curves were; "rising" where one still rose, else "too short".
     """
 
     row: "Row"
     arms: tuple[str, str]
     lead: tuple[float, ...]
-    over: bool
+    end: str
+
+    @property
+    def over(self) -> bool:
+        """Whether both curves were flat at their ends."""
+        return self.end == "flat"
 
     @property
     def half(self) -> int:
@@ -106,12 +111,10 @@ def stands_on(row: "Row") -> str:
         is; "flat" where both are; "unknown" where a curve isn't on record; "untrained" where the
         claim needed no network.
     """
-    ends = [curve.end for curve in curves_of(row)]
-    for end in ("rising", "too short"):
-        if end in ends:
-            return end
-    if len(ends) == 2:
-        return "flat"
+    curves = curves_of(row)
+    end = _worse_end(curves)
+    if end != "flat" or len(curves) == 2:
+        return end
     return "unknown" if row.seeds or row.profile else "untrained"
 
 
@@ -161,7 +164,7 @@ def comparisons(names: Sequence[str]) -> list[Comparison]:
             row,
             (arms[0].variant, arms[1].variant),
             tuple((better - worse).tolist()),
-            over=all(arm.end == "flat" for arm in arms),
+            end=_worse_end(arms),
         )
     return list(compared.values())
 
@@ -174,6 +177,12 @@ def example(compared: Iterable[Comparison]) -> Comparison | None:
     return max(
         turned, key=lambda one: (one.row.says != "unsettled", one.smaller_lead), default=None
     )
+
+
+def _worse_end(curves: "Iterable[Curve]") -> str:
+    """Of some curves the end that says the least: "rising", else "too short", else "flat"."""
+    ends = {curve.end for curve in curves}
+    return next((end for end in ("rising", "too short") if end in ends), "flat")
 
 
 def _decided(row: "Row", curve: "Curve") -> bool:

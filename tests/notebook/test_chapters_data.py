@@ -118,7 +118,7 @@ def test_teacher_and_speed_tables() -> None:
         note="less center: +0.01 [-0.01, +0.03], paired by photo",
     )
     line = figures.teacher_table([row]).splitlines()[-1]
-    assert "0.680 [0.650, 0.710] | 48 | +0.01 [-0.01, +0.03] |" in line
+    assert "0.680 [0.650, 0.710] | 48 | +0.010 [−0.010, +0.030] |" in line
     lines = figures.speed_lines([row], [row]).splitlines()
     assert lines[0].startswith("- teacher take 0.68 [0.65, 0.71] IoU (48 photos a round;")
     assert len(lines) == 2

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cropnb import ledger
+from cropnb import ledger, methods
 from cropnb.datasets.bias import EDGES, QUARTILES
 from cropnb.notebook.drawing import COLORS, draw_boxes, draw_outline, draw_photos
 from cropnb.notebook.source import Markdown, escaped
@@ -191,11 +191,9 @@ def teacher_table(rows: Sequence[ledger.Row]) -> Markdown:
     """The teacher's labels against people's own, a line a number."""
     lines = []
     for row in rows:
-        # the note reads `less center: +0.017 [-0.004, +0.038], paired …`
-        paired = row.note.partition(", paired")[0].partition(": ")[2]
-        paired = paired if row.note.startswith("less") else None
+        less = methods.difference(row)
         value = with_interval(row, ".3f")
-        lines.append([row.table, row.row, row.column, value, row.images, paired])
+        lines.append([row.table, row.row, row.column, value, row.images, less and str(less)])
     heads = ["measured on", "with", "", "value [95 %]", "photos", "less the centred window"]
     return markdown_table(heads, lines, "lllrrr")
 

@@ -22,6 +22,7 @@ from cropnb.datasets import unlabelled
 from cropnb.datasets.base import Sample
 from cropnb.layout.maps import object_maps
 from cropnb.layout.recipe import Layouts
+from cropnb.methods import difference_note
 from cropnb.runs import program
 from cropnb.runs.context import Context
 from cropnb.runs.devices import device_name
@@ -90,8 +91,7 @@ def photo_rows(context: Context, teacher: Teacher, masks: "Masks") -> list[ledge
         base = evaluation.measure(evaluation.load(reference), photos, required, progress=False)
         columns = _measure(teacher, photos.samples, known, required)
         gap = metrics.paired_bootstrap(columns, base["IoU"])
-        span = f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
-        note = f"less {reference}: {span}, paired by photo"
+        note = difference_note(reference, gap)
         place = replace(context, dataset="fcdb", split="test")
         row = measured(place, table, NAME, "IoU", columns.tolist(), note=note, listed=len(listed))
         rows.append(row)

@@ -21,6 +21,7 @@ from cropnb import croppers, datasets, evaluation, ledger, metrics
 from cropnb.croppers import Cropper
 from cropnb.datasets import taught
 from cropnb.datasets.base import CropDataset
+from cropnb.methods import difference_note
 from cropnb.runs import program
 from cropnb.runs.context import Context
 from cropnb.runs.devices import device_name
@@ -58,7 +59,7 @@ def rows(context: Context, names: Sequence[str], table: str) -> list[ledger.Row]
         note = "what the others are compared with"
         if name != reference:
             gap = metrics.paired_bootstrap(own, values[reference])
-            note = f"less {reference}: {gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}], paired"
+            note = difference_note(reference, gap)
         place = context.on(photos)
         lines.append(measured(place, table, name, COLUMNS[table], own.tolist(), note=note))
     return lines
