@@ -175,12 +175,12 @@ class Difference:
         return f"{mean} [{', '.join(written)}]"
 
 
-NOTE_DIGITS = 5  # of a difference in a note; with three an end above 0 was written as 0
+NOTE_DIGITS = 6  # of a difference in a note; with three an end above 0 was written as 0
 
 
 def difference_note(reference: str, less: "metrics.Difference") -> str:
     """How the note of a row tells its paired difference from another one, as `difference` reads it:
-    "less center: +0.03120 [+0.00415, +0.05830], paired by photo".
+    "less center: +0.031204 [+0.004150, +0.058301], paired by photo".
 
     Args:
         reference: the other row.

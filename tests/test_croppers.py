@@ -626,7 +626,7 @@ def test_whether_a_method_beats_the_centred_window(note, verdict):
 def test_an_end_above_zero_is_neither_noted_nor_shown_as_zero():
     less = methods.Difference("center_window", 0.0209527, 0.0001321, 0.0449320)
     note = methods.difference_note("center_window", less)
-    assert note == "less center_window: +0.02095 [+0.00013, +0.04493], paired by photo"
+    assert note == "less center_window: +0.020953 [+0.000132, +0.044932], paired by photo"
     noted = methods.difference(dataclasses.replace(methods.on_photographs("vrn")[0], note=note))
     assert noted.verdict == methods.BEATS
     assert str(noted) == "+0.0210 [+0.0001, +0.0449]"

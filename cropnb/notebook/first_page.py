@@ -242,7 +242,7 @@ def _printed(rows: "list[Row]") -> str:
     places = len(re.findall(r"^\(errata-[\w-]+\)=$", errata, re.MULTILINE))
     return (
         f"**What the papers print.** Of {len(printed)} numbers on their own methods, {exact} come "
-        f"out to the last digit{counted}; "
+        f"out to the last digit{counted}, "
         + (f"{other} were measured and differ or hold within their interval, " if other else "")
         + f"and {waiting} wait for photographs that nobody may pass on or for a GPU"
         + (f" ({beside} of them have one on layouts beside them, never compared)" if beside else "")
