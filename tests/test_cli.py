@@ -371,6 +371,22 @@ def test_a_folder_of_the_crops_name_is_no_crop(folder, tmp_path, capsys):
     assert (tmp_path / "out" / "b.png").exists()
 
 
+def test_a_photo_that_is_named_twice_is_cropped_once(folder, tmp_path, capsys):
+    twice = (folder / "a.jpg", folder / "." / "a.jpg", folder.parent / folder.name / "a.jpg")
+    assert run("crop", *twice, "--method", "full", "--out", tmp_path / "out") == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.jpg"]
+    assert "failed" not in capsys.readouterr().err
+
+
+def test_a_file_is_no_folder_for_crops(folder, tmp_path, capsys):
+    file = tmp_path / "file.jpg"
+    file.write_bytes(b"mine")
+    for out in (f"{file}/", file / "crop.jpg", file / "deeper" / "crop.jpg"):
+        assert run("crop", folder / "a.jpg", "--method", "full", "--out", out) == 2
+        assert f"{file} is a file, so it can't be the folder" in capsys.readouterr().err
+    assert file.read_bytes() == b"mine"
+
+
 def test_several_photos_and_folders_at_once(folder, tmp_path, capsys):
     other = tmp_path / "other"
     other.mkdir()

@@ -50,7 +50,8 @@ def _parser() -> argparse.ArgumentParser:
         help="crop photos, or folders of photos",
         epilog=KEEPS,
         description="Crop photos, or folders of photos. One photo's failure never ends the others: "
-        "it is named with its reason, and the exit status is 1.",
+        "it is named with its reason, and the exit status is 1. Where nothing can be done, as with "
+        "one photo that can't be read, it is 2.",
     )
     _add_crop_options(crop)
     crop.set_defaults(run=_crop)
@@ -73,7 +74,9 @@ def _add_crop_options(crop: argparse.ArgumentParser) -> None:
     shape = crop.add_argument_group("what is cut")
     shape.add_argument("--aspect", help="the required ratio: 16:9, 16/9, 1.91:1 or 1.5")
     shape.add_argument(
-        "--size", help="such as 1080x1350: crop to this ratio and make it this size, antialiased"
+        "--size",
+        help="such as 1080x1350: crop to this ratio and bring what is larger to this size, "
+        "antialiased",
     )
     shape.add_argument(
         "--enlarge", action="store_true", help="enlarge crops that are smaller than --size, too"

@@ -105,17 +105,20 @@ def make(names: Sequence[str], out: str | None, *, recursive: bool = False) -> P
 
 def settle(plan: Plan, k: int, *, force: bool, skip_existing: bool) -> None:
     """Take out of the plan what has a crop already, and what would be written over a photo or over
-    another photo's crop.
+    another photo's crop. A photo that is named twice is cropped once.
     """
     plan.photos = {identity for job in plan.jobs if (identity := _identity(job.photo))}
-    taken: dict[Path, str] = {}
+    taken: dict[Path, Job] = {}
     jobs = []
     for job in plan.jobs:
         problem = None
         if job.out is not None:
             first = job.files(1, k)[0]
             identity = _identity(first)
-            if identity in plan.photos:
+            file = next((one for one in first.parents if one.exists() and not one.is_dir()), None)
+            if file is not None:
+                problem = f"{file} is a file, so it can't be the folder of a crop"
+            elif identity in plan.photos:
                 problem = _OVER_PHOTO.format(first)
             elif first.is_dir():
                 problem = f"{first} is a folder, so no crop can have that name"
@@ -125,9 +128,11 @@ def settle(plan: Plan, k: int, *, force: bool, skip_existing: bool) -> None:
             elif identity and not force:
                 problem = f"{first} exists; --force replaces it, --skip-existing leaves it"
             elif first in taken:
-                problem = f"{first} is the crop of {taken[first]}; crop them into two folders"
+                if _identity(taken[first].photo) == _identity(job.photo):
+                    continue
+                problem = f"{first} is the crop of {taken[first].name}; crop them into two folders"
             else:
-                taken[first] = job.name
+                taken[first] = job
         if problem:
             plan.failed.append((job.name, problem))
         else:

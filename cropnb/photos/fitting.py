@@ -79,7 +79,7 @@ def fit_deep(
         scaled = (array.astype(np.float64) - low) * (65535 / (high - low))
         if count in (2, 4):
             scaled[..., -1] = array[..., -1] * (65535 / (1.0 if kind.kind == "f" else 2**32 - 1))
-        note = f"PNG holds 16 bits a channel: {low:.4g}…{high:.4g} became 0…65535"
+        note = f"PNG holds 16 bits a channel: {low:.6g}…{high:.6g} became 0…65535"
         return scaled.clip(0, 65535).round().astype(np.uint16), [note]
     if form in _DEEP and kind.kind in _DEEP[form] and not (cmyk and form == "PNG"):
         return array, []
@@ -154,11 +154,11 @@ def _shallow(image: Image.Image, form: str) -> tuple[Image.Image, list[str]]:
             return _with_info(Image.fromarray(values.astype(np.uint16)), image), []
         low, high = value_range(values)
         scaled = np.nan_to_num((values.astype(np.float64) - low) * (65535 / (high - low)))
-        note = f"PNG holds 16 bits of grey: {low:.4g}…{high:.4g} became 0…65535"
+        note = f"PNG holds 16 bits of grey: {low:.6g}…{high:.6g} became 0…65535"
         scaled = scaled.clip(0, 65535).round().astype(np.uint16)
         return _with_info(Image.fromarray(scaled), image), [note]
     low, high = value_range(values)
-    note = f"{form} holds 8 bits of grey: {low:.4g}…{high:.4g} became 0…255"
+    note = f"{form} holds 8 bits of grey: {low:.6g}…{high:.6g} became 0…255"
     return _with_info(Image.fromarray(levels(values)), image), [note]
 
 
