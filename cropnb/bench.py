@@ -236,7 +236,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument(
         "--only", nargs="+", choices=choices, default=list(choices), metavar="NAME"
     )
-    options.add_argument("--rounds", type=int, default=40)
+    options.add_argument(
+        "--rounds", type=program.at_least_one, default=40, help="default: %(default)s"
+    )
 
     def measure(chosen: argparse.Namespace, context: Context) -> Iterator[list[ledger.Row]]:
         for name in chosen.only:

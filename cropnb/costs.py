@@ -150,8 +150,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = program.parser("costs", __doc__)
     options.set_defaults(threads=1)
     options.add_argument("--dataset", default=methods.PEOPLE, help="default: %(default)s")
-    options.add_argument("--rounds", type=int, default=ROUNDS)
-    options.add_argument("--photos", type=int, help="so many of the photos; by default all")
+    options.add_argument(
+        "--rounds", type=program.at_least_one, default=ROUNDS, help="default: %(default)s"
+    )
+    options.add_argument(
+        "--photos", type=program.at_least_one, help="so many of the photos; by default all"
+    )
     options.add_argument(
         "--methods",
         nargs="+",

@@ -216,7 +216,7 @@ def test_a_card_that_leaves_out_what_is_not_frozen_is_refused(tmp_path, names):
 def test_the_frozen_units_are_those_of_imagenet(real_weights, monkeypatch, tmp_path):
     monkeypatch.setattr(frozen, "PATH", tmp_path / "frozen.safetensors")
     shipped = Path(frozen.__file__).with_name("frozen.safetensors")
-    assert frozen.main() == 0
+    assert frozen.main([]) == 0
     assert frozen.PATH.read_bytes() == shipped.read_bytes()
 
 
@@ -227,3 +227,12 @@ def test_a_damaged_file_of_frozen_units_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(frozen, "PATH", path)
     with pytest.raises(CheckpointError, match="frozen"):
         checkpoints.load_weights(tmp_path / "w", "a")
+
+
+def test_asking_for_help_writes_no_weights(capsys):
+    before = frozen.PATH.stat().st_mtime_ns
+    with pytest.raises(SystemExit) as stopped:
+        frozen.main(["--help"])
+    assert stopped.value.code == 0
+    assert "Write the file from the ImageNet weights" in capsys.readouterr().out
+    assert frozen.PATH.stat().st_mtime_ns == before

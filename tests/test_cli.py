@@ -378,6 +378,18 @@ def test_a_photo_that_is_named_twice_is_cropped_once(folder, tmp_path, capsys):
     assert "failed" not in capsys.readouterr().err
 
 
+def test_of_several_crops_none_is_written_where_one_is_there(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a-2.jpg").write_bytes(b"mine")
+    asked = ("crop", folder / "a.jpg", "--method", "gaic", "-k", "3", "--out", f"{out}/")
+    assert run(*asked) == 2
+    assert "a-2.jpg exists; --force replaces it" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["a-2.jpg"]
+    assert run(*asked, "--force") == 0
+    assert len(list(out.iterdir())) == 3
+
+
 def test_a_file_is_no_folder_for_crops(folder, tmp_path, capsys):
     file = tmp_path / "file.jpg"
     file.write_bytes(b"mine")

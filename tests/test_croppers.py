@@ -23,7 +23,7 @@ import cropnb
 from cropnb import candidates, croppers, ledger, methods
 from cropnb.boxes import check
 from cropnb.croppers import batches
-from cropnb.errors import BoxError, CropnbError, ImageError, WeightsUnavailable
+from cropnb.errors import BoxError, CropnbError, ImageError, SaveError, WeightsUnavailable
 from cropnb.ratios import parse_ratio
 
 
@@ -631,6 +631,51 @@ def test_an_end_above_zero_is_neither_noted_nor_shown_as_zero():
     assert noted.verdict == methods.BEATS
     assert str(noted) == "+0.0210 [+0.0001, +0.0449]"
     assert str(methods.Difference("full", 0.0, 0.0, 0.0)) == "+0.000 [+0.000, +0.000]"
+
+
+def test_a_crop_never_replaces_its_own_photo(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (60, 40)).save(path)
+    before = path.read_bytes()
+    (tmp_path / "other.png").symlink_to(path)
+    crop = cropnb.load("center")(path)[0]
+    for name in (path, str(path), tmp_path / "other.png"):
+        with pytest.raises(SaveError, match="is the photo itself"):
+            crop.save(name)
+    assert path.read_bytes() == before
+    crop.save(tmp_path / "crop.png")
+    assert Image.open(tmp_path / "crop.png").size == (54, 36)
+
+
+@pytest.mark.parametrize("limit", ["x", 0, -1, True, float("nan")])
+def test_a_limit_that_is_no_number_of_pixels_is_not_the_photos_fault(limit):
+    with pytest.raises(CropnbError, match="limit is a number of pixels"):
+        cropnb.load("center")(Image.new("RGB", (60, 40)), limit=limit)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"name": []}, "no method"),
+        ({"name": "vrn", "weights": 5}, "weights are a path"),
+        ({"name": "vrn", "device": "meta"}, "'meta' can't be used"),
+        ({"name": "center", "device": "tpu"}, "'tpu' can't be used"),
+    ],
+)
+def test_what_is_no_name_no_weights_or_no_device_is_said(asked, message):
+    with pytest.raises(CropnbError, match=message):
+        cropnb.load(**asked)
+
+
+def test_a_folder_of_weights_is_called_one(tmp_path):
+    with pytest.raises(WeightsUnavailable, match="is a folder"):
+        cropnb.load("vrn", weights=tmp_path)
+
+
+def test_a_ratio_without_any_window_is_a_typed_error():
+    photo = Image.new("RGB", (400, 300))
+    with pytest.raises(BoxError, match="no window of a photo of 400 × 300 and of the ratio 200"):
+        cropnb.load("asm_net")(photo, aspect=200)
 
 
 def test_submodules_come_when_they_are_asked_for():

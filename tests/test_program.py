@@ -1,5 +1,6 @@
 """What every training program shares: its options, and errors in one line."""
 
+import importlib
 import re
 from dataclasses import replace
 
@@ -66,6 +67,24 @@ def test_an_unknown_profile_is_refused(capsys):
     with pytest.raises(SystemExit):
         program.main(METHOD, ["--profile", "huge"])
     assert "huge" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("module", "given"),
+    [
+        ("cropnb.vrn.__main__", ["--threads", "0"]),
+        ("cropnb.vrn.__main__", ["--seeds", "-1"]),
+        ("cropnb.costs", ["--rounds", "0"]),
+        ("cropnb.costs", ["--photos", "0"]),
+        ("cropnb.bench", ["--rounds", "none"]),
+    ],
+)
+def test_a_number_that_counts_nothing_is_refused(capsys, monkeypatch, module, given):
+    monkeypatch.setattr("sys.argv", [module, *given])
+    with pytest.raises(SystemExit) as stopped:
+        importlib.import_module(module).main()
+    assert stopped.value.code == 2
+    assert f"argument {given[0]}: {given[1]} is no whole number from" in capsys.readouterr().err
 
 
 def test_the_device_is_named_with_its_threads():

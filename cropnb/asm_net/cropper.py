@@ -18,7 +18,7 @@ from cropnb.asm_net.patterns import Pattern
 from cropnb.asm_net.pooling import composition_pool
 from cropnb.asm_net.pooling.circles import circle_pool, inscribed
 from cropnb.boxes import area
-from cropnb.errors import CropnbError, WeightsUnavailable
+from cropnb.errors import BoxError, CropnbError, WeightsUnavailable
 
 SHAPES = ("rectangle", "circle")
 BEST = 10  # crops of the first stage whose neighbourhood is searched
@@ -175,6 +175,12 @@ def search(
             raise CropnbError(f"a circle is as wide as it is high; leave the ratio {aspect} out")
         aspect = 1.0
     first = _windows(width, height, aspect, pattern, rated).to(score_map.device)
+    if not len(first):
+        raise BoxError(
+            f"no window of a photo of {width} × {height}"
+            + ("" if aspect is None else f" and of the ratio {float(aspect):.6g}")
+            + " has a pixel for each cell of the pattern; take a larger photo or another ratio"
+        )
     least = least_area * (width * height if aspect is None else float(area(first).max()))
     first = first[area(first) >= least]
     scores = _score(score_map, first, (width, height), pattern, shape)

@@ -5,8 +5,9 @@ Three methods' weights for scenes stand on a MobileNetV2 whose early units never
 without these, and are filled in when they are loaded.
 """
 
+import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from cropnb.errors import CheckpointError
+from cropnb.photos.atomic import replacing
 
 PATH = Path(__file__).with_name("frozen.safetensors")
 LAST = "c4_7"  # what several share; set prediction's keep later units too, and ship with them
@@ -51,18 +53,20 @@ def _read() -> dict[str, Tensor]:
         raise CheckpointError(f"{PATH} is no readable checkpoint ({error})") from error
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Write the file from the ImageNet weights at hand. Returns the exit status."""
     from cropnb.backbones import build
 
+    argparse.ArgumentParser(description=main.__doc__).parse_args(arguments)
     state = build("mobilenet_v2", (LAST,)).state_dict()
     half = {
         PREFIX + name: value.half() if value.is_floating_point() else value
         for name, value in state.items()
     }
-    PATH.write_bytes(
-        save(half, {"weights": "MobileNet_V2_Weights.IMAGENET1K_V1 in half precision"})
-    )
+    with replacing(PATH) as temporary:
+        temporary.write_bytes(
+            save(half, {"weights": "MobileNet_V2_Weights.IMAGENET1K_V1 in half precision"})
+        )
     print(f"wrote {PATH.name}: {len(half)} tensors, {PATH.stat().st_size / 1e6:.1f} MB")
     return 0
 

@@ -113,8 +113,10 @@ def settle(plan: Plan, k: int, *, force: bool, skip_existing: bool) -> None:
     for job in plan.jobs:
         problem = None
         if job.out is not None:
-            first = job.files(1, k)[0]
+            files = job.files(k, k)
+            first = files[0]
             identity = _identity(first)
+            there = next((file for file in files if file.exists()), None)
             file = next((one for one in first.parents if one.exists() and not one.is_dir()), None)
             if file is not None:
                 problem = f"{file} is a file, so it can't be the folder of a crop"
@@ -125,8 +127,8 @@ def settle(plan: Plan, k: int, *, force: bool, skip_existing: bool) -> None:
             elif identity and skip_existing:
                 plan.there += 1
                 continue
-            elif identity and not force:
-                problem = f"{first} exists; --force replaces it, --skip-existing leaves it"
+            elif there and not force and not skip_existing:
+                problem = f"{there} exists; --force replaces it, --skip-existing leaves it"
             elif first in taken:
                 if _identity(taken[first].photo) == _identity(job.photo):
                     continue

@@ -76,19 +76,23 @@ def load(
         CheckpointError: when the weights are damaged, or belong to another method.
     """
     name = default() if name is None else name
-    if name not in METHODS and name not in BASELINES:
+    if not isinstance(name, str) or (name not in METHODS and name not in BASELINES):
         raise CropnbError(f"there is no method {name!r}; there are {', '.join(names())}")
     if weights is not None and name in BASELINES:
         raise CropnbError(f"{name} is a baseline and has no weights; leave them out")
+    if weights is not None and not isinstance(weights, (str, os.PathLike)):
+        raise CropnbError(f"weights are a path, or one of {', '.join(SHIPPED)}, not {weights!r}")
+    device = _checked_device(device)
     if weights is None or weights in SHIPPED:
         weights = None if name in BASELINES else shipped(name, weights)
+    elif Path(weights).is_dir():
+        raise WeightsUnavailable(f"{weights} is a folder; name the file of weights in it")
     elif not Path(weights).is_file():
         raise WeightsUnavailable(
             f"there is no file {weights}; leave weights out to use those that come with {name}"
         )
     if name in BASELINES:
         return Cropper(CentredWindow(name, BASELINES[name]))
-    device = _checked_device(device)
     return Cropper(importlib.import_module(METHODS[name]).load_cropper(weights, device))
 
 
@@ -131,8 +135,9 @@ def load_trained(
 
 def _checked_device(device: str | torch.device) -> str:
     try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        if torch.empty(0, device=device).is_meta:
+            raise RuntimeError("it computes nothing")
+    except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise CropnbError(
             f"the device {str(device)!r} can't be used here ({reason}); use cpu"

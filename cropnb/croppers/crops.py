@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from cropnb import photos
-from cropnb.errors import ImageError
+from cropnb.errors import ImageError, SaveError
 from cropnb.ratios import whole_pixels
 
 
@@ -90,12 +90,16 @@ class Crop:
             quality: of JPEG and WebP, 1…100; by default that of the photo.
             strip: leave all metadata out but the colour profile.
             strip_location: leave out where the photo was taken.
-            overwrite: whether a file that is there may be replaced.
+            overwrite: whether a file that is there may be replaced; the crop's own photo never is.
 
         Raises:
             ImageError: for a damaged photo, or one that has changed or gone since.
             SaveError: when it can't be written; then nothing of it is there.
         """
+        if self._is_own_photo(file):
+            raise SaveError(
+                f"{file} is the photo itself, which a crop never replaces; name another"
+            )
         self.cut().save(
             file,
             format=format,
@@ -110,6 +114,15 @@ class Crop:
         if self._path is not None:
             self._photo = None
         return self
+
+    def _is_own_photo(self, file: object) -> bool:
+        """Whether a path leads to the file that the crop was cut from, under whatever name."""
+        if self._path is None or not isinstance(file, (str, os.PathLike)):
+            return False
+        try:
+            return self._path.samefile(file)
+        except OSError:  # one of the two isn't there
+            return False
 
     def _opened(self) -> photos.OpenedPhoto:
         if self._photo is None:

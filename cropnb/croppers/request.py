@@ -3,6 +3,7 @@
 import operator
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Real
 
 from cropnb import photos
 from cropnb.errors import BoxError, CropnbError
@@ -46,4 +47,8 @@ class Request:
                     "ratio out"
                 )
             ratio = Fraction(*sides)
+        if limit is not None and (
+            isinstance(limit, bool) or not isinstance(limit, Real) or not limit >= 1
+        ):
+            raise CropnbError(f"limit is a number of pixels from 1, not {limit!r}")
         return cls(number, ratio, sides, enlarge, photos.DEFAULT_LIMIT if limit is None else limit)

@@ -86,6 +86,10 @@ def average_precision_interval(
     hits, photo = hits[order].numpy(), photo[order].numpy()
     counts = np.array([len(boxes) for boxes in truths])  # (photos,)
     rng = np.random.default_rng(seed)
+    if samples < 1:
+        raise MetricError(f"samples is {samples}: draw at least one")
+    if not 0 < level < 1:
+        raise MetricError(f"level is {level}: give a share such as 0.95")
     resamples = np.empty(samples)
     for sample in range(samples):
         times = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)))  # (photos,)

@@ -86,7 +86,7 @@ def acc_bar(scores: Tensor, mos: Tensor, n: int) -> Tensor:
 
     Not the protocol behind the rows of its Table 1: see `acc_n`. Shapes and errors as `acc_kn`.
     """
-    return _mean_over_k(scores, mos, n, n)
+    return _mean_over_k(scores, mos, max(n, 1), n)
 
 
 def _mean_over_k(scores: Tensor, mos: Tensor, most: int, n: int) -> Tensor:
@@ -94,7 +94,13 @@ def _mean_over_k(scores: Tensor, mos: Tensor, most: int, n: int) -> Tensor:
 
 
 def average_ranks(values: Tensor) -> Tensor:
-    """Ranks (..., N) from 1 for the smallest; equal values share the mean of their places."""
+    """Ranks (..., N) from 1 for the smallest; equal values share the mean of their places.
+
+    Raises:
+        MetricError: a value is NaN, which has no place.
+    """
+    if values.isnan().any():
+        raise MetricError("a value is NaN, which has no rank; leave such candidates out")
     ordered = values.contiguous().sort(dim=-1).values  # (..., N)
     below = torch.searchsorted(ordered, values.contiguous(), right=False)  # (..., N)
     up_to = torch.searchsorted(ordered, values.contiguous(), right=True)  # (..., N)
@@ -131,6 +137,8 @@ def pair_counts(scores: Tensor, mos: Tensor, delta: float = 0.0) -> tuple[Tensor
     `pair_accuracy`.
     """
     scores, mos = _pair(scores, mos)
+    if not delta >= 0:
+        raise MetricError(f"delta is {delta}: a difference of scores from 0")
     gap = mos.unsqueeze(-1) - mos.unsqueeze(-2)  # (..., N, N): better, worse
     # MOS have two decimals: 4.43 - 3.53 is 0.9 although their binary numbers differ by a little
     # less.

@@ -80,7 +80,7 @@ def from_tensor(tensor: "Tensor", limit: int = DEFAULT_LIMIT) -> Image.Image:
 
 def _levels(array: np.ndarray, kind: str) -> np.ndarray:
     if not np.isfinite(array).all():
-        raise ImageError(f"the photo holds NaN or infinite values; check what made {kind[2:]}")
+        raise ImageError(f"the photo holds NaN or infinite values; check what made {kind}")
     low, high = float(array.min()), float(array.max())
     if low < -SLACK or high > 1 + SLACK:
         raise ImageError(

@@ -22,12 +22,33 @@ from cropnb.runs.method import Method
 from cropnb.runs.results import Result
 
 
+def at_least_one(text: str) -> int:
+    """A whole number from 1, as an option's type."""
+    return _whole(text, 1)
+
+
+def _from_zero(text: str) -> int:
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = least - 1
+    if number < least:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number from {least}")
+    return number
+
+
 def parser(name: str, description: str | None = None) -> argparse.ArgumentParser:
     """The options that every measuring program has."""
     options = argparse.ArgumentParser(prog=f"python -m cropnb.{name}", description=description)
     options.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options.add_argument(
-        "--threads", type=int, help="CPU threads; a CPU run repeats bit by bit with the same number"
+        "--threads",
+        type=at_least_one,
+        help="CPU threads; a CPU run repeats bit by bit with the same number",
     )
     options.add_argument("--record", action="store_true", help="write the rows into the ledger")
     options.add_argument(
@@ -174,9 +195,11 @@ def experiment_options(options: argparse.ArgumentParser, method: Method) -> None
         choices=names,
         default=[method.main],
         metavar="NAME",
-        help=f"of {', '.join(names)}",
+        help="of " + ", ".join(f"'{name}'" for name in names),
     )
-    options.add_argument("--seeds", nargs="+", type=int, default=[0])
+    options.add_argument(
+        "--seeds", nargs="+", type=_from_zero, default=[0], help="a training each (default: 0)"
+    )
     options.add_argument("--init", choices=STARTS, default="imagenet", help="the backbone's start")
     options.add_argument(
         "--frozen", action="store_true", help="train the head only, on features of the backbone"

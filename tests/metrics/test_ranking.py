@@ -199,3 +199,15 @@ def test_the_printed_row_of_the_largest_crop(real_data):
         for s in test
     ]
     assert torch.stack(strict).double().mean() < 0.23
+
+
+def test_what_has_no_rank_or_counts_no_pair_is_refused():
+    scores = torch.rand(9)
+    with pytest.raises(MetricError, match="NaN"):
+        metrics.average_ranks(torch.tensor([float("nan"), 1.0]))
+    for delta in (float("nan"), -1.0):
+        with pytest.raises(MetricError, match="delta is"):
+            metrics.pair_accuracy(scores, scores, delta=delta)
+    for n in (0, -1):
+        with pytest.raises(MetricError, match="n is"):
+            metrics.acc_bar(scores, scores, n)
