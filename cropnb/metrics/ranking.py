@@ -135,6 +135,9 @@ def srcc(scores: Tensor, mos: Tensor) -> Tensor:
 def pair_counts(scores: Tensor, mos: Tensor, delta: float = 0.0) -> tuple[Tensor, Tensor]:
     """How many pairs are ranked rightly, and how many pairs there are: two tensors (...). See
     `pair_accuracy`.
+
+    Raises:
+        MetricError: bad shapes or values, or a `delta` below 0.
     """
     scores, mos = _pair(scores, mos)
     if not delta >= 0:
@@ -163,7 +166,7 @@ def pair_accuracy(scores: Tensor, mos: Tensor, delta: float = 0.0) -> Tensor:
         `pair_counts` instead.
 
     Raises:
-        MetricError: as `acc_kn`.
+        MetricError: as `acc_kn`, or a `delta` below 0.
     """
     right, pairs = pair_counts(scores, mos, delta)
     return right / pairs
