@@ -390,6 +390,21 @@ def test_of_several_crops_none_is_written_where_one_is_there(folder, tmp_path, c
     assert len(list(out.iterdir())) == 3
 
 
+def test_a_file_that_was_skipped_is_not_called_a_crop(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a-2.jpg").write_bytes(b"mine")
+    asked = ("crop", folder / "a.jpg", "--method", "gaic", "-k", "3", "--out", f"{out}/")
+    assert run(*asked, "--skip-existing") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert ["was there, and stays" in line for line in lines] == [False, True, False]
+    assert (out / "a-2.jpg").read_bytes() == b"mine"
+    (out / "a-1.jpg").unlink()
+    assert run(*asked, "--skip-existing", "--json") == 0
+    crops = json.loads(capsys.readouterr().out)["crops"]
+    assert [crop.get("skipped", False) for crop in crops] == [False, True, True]
+
+
 def test_a_file_is_no_folder_for_crops(folder, tmp_path, capsys):
     file = tmp_path / "file.jpg"
     file.write_bytes(b"mine")

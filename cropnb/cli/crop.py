@@ -60,7 +60,9 @@ def run(options: argparse.Namespace) -> int:
             output.say(json.dumps(result, indent=2))
         elif not todo.to_stdout:
             for crop in result["crops"]:
-                output.say(f"{output.one_line(crop['file'])}: {_what(result, crop)}")
+                line = f"{output.one_line(crop['file'])}: {_what(result, crop)}"
+                there = "; a file of this name was there, and stays" * ("skipped" in crop)
+                output.say(line + there)
     return 0
 
 
@@ -122,9 +124,11 @@ def _finish(
         content = io.BytesIO()
         crops[0].save(content, **keep)
         output.write(content.getvalue())
+    untouched = set()
     # The first one last: where it is, all are.
     for crop, file in reversed(list(zip(crops, files, strict=False))):
-        if options.skip_existing and file.is_file():  # of a run that was stopped
+        if options.skip_existing and file.is_file():  # of a run that was stopped, most likely
+            untouched.add(file)
             continue
         file.parent.mkdir(parents=True, exist_ok=True)
         crop.save(file, overwrite=options.force, **keep)
@@ -138,6 +142,8 @@ def _finish(
     ]
     for box, file in zip(boxes, files, strict=False):
         box["file"] = str(file)
+        if file in untouched:
+            box["skipped"] = True
     width, height = crops[0].photo_size if crops else (None, None)
     return {
         "photo": "-" if job.photo is None else str(job.photo),
