@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cropnb import boxes as box_math
 from cropnb.errors import BoxError, MetricError
+from cropnb.metrics.counts import is_count
 from cropnb.metrics.intervals import Interval
 
 RECALLS = np.linspace(0, 1, 101)
@@ -86,8 +87,8 @@ def average_precision_interval(
     hits, photo = hits[order].numpy(), photo[order].numpy()
     counts = np.array([len(boxes) for boxes in truths])  # (photos,)
     rng = np.random.default_rng(seed)
-    if samples < 1:
-        raise MetricError(f"samples is {samples}: draw at least one")
+    if not is_count(samples):
+        raise MetricError(f"samples is {samples!r}: draw at least one")
     if not 0 < level < 1:
         raise MetricError(f"level is {level}: give a share such as 0.95")
     resamples = np.empty(samples)
@@ -155,9 +156,10 @@ def _ranked_hits(
             f"{len(predictions)} photos have predictions and {len(truths)} truths: one entry each "
             "a photo"
         )
-    if max_detections < 1 or not 0 < iou_threshold <= 1:
+    if not is_count(max_detections) or not 0 < iou_threshold <= 1:
         raise MetricError(
-            f"max_detections is {max_detections}, iou_threshold {iou_threshold}: at least 1, in 0…1"
+            f"max_detections is {max_detections!r}, iou_threshold {iou_threshold}: at least 1, and "
+            "in 0…1"
         )
     if take not in ("best", "last"):
         raise MetricError(

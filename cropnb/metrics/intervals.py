@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
 from cropnb.errors import MetricError
+from cropnb.metrics.counts import is_count
 
 # standard deviations by which photos that are gone may differ: a small effect, by convention
 MISSING_SHIFT = 0.2
@@ -235,8 +236,8 @@ def _table(values: ArrayLike) -> np.ndarray:
 
 
 def _resampled_means(values: np.ndarray, seed: int, samples: int) -> np.ndarray:
-    if samples < 1:
-        raise MetricError(f"samples is {samples}: draw at least one")
+    if not is_count(samples):
+        raise MetricError(f"samples is {samples!r}: draw at least one")
     runs, photos = values.shape
     rng = np.random.default_rng(seed)
     means = []

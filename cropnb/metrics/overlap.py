@@ -5,6 +5,7 @@ from torch import Tensor
 
 from cropnb import boxes as box_math
 from cropnb.errors import BoxError, MetricError
+from cropnb.metrics.counts import is_count
 
 
 def bde(pred: Tensor, truth: Tensor, width: float, height: float) -> Tensor:
@@ -80,8 +81,8 @@ def set_acc_1n(ranked_boxes: Tensor, best_box: Tensor, n: int, eps: float = 0.85
         BoxError: bad boxes.
         MetricError: a bad n or eps.
     """
-    if n < 1 or not 0 < eps <= 1:
-        raise MetricError(f"n is {n} and eps {eps}: n is at least 1, eps lies in 0…1")
+    if not is_count(n) or not 0 < eps <= 1:
+        raise MetricError(f"n is {n!r} and eps {eps}: n is at least 1, eps lies in 0…1")
     ranked_boxes = box_math.check(ranked_boxes, name="ranked_boxes").double()
     best_box = box_math.check(best_box, name="best_box").double().reshape(-1, 4)
     if ranked_boxes.ndim != 2:
@@ -107,6 +108,13 @@ def expected_iou(boxes: Tensor, probabilities: Tensor, truths: Tensor | None = N
 
     Raises:
         BoxError: as `cropnb.boxes.check`.
+        MetricError: another number of probabilities than of truths.
     """
     truths = boxes if truths is None else truths
+    probabilities = torch.as_tensor(probabilities)
+    if probabilities.shape != truths.shape[:1]:
+        raise MetricError(
+            f"probabilities have shape {tuple(probabilities.shape)}: give one for each of the "
+            f"{len(truths)} truths"
+        )
     return box_math.pairwise_iou(boxes, truths) @ probabilities.to(boxes.dtype)

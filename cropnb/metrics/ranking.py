@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from cropnb.errors import MetricError
+from cropnb.metrics.counts import is_count
 
 
 def _pair(scores: Tensor, mos: Tensor) -> tuple[Tensor, Tensor]:
@@ -31,9 +32,9 @@ def _pair(scores: Tensor, mos: Tensor) -> tuple[Tensor, Tensor]:
 
 def _check_picks(candidates: int, **picks: int) -> None:
     for name, value in picks.items():
-        if not 1 <= value <= candidates:
+        if not is_count(value) or value > candidates:
             raise MetricError(
-                f"{name} is {value}, but the photo has {candidates} candidates: take 1 … "
+                f"{name} is {value!r}, but the photo has {candidates} candidates: take 1 … "
                 f"{candidates}"
             )
 
@@ -86,7 +87,7 @@ def acc_bar(scores: Tensor, mos: Tensor, n: int) -> Tensor:
 
     Not the protocol behind the rows of its Table 1: see `acc_n`. Shapes and errors as `acc_kn`.
     """
-    return _mean_over_k(scores, mos, max(n, 1), n)
+    return _mean_over_k(scores, mos, n if is_count(n) else 1, n)
 
 
 def _mean_over_k(scores: Tensor, mos: Tensor, most: int, n: int) -> Tensor:

@@ -211,3 +211,29 @@ def test_what_has_no_rank_or_counts_no_pair_is_refused():
     for n in (0, -1):
         with pytest.raises(MetricError, match="n is"):
             metrics.acc_bar(scores, scores, n)
+
+
+@pytest.mark.parametrize("count", [1.5, True, "a", None, 0])
+def test_what_counts_nothing_is_refused(count):
+    scores = torch.rand(9)
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 8, 8]])
+    guesses = [(boxes, torch.tensor([0.9, 0.8]))]
+    options = {"iou_threshold": 0.85, "max_detections": 10}
+    for call in (
+        lambda: metrics.acc_kn(scores, scores, count, 5),
+        lambda: metrics.acc_n(scores, scores, count),
+        lambda: metrics.acc_bar(scores, scores, count),
+        lambda: metrics.set_acc_1n(boxes, boxes[0], n=count, eps=0.85),
+        lambda: metrics.average_precision(guesses, [boxes], **options | {"max_detections": count}),
+        lambda: metrics.average_precision_interval(guesses, [boxes], **options, samples=count),
+        lambda: metrics.bootstrap_interval([0.1, 0.2], samples=count),
+    ):
+        with pytest.raises(MetricError):
+            call()
+
+
+def test_each_truth_needs_its_probability():
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 8, 8]])
+    assert metrics.expected_iou(boxes, [0.5, 0.5]).shape == (2,)
+    with pytest.raises(MetricError, match="one for each of the 2 truths"):
+        metrics.expected_iou(boxes, torch.ones(3))
